@@ -1,0 +1,61 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything goes into .venv and var/.
+PYTHON ?= python3
+PEOPLE ?= 20000
+SEED ?= 1
+DAYS ?= 0
+DIRT ?= default
+BIN := .venv/bin
+
+.PHONY: help demo up test check dev lint format soak bench lock clean
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: .venv/.run ## Set everything up, run the main job on PEOPLE=20000 with SEED=1 and DAYS=0, print what happened
+	@$(BIN)/python -m demo --people $(PEOPLE) --seed $(SEED) --days $(DAYS) --dirt $(DIRT)
+
+up: .venv/.run ## The same world left running: agencies, Airflow, feeds; Ctrl-C stops all of it
+	@$(BIN)/python -m demo up --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)
+
+test: .venv/.dev ## All tests
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=85
+
+check: .venv/.dev ## The quick loop: lint, types, walls and the tests that take seconds
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest -m "not slow" -x
+
+lint: .venv/.dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: .venv/.dev ## Format and mend what can be mended
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+dev: .venv/.dev ## Everything for work on it in .venv
+
+# uv is quick; pip is the way where an index is set up for pip alone. Both check every hash of the lock.
+define install
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing from $(1) into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(1) 2>.venv/uv.log \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+endef
+
+.venv/.run: requirements.lock requirements-uv.lock pyproject.toml
+	$(call install,requirements.lock)
+	@touch $@
+
+.venv/.dev: requirements-dev.lock requirements-uv.lock pyproject.toml
+	$(call install,requirements-dev.lock)
+	@touch $@ .venv/.run
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+
+lock: ## Pin what pyproject.toml names: versions and hashes, no addresses
+	@$(COMPILE) pyproject.toml -o requirements.lock
+	@$(COMPILE) pyproject.toml --all-extras -c requirements.lock -o requirements-dev.lock
+	@echo uv | $(COMPILE) - -o requirements-uv.lock
+
+clean: ## Remove var/; the installed .venv stays
+	rm -rf var

@@ -1,0 +1,59 @@
+"""Every error that the bus raises on purpose, sorted by what the reader should do about it.
+
+    MotlanError
+    ├── ConfigurationError   the declared half is wrong: mend the file named in the message
+    ├── ContractError        a source broke its word: do not retry, ask its owner
+    ├── TransientError       the line or the server failed: retry, it may pass
+    ├── DataError            one row cannot be used: it goes to quarantine
+    └── AccessError          the caller may not do this
+
+An error says what happened, where, and what to do next. It never carries a personal value: messages of
+libraries quote values (a database's cast error does), so they are wrapped with `from None`.
+"""
+
+from __future__ import annotations
+
+
+class MotlanError(Exception):
+    """Base of all deliberate errors.
+
+    Args:
+        what: What happened, without any personal value.
+        where: The place: a file and line, a dataset, a page.
+        next_step: What the reader can do about it.
+    """
+
+    def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
+        self.what, self.where, self.next_step = what, where, next_step
+        parts = [f"{where}: {what}" if where else what]
+        if next_step:
+            parts.append(f"Next: {next_step}")
+        super().__init__(" ".join(parts))
+
+
+class ConfigurationError(MotlanError):
+    """A declaration or a setting is wrong. Retrying does not help; mending the named place does."""
+
+
+class ContractError(MotlanError):
+    """A source sent what it promised not to send. The run stops, nothing partial is published."""
+
+
+class TransientError(MotlanError):
+    """A failure that may pass: a time-out, a refused connection, a 429 or a 5xx. Retry with back-off.
+
+    Args:
+        retry_after: Seconds that the source asked us to wait, where it did.
+    """
+
+    def __init__(self, what: str, *, where: str = "", next_step: str = "", retry_after: float | None = None) -> None:
+        super().__init__(what, where=where, next_step=next_step)
+        self.retry_after = retry_after
+
+
+class DataError(MotlanError):
+    """One row cannot be used. It goes to quarantine with its raw text; the run goes on."""
+
+
+class AccessError(MotlanError):
+    """The caller is not known, or may not do this."""
