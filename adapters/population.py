@@ -1,0 +1,77 @@
+"""The population register's way: QCVN 109:2017/BTTTT messages, read in pages that we ask for by an opaque cursor.
+
+Both forms of `CongDan` that are in use (the standard's own, and the flat one) are read by the same columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from adapters.protocols.columns import numbered, rows_of, to_batch
+from adapters.protocols.guard import moment, whole_number
+from adapters.protocols.options import read_options
+from adapters.protocols.paging import follow
+from adapters.protocols.soap import SoapAnswer, SoapClient
+from adapters.protocols.xml import XmlRecords, text_of
+from motlan.errors import ContractError
+from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
+
+_RECORD = "CongDan"
+
+
+@dataclass(frozen=True)
+class PopulationOptions:
+    """Where the service describes itself."""
+
+    wsdl: str
+    """Query or path of the WSDL, from the endpoint."""
+
+
+class PopulationAdapter(Adapter):
+    """The population register, over SOAP."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._client = SoapClient(source, read_options(source, PopulationOptions).wsdl)
+        self._records = XmlRecords(_RECORD, source.columns, source.limits)
+
+    def check(self) -> None:
+        """Ask for the counts: it takes the line, the credential and no citizen."""
+        self.count(None)
+
+    def count(self, since: Watermark | None) -> SourceCount:
+        """Ask `DemSo`."""
+        root = self._client.call("DemSo", **_since(since)).root
+        where = f"{self.source.dataset} DemSo"
+        return SourceCount(
+            rows=whole_number(text_of(root, "SoCongDan"), where),
+            total=whole_number(text_of(root, "TongSo"), where),
+            as_of=moment(text_of(root, "ThoiDiemDuLieu"), where),
+        )
+
+    def pull(self, since: Watermark | None) -> Iterator[Page]:
+        """Ask `LayThayDoi` page by page. A locator is `page=3;CongDan=17`, both counted from 1."""
+        asked = _since(since)
+
+        def fetch(cursor: str | None, number: int) -> tuple[Page, str | None]:
+            place = {} if cursor is None else {"ConTro": cursor}
+            answer = self._client.call("LayThayDoi", **asked, **place, SoDong=self.source.page_rows)
+            return self._page(answer, f"page={number}")
+
+        return follow(fetch, self.source)
+
+    def _page(self, answer: SoapAnswer, name: str) -> tuple[Page, str | None]:
+        where = f"{self.source.dataset} {name}"
+        columns = self._records.read_page(answer.root, where)
+        rows = rows_of(columns)
+        if whole_number(text_of(answer.root, "SoCongDan"), where) != rows:
+            raise ContractError(f"the page has {rows} records, and says another number", where=where)
+        batch = to_batch(columns, numbered(f"{name};{_RECORD}=", 1, rows), self.source.limits, where)
+        got = answer.answer
+        page = Page(batch, got.body, got.media_type or "text/xml", got.charset, name)
+        return page, text_of(answer.root, "ConTroTiep") or None
+
+
+def _since(since: Watermark | None) -> dict[str, str]:
+    return {"TuThoiDiem": since.cursor} if since else {}

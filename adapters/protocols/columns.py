@@ -1,0 +1,94 @@
+"""From lists of text to one Arrow batch: the one door through which every format leaves.
+
+Here the length of fields is limited, the names of columns that nobody declared are made safe, and text that is no
+valid Unicode is kept visibly instead of being lost. Values are never cleaned.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from motlan.errors import ContractError
+from motlan.landing.contract import LOCATOR, Limits
+
+Columns = dict[str, Sequence[str | None]]
+"""Column name -> the texts of a run of records, null where the source sent nothing. All lists are equally long."""
+
+EXTRA_COLUMNS = 256
+"""Columns beyond the declared ones that a source may surprise us with."""
+
+_UNSAFE = re.compile(r"\W")
+
+
+def column_name(path: str, taken: Container[str]) -> str:
+    """Name the column of a path that nobody declared.
+
+    Args:
+        path: Path inside the record, as in `Source.columns`.
+        taken: Names already in use; a clash gets a number behind it, so that nothing is overwritten.
+
+    >>> column_name("HoVaTen/BiDanh", ["HoVaTen_Ho"]), column_name("a.b", ["a_b"])
+    ('HoVaTen_BiDanh', 'a_b_2')
+    """
+    name = stem = _UNSAFE.sub("_", path)[:120]
+    number = 1
+    while name in taken or name == LOCATOR:
+        number += 1
+        name = f"{stem}_{number}"
+    return name
+
+
+def check_extra(known: int, declared: int, where: str) -> None:
+    """Refuse a source that invents columns without end.
+
+    Raises:
+        ContractError: More than `EXTRA_COLUMNS` columns were not declared.
+    """
+    if known - declared > EXTRA_COLUMNS:
+        raise ContractError(f"more than {EXTRA_COLUMNS} fields are not declared", where=where, next_step=_ASK_OWNER)
+
+
+_ASK_OWNER = "compare the source's records with `columns` in adapters/agencies.yaml and ask its owner."
+
+
+def rows_of(columns: Columns) -> int:
+    """Tell how many records the columns hold."""
+    return len(next(iter(columns.values()), []))
+
+
+def numbered(prefix: str, first: int, rows: int) -> list[str]:
+    """Make the locators of records that stand in a row: the prefix and a running number."""
+    return [f"{prefix}{number}" for number in range(first, first + rows)]
+
+
+def to_batch(columns: Mapping[str, Sequence[str | None]], locators: Iterable[str], limits: Limits, where: str) -> Any:
+    """Build the `pyarrow.RecordBatch` of a page: the columns in their order, `_locator` last, all of type string.
+
+    Raises:
+        ContractError: A field is longer than `Limits.field_length`.
+    """
+    arrays = {name: _text(values) for name, values in columns.items()}
+    for name, array in arrays.items():
+        longest = pc.max(pc.binary_length(array)).as_py() or 0
+        if longest > limits.field_length and pc.max(pc.utf8_length(array)).as_py() > limits.field_length:
+            raise ContractError(
+                f"column {name} has a field longer than {limits.field_length} characters",
+                where=where,
+                next_step="ask the source's owner, or raise field_length in adapters/agencies.yaml.",
+            )
+    arrays[LOCATOR] = pa.array(locators, pa.string())
+    return pa.RecordBatch.from_pydict(arrays)
+
+
+def _text(values: Sequence[str | None]) -> Any:
+    """Make a string array. Half a surrogate pair (JSON can send one) stays readable as its escape."""
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        safe = [value and value.encode("utf-8", "backslashreplace").decode() for value in values]
+        return pa.array(safe, pa.string())

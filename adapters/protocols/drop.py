@@ -1,0 +1,204 @@
+"""Registers that leave files: an index of drops, a manifest a drop, and the files that it vouches for.
+
+    index.json                         {"drops": [{"name", "kind": "full" | "delta", "manifest"}]}
+    <drop>/manifest.json               {"name", "kind", "created", "rows", "files": [{"name", "rows", "sha256"}]}
+    <drop>/<file>                      records, in a format and perhaps gzip
+
+The same over HTTP and in a folder. A drop counts as a whole: what a manifest says is checked before its rows are
+believed, and the drop's name is the cursor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from adapters.protocols.columns import Columns, numbered, rows_of, to_batch
+from adapters.protocols.delimited import DelimitedRecords
+from adapters.protocols.guard import capped, gunzip, moment, plain_name, slices, whole_number
+from adapters.protocols.json import JsonRecords, at_path, parse
+from adapters.protocols.openers import Opener, opener_for
+from adapters.protocols.options import read_options
+from adapters.protocols.xml import XmlRecords
+from motlan.errors import ConfigurationError, ContractError
+from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
+
+DROP = "_drop"
+"""Name of the column that tells which drop a row came with."""
+
+PAGES_AT_ONCE = 4
+"""A page of a file has `Source.page_rows` times this many rows at most: a file costs no question a page."""
+
+
+class Format(Protocol):
+    """Turns the bytes of a file into columns, some rows at a time."""
+
+    def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
+        """Give the records as columns, at most `rows` at a time."""
+
+
+@dataclass(frozen=True)
+class DropOptions:
+    """Where the index is, and what is in the files."""
+
+    index: str
+    """Path of the index under the endpoint; manifests lie beside it, files beside their manifest."""
+    format: str
+    """`xml`, `jsonl` or `csv`."""
+    record: str = "record"
+    """What one record is called in locators; in XML also the element's local name."""
+
+
+@dataclass(frozen=True)
+class _File:
+    name: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Drop:
+    name: str
+    kind: str
+    manifest: str
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    created: str
+    rows: int
+    files: list[_File]
+
+
+class DropAdapter(Adapter):
+    """A register that leaves files, at an http(s) endpoint or in a folder (`file:///…`)."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._options = read_options(source, DropOptions)
+        self._format = _format(self._options, source)
+        self._opener: Opener = opener_for(source)
+        self._folder = self._options.index.rpartition("/")[0]
+
+    def check(self) -> None:
+        """Read the index."""
+        self._drops()
+
+    def count(self, since: Watermark | None) -> SourceCount:
+        """Add up what the manifests say.
+
+        `rows` are the rows of the drops that `pull(since)` gives; `total` are those of the newest full drop, as the
+        source counts nothing else: deltas after it may have added some. `as_of` is when the newest drop was made.
+        """
+        drops = self._drops()
+        full = _newest_full(drops, self.source.dataset)
+        wanted = {drop.name for drop in self._since(drops, since)}
+        manifests = {drop.name: self._manifest(drop) for drop in drops if drop.name in wanted | {full.name}}
+        newest = manifests.get(drops[-1].name) or self._manifest(drops[-1])
+        return SourceCount(
+            rows=sum(manifests[name].rows for name in wanted), total=manifests[full.name].rows, as_of=newest.created
+        )
+
+    def pull(self, since: Watermark | None) -> Iterator[Page]:
+        """Read the drops after `since.cursor`, or the newest full one and those after it.
+
+        A locator is `2026-10-01-full/NguoiNopThue-0001.xml.gz;record=17`, counted from 1 in the file.
+        """
+        return capped(self._pages(since), self.source.limits.rows, self.source.dataset)
+
+    def _pages(self, since: Watermark | None) -> Iterator[Page]:
+        for drop in self._since(self._drops(), since):
+            for file in self._manifest(drop).files:
+                yield from self._file(drop, file)
+
+    def _since(self, drops: list[_Drop], since: Watermark | None) -> list[_Drop]:
+        first = since.cursor if since else _newest_full(drops, self.source.dataset).name
+        return [drop for drop in drops if drop.name > first or (since is None and drop.name == first)]
+
+    def _read(self, path: str) -> bytes:
+        return self._opener.read(f"{self._folder}/{path}" if self._folder else path)
+
+    def _drops(self) -> list[_Drop]:
+        """Read the index, in the order of names."""
+        where = f"{self.source.dataset} {self._options.index}"
+        listed = at_path(parse(self._opener.read(self._options.index), "utf-8", where), "drops")
+        drops = []
+        for entry in _objects(listed, where):
+            name, kind, manifest = plain_name(entry.get("name"), where), entry.get("kind"), entry.get("manifest")
+            if kind not in ("full", "delta") or not isinstance(manifest, str):
+                raise ContractError("a drop is neither full nor delta, or has no manifest", where=where)
+            folder, _, file = manifest.rpartition("/")
+            steps = [plain_name(step, where) for step in (folder, file)]
+            drops.append(_Drop(name, kind, "/".join(steps)))
+        if len({drop.name for drop in drops}) != len(drops):
+            raise ContractError("two drops have the same name", where=where)
+        return sorted(drops, key=lambda drop: drop.name)
+
+    def _manifest(self, drop: _Drop) -> _Manifest:
+        where = f"{self.source.dataset} {drop.manifest}"
+        document = parse(self._read(drop.manifest), "utf-8", where)
+        if at_path(document, "name") != drop.name or at_path(document, "kind") != drop.kind:
+            raise ContractError("the manifest is not the one of the drop in the index", where=where)
+        files = [_file(entry, where) for entry in _objects(at_path(document, "files"), where)]
+        rows = whole_number(at_path(document, "rows"), where)
+        if sum(file.rows for file in files) != rows:
+            raise ContractError("the files' rows do not add up to the manifest's", where=where)
+        return _Manifest(moment(at_path(document, "created"), where), rows, files)
+
+    def _file(self, drop: _Drop, file: _File) -> Iterator[Page]:
+        """Read one file: its hash first, its rows as they come, their number last."""
+        name = f"{drop.name}/{file.name}"
+        where = f"{self.source.dataset} {name}"
+        body = self._read(f"{drop.manifest.rpartition('/')[0]}/{file.name}")
+        if hashlib.sha256(body).hexdigest() != file.sha256.lower():
+            raise ContractError("the file's SHA-256 is not the manifest's", where=where, next_step="ask its owner.")
+        zipped = file.name.endswith(".gz")
+        chunks = gunzip([body], self.source.limits.decompressed_bytes, where) if zipped else slices(body)
+        done = 0
+        for columns in self._format.read(chunks, self.source.page_rows * PAGES_AT_ONCE, where):
+            rows = rows_of(columns)
+            columns[DROP] = [drop.name] * rows
+            ordered = {column: columns.pop(column) for column in self.source.columns} | columns
+            batch = to_batch(ordered, numbered(f"{name};record=", done + 1, rows), self.source.limits, where)
+            done += rows
+            first = done == rows
+            yield Page(batch, body if first else None, _media_type(file.name), name=name)
+        if done != file.rows:
+            raise ContractError(f"the file has {done} rows, its manifest says {file.rows}", where=where)
+
+
+def _format(options: DropOptions, source: Source) -> Format:
+    columns = {name: path for name, path in source.columns.items() if name != DROP}
+    match options.format:
+        case "xml":
+            return XmlRecords(options.record, columns, source.limits)
+        case "jsonl":
+            return JsonRecords(columns, source.limits)
+        case "csv":
+            return DelimitedRecords(columns, source.limits)
+    raise ConfigurationError(f"unknown format {options.format}", where=source.dataset)
+
+
+def _file(entry: dict[str, Any], where: str) -> _File:
+    rows = whole_number(entry.get("rows"), where)
+    return _File(plain_name(entry.get("name"), where), rows, str(entry.get("sha256")))
+
+
+def _media_type(file: str) -> str:
+    suffixes = {"gz": "application/gzip", "xml": "application/xml", "jsonl": "application/jsonl", "csv": "text/csv"}
+    return suffixes.get(file.rpartition(".")[2], "application/octet-stream")
+
+
+def _newest_full(drops: list[_Drop], where: str) -> _Drop:
+    for drop in reversed(drops):
+        if drop.kind == "full":
+            return drop
+    raise ContractError("the index has no full drop", where=where, next_step="ask the source's owner.")
+
+
+def _objects(value: Any, where: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ContractError("a listing is not a list of objects", where=where, next_step="ask the source's owner.")
+    return value

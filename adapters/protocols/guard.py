@@ -1,0 +1,160 @@
+"""What a source may not do to us: addresses, names and sizes are checked here before they are used.
+
+A source is not trusted. Every check raises; none repairs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+
+import httpx
+
+from motlan.errors import ConfigurationError, ContractError
+from motlan.landing.contract import Page
+
+PIECE = 2**16
+"""Bytes that are handed on at once while something is unpacked or parsed."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this very machine: 127.0.0.0/8, ::1 or the name `localhost`. Asks no name server."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def safe_endpoint(endpoint: str, where: str) -> httpx.URL:
+    """Read an HTTP endpoint before anything is sent to it.
+
+    Raises:
+        ConfigurationError: It is no http(s) URL, carries a credential, or is plain http off loopback.
+    """
+    try:
+        url = httpx.URL(endpoint)
+    except (httpx.InvalidURL, TypeError):
+        raise _unusable("the endpoint is not a URL", where) from None
+    if url.scheme not in ("http", "https") or not url.host:
+        raise _unusable("the endpoint is not an http(s) URL", where)
+    if url.userinfo:
+        raise _unusable("the endpoint carries a credential", where)
+    if url.scheme == "http" and not is_loopback(url.host):
+        raise _unusable("plain http is allowed on loopback only", where)
+    return url
+
+
+def _unusable(what: str, where: str) -> ConfigurationError:
+    return ConfigurationError(what, where=where, next_step="mend `endpoint` in adapters/agencies.yaml or its variable.")
+
+
+def same_origin(url: httpx.URL, origin: httpx.URL, where: str) -> httpx.URL:
+    """Give the URL back if it stays on the origin (RFC 6454: scheme, host and port).
+
+    Raises:
+        ContractError: It leads elsewhere or carries a credential.
+    """
+    if (url.scheme, url.host, url.port) != (origin.scheme, origin.host, origin.port) or url.userinfo:
+        raise ContractError("the source points to another origin", where=where, next_step="ask its owner.")
+    return url
+
+
+def plain_name(name: object, where: str) -> str:
+    """Give the name back if it is a plain file or folder name: ASCII letters, digits, `.`, `_`, `-`, no `..`.
+
+    Raises:
+        ContractError: It is anything else, such as a path or a URL.
+    """
+    if isinstance(name, str) and len(name) <= 128 and _NAME.fullmatch(name):
+        return name
+    raise ContractError("a name in the listing is not a plain name", where=where, next_step="ask the source's owner.")
+
+
+def moment(value: object, where: str) -> str:
+    """Give the moment back if it is ISO 8601 in UTC, as `SourceCount.as_of` wants it.
+
+    Raises:
+        ContractError: It is something else.
+    """
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return value
+    raise ContractError("the source's own moment is not ISO 8601 in UTC", where=where)
+
+
+def whole_number(value: object, where: str) -> int:
+    """Read a count out of an answer, sent as text or as a JSON number.
+
+    Raises:
+        ContractError: It is not a whole number.
+    """
+    text = str(value)
+    if isinstance(value, str | int) and text.isascii() and text.isdigit() and len(text) <= 18:
+        return int(text)
+    raise ContractError("a count is not a whole number", where=where)
+
+
+def bounded(chunks: Iterable[bytes], limit: int, where: str) -> Iterator[bytes]:
+    """Pass the chunks on until they are more than `limit` bytes together.
+
+    Raises:
+        ContractError: They are.
+    """
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if total > limit:
+            raise ContractError(f"more than {limit} bytes", where=where, next_step="ask the source's owner.")
+        yield chunk
+
+
+def gunzip(chunks: Iterable[bytes], limit: int, where: str) -> Iterator[bytes]:
+    """Unpack gzip (RFC 1952, several members too) in small pieces, so that a bomb never stands in memory.
+
+    Raises:
+        ContractError: It unpacks to more than `limit` bytes, or is damaged or cut short.
+    """
+    return bounded(_inflate(chunks, where), limit, f"{where} (unpacked)")
+
+
+def _inflate(chunks: Iterable[bytes], where: str) -> Iterator[bytes]:
+    inflater, fresh = zlib.decompressobj(wbits=31), True
+    try:
+        for chunk in chunks:
+            while chunk:
+                if inflater.eof:
+                    inflater = zlib.decompressobj(wbits=31)
+                yield inflater.decompress(chunk, PIECE)
+                fresh = False
+                chunk = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+        yield inflater.flush()
+    except zlib.error:
+        raise ContractError("damaged gzip data", where=where) from None
+    if fresh or not inflater.eof:
+        raise ContractError("gzip data that ends too early", where=where)
+
+
+def slices(body: bytes) -> Iterator[bytes]:
+    """Cut bytes into pieces, so that a parser can clear behind itself."""
+    for start in range(0, len(body), PIECE):
+        yield body[start : start + PIECE]
+
+
+def capped(pages: Iterable[Page], limit: int, where: str) -> Iterator[Page]:
+    """Pass the pages on until they hold more than `limit` rows together.
+
+    Raises:
+        ContractError: They do.
+    """
+    total = 0
+    for page in pages:
+        total += page.rows.num_rows
+        if total > limit:
+            raise ContractError(f"more than {limit} rows in one pull", where=where, next_step="ask its owner.")
+        yield page

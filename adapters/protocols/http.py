@@ -1,0 +1,177 @@
+"""A polite and suspicious HTTP client: paced, retried, bounded, and kept on one origin.
+
+It follows no redirect, reads no proxy or netrc from the environment, and puts no credential into a URL, a log or an
+error. Errors name the path that was asked, never the query and never the answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from adapters.protocols.auth import Credential
+from adapters.protocols.guard import bounded, gunzip, safe_endpoint, same_origin
+from adapters.protocols.pace import Throttle, with_retries
+from motlan.errors import AccessError, ContractError, TransientError
+from motlan.landing.contract import Source
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every URL with its query
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, read to its end within the limits."""
+
+    status: int
+    media_type: str
+    charset: str
+    retry_after: float | None
+    body: bytes = field(repr=False)
+
+
+Judge = Callable[[Answer, str], None]
+"""Raises what an answer deserves, told the place; returns when it can be used."""
+
+
+def judge_status(answer: Answer, where: str) -> None:
+    """Sort an answer by its status (RFC 9110 section 15, RFC 6585 for 429).
+
+    Raises:
+        AccessError: 401 or 403.
+        TransientError: 408, 425, 429 or 5xx.
+        ContractError: Anything else that is no success, redirects too.
+    """
+    status = answer.status
+    if 200 <= status < 300:
+        return
+    what = f"HTTP status {status}"
+    if status in (401, 403):
+        raise AccessError(what, where=where, next_step="check the agency's credential (MOTLAN_CREDENTIAL_...).")
+    if status in (408, 425, 429) or status >= 500:
+        raise TransientError(what, where=where, next_step="try again later.", retry_after=answer.retry_after)
+    if 300 <= status < 400:
+        raise ContractError(f"{what}: redirects are not followed", where=where, next_step="mend the endpoint.")
+    raise ContractError(what, where=where, next_step="ask the source's owner.")
+
+
+class HttpLine:
+    """The line to one agency's HTTP endpoint.
+
+    Args:
+        source: The dataset; its endpoint, pace and limits rule.
+        credential: Makes the `Authorization` header; None where the message itself carries the credential.
+
+    Raises:
+        ConfigurationError: The endpoint may not be used (see `guard.safe_endpoint`).
+    """
+
+    def __init__(self, source: Source, credential: Credential | None = None) -> None:
+        self._limits, self._pace, self._where = source.limits, source.pace, source.dataset
+        self.endpoint = safe_endpoint(source.endpoint, source.dataset)
+        self._folder = self.endpoint.copy_with(path=self.endpoint.path.rstrip("/") + "/", query=None, fragment=None)
+        self._credential = credential
+        self._throttle = Throttle(source.pace.requests_per_second)
+        self._client = httpx.Client(
+            timeout=httpx.Timeout(source.pace.read_timeout, connect=source.pace.connect_timeout),
+            verify=ssl.create_default_context(),
+            trust_env=False,
+            follow_redirects=False,
+            headers={"User-Agent": "motlan", "Accept-Encoding": "gzip"},
+        )
+
+    def url(self, path: str) -> httpx.URL:
+        """Find a path or a query under the endpoint; an absolute URL stays as it is.
+
+        Raises:
+            ContractError: It leaves the origin.
+        """
+        base = self.endpoint if path.startswith("?") else self._folder
+        try:
+            url = base.join(path)
+        except httpx.InvalidURL:
+            raise ContractError("the source names an address that is none", where=self._where) from None
+        return same_origin(url, self.endpoint, self._where)
+
+    def get(self, url: httpx.URL, params: Mapping[str, str] | None = None, coding: str = "gzip") -> Answer:
+        """GET, until it is answered well; `coding` is the content coding that we accept (RFC 9110 section 8.4).
+
+        Raises:
+            AccessError, ContractError, TransientError: As `judge_status` sorts them; ContractError for a limit, too.
+        """
+        request = self._client.build_request(
+            "GET", url.copy_merge_params(dict(params or {})), headers={"Accept-Encoding": coding}
+        )
+        return self._ask(request, judge_status)
+
+    def post(self, url: httpx.URL, content: bytes, headers: Mapping[str, str], judge: Judge = judge_status) -> Answer:
+        """POST a question: one that changes nothing at the source, as it may be sent again.
+
+        Raises:
+            AccessError, ContractError, TransientError: As `judge` sorts them; ContractError for a limit, too.
+        """
+        return self._ask(self._client.build_request("POST", url, content=content, headers=dict(headers)), judge)
+
+    def _ask(self, request: httpx.Request, judge: Judge) -> Answer:
+        where = f"{self._where} {request.method} {request.url.path}"
+
+        def attempt() -> Answer:
+            answer = self._send(request, where)
+            if answer.status == 401 and self._credential and self._credential.expire():
+                answer = self._send(request, where)
+            judge(answer, where)
+            return answer
+
+        return with_retries(self._pace, attempt)
+
+    def _send(self, request: httpx.Request, where: str) -> Answer:
+        if self._credential:
+            request.headers["Authorization"] = self._credential.header()
+        self._throttle.wait()
+        with _line_errors(where):
+            response = self._client.send(request, stream=True)
+            try:
+                return self._read(response, where)
+            finally:
+                response.close()
+
+    def _read(self, response: httpx.Response, where: str) -> Answer:
+        chunks = bounded(response.iter_raw(), self._limits.payload_bytes, where)
+        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if coding == "gzip":
+            chunks = gunzip(chunks, self._limits.decompressed_bytes, where)
+        elif coding != "identity":
+            raise ContractError("a content coding that we did not ask for", where=where)
+        body = b"".join(chunks)
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        charset = response.charset_encoding or "utf-8"
+        return Answer(response.status_code, media_type, charset, _retry_after(response.headers), body)
+
+
+@contextmanager
+def _line_errors(where: str) -> Iterator[None]:
+    """Turn what httpx raises into a TransientError; its own texts may quote what was sent or received."""
+    try:
+        yield
+    except httpx.TimeoutException:
+        raise TransientError("time-out", where=where, next_step="try again later.") from None
+    except httpx.TransportError as error:
+        what = f"the line failed ({type(error).__name__})"
+        raise TransientError(what, where=where, next_step="check the endpoint, try again later.") from None
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Read `Retry-After` (RFC 9110 section 10.2.3): seconds or a date; None where it is neither."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,152 @@
+"""JSON documents (RFC 8259) and JSON lines, to text columns.
+
+Numbers stay the text that was sent: `1.50` is not `1.5` to somebody who has to prove what arrived.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+from adapters.protocols.columns import Columns, check_extra, column_name
+from adapters.protocols.lines import read_lines
+from motlan.errors import ConfigurationError, ContractError
+from motlan.landing.contract import Limits
+
+
+class _Number(str):
+    """A JSON number, kept as its text."""
+
+    __slots__ = ()
+
+
+PAGE_VALUES = 4_000_000
+"""Values in a document, which is parsed at once: each takes some fifty bytes of memory for as few as two sent."""
+
+_PLAIN = {str, _Number, type(None)}
+
+
+def parse(body: bytes, charset: str, where: str) -> Any:
+    """Parse a document. Bytes that the charset does not know survive as lone surrogates, visible in the row.
+
+    Raises:
+        ContractError: It is not JSON, nested without end, or has too many values.
+    """
+    if sum(map(body.count, (b",", b"[", b"{"))) > PAGE_VALUES:
+        raise ContractError(f"more than {PAGE_VALUES} values in one answer", where=where)
+    try:
+        text = body.decode(charset, "surrogateescape").removeprefix("\ufeff")
+        return json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant)
+    except (ValueError, LookupError, RecursionError):
+        raise ContractError("the answer is not JSON", where=where, next_step="ask the source's owner.") from None
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise ValueError
+
+
+def at_path(document: Any, path: str) -> Any:
+    """Go down a document by a dotted path; None where it ends early.
+
+    >>> at_path({"a": {"b": 1}}, "a.b")
+    1
+    """
+    for step in path.split("."):
+        document = document.get(step) if isinstance(document, dict) else None
+    return document
+
+
+class JsonRecords:
+    """Turns JSON objects into columns.
+
+    Args:
+        columns: Column name -> dotted path, such as `a.b`.
+        limits: Limits of the source.
+
+    Raises:
+        ConfigurationError: A path is both a value and a branch, or two columns have the same path.
+    """
+
+    def __init__(self, columns: Mapping[str, str], limits: Limits) -> None:
+        self._limits, self._declared = limits, tuple(columns)
+        self._tree: dict[str, Any] = {}
+        for name, path in columns.items():
+            *branches, leaf = path.split(".")
+            node = self._tree
+            for step in branches:
+                node = node.setdefault(step, {})
+                if not isinstance(node, dict):
+                    raise ConfigurationError(f"path {path} goes through a value", where=f"column {name}")
+            if leaf in node:
+                raise ConfigurationError(f"path {path} is taken", where=f"column {name}")
+            node[leaf] = name
+
+    def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
+        """Give a file of JSON lines as columns, at most `rows` records at a time.
+
+        Raises:
+            ContractError: A line is not an object, or passes a limit.
+        """
+        records = []
+        for line in read_lines(chunks, where):
+            if line.strip():
+                records.append(parse(line, "utf-8", where))
+            if len(records) == rows:
+                yield self.to_columns(records, where)
+                records = []
+        if records:
+            yield self.to_columns(records, where)
+
+    def to_columns(self, records: Sequence[Any], where: str) -> Columns:
+        """Turn parsed objects into columns: scalars as their JSON text, unknown structures as compact JSON text.
+
+        Raises:
+            ContractError: A record is not an object, or passes a limit.
+        """
+        if any(type(record) is not dict for record in records):
+            raise ContractError("a record is not a JSON object", where=where, next_step="ask the source's owner.")
+        columns: Columns = dict.fromkeys(self._declared, ())
+        self._collect(records, self._tree, "", columns, where)
+        return columns
+
+    def _collect(
+        self, records: Sequence[Any], tree: Mapping[str, Any], path: str, columns: Columns, where: str
+    ) -> None:
+        unknown = set().union(*(record for record in records if type(record) is dict)) - tree.keys()
+        for key in [*tree, *sorted(unknown)]:
+            values = [record.get(key) if type(record) is dict else None for record in records]
+            node, place = tree.get(key), f"{path}{key}"
+            if isinstance(node, dict):
+                self._collect(values, node, place + ".", columns, where)
+                values = [None if type(value) is dict else value for value in values]
+                if any(value is not None for value in values):
+                    node = None  # a value where a structure was declared: shown beside it
+                else:
+                    continue
+            columns[node or column_name(place, columns)] = self._texts(values, where)
+            check_extra(len(columns), len(self._declared), where)
+
+    def _texts(self, values: list[Any], where: str) -> list[str | None]:
+        if set(map(type, values)) <= _PLAIN:
+            return values
+        return [value if type(value) in _PLAIN else self._text(value, where) for value in values]
+
+    def _text(self, value: Any, where: str, depth: int = 1) -> str:
+        if depth > self._limits.depth:
+            raise ContractError(f"a value is nested deeper than {self._limits.depth}", where=where)
+        if isinstance(value, dict):
+            pairs = (f"{_quoted(key)}:{self._inner(part, where, depth)}" for key, part in value.items())
+            return "{" + ",".join(pairs) + "}"
+        if isinstance(value, list):
+            return "[" + ",".join(self._inner(part, where, depth) for part in value) + "]"
+        return json.dumps(value)
+
+    def _inner(self, value: Any, where: str, depth: int) -> str:
+        if isinstance(value, _Number):
+            return str(value)
+        return _quoted(value) if isinstance(value, str) else self._text(value, where, depth + 1)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

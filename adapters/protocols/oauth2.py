@@ -1,0 +1,71 @@
+"""OAuth 2.0 client credentials (RFC 6749 section 4.4): a token is fetched, kept in memory, renewed before its end."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from urllib.parse import quote_plus
+
+from adapters.protocols.auth import Basic, user_and_secret
+from adapters.protocols.guard import whole_number
+from adapters.protocols.http import Answer, HttpLine, judge_status
+from adapters.protocols.json import at_path, parse
+from motlan.errors import AccessError, ContractError
+from motlan.landing.contract import Source
+
+_LEEWAY = 30.0
+"""Seconds before its end, at most, at which a token is not used any more."""
+
+
+class ClientCredentials:
+    """A bearer token (RFC 6750) of an agency's own token endpoint.
+
+    Args:
+        source: The dataset, with its credential.
+        token_path: Path of the token endpoint under the source's endpoint; another origin is refused.
+    """
+
+    def __init__(self, source: Source, token_path: str) -> None:
+        user, secret = user_and_secret(source)
+        self._where = f"{source.dataset} {token_path}"
+        # Section 2.3.1: both are form-encoded before they go into the Basic header. One attempt: the request that
+        # needs the token is the one that is tried again.
+        once = dataclasses.replace(source, pace=dataclasses.replace(source.pace, attempts=1))
+        self._line = HttpLine(once, Basic(quote_plus(user), quote_plus(secret)))
+        self._url = self._line.url(token_path)
+        self._token, self._until = "", 0.0
+
+    def header(self) -> str:
+        """Give the header's value, with a fresh token where the old one ends soon.
+
+        Raises:
+            AccessError: The credential is refused.
+            ContractError: The answer is no bearer token.
+        """
+        if time.monotonic() >= self._until:
+            self._fetch()
+        return f"Bearer {self._token}"
+
+    def expire(self) -> bool:
+        """Forget the token; the next header has a new one."""
+        self._until = 0.0
+        return True
+
+    def _fetch(self) -> None:
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        answer = self._line.post(self._url, b"grant_type=client_credentials", form, judge=_judge)
+        document = parse(answer.body, "utf-8", self._where)
+        token, kind = at_path(document, "access_token"), at_path(document, "token_type")
+        if not (isinstance(token, str) and token.isascii() and token.isprintable() and token):
+            raise ContractError("the answer has no access token", where=self._where)
+        if str(kind).lower() != "bearer":
+            raise ContractError("the token is no bearer token", where=self._where)
+        seconds = whole_number(at_path(document, "expires_in"), self._where)
+        self._token = token
+        self._until = time.monotonic() + seconds - min(_LEEWAY, seconds / 10)
+
+
+def _judge(answer: Answer, where: str) -> None:
+    if answer.status == 400:  # section 5.2: an unknown client may be told so with 400 as well as with 401
+        raise AccessError("the token endpoint refuses the credential", where=where)
+    judge_status(answer, where)

@@ -1,0 +1,79 @@
+"""Two ways to read the files of a drop: over HTTP, and in a folder that somebody fills."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from adapters.protocols.auth import Basic, user_and_secret
+from adapters.protocols.http import HttpLine
+from motlan.errors import ConfigurationError, ContractError, TransientError
+from motlan.landing.contract import Source
+
+
+class Opener(Protocol):
+    """Reads a whole file by its path under the endpoint, within `Limits.payload_bytes`."""
+
+    def read(self, path: str) -> bytes:
+        """Give the file's bytes as they are stored."""
+
+
+def opener_for(source: Source) -> Opener:
+    """Choose by the endpoint's scheme: `file:` is a folder, everything else goes over HTTP with HTTP Basic.
+
+    Raises:
+        ConfigurationError: The endpoint or the credential cannot be used.
+    """
+    return FolderOpener(source) if source.endpoint.startswith("file:") else HttpOpener(source)
+
+
+class HttpOpener:
+    """Files over HTTP, with HTTP Basic."""
+
+    def __init__(self, source: Source) -> None:
+        self._line = HttpLine(source, Basic(*user_and_secret(source)))
+
+    def read(self, path: str) -> bytes:
+        """GET a file.
+
+        Raises:
+            AccessError, ContractError, TransientError: See `http.judge_status`.
+        """
+        # The stored bytes are what a manifest vouches for, so no coding may be put on or taken off on the way.
+        return self._line.get(self._line.url(path), coding="identity").body
+
+
+class FolderOpener:
+    """Files in a local folder.
+
+    Raises:
+        ConfigurationError: The endpoint is not `file:///` and an absolute path.
+    """
+
+    def __init__(self, source: Source) -> None:
+        parts = urlsplit(source.endpoint)
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+            raise ConfigurationError("the endpoint is not file:///folder", where=source.dataset)
+        self._root = Path(unquote(parts.path)).resolve()
+        self._limit, self._where = source.limits.payload_bytes, source.dataset
+
+    def read(self, path: str) -> bytes:
+        """Read a file that lies in the folder, also after every symbolic link was followed.
+
+        Raises:
+            ContractError: It leads out of the folder, is absent or too large.
+            TransientError: It could not be read.
+        """
+        file = (self._root / path).resolve()
+        where = f"{self._where} {path}"
+        if not file.is_relative_to(self._root) or not file.is_file():
+            raise ContractError("no such file in the folder", where=where, next_step="ask the source's owner.")
+        try:
+            with file.open("rb") as stream:
+                body = stream.read(self._limit + 1)
+        except OSError:
+            raise TransientError("the file cannot be read", where=where) from None
+        if len(body) > self._limit:
+            raise ContractError(f"more than {self._limit} bytes", where=where, next_step="ask the source's owner.")
+        return body

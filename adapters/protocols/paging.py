@@ -1,0 +1,40 @@
+"""Following a source's own cursor from page to page, without following it for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from motlan.errors import ContractError
+from motlan.landing.contract import Page, Source
+
+Fetch = Callable[[str | None, int], tuple[Page, str | None]]
+"""Given the cursor (None at first) and the page's number from 1, the page and the next cursor (None at the end)."""
+
+
+def follow(fetch: Fetch, source: Source) -> Iterator[Page]:
+    """Give the pages that have rows, in the source's order.
+
+    Raises:
+        ContractError: The source gives a cursor that it gave before, an empty page that is not the last, a page
+            larger than was asked for, or more rows than `Limits.rows`.
+    """
+    cursor: str | None = None
+    seen: set[str] = set()
+    number = total = 0
+    while True:
+        number += 1
+        page, cursor = fetch(cursor, number)
+        rows = page.rows.num_rows
+        total += rows
+        where = f"{source.dataset} {page.name}"
+        if rows > source.page_rows:
+            raise ContractError(f"{rows} rows, where at most {source.page_rows} were asked for", where=where)
+        if total > source.limits.rows:
+            raise ContractError(f"more than {source.limits.rows} rows in one pull", where=where)
+        if rows:
+            yield page
+        if cursor is None:
+            return
+        if cursor in seen or not rows or len(cursor) > source.limits.field_length:
+            raise ContractError("the source's paging goes in circles", where=where, next_step="ask its owner.")
+        seen.add(cursor)

@@ -1,0 +1,131 @@
+"""SOAP 1.1 over HTTP. The WSDL says how a question looks; answers are read as bytes.
+
+zeep makes the envelope and the WS-Security header. It never sends: addresses in the WSDL are not used, every byte goes
+to the declared endpoint through our own line. It never reads an answer either: one Python object per citizen is slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import zeep
+import zeep.exceptions
+from lxml import etree
+from zeep.wsse.username import UsernameToken
+
+from adapters.protocols.auth import user_and_secret
+from adapters.protocols.http import Answer, HttpLine, judge_status
+from adapters.protocols.xml import parse_document
+from motlan.errors import AccessError, ContractError, TransientError
+from motlan.landing.contract import Source
+
+_SECURITY_FAULTS = {
+    "FailedAuthentication",
+    "FailedCheck",
+    "InvalidSecurity",
+    "InvalidSecurityToken",
+    "SecurityTokenUnavailable",
+    "UnsupportedSecurityToken",
+}
+"""OASIS WS-Security 1.1 section 12."""
+_OUR_FAULTS = {"Client", "Sender", "MustUnderstand", "VersionMismatch", "DataEncodingUnknown"}
+"""SOAP 1.1 section 4.4.1 and SOAP 1.2 section 5.4.6: the same question would fail again."""
+
+
+@dataclass(frozen=True)
+class SoapAnswer:
+    """An answer that is no fault: its tree, and the bytes that it was read from."""
+
+    root: etree._Element
+    answer: Answer
+
+
+class SoapClient:
+    """Asks the operations of one service.
+
+    Args:
+        source: The dataset; its credential becomes a UsernameToken (PasswordText, so the line must be TLS or loopback).
+        wsdl: Where the WSDL is, from the endpoint, such as `?wsdl`.
+    """
+
+    def __init__(self, source: Source, wsdl: str) -> None:
+        self._where = source.dataset
+        self._token = UsernameToken(*user_and_secret(source))  # type: ignore[no-untyped-call]
+        self._line = HttpLine(source)
+        self._wsdl = wsdl
+        self._client: Any = None
+
+    def call(self, operation: str, **arguments: str | int) -> SoapAnswer:
+        """Ask an operation (document/literal, wrapped).
+
+        Raises:
+            AccessError: A security fault.
+            ContractError: A fault of the sender, or an answer or a WSDL that cannot be used.
+            TransientError: A fault of the server, after the last retry.
+        """
+        where = f"{self._where} {operation}"
+        envelope, action = self._message(operation, arguments, where)
+        headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": f'"{action}"'}
+        answer = self._line.post(self._line.endpoint, envelope, headers, judge=_judge)
+        root = parse_document(answer.body, where)
+        _refuse_fault(root, answer, where)  # HTTP wants a fault to be a 500; not every server knows
+        return SoapAnswer(root, answer)
+
+    def _message(self, operation: str, arguments: Mapping[str, Any], where: str) -> tuple[bytes, str]:
+        try:
+            client = self._service()
+            envelope = client.create_message(client.service, operation, **arguments)
+            port = next(iter(next(iter(client.wsdl.services.values())).ports.values()))
+            action = port.binding.get(operation).soapaction or ""
+        except (zeep.exceptions.Error, etree.LxmlError, LookupError, TypeError, ValueError, AttributeError):
+            # zeep raises all of these about a WSDL, and quotes arguments in some.
+            raise ContractError("the WSDL cannot be used for this operation", where=where) from None
+        return etree.tostring(envelope, xml_declaration=True, encoding="utf-8"), action
+
+    def _service(self) -> Any:
+        if self._client is None:
+            settings = zeep.Settings(strict=True, xml_huge_tree=False, forbid_dtd=True, forbid_entities=True)
+            loader = _Loader(self._line, self._where)
+            url = str(self._line.url(self._wsdl))
+            self._client = zeep.Client(url, self._token, loader, settings=settings)  # type: ignore[no-untyped-call]
+        return self._client
+
+
+class _Loader:
+    """What zeep fetches the WSDL and its imports through: our own line, so that none of it leaves the origin."""
+
+    def __init__(self, line: HttpLine, where: str) -> None:
+        self._line, self._where = line, where
+
+    def load(self, url: str) -> bytes:
+        body = self._line.get(self._line.url(url)).body
+        parse_document(body, f"{self._where} WSDL")
+        return body
+
+
+def _judge(answer: Answer, where: str) -> None:
+    if answer.status >= 500 and b"Fault" in answer.body:
+        try:
+            root = parse_document(answer.body, where)
+        except ContractError:
+            judge_status(answer, where)
+        else:
+            _refuse_fault(root, answer, where)
+    judge_status(answer, where)
+
+
+def _refuse_fault(root: etree._Element, answer: Answer, where: str) -> None:
+    """Raise a fault as the error that its code stands for. Its text is not repeated: it may quote what we asked."""
+    fault = root.find("{*}Body/{*}Fault")
+    if fault is None:
+        return
+    texts = [element.text or "" for element in fault.iter("{*}faultcode", "{*}Value")]
+    codes = {code.strip().rpartition(":")[2].partition(".")[0] for code in texts}
+    if codes & _SECURITY_FAULTS:
+        step = "check the agency's credential (MOTLAN_CREDENTIAL_...)."
+        raise AccessError("the source refuses our credential (SOAP fault)", where=where, next_step=step)
+    if codes & _OUR_FAULTS:
+        raise ContractError("the source refuses the question (SOAP fault of the sender)", where=where)
+    raise TransientError("SOAP fault of the server", where=where, retry_after=answer.retry_after)

@@ -1,0 +1,199 @@
+"""Drops: nothing is believed that its manifest does not vouch for, and nothing is read off the drop."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+
+import pytest
+
+from adapters.protocols import DropAdapter
+from motlan.errors import AccessError, ConfigurationError, ContractError
+from motlan.landing.contract import Limits, Watermark
+
+COLUMNS = {"id": "id", "_drop": "_drop"}
+OPTIONS = {"index": "drops/index.json", "format": "xml", "record": "Nguoi"}
+
+
+def xml_file(keys):
+    return gzip.compress(("<Tap>" + "".join(f"<Nguoi><id>{key}</id></Nguoi>" for key in keys) + "</Tap>").encode())
+
+
+def add(folder, name, files, kind="delta", created="2026-10-01T00:00:00Z", change=lambda manifest: manifest):
+    """Lay a drop down: files of keys, and the manifest, which a test may spoil."""
+    (folder / "drops" / name).mkdir(parents=True)
+    manifest = {"name": name, "kind": kind, "created": created, "rows": 0, "files": []}
+    for number, keys in enumerate(files, start=1):
+        body, file = xml_file(keys), f"Nguoi-{number:04}.xml.gz"
+        (folder / "drops" / name / file).write_bytes(body)
+        digest = hashlib.sha256(body).hexdigest()
+        manifest["files"].append({"name": file, "rows": len(keys), "bytes": len(body), "sha256": digest})
+        manifest["rows"] += len(keys)
+    (folder / "drops" / name / "manifest.json").write_text(json.dumps(change(manifest)))
+    index = folder / "drops" / "index.json"
+    drops = json.loads(index.read_text())["drops"] if index.exists() else []
+    write_index(folder, [*drops, {"name": name, "kind": kind, "manifest": f"{name}/manifest.json"}])
+
+
+def write_index(folder, drops):
+    (folder / "drops" / "index.json").write_text(json.dumps({"drops": drops}))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    add(tmp_path, "2026-09-01-full", [["old"]], "full")
+    add(tmp_path, "2026-09-02-delta", [["older"]])
+    add(tmp_path, "2026-10-01-full", [[str(n) for n in range(30)], ["a", "b"]], "full")
+    add(tmp_path, "2026-10-02-delta", [["c"]], created="2026-10-02T00:00:00Z")
+    return tmp_path
+
+
+def adapter(make_source, folder, **changes):
+    settings = {"columns": COLUMNS, "cursor": "_drop", "options": OPTIONS} | changes
+    return DropAdapter(make_source(folder.as_uri(), **settings))
+
+
+def keys(pages):
+    return [key for page in pages for key in page.rows["id"].to_pylist()]
+
+
+def test_a_first_pull_reads_the_newest_full_drop_and_what_came_after(make_source, folder):
+    pages = list(adapter(make_source, folder).pull(None))
+    assert keys(pages) == [*(str(n) for n in range(30)), "a", "b", "c"]
+    assert [page.rows.num_rows for page in pages] == [12, 12, 6, 2, 1]
+    assert pages[1].rows.schema.names == ["id", "_drop", "_locator"]
+    assert pages[1].rows["_locator"][0].as_py() == "2026-10-01-full/Nguoi-0001.xml.gz;record=13"
+    assert set(pages[1].rows["_drop"].to_pylist()) == {"2026-10-01-full"}
+
+
+def test_the_payload_comes_once_a_file_and_as_it_lay(make_source, folder):
+    pages = list(adapter(make_source, folder).pull(None))
+    assert [page.payload is not None for page in pages] == [True, False, False, True, True]
+    assert pages[0].payload == (folder / "drops/2026-10-01-full/Nguoi-0001.xml.gz").read_bytes()
+    assert (pages[0].media_type, pages[0].name) == ("application/gzip", "2026-10-01-full/Nguoi-0001.xml.gz")
+
+
+def test_a_later_pull_reads_the_drops_strictly_after_the_watermark(make_source, folder):
+    assert keys(adapter(make_source, folder).pull(Watermark("2026-10-01-full", "z"))) == ["c"]
+    assert keys(adapter(make_source, folder).pull(Watermark("2026-10-02-delta"))) == []
+
+
+def test_counts_add_up_the_manifests(make_source, folder):
+    drops = adapter(make_source, folder)
+    first, later = drops.count(None), drops.count(Watermark("2026-10-02-delta"))
+    assert (first.rows, first.total, first.as_of) == (33, 32, "2026-10-02T00:00:00Z")
+    assert (later.rows, later.total) == (0, 32)
+
+
+@pytest.mark.parametrize(("name", "text"), [("csv", "id\n1\n2\n"), ("jsonl", '{"id": "1"}\n{"id": "2"}\n')])
+def test_other_formats_are_read_the_same_way(make_source, tmp_path, name, text):
+    def as_text(manifest):
+        (tmp_path / f"drops/d/x.{name}").write_text(text)
+        file = {"name": f"x.{name}", "rows": 2, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        return manifest | {"rows": 2, "files": [file]}
+
+    add(tmp_path, "d", [], "full", change=as_text)
+    assert keys(adapter(make_source, tmp_path, options=OPTIONS | {"format": name}).pull(None)) == ["1", "2"]
+
+
+def spoil(**changes):
+    return lambda manifest: manifest | changes | {"files": [manifest["files"][0] | changes.get("file", {})]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        spoil(file={"sha256": "0" * 64}),
+        spoil(file={"rows": 3}, rows=3),
+        spoil(file={"rows": 1}, rows=1),
+        spoil(rows=7),
+        spoil(name="another"),
+        spoil(kind="delta"),
+        spoil(created="yesterday"),
+        spoil(file={"name": "../../secret.xml.gz"}),
+        spoil(file={"name": "http://register.example.gov.vn/x.gz"}),
+        spoil(file={"name": None}),
+        lambda manifest: [manifest],
+    ],
+    ids=["hash", "too few", "too many", "sum", "name", "kind", "moment", "parent", "url", "null", "list"],
+)
+def test_a_manifest_that_does_not_hold_breaks_the_contract(make_source, tmp_path, change):
+    (tmp_path / "secret.xml.gz").write_bytes(xml_file(["1", "2"]))
+    add(tmp_path, "d", [["1", "2"]], "full", change=change)
+    with pytest.raises(ContractError):
+        list(adapter(make_source, tmp_path).pull(None))
+
+
+@pytest.mark.parametrize(
+    "drop",
+    [
+        {"name": "d", "kind": "full", "manifest": "../d/manifest.json"},
+        {"name": "d", "kind": "full", "manifest": "/etc/passwd"},
+        {"name": "d", "kind": "full", "manifest": "http://register.example.gov.vn/m.json"},
+        {"name": "../d", "kind": "full", "manifest": "d/manifest.json"},
+        {"name": "d", "kind": "half", "manifest": "d/manifest.json"},
+        {"name": "d", "kind": "delta", "manifest": "d/manifest.json"},
+        {"kind": "full", "manifest": "d/manifest.json"},
+        "d",
+    ],
+)
+def test_an_index_that_leads_elsewhere_breaks_the_contract(make_source, tmp_path, drop):
+    add(tmp_path, "d", [["1"]], "full")
+    write_index(tmp_path, [drop])
+    with pytest.raises(ContractError):
+        list(adapter(make_source, tmp_path).pull(None))
+
+
+def test_two_drops_of_one_name_break_the_contract(make_source, tmp_path):
+    add(tmp_path, "d", [["1"]], "full")
+    write_index(tmp_path, [{"name": "d", "kind": "full", "manifest": "d/manifest.json"}] * 2)
+    with pytest.raises(ContractError):
+        adapter(make_source, tmp_path).check()
+
+
+def test_a_link_out_of_the_folder_is_not_followed(make_source, tmp_path):
+    add(tmp_path / "drop", "d", [["1"]], "full")
+    manifest = tmp_path / "drop/drops/d/manifest.json"
+    manifest.rename(tmp_path / "manifest.json")
+    manifest.symlink_to(tmp_path / "manifest.json")
+    with pytest.raises(ContractError, match="no such file"):
+        adapter(make_source, tmp_path / "drop").count(None)
+
+
+def test_a_bomb_in_a_file_is_cut_off(make_source, tmp_path):
+    add(tmp_path, "d", [["x" * 90] * 30_000], "full")
+    with pytest.raises(ContractError, match="unpacked"):
+        list(adapter(make_source, tmp_path, limits=Limits(decompressed_bytes=2**20)).pull(None))
+
+
+def test_a_file_larger_than_allowed_is_refused(make_source, folder):
+    with pytest.raises(ContractError, match="more than 50 bytes"):
+        adapter(make_source, folder, limits=Limits(payload_bytes=50)).check()
+
+
+@pytest.mark.parametrize("changes", [{"options": OPTIONS | {"format": "xlsx"}}, {"options": {}}])
+def test_a_declaration_that_cannot_be_used_is_told(make_source, folder, changes):
+    with pytest.raises(ConfigurationError):
+        adapter(make_source, folder, **changes)
+
+
+def test_a_folder_on_another_machine_is_refused(make_source):
+    with pytest.raises(ConfigurationError):
+        DropAdapter(make_source("file://server/share", options=OPTIONS))
+
+
+def test_the_same_drop_is_read_over_http(make_source, folder, site, reply):
+    for path in folder.rglob("*.*"):
+        site.answers["/tax/" + str(path.relative_to(folder))] = reply(path.read_bytes())
+    source = make_source(f"{site.url}/tax", columns=COLUMNS, cursor="_drop", options=OPTIONS)
+    over_http = list(DropAdapter(source).pull(None))
+    in_folder = list(adapter(make_source, folder).pull(None))
+    assert [(page.rows, page.payload) for page in over_http] == [(page.rows, page.payload) for page in in_folder]
+    assert {asked.headers["Accept-Encoding"] for asked in site.asked} == {"identity"}
+
+
+def test_a_refused_credential_is_an_access_error(make_source, site, reply):
+    site.answers["/drops/index.json"] = reply(status=401)
+    with pytest.raises(AccessError):
+        DropAdapter(make_source(site.url, options=OPTIONS)).check()

@@ -1,0 +1,133 @@
+"""JSON and CSV to columns, and the batch that they become."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.protocols.columns import to_batch
+from adapters.protocols.delimited import DelimitedRecords
+from adapters.protocols.json import JsonRecords, at_path, parse
+from motlan.errors import ConfigurationError, ContractError
+from motlan.landing.contract import LOCATOR, Limits
+
+LIMITS = Limits(depth=5, field_length=20)
+RECORDS = JsonRecords({"id": "id", "ho": "ten.ho"}, LIMITS)
+
+
+def columns_of(text):
+    return RECORDS.to_columns(parse(text.encode(), "utf-8", "d"), "d")
+
+
+def test_scalars_keep_the_text_that_was_sent():
+    columns = columns_of('[{"id": 1.50}, {"id": 12345678901234567890}, {"id": true}, {"id": null}, {"id": ""}, {}]')
+    assert columns["id"] == ["1.50", "12345678901234567890", "true", None, "", None]
+
+
+def test_what_nobody_declared_becomes_columns():
+    columns = columns_of('[{"a.b": "x", "ten": {"ho": "Đỗ", "dem": 1}, "list": [1.0, {"é": ["x", null, false]}]}]')
+    assert list(columns) == ["id", "ho", "ten_dem", "a_b", "list"]
+    assert [values[0] for values in columns.values()] == [None, "Đỗ", "1", "x", '[1.0,{"é":["x",null,false]}]']
+
+
+def test_a_value_where_a_structure_was_declared_is_shown_beside_it():
+    assert columns_of('[{"ten": "Đỗ"}, {"ten": {"ho": "Lê"}}]') == {
+        "id": [None, None],
+        "ho": [None, "Lê"],
+        "ten": ["Đỗ", None],
+    }
+
+
+def test_a_structure_where_a_value_was_declared_stays_text():
+    assert columns_of('[{"id": {"so": 1}}]')["id"] == ['{"so":1}']
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["id", "moi"]), st.none() | st.text(max_size=5)), max_size=5))
+def test_text_passes_unchanged(people):
+    columns = columns_of(json.dumps(people))
+    for name in columns.keys() - {"ho"}:
+        assert list(columns[name]) == [person.get(name) for person in people]
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]", "[[]]", "[null]", '[{"a": [[[[[[1]]]]]]}]', json.dumps([{f"k{n}": 1 for n in range(300)}])]
+)
+def test_records_of_another_shape_are_refused(text):
+    with pytest.raises(ContractError):
+        columns_of(text)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[NaN]", b"[" * 100_000, b"[1" + b",1" * 4_000_000 + b"]", "Nguyễn".encode()]
+)
+def test_what_is_no_json_is_refused_without_quoting_it(body):
+    with pytest.raises(ContractError) as error:
+        parse(body, "utf-8", "d")
+    assert error.value.__cause__ is None
+    assert "Nguyễn" not in str(error.value)
+
+
+def test_an_unknown_charset_is_refused():
+    with pytest.raises(ContractError):
+        parse(b"[]", "no-such-charset", "d")
+
+
+def test_bytes_and_halves_of_letters_that_are_no_text_stay_visible():
+    columns = RECORDS.to_columns(parse(b'[{"id": "a\xff"}, {"id": "\\ud800"}]', "utf-8", "d"), "d")
+    assert to_batch(columns, ["1", "2"], LIMITS, "d")["id"].to_pylist() == ["a\\udcff", "\\ud800"]
+
+
+def test_a_path_that_is_value_and_branch_cannot_be_declared():
+    for columns in ({"a": "x", "b": "x.y"}, {"b": "x.y", "a": "x"}, {"a": "x", "b": "x"}):
+        with pytest.raises(ConfigurationError):
+            JsonRecords(columns, LIMITS)
+
+
+def test_a_path_ends_where_the_document_does():
+    assert at_path({"a": [1]}, "a.b") is None
+
+
+def test_json_lines_come_in_batches_whatever_the_chunks():
+    body = b'{"id": "1"}\n\n{"id": "2"}\r\n{"id": "3"}'
+    batches = RECORDS.read([body[start : start + 3] for start in range(0, len(body), 3)], 2, "d")
+    assert [columns["id"] for columns in batches] == [["1", "2"], ["3"]]
+
+
+def test_a_line_without_end_is_refused():
+    with pytest.raises(ContractError, match="line"):
+        list(RECORDS.read([b"x" * 2**22] * 3, 2, "d"))
+
+
+def test_csv_comes_in_batches_with_unknown_and_absent_columns():
+    body = '\ufeffid,mới x\n1,"a, ""b""\nc"\n2,\n3,d'.encode()
+    batches = list(DelimitedRecords({"id": "id", "ho": "ho"}, LIMITS).read([body], 2, "d"))
+    assert [{name: list(values) for name, values in columns.items()} for columns in batches] == [
+        {"id": ["1", "2"], "ho": [None, None], "mới_x": ['a, "b"\nc', ""]},
+        {"id": ["3"], "ho": [None], "mới_x": ["d"]},
+    ]
+
+
+@pytest.mark.parametrize("body", [b"a,b\n1\n", b"a,a\n1,2\n", b'a\n"x"y\n', b'a\n"' + b"x" * 200_000])
+def test_broken_csv_is_refused(body):
+    with pytest.raises(ContractError):
+        list(DelimitedRecords({"a": "a"}, LIMITS).read([body], 2, "d"))
+
+
+def test_the_locator_is_the_last_column_and_everything_is_text():
+    batch = to_batch({"a": ["x", None], LOCATOR + "_": ["y", "z"]}, ["1", "2"], LIMITS, "d")
+    assert batch.schema.names == ["a", "_locator_", LOCATOR]
+    assert {str(kind) for kind in batch.schema.types} == {"string"}
+
+
+def test_the_length_of_fields_counts_letters_and_names_the_column_alone():
+    assert to_batch({"a": ["ễ" * 20]}, ["1"], LIMITS, "d").num_rows == 1
+    with pytest.raises(ContractError, match="column a ") as error:
+        to_batch({"a": ["ễ" * 21]}, ["1"], LIMITS, "d")
+    assert "ễ" not in str(error.value)
+
+
+def test_a_record_cannot_bring_its_own_locator():
+    assert "_locator_2" in columns_of('[{"_locator": "x"}]')
