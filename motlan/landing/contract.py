@@ -53,7 +53,7 @@ class Source:
     dataset: str
     endpoint: str
     """URL of the agency, or of the gateway in front of it. No plain http off loopback."""
-    credential: tuple[str, str] | None
+    credential: tuple[str, str] | None = field(repr=False)
     """(user, secret), resolved by name; never written down."""
     key: str
     """Column that identifies a record inside the dataset."""

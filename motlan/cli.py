@@ -1,0 +1,260 @@
+"""The command line: what a data engineer and an auditor type. It calls the same pipeline as the scheduler's tasks."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.tree import Tree
+
+from motlan import pipeline, registry
+from motlan.errors import ConfigurationError, MotlanError
+
+out, err = Console(), Console(stderr=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+
+
+def _first_dataset() -> str:
+    try:
+        return next(iter(registry.load().datasets))
+    except MotlanError:
+        return "DATASET"
+
+
+def _examples(*lines: str) -> str:
+    """Format examples for a command's help; `{dataset}` is the first that the registry declares."""
+    shown = "\n\n".join(line.replace("{dataset}", EXAMPLE) for line in lines)
+    return f"Examples:\n\n{shown}"
+
+
+EXAMPLE = _first_dataset()
+app = typer.Typer(
+    help="Motlan, the bus between registers: pull, clean, check, link, merge, publish, prove.",
+    epilog=_examples("motlan sync {dataset}", "motlan reconcile && motlan publish", "motlan status --json"),
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+)
+store_app = typer.Typer(
+    help="The embedded PostgreSQL server.", epilog=_examples("motlan store start"), no_args_is_help=True
+)
+feeds_app = typer.Typer(
+    help="The agencies' API.", epilog=_examples("motlan feeds key AGENCY", "motlan feeds serve"), no_args_is_help=True
+)
+app.add_typer(store_app, name="store")
+app.add_typer(feeds_app, name="feeds")
+for _point in entry_points(group="motlan.commands"):
+    app.add_typer(_point.load(), name=_point.name)
+
+
+@contextmanager
+def _told(as_json: bool) -> Iterator[None]:
+    """Turn our own errors into a clear message and an exit code of 1."""
+    try:
+        yield
+    except MotlanError as error:
+        if as_json:
+            out.print_json(json.dumps({"error": type(error).__name__, "message": str(error)}))
+        else:
+            err.print(f"[red]{type(error).__name__}[/red]: ", end="")
+            err.print(str(error), markup=False, highlight=False)
+        raise typer.Exit(1) from None
+
+
+def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
+    if as_json:
+        out.print_json(json.dumps(counts))
+        return
+    table = Table("step", "what happened", "seconds", title=title)
+    for step, told in counts.items():
+        if isinstance(told, dict):
+            hidden = ("run", "seconds", "snapshots", "chunks", "rules", "version", "key")
+            words = (
+                f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
+                for name, value in told.items()
+                if name not in hidden
+            )
+            table.add_row(step, ", ".join(words), str(told.get("seconds", "")))
+    out.print(table)
+
+
+@app.command(epilog=_examples("motlan sync {dataset}", "motlan sync {dataset} --json"))
+def sync(
+    dataset: Annotated[str, typer.Argument(help="As `motlan status` lists them.")], as_json: AsJson = False
+) -> None:
+    """Pull what changed in a dataset, land it, clean and check it."""
+    with (
+        _told(as_json),
+        Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            transient=True,
+        ) as bar,
+    ):
+        task = bar.add_task(f"pulling {dataset}", total=None)
+        counts = pipeline.sync(dataset, lambda rows, total: bar.update(task, completed=rows, total=total))
+    _show(counts, as_json, f"sync {dataset}")
+
+
+@app.command(epilog=_examples("motlan reconcile"))
+def reconcile(as_json: AsJson = False) -> None:
+    """Link all rows to persons, merge them, check across registers, and stage what changed."""
+    with _told(as_json), _working("reconciling", as_json):
+        counts = pipeline.reconcile()
+    _show(counts, as_json, "reconcile")
+
+
+@app.command(epilog=_examples("motlan publish"))
+def publish(as_json: AsJson = False) -> None:
+    """Publish the newest reconciled run: number its feed, append to the log, load the projection."""
+    with _told(as_json), _working("publishing", as_json):
+        published = pipeline.publish()
+        projected = pipeline.project(published["run"])
+    _show({"publish": published, "project": projected}, as_json, "publish")
+
+
+@contextmanager
+def _working(what: str, as_json: bool) -> Iterator[None]:
+    if as_json:
+        yield
+    else:
+        with err.status(what):
+            yield
+
+
+@app.command(epilog=_examples("motlan status", "motlan status --json"))
+def status(as_json: AsJson = False) -> None:
+    """Show where each dataset and the feed stand."""
+    from motlan.status import status as read
+    from motlan.workspace import open_workspace
+
+    with _told(as_json):
+        found = read(open_workspace())
+    if as_json:
+        out.print_json(json.dumps(found))
+        return
+    table = Table("dataset", "state", "pulled", "in register", "accepted", "quarantined", "watermark (UTC)")
+    for name, row in found["datasets"].items():
+        cells = (row.get(key) for key in ("pulled", "source_total", "accepted", "quarantined", "watermark"))
+        table.add_row(name, row["state"], *("" if cell is None else str(cell) for cell in cells))
+    out.print(table)
+    quality = Table("agency", "đúng", "đủ", "sạch", "sống", "thống nhất", title="quality, 0 to 100")
+    for agency, scores in found["quality"].items():
+        quality.add_row(agency, *("" if score is None else f"{score:.2f}" for score in scores.values()))
+    out.print(quality)
+    if publication := found["publication"]:
+        out.print(f"publication {publication['number']}, feed up to seq {publication['last_seq']:,}")
+
+
+@app.command(epilog=_examples("motlan lineage full_name", "printf '%s' \"$NUMBER\" | motlan lineage --json"))
+def lineage(
+    field: Annotated[str | None, typer.Argument(help="A golden field; all that are filled where absent.")] = None,
+    entity: Annotated[str, typer.Option(help="The canonical entity.")] = pipeline.ENTITY,
+    as_json: AsJson = False,
+) -> None:
+    """Show why the state says this: from golden value back to the landed row.
+
+    Asks for the identifier at a prompt, or reads it from standard input; it is never an argument, because arguments
+    stand in process lists and shell histories. The look is written into the ledger.
+    """
+    from motlan.lineage.trace import find_person, trace
+    from motlan.workspace import open_workspace
+
+    identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
+    with _told(as_json):
+        work = open_workspace()
+        person = find_person(work, entity, identifier.strip())
+        chains = trace(work, entity, person, [field] if field else [], principal=f"user:{getpass.getuser()}")
+    if as_json:
+        out.print_json(json.dumps({"person_id": person, "fields": chains}))
+        return
+    tree = Tree(f"{entity} {person}")
+    for chain in chains:
+        _grow(tree, chain)
+    out.print(tree)
+
+
+def _grow(tree: Tree, chain: dict[str, Any]) -> None:
+    source, decision = chain["source"], chain["decision"]
+    landed, link = source["landed"], source["link"]
+    mark = (
+        "[green]replays equal[/green]" if chain["replays_equal"] else f"[red]does NOT replay: {chain['reasons']}[/red]"
+    )
+    top = tree.add(f"[bold]{chain['field']}[/bold] = {chain['value']}   {mark}")
+    disputed = ", disputed" if decision["disputed"] else ""
+    merged = top.add(f"merged by {decision['rule']}{disputed} (version {decision['version'][:12]})")
+    said = merged.add(
+        f"said by {source['dataset']} ({source['owner']}), record {source['key']}, as of {source['source_moment']}"
+    )
+    weight = "" if link["weight"] is None else f", weight {link['weight']:.1f}"
+    said.add(f"linked by {link['rule']}{weight} (version {link['version'][:12]})")
+    cleaned = said.add(
+        f"cleaned by {source['cleaned_by']['expression']} (version {source['cleaned_by']['version'][:12]})"
+    )
+    row = cleaned.add(f"landed row {landed['row']} at {landed['at']}, {landed['locator']}")
+    for name, value in landed["raw"].items():
+        row.add(f"{name} = {value!r}")
+    row.add(f"commitment {landed['commitment'][:16]}…, payload sha256 {landed['payload_sha256'][:16]}…")
+
+
+@store_app.command("start", epilog=_examples("motlan store start"))
+def store_start() -> None:
+    """Start the embedded server where it does not run yet; print the database's URL."""
+    from motlan.settings import load
+    from motlan.store import server
+
+    with _told(False):
+        out.print(server.start(load()), markup=False, highlight=False, soft_wrap=True)
+
+
+@store_app.command("stop", epilog=_examples("motlan store stop"))
+def store_stop() -> None:
+    """Stop the embedded server."""
+    from motlan.settings import load
+    from motlan.store import server
+
+    with _told(False):
+        out.print("stopped" if server.stop(load()) else "was not running")
+
+
+@feeds_app.command("key", epilog=_examples("motlan feeds key AGENCY"))
+def feeds_key(agency: Annotated[str, typer.Argument(help="An agency of the registry.")]) -> None:
+    """Make a new API key for an agency, in place of its earlier one, and print it this once."""
+    from motlan.feeds.keys import issue
+    from motlan.workspace import open_workspace
+
+    with _told(False):
+        work = open_workspace()
+        if agency not in work.registry.agencies:
+            raise ConfigurationError(
+                f"there is no agency {agency}", next_step=f"use one of {', '.join(work.registry.agencies)}."
+            )
+        out.print(issue(work.store, agency), markup=False, highlight=False)
+
+
+@feeds_app.command("serve", epilog=_examples("motlan feeds serve --port 8900"))
+def feeds_serve(host: str = "127.0.0.1", port: int = 8900) -> None:
+    """Serve the agencies' API."""
+    import uvicorn
+
+    uvicorn.run(
+        "motlan.feeds.app:create_app", factory=True, host=host, port=port, access_log=False, log_level="warning"
+    )
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

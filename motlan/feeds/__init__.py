@@ -1,0 +1,1 @@
+"""Feeds: what the agencies read. Their own application, with its own authentication."""

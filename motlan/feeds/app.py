@@ -1,0 +1,144 @@
+"""The agencies' API: the reconciled change feed, in order, without gaps, within each agency's legal basis.
+
+Every error is a problem document (RFC 9457) that tells how to mend the call.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from motlan import __version__
+from motlan.errors import AccessError, ConfigurationError
+from motlan.feeds import keys
+from motlan.golden.project import ensure_tables
+from motlan.ledger import accesses
+from motlan.registry import Entity, Grant
+from motlan.workspace import Workspace, open_workspace
+
+PROBLEM = "application/problem+json"
+bearer = HTTPBearer(auto_error=False, description="The agency's API key")
+
+
+def problem(status: int, title: str, detail: str) -> JSONResponse:
+    """Answer with a problem document (RFC 9457)."""
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    content = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return JSONResponse(content, status, headers, PROBLEM)
+
+
+class _UnauthenticatedError(Exception):
+    """No key, or one that nobody holds."""
+
+
+def create_app() -> FastAPI:
+    """Make the application; the environment names the installation."""
+    work = open_workspace()
+    app = FastAPI(title="Motlan feeds", version=__version__, docs_url="/docs", redoc_url=None)
+    with work.store.engine.begin() as connection:
+        for entity in work.registry.entities.values():
+            ensure_tables(connection, entity)
+    _add_handlers(app)
+
+    def agency(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> str:
+        if credentials is None:
+            raise _UnauthenticatedError
+        try:
+            return keys.agency_of(work.store, credentials.credentials)
+        except AccessError:
+            raise _UnauthenticatedError from None
+
+    @app.get("/v1/health")
+    def health() -> dict[str, str]:
+        """Tell that the server answers."""
+        return {"status": "ok", "version": __version__}
+
+    @app.get("/v1/feeds/{entity}/changes", response_class=StreamingResponse)
+    def changes(
+        entity: str,
+        caller: Annotated[str, Depends(agency)],
+        after: Annotated[int, Query(ge=0, description="The last seq that you have; 0 for the beginning")] = 0,
+        limit: Annotated[int, Query(ge=1, le=10_000, description="Lines at the most")] = 1000,
+    ) -> StreamingResponse:
+        """Give the changes after a number, one JSON object a line (NDJSON), oldest first.
+
+        Ask again with `after` set to the last line's `seq` (or the header `Motlan-Last-Seq`) until no line comes.
+        """
+        found, grant = _granted(work, entity, caller)
+        accesses.record(work.store, caller, "feed.read", f"{entity} after {after} limit {limit}")
+        lines = _read(work, found, grant, after, limit)
+        headers = {"Motlan-Last-Seq": str(lines[-1]["seq"] if lines else after), "Cache-Control": "no-store"}
+        return StreamingResponse(_ndjson(lines), media_type="application/x-ndjson", headers=headers)
+
+    return app
+
+
+def _add_handlers(app: FastAPI) -> None:
+    @app.exception_handler(_UnauthenticatedError)
+    def unauthenticated(_: Request, __: _UnauthenticatedError) -> JSONResponse:
+        return problem(401, "Not signed in", "Send the header `Authorization: Bearer <your agency's API key>`.")
+
+    @app.exception_handler(AccessError)
+    def refused(_: Request, error: AccessError) -> JSONResponse:
+        return problem(403, "Not within your legal basis", str(error))
+
+    @app.exception_handler(ConfigurationError)
+    def unknown(_: Request, error: ConfigurationError) -> JSONResponse:
+        return problem(404, "No such feed", str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return problem(422, "A parameter cannot be used", f"{first['loc'][-1]}: {first['msg']}")
+
+
+def _granted(work: Workspace, entity: str, agency: str) -> tuple[Entity, Grant]:
+    found = work.registry.entity(entity)
+    if agency not in found.grants:
+        raise AccessError(
+            f"{agency} has no grant for {entity}",
+            next_step="ask the operator to add your legal basis to mapping/grants.yaml.",
+        )
+    return found, found.grants[agency]
+
+
+def _read(work: Workspace, entity: Entity, grant: Grant, after: int, limit: int) -> list[dict[str, Any]]:
+    feed = sa.table(
+        f"feed_{entity.name}",
+        *(sa.column(name) for name in ("seq", "publication", "person_id", "event", "changed")),
+        *(sa.column(name) for name in grant.fields),
+    )
+    publications = sa.table("publications", sa.column("number"), sa.column("recorded_at"))
+    told = sa.or_(feed.c.event != "updated", feed.c.changed.op("&&")(sa.cast(grant.fields, sa.ARRAY(sa.Text))))
+    query = (
+        sa.select(feed, publications.c.recorded_at)
+        .join(publications, publications.c.number == feed.c.publication)
+        .where(feed.c.seq > after, told)
+        .order_by(feed.c.seq)
+        .limit(limit)
+    )
+    with work.store.engine.connect() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [
+        {
+            "seq": row["seq"],
+            "event": row["event"],
+            "person_id": str(row["person_id"]),
+            "recorded_at": row["recorded_at"].isoformat(),
+            "changed": [name for name in row["changed"] if name in grant.fields],
+            "values": {name: row[name] for name in grant.fields if row[name] is not None},
+        }
+        for row in rows
+    ]
+
+
+def _ndjson(lines: list[dict[str, Any]]) -> Iterator[str]:
+    for line in lines:
+        yield json.dumps(line, ensure_ascii=False) + "\n"

@@ -1,0 +1,111 @@
+"""What changed since the last publication: golden versions, corrections and findings, each appended to its table."""
+
+from __future__ import annotations
+
+import duckdb
+
+from motlan.engine import literal, quote
+from motlan.golden.merge import POINTER
+from motlan.lake import changes, current
+from motlan.ledger import runs
+from motlan.workspace import Workspace
+
+CORRECTION_KEY = ("dataset", "_key", "field")
+CORRECTION_COLUMNS = ("person_id", "_ref", "value", "golden_value", "authority")
+FINDING_KEY = ("dataset", "_key", "rule")
+FINDING_COLUMNS = ("person_id", "_ref", "dimension", "severity", "field")
+
+
+def golden_table(entity: str) -> str:
+    """Return the name of the lake's table of an entity's golden versions."""
+    return f"golden.{entity}"
+
+
+def corrections_table(entity: str) -> str:
+    """Return the name of the lake's table of corrections: created is opened, updated refreshed, removed closed."""
+    return f"corrections.{entity}"
+
+
+def findings_table(entity: str) -> str:
+    """Return the name of the lake's table of what the cross-register rules found."""
+    return f"findings.{entity}"
+
+
+def diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
+    """Stage what turns the published state into this run's.
+
+    Golden changes carry `_ordinal` (1, 2, ... in the order of the feed, null where no value changed): the feed's numbers
+    are these, counted on from the last publication's.
+
+    Returns:
+        Counts: `created`, `updated`, `removed` persons in the feed, `changes` (their sum), `versions` (golden rows written),
+        `corrections` and `findings` (changed), `snapshots`.
+    """
+    tables = [golden_table(run.subject), corrections_table(run.subject), findings_table(run.subject)]
+    return work.staged(run.id, "diff", tables, lambda: _diff(work, run, published))
+
+
+def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
+    entity = work.registry.entity(run.subject)
+    fields = (*entity.fields, POINTER, "_merge_version")
+    others = (
+        (corrections_table(run.subject), "conflicts", CORRECTION_KEY, CORRECTION_COLUMNS),
+        (findings_table(run.subject), "findings", FINDING_KEY, FINDING_COLUMNS),
+    )
+    with work.engine(f"comparing {run.subject}") as engine:
+        table = golden_table(run.subject)
+        _compare(work, engine, run.id, published, table, "golden", ("person_id",), fields, entity.fields)
+        told = "(_op != 'updated' or len(_changed) > 0)"
+        engine.execute(
+            f"""create temp table ordered as select *, case when {told}
+                    then row_number() over (partition by {told} order by person_id) end as _ordinal
+                from difference"""
+        )
+        versions = _stage(work, engine, run.id, table, "ordered")
+        ops = dict(
+            engine.execute("select _op, count(*) from ordered where _ordinal is not null group by _op").fetchall()
+        )
+        written = {}
+        for table, name, key, columns in others:
+            _compare(work, engine, run.id, published, table, name, key, columns)
+            written[name] = _stage(work, engine, run.id, table, "difference")
+    return {
+        **{op: ops.get(op, 0) for op in ("created", "updated", "removed")},
+        "changes": sum(ops.values()),
+        "versions": versions,
+        "corrections": written["conflicts"],
+        "findings": written["findings"],
+    }
+
+
+def _compare(
+    work: Workspace,
+    engine: duckdb.DuckDBPyConnection,
+    run: str,
+    published: list[str],
+    table: str,
+    name: str,
+    key: tuple[str, ...],
+    columns: tuple[str, ...],
+    marked: tuple[str, ...] = (),
+) -> None:
+    """Make the table `difference` between what is published and what the run's scratch folder holds."""
+    fresh = f"read_parquet({literal(str(work.scratch(run) / (name + '.parquet')))})"
+    files = work.lake.files(table, set(published))
+    kept = ", ".join(map(quote, (*key, *columns)))
+    engine.execute(f"create or replace temp table fresh as select {kept} from {fresh}")
+    old = f"select {kept} from {current(files, key)}" if files else "from fresh where false"
+    engine.execute(f"create or replace temp table published as {old}")
+    engine.execute(f"create or replace temp table difference as {changes('fresh', 'published', key, columns, marked)}")
+
+
+def _stage(work: Workspace, engine: duckdb.DuckDBPyConnection, run: str, table: str, relation: str) -> int:
+    """Write a table's changes, where there are any; return how many."""
+    count = engine.execute(f"select count(*) from {relation}").fetchone()
+    if count and count[0]:
+        target = work.lake.folder(table, run) / "000000.parquet"
+        engine.execute(
+            f"copy (select *, {literal(run)} as _run from {relation}) to {literal(str(target))} "
+            "(format parquet, compression zstd)"
+        )
+    return int(count[0]) if count else 0

@@ -1,0 +1,148 @@
+"""Survivorship: per field, by authority, then freshness; an agreeing register that is more precise refines it.
+
+Unknown never beats known. Each golden value points to the landed row that it came from; the values that lost are kept as
+conflicts, and a field that registers dispute says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from motlan.engine import DUCKDB, literal, parse, quote
+from motlan.ledger import runs, versions
+from motlan.registry import Authority, Entity
+from motlan.workspace import Workspace
+
+POINTER = "_pointers"
+"""Column with a golden row's pointers: a list of (field, dataset, key, ref, rule, disputed)."""
+
+
+def _agrees(field: str, rule: Authority, left: str, right: str) -> str:
+    expression = parse(rule.agrees, where=f"authority.yaml, {field}.agrees")
+    return f"coalesce({expression.sql(DUCKDB, {'left': left, 'right': right})}, false)"
+
+
+def _precision(field: str, rule: Authority, value: str) -> str:
+    expression = parse(rule.precision, where=f"authority.yaml, {field}.precision")
+    return expression.sql(DUCKDB, {"value": value})
+
+
+def candidates(field: str, rule: Authority) -> str:
+    """Return the SQL of a field's known values, the most believed first, as a list of structs.
+
+    The order is authority, then the record's own moment (newest first), then key: the same on every run.
+    """
+    believed = f"[{', '.join(map(literal, rule.authority))}]::varchar[]"
+    value = quote(field)
+    return (
+        f"list({{'value': {value}, 'dataset': dataset, 'key': _key, 'ref': _ref}} "
+        f"order by list_position({believed}, dataset), _moment desc, _key) "
+        f"filter (where {value} is not null and list_contains({believed}, dataset)) as {value}"
+    )
+
+
+def _differing(field: str, otherwise: str, differing: str) -> str:
+    """Look closer only where a field's candidates are not all the same: for most people they are."""
+    values = f"list_distinct(list_transform({quote(field)}, lambda other: other.value))"
+    return f"case when len({values}) > 1 then {differing} else {otherwise} end"
+
+
+def chosen(field: str, rule: Authority) -> str:
+    """Return the SQL that picks from a field's candidates: the first, or the first that agrees with it more precisely."""
+    first = f"{quote(field)}[1]"
+    if rule.precision == "1":
+        return first
+    refining = (
+        f"list_filter({quote(field)}, lambda other: "
+        f"{_precision(field, rule, 'other.value')} > {_precision(field, rule, first + '.value')} "
+        f"and {_agrees(field, rule, first + '.value', 'other.value')})"
+    )
+    return _differing(field, first, f"coalesce({refining}[1], {first})")
+
+
+def disputed(field: str, rule: Authority) -> str:
+    """Return the SQL of whether some candidate does not agree with the authority's."""
+    disagrees = f"not {_agrees(field, rule, quote(field) + '[1].value', 'other.value')}"
+    return _differing(field, "false", f"list_bool_or(list_transform({quote(field)}, lambda other: {disagrees}))")
+
+
+def merge_query(entity: Entity, rows: str) -> str:
+    """Return the SQL from linked rows (`person_id` beside the facts) to golden rows with pointers.
+
+    It is what a version stores and what lineage replays.
+    """
+    fields = entity.authority.items()
+    gathered = f"select person_id, {', '.join(candidates(*item) for item in fields)} from {rows} group by person_id"
+    won = ", ".join(
+        f"{chosen(field, rule)} as {quote('won_' + field)}, {disputed(field, rule)} as {quote('disputed_' + field)}"
+        for field, rule in fields
+    )
+    values = ", ".join(f"{quote('won_' + field)}.value as {quote(field)}" for field in entity.fields)
+    pointers = ", ".join(_pointer(field) for field in entity.fields)
+    return f"""select person_id, {values}, list_filter([{pointers}], lambda pointer: pointer is not null) as {POINTER}
+        from (select *, {won} from ({gathered}))"""
+
+
+def _pointer(field: str) -> str:
+    won = quote("won_" + field)
+    rule = f"case when {won}.ref = {quote(field)}[1].ref then 'authority' else 'refined' end"
+    return (
+        f"case when {won} is not null then {{'field': {literal(field)}, 'dataset': {won}.dataset, 'key': {won}.key, "
+        f"'ref': {won}.ref, 'rule': {rule}, 'disputed': {quote('disputed_' + field)}}} end"
+    )
+
+
+def conflicts_query(entity: Entity, rows: str, golden: str) -> str:
+    """Return the SQL of the values that lost and do not agree: what their owners are asked to correct."""
+    parts = []
+    for field, rule in entity.authority.items():
+        if not rule.correct:
+            continue
+        column = quote(field)
+        parts.append(
+            f"select dataset, _key, {literal(field)} as field, r.person_id, r._ref, r.{column} as value, "
+            f"g.{column} as golden_value, list_filter(g.{POINTER}, lambda p: p.field = {literal(field)})[1].dataset as authority "
+            f"from {rows} as r join {golden} as g using (person_id) "
+            f"where r.{column} != g.{column} and not " + _agrees(field, rule, f"g.{column}", f"r.{column}")
+        )
+    return "\nunion all\n".join(parts)
+
+
+def body(entity: Entity) -> Mapping[str, str]:
+    """Return what a version of the merge must pin: its query over a relation called `linked_rows`."""
+    return {"query": merge_query(entity, "linked_rows")}
+
+
+def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.Counts:
+    """Merge the linked rows of a reconcile run into golden rows and conflicts, left in its scratch folder.
+
+    Returns:
+        Counts: `persons`, `fields` (filled golden fields), `disputed`, `conflicts`, `version`.
+    """
+    entity = work.registry.entity(run.subject)
+    version = versions.record(work.store, "merge", run.subject, {**body(entity), **work.engine_version()})
+    scratch = work.scratch(run.id)
+    golden, conflicts, links = (scratch / f"{name}.parquet" for name in ("golden", "conflicts", "links"))
+    with work.engine(f"merging {run.subject}") as engine:
+        engine.execute(
+            f"""create temp table linked_rows as
+                select person_id, facts.* from {work.facts(run.subject, inputs)} as facts
+                join read_parquet({literal(str(links))}) using (dataset, _key)"""
+        )
+        query = merge_query(entity, "linked_rows")
+        engine.execute(f"create temp table golden as select *, {literal(version)} as _merge_version from ({query})")
+        engine.execute(f"copy golden to {literal(str(golden))} (format parquet)")
+        lost = conflicts_query(entity, "linked_rows", "golden")
+        engine.execute(f"copy ({lost}) to {literal(str(conflicts))} (format parquet)")
+        totals = engine.execute(
+            f"""select count(*), sum(len({POINTER})),
+                       sum(len(list_filter({POINTER}, lambda pointer: pointer.disputed))) from golden"""
+        ).fetchone() or (0, 0, 0)
+        found = engine.execute(f"select count(*) from read_parquet({literal(str(conflicts))})").fetchone()
+    return {
+        "persons": totals[0],
+        "fields": int(totals[1] or 0),
+        "disputed": int(totals[2] or 0),
+        "conflicts": found[0] if found else 0,
+        "version": version,
+    }

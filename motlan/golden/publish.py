@@ -1,0 +1,64 @@
+"""Publish: one small transaction makes a run visible, numbers its feed and appends to the log.
+
+Publishing moves no rows, so it is quick at any size. The projection (see `project`) is loaded after it.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from motlan.errors import TransientError
+from motlan.ledger import log, runs
+from motlan.store import tables
+
+
+def last_number(connection: sa.Connection) -> int:
+    """Return the number of the newest publication, 0 where there is none."""
+    return int(
+        connection.execute(sa.select(sa.func.coalesce(sa.func.max(tables.publications.c.number), 0))).scalar_one()
+    )
+
+
+def publish(connection: sa.Connection, run: runs.Run) -> runs.Counts:
+    """Make a reconciled run visible, in the publisher's transaction.
+
+    Returns:
+        Counts: `number` of the publication (None where nothing changed), `first_seq`, `last_seq`, `changes`.
+
+    Raises:
+        TransientError: Another run was published since this one began: its comparison is stale.
+    """
+    counts, began = run.steps["diff"], run.steps["begin"]
+    changed = run.steps["link"]["changed"] + sum(counts[name] for name in ("versions", "corrections", "findings"))
+    last_seq = sa.func.coalesce(sa.func.max(tables.publications.c.first_seq + tables.publications.c.changes), 1) - 1
+    seq = int(connection.execute(sa.select(last_seq)).scalar_one())
+    if not changed:
+        runs.set_state(connection, run.id, "unchanged")
+        return {"number": None, "first_seq": seq + 1, "last_seq": seq, "changes": 0}
+    number = last_number(connection)
+    if number != began["after_publication"]:
+        raise TransientError(
+            "another run was published since this one began", where=run.id, next_step="run `motlan reconcile` again."
+        )
+    values = {"number": number + 1, "run": run.id, "entity": run.subject, "first_seq": seq + 1}
+    connection.execute(sa.insert(tables.publications).values(**values, changes=counts["changes"]))
+    for step in ("link", "diff"):
+        for table, snapshot in run.steps[step]["snapshots"].items():
+            runs.record_snapshot(connection, run.id, table, snapshot)
+    runs.set_state(connection, run.id, "published")
+    decided = {step: run.steps[step]["version"] for step in ("link", "merge")}
+    log.append(connection, "publication", {**values, "changes": counts["changes"], "versions": decided})
+    return {
+        "number": number + 1,
+        "first_seq": seq + 1,
+        "last_seq": seq + counts["changes"],
+        "changes": counts["changes"],
+    }
+
+
+def told(connection: sa.Connection, run: str) -> runs.Counts:
+    """Return what publishing a run gave, for a retry after a kill."""
+    table = tables.publications
+    found = connection.execute(sa.select(table).where(table.c.run == run)).one()
+    last_seq = found.first_seq + found.changes - 1
+    return {"number": found.number, "first_seq": found.first_seq, "last_seq": last_seq, "changes": found.changes}

@@ -1,0 +1,124 @@
+"""The lake: Apache Iceberg tables whose catalog lives in our PostgreSQL.
+
+The engine writes Parquet files under `<table>/run=<id>/`; one commit adds them. Nobody reads them until the run is
+visible (see `motlan.ledger.runs`): a reader names the runs that it may see, and gets just their files. So a run that was
+killed leaves orphans that no one reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pyarrow.parquet as pq
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.table import Table
+
+from motlan.engine import literal, quote
+from motlan.errors import ConfigurationError
+from motlan.settings import Settings
+from motlan.store.session import Store, sqlalchemy_url
+
+TABLE_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+RUN_OF_PATH = re.compile(r"/run=([^/]+)/")
+
+
+def read_parquet(files: Collection[str]) -> str:
+    """Return the engine's SQL that reads files as one relation, columns matched by name."""
+    return f"read_parquet([{', '.join(map(literal, files))}], union_by_name = true, hive_partitioning = false)"
+
+
+def current(files: Collection[str], key: Collection[str]) -> str:
+    """Return the SQL of the newest version of each row of a table of appended versions, removed ones left out.
+
+    Such a table has `_run` (sorts by time), `_op` (`created`, `updated`, `removed`) and `_changed`.
+    """
+    return (
+        f"(select * exclude (_newest, _op, _run, _changed) from (select *, row_number() over (partition by {', '.join(key)} "
+        f"order by _run desc) as _newest from {read_parquet(files)}) where _newest = 1 and _op != 'removed')"
+    )
+
+
+def changes(new: str, old: str, key: Collection[str], columns: Collection[str], marked: Collection[str] = ()) -> str:
+    """Return the SQL of what turns one relation into another: `_op`, `_changed`, the key and the columns.
+
+    Args:
+        new: Name of the relation as it should be.
+        old: Name of the relation as it was.
+        key: Columns that identify a row on both sides; never null.
+        columns: Columns compared and kept. A removed row keeps its last values.
+        marked: Those whose changes are told in `_changed`, the names of changed columns.
+    """
+    differs = {column: f"new.{quote(column)} is distinct from old.{quote(column)}" for column in columns}
+    names = ", ".join(f"case when {differs[column]} then {literal(column)} end" for column in marked)
+    first = quote(next(iter(key)))
+    kept = ", ".join(
+        f"case when new.{first} is null then old.{quote(column)} else new.{quote(column)} end as {quote(column)}"
+        for column in columns
+    )
+    return f"""
+        select {", ".join(map(quote, key))}, {kept},
+               case when old.{first} is null then 'created' when new.{first} is null then 'removed'
+                    else 'updated' end as _op,
+               list_filter([{names}]::varchar[], lambda name: name is not null) as _changed
+        from {new} as new full join {old} as old using ({", ".join(map(quote, key))})
+        where old.{first} is null or new.{first} is null or {" or ".join(differs.values())}"""
+
+
+class Lake:
+    """The Iceberg tables of one installation.
+
+    Args:
+        settings: Where the files lie.
+        store: Whose database holds the catalog.
+    """
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.root = settings.lake
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._catalog = SqlCatalog("motlan", uri=sqlalchemy_url(store.url), warehouse=self.root.as_uri(), echo="false")
+
+    def folder(self, table: str, run: str) -> Path:
+        """Return the folder in which a run stages its files of a table, made where missing."""
+        if not TABLE_NAME.fullmatch(table):
+            raise ConfigurationError(f"not a table's name: {table}", next_step="use namespace.name in lower case.")
+        folder = self.root.joinpath(*table.split("."), f"run={run}")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def commit(self, table: str, run: str) -> int | None:
+        """Add the files that a run staged to its table, in one commit; return the snapshot's id.
+
+        Done before (a retry after a kill), it changes nothing. New columns are added to the table. Returns None where
+        the run staged no rows.
+        """
+        staged = sorted(self.folder(table, run).glob("*.parquet"))
+        if not staged:
+            return None
+        known = set(self.files(table, {run}))
+        new = [str(path) for path in staged if str(path) not in known]
+        target = self._table(table, staged[0])
+        if new:
+            with target.update_schema() as update:
+                for path in staged:
+                    update.union_by_name(pq.read_schema(path))
+            target.add_files(new)
+        snapshot = target.current_snapshot()
+        return snapshot.snapshot_id if snapshot else None
+
+    def files(self, table: str, runs: Collection[str]) -> list[str]:
+        """Return the paths of the files that these runs added to a table, sorted. Empty where there is no table."""
+        try:
+            scan = self._catalog.load_table(table).scan()
+        except NoSuchTableError:
+            return []
+        paths = (unquote(urlparse(task.file.file_path).path) for task in scan.plan_files())
+        return sorted(path for path in paths if (found := RUN_OF_PATH.search(path)) and found.group(1) in runs)
+
+    def _table(self, table: str, example: Path) -> Table:
+        self._catalog.create_namespace_if_not_exists(table.split(".")[0])
+        location = self.root.joinpath(*table.split(".")).as_uri()
+        return self._catalog.create_table_if_not_exists(table, schema=pq.read_schema(example), location=location)

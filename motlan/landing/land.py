@@ -1,0 +1,226 @@
+"""Pull a dataset and keep what came: payloads as received, and raw rows as immutable Parquet.
+
+Nothing is dropped here but rows that were landed before, byte for byte the same (the lag window is read twice on
+purpose). Every row gets a salted commitment: a bare hash of twelve digits and a birth date could be guessed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import duckdb
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from motlan.engine import literal, quote
+from motlan.errors import ContractError
+from motlan.lake import read_parquet
+from motlan.landing import payloads
+from motlan.landing.contract import LOCATOR, Page, Watermark
+from motlan.ledger import runs
+from motlan.registry import Dataset
+from motlan.store import tables
+from motlan.workspace import Workspace
+
+CHUNK_ROWS = 100_000
+META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_salt", "_commitment")
+"""Columns that landing adds to the raw ones. `_ref` names the landed row for ever: run/chunk/position."""
+
+Watch = Callable[[int, int], None]
+"""Told how many rows came so far, and how many the source announced."""
+
+
+def table_of(dataset: str) -> str:
+    """Return the name of the lake's table of a dataset's raw rows."""
+    return f"raw.{dataset}"
+
+
+def canonical_row(columns: list[str]) -> str:
+    """Return the SQL of a row's unambiguous text: name, length and value of each filled column, by name."""
+    parts = (
+        f"coalesce({literal(name + ':')} || length({quote(name)}) || ':' || {quote(name)} || ';', '')"
+        for name in sorted(columns)
+    )
+    return f"concat({', '.join(parts)})"
+
+
+def commitment(columns: list[str], salt: str = "_salt") -> str:
+    """Return the SQL of a row's salted commitment: SHA-256 (hex) of salt and canonical text."""
+    return f"sha256({salt} || {canonical_row(columns)})"
+
+
+def lagged(watermark: Watermark | None, lag: int) -> Watermark | None:
+    """Step back from a watermark by the lag window, so that late commits with earlier moments are read too."""
+    if watermark is None or lag == 0:
+        return watermark
+    moment = datetime.fromisoformat(watermark.cursor) - timedelta(seconds=lag)
+    return Watermark(moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+
+
+def read_watermark(work: Workspace, dataset: str) -> Watermark | None:
+    """Return how far a dataset has been pulled and made visible."""
+    table = tables.watermarks.c
+    with work.store.engine.connect() as connection:
+        found = connection.execute(sa.select(table.cursor, table.key).where(table.dataset == dataset)).one_or_none()
+    return Watermark(*found) if found else None
+
+
+def move_watermark(connection: sa.Connection, run: runs.Run, cursor: str, key: str) -> None:
+    """Move a dataset's watermark forward, in the caller's transaction; never back."""
+    table = tables.watermarks
+    values = {"cursor": cursor, "key": key, "run": run.id}
+    moved = insert(table).values(dataset=run.subject, **values)
+    forward = sa.tuple_(table.c.cursor, table.c.key) < sa.tuple_(moved.excluded.cursor, moved.excluded.key)
+    connection.execute(moved.on_conflict_do_update(index_elements=["dataset"], set_=values, where=forward))
+
+
+@dataclass
+class _Chunk:
+    """Pages gathered until they are worth a file, and their payloads."""
+
+    number: int = 0
+    rows: list[pa.Table] = field(default_factory=list)
+    payloads: dict[str, bytes] = field(default_factory=dict)
+
+    def add(self, page: Page, last_payload: str) -> str:
+        name = last_payload
+        if page.payload is not None:
+            name = payloads.digest(page.payload)
+            self.payloads[name] = page.payload
+        table = pa.Table.from_batches([page.rows])
+        self.rows.append(table.append_column("_payload", pa.array([name] * table.num_rows, pa.string())))
+        return name
+
+    @property
+    def size(self) -> int:
+        return sum(table.num_rows for table in self.rows)
+
+
+def _chunks(pages: Iterator[Page]) -> Iterator[_Chunk]:
+    chunk, payload = _Chunk(), ""
+    for page in pages:
+        payload = chunk.add(page, payload)
+        if chunk.size >= CHUNK_ROWS:
+            yield chunk
+            chunk = _Chunk(chunk.number + 1)
+    if chunk.rows:
+        yield chunk
+
+
+def _land_chunk(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str, chunk: _Chunk
+) -> tuple[int, str]:
+    """Write one chunk; return the rows that are new and the digest of their commitments, in order."""
+    rows = pa.concat_tables(chunk.rows, promote_options="default")
+    raw = [name for name in rows.column_names if name not in (LOCATOR, "_payload")]
+    missing = {dataset.key, dataset.cursor, dataset.moment} - set(raw)
+    if missing:
+        raise ContractError(f"the source sent no column {sorted(missing)[0]}", where=dataset.name)
+    engine.register("pulled", rows)
+    seen = f"md5({canonical_row(raw)}) not in (select row_hash from landed_before)"
+    engine.execute(
+        f"""create or replace temp table fresh as
+            select *, row_number() over () - 1 as _position
+            from (select * from pulled where {seen} or {quote(dataset.key)} is null)""",
+    )
+    engine.unregister("pulled")
+    found = engine.execute("select count(*), list(distinct _payload) from fresh").fetchone()
+    count, used = found if found else (0, [])
+    if not count:
+        return 0, ""
+    for name in used:
+        if name in chunk.payloads:
+            payloads.keep(work.settings.payloads, chunk.payloads[name])
+    # The salts come from one random secret that is then forgotten: erasing a row's salt erases its link to the hash.
+    seed = secrets.token_hex(32)
+    target = work.lake.folder(table_of(dataset.name), run) / f"{chunk.number:06d}.parquet"
+    columns = ", ".join(quote(name) for name in raw)
+    engine.execute(
+        f"""create or replace temp table salted as
+            select *, substr(sha256({literal(seed)} || _position), 1, 32) as _salt from fresh"""
+    )
+    engine.execute(
+        f"""copy (select {literal(f"{run}/{chunk.number}/")} || _position as _ref, {literal(run)} as _run,
+                {quote(dataset.key)} as _key, {quote(dataset.cursor)} as _cursor, {quote(dataset.moment)} as _moment,
+                _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns}
+            from salted order by _position) to {literal(str(target))} (format parquet, compression zstd)"""
+    )
+    digest = engine.execute(
+        f"select sha256(string_agg(_commitment, '' order by _position)) from "
+        f"(select _position, {commitment(raw)} as _commitment from salted)"
+    ).fetchone()
+    return count, digest[0] if digest else ""
+
+
+def _load_landed_before(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, since: Watermark | None
+) -> None:
+    """Load the hashes of rows landed before, as far as the source may send them again."""
+    engine.execute("create temp table landed_before (row_hash varchar)")
+    if since is None:
+        return
+    with work.store.engine.connect() as connection:
+        seen = runs.visible(connection, "sync", dataset.name)
+    files = work.lake.files(table_of(dataset.name), seen)
+    if files:
+        landed = read_parquet(files)
+        names = [row[0] for row in engine.execute(f"describe from {landed}").fetchall() if row[0] not in META]
+        engine.execute(
+            f"""insert into landed_before
+                select md5({canonical_row(names)}) from {landed} where _cursor >= {literal(since.cursor)}"""
+        )
+
+
+def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Counts:
+    """Pull what changed since the watermark and stage it in the lake.
+
+    Returns:
+        Counts: `pulled`, `landed` (pulled and not landed before), `source_rows` and `source_total` (the source's own
+        counts), `cursor` and `key` (the new watermark), `chunks` (digests of commitments), `snapshots`.
+
+    Raises:
+        ContractError: The source broke its word.
+        TransientError: The line failed.
+    """
+    dataset = work.registry.dataset(run.subject)
+    return work.staged(run.id, "land", [table_of(dataset.name)], lambda: _pull(work, dataset, run.id, watch))
+
+
+def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> runs.Counts:
+    adapter = dataset.open()
+    since = lagged(read_watermark(work, dataset.name), dataset.lag)
+    source = adapter.count(since)
+    pulled = landed = 0
+    newest = Watermark("")
+    digests: list[str] = []
+    with work.engine(f"landing {dataset.name}") as engine:
+        _load_landed_before(work, engine, dataset, since)
+        for chunk in _chunks(adapter.pull(since)):
+            pulled += chunk.size
+            newest = max(newest, *(_newest(dataset, table) for table in chunk.rows))
+            count, digest = _land_chunk(work, engine, dataset, run, chunk)
+            landed += count
+            digests += [digest] if count else []
+            if watch:
+                watch(pulled, source.rows)
+    return {
+        "pulled": pulled,
+        "landed": landed,
+        "source_rows": source.rows,
+        "source_total": source.total,
+        "cursor": newest.cursor,
+        "key": newest.key,
+        "chunks": digests,
+    }
+
+
+def _newest(dataset: Dataset, rows: pa.Table) -> Watermark:
+    if not rows.num_rows or dataset.cursor not in rows.column_names:
+        return Watermark("")
+    order = [(dataset.cursor, "descending"), (dataset.key, "descending")]
+    last = rows.select([dataset.cursor, dataset.key]).sort_by(order).slice(0, 1).to_pylist()[0]
+    return Watermark(last[dataset.cursor] or "", last[dataset.key] or "")

@@ -1,0 +1,156 @@
+"""Everything that golden values rest on, gathered from the lake, the payloads and the ledger.
+
+Evidence is what a replay looks at, and nothing else: so a test can alter a copy of it and see the replay notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+import sqlalchemy as sa
+
+from motlan.engine import literal
+from motlan.golden.diff import golden_table
+from motlan.golden.merge import POINTER
+from motlan.lake import current, read_parquet
+from motlan.landing import payloads
+from motlan.landing.land import table_of
+from motlan.ledger import runs, versions
+from motlan.linking.link import KEY, links_table
+from motlan.store import tables
+from motlan.workspace import Workspace
+
+Version = tuple[str, str, dict[str, object]]
+"""Kind, subject and body of a version."""
+
+
+@dataclass
+class Evidence:
+    """What golden values rest on.
+
+    Attributes:
+        entity: The entity's name.
+        golden: Golden rows: `person_id`, the fields, `_pointers`, `_merge_version`.
+        links: Links of these persons: `dataset`, `_key`, `_ref`, `person_id`, `founder`, `compared`, `compared_ref`, `rule`, `_link_version`.
+        raw: Dataset -> landed rows, as text, with landing's own columns.
+        cleaned_by: Landed row's `_ref` -> version that cleaned it.
+        versions: Version id -> what it says.
+        chunks: (run, chunk) -> the digest of its rows' commitments that the log holds.
+        commitments: (run, chunk) -> the commitments of all its rows, in order.
+        payload: Reads a payload by name; raises where it was altered.
+    """
+
+    entity: str
+    golden: pa.Table
+    links: pa.Table
+    raw: dict[str, pa.Table]
+    cleaned_by: dict[str, str]
+    versions: dict[str, Version]
+    chunks: dict[tuple[str, int], str]
+    commitments: dict[tuple[str, int], list[str]]
+    payload: Callable[[str], bytes]
+
+
+def run_of(ref: str) -> str:
+    """Return the sync run that landed a row."""
+    return ref.split("/", 1)[0]
+
+
+def chunk_of(ref: str) -> tuple[str, int]:
+    """Return the run and the chunk of a landed row."""
+    run, chunk, _ = ref.split("/")
+    return run, int(chunk)
+
+
+def golden_rows(work: Workspace, entity: str) -> str:
+    """Return the SQL of the published golden rows."""
+    files = work.lake.files(golden_table(entity), _published(work, entity))
+    columns = ", ".join(["person_id", *work.registry.entity(entity).fields, POINTER, "_merge_version"])
+    return (
+        f"(select {columns} from {current(files, ('person_id',))})"
+        if files
+        else "(select null as person_id where false)"
+    )
+
+
+def _published(work: Workspace, entity: str) -> set[str]:
+    with work.store.engine.connect() as connection:
+        return set(runs.visible(connection, "reconcile", entity))
+
+
+def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
+    """Gather what the golden rows of some persons rest on.
+
+    Args:
+        work: The open installation.
+        entity: The entity's name.
+        persons: The bus's own person ids.
+    """
+    with work.engine(f"gathering evidence of {entity}") as engine:
+        engine.register("asked", pa.table({"person_id": list(persons)}))
+        golden = _table(engine, f"select * from {golden_rows(work, entity)} semi join asked using (person_id)")
+        files = work.lake.files(links_table(entity), _published(work, entity))
+        links = _table(engine, f"select * from {current(files, KEY)} semi join asked using (person_id)")
+        refs: dict[str, set[str]] = {}
+        for row in links.select(["dataset", "_ref", "compared", "compared_ref"]).to_pylist():
+            refs.setdefault(row["dataset"], set()).add(row["_ref"])
+            refs.setdefault(row["compared"].split("/", 1)[0], set()).add(row["compared_ref"])
+        raw = {dataset: _landed(work, engine, table_of(dataset), wanted) for dataset, wanted in sorted(refs.items())}
+        cleaned_by: dict[str, str] = {}
+        for dataset, wanted in refs.items():
+            cleaned = _landed(work, engine, f"clean.{dataset}", wanted, "_ref, _version")
+            cleaned_by.update(zip(cleaned["_ref"].to_pylist(), cleaned["_version"].to_pylist(), strict=True))
+        chunks = {chunk_of(ref) for wanted in refs.values() for ref in wanted}
+        commitments = {
+            chunk: commitments
+            for dataset, wanted in refs.items()
+            for chunk, commitments in _commitments(work, engine, dataset, {chunk_of(ref) for ref in wanted}).items()
+        }
+    used = {*cleaned_by.values(), *golden["_merge_version"].to_pylist(), *links["_link_version"].to_pylist()}
+    return Evidence(
+        entity=entity,
+        golden=golden,
+        links=links,
+        raw=raw,
+        cleaned_by=cleaned_by,
+        versions={version: versions.read(work.store, version) for version in used},
+        chunks=_logged_chunks(work, {run for run, _ in chunks}),
+        commitments=commitments,
+        payload=lambda name: payloads.read(work.settings.payloads, name),
+    )
+
+
+def _table(engine: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    return engine.execute(query).to_arrow_table()
+
+
+def _landed(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, table: str, refs: set[str], columns: str = "*"
+) -> pa.Table:
+    files = work.lake.files(table, {run_of(ref) for ref in refs})
+    engine.register("wanted", pa.table({"_ref": sorted(refs)}))
+    return _table(engine, f"select {columns} from {read_parquet(files)} semi join wanted using (_ref)")
+
+
+def _commitments(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: str, chunks: set[tuple[str, int]]
+) -> dict[tuple[str, int], list[str]]:
+    wanted = {f"/run={run}/{chunk:06d}.parquet": (run, chunk) for run, chunk in chunks}
+    found: dict[tuple[str, int], list[str]] = {}
+    for path in work.lake.files(table_of(dataset), {run for run, _ in chunks}):
+        for ending, chunk in wanted.items():
+            if path.endswith(ending):
+                rows = engine.execute(f"select _commitment from read_parquet({literal(path)})").fetchall()
+                found[chunk] = [row[0] for row in rows]
+    return found
+
+
+def _logged_chunks(work: Workspace, wanted: set[str]) -> dict[tuple[str, int], str]:
+    table = tables.log_entries.c
+    query = sa.select(table.body).where(table.kind == "landing", table.body["run"].astext.in_(wanted))
+    with work.store.engine.connect() as connection:
+        bodies = connection.scalars(query).all()
+    return {(body["run"], chunk): digest for body in bodies for chunk, digest in enumerate(body["chunks"])}

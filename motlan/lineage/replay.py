@@ -1,0 +1,238 @@
+"""Replay: make golden values again from what was landed, under the stored versions, and compare.
+
+A golden field replays equal only when everything under it holds: the payload's bytes, the row's commitment and its
+chunk's digest in the log, the rule that cleaned it, the link of every row of the person, and the merge's choice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import duckdb
+import pyarrow as pa
+
+from motlan.engine import literal, quote
+from motlan.errors import ContractError
+from motlan.golden.merge import POINTER
+from motlan.landing.land import META, commitment
+from motlan.ledger.versions import version_id
+from motlan.lineage.evidence import Evidence, chunk_of
+from motlan.workspace import Workspace
+
+Sample = Iterable[tuple[str, str]]
+"""Pairs of person id and field."""
+
+
+@dataclass
+class Verdict:
+    """What a replay found.
+
+    Attributes:
+        checked: Golden fields looked at.
+        equal: Those that replayed equal.
+        reasons: Why others did not -> how many.
+        broken: The (person id, field) pairs that did not.
+    """
+
+    checked: int = 0
+    equal: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    broken: list[tuple[str, str]] = field(default_factory=list)
+
+
+def replay(work: Workspace, evidence: Evidence, sample: Sample) -> Verdict:
+    """Replay golden fields from evidence.
+
+    Args:
+        work: The open installation; only its engine and its declared fields are used.
+        evidence: What to replay from.
+        sample: Which fields.
+    """
+    with work.engine(f"replaying {evidence.entity}") as engine:
+        bad_versions = {
+            version
+            for version, (kind, subject, body) in evidence.versions.items()
+            if version_id(kind, subject, body) != version
+        }
+        bad_rows = _bad_rows(engine, evidence)
+        _clean_again(work, engine, evidence, bad_versions)
+        bad_links = _bad_links(engine, evidence, bad_versions)
+        bad_persons = _bad_persons(engine, evidence, bad_rows, bad_links)
+        again = _merge_again(engine, evidence, bad_versions)
+    golden = {row["person_id"]: row for row in evidence.golden.to_pylist()}
+    verdict = Verdict()
+    for person, name in sample:
+        verdict.checked += 1
+        reason = bad_persons.get(person) or _difference(golden.get(person), again.get(person), name)
+        if reason:
+            verdict.reasons[reason] = verdict.reasons.get(reason, 0) + 1
+            verdict.broken.append((person, name))
+        else:
+            verdict.equal += 1
+    return verdict
+
+
+def _bad_rows(engine: duckdb.DuckDBPyConnection, evidence: Evidence) -> dict[str, str]:
+    """Landed rows whose bytes cannot be trusted: `_ref` -> why."""
+    bad: dict[str, str] = {}
+    payload_ok: dict[str, bool] = {}
+    chunk_ok: dict[tuple[str, int], bool] = {}
+    for rows in evidence.raw.values():
+        engine.register("landed", rows)
+        raw = [name for name in rows.column_names if name not in META]
+        query = f"select _ref, _payload, _commitment, {commitment(raw)} = _commitment from landed"
+        for ref, payload, committed, holds in engine.execute(query).fetchall():
+            if payload not in payload_ok:
+                payload_ok[payload] = _payload_holds(evidence, payload)
+            run, chunk = chunk_of(ref)
+            if (run, chunk) not in chunk_ok:
+                commitments = "".join(evidence.commitments.get((run, chunk), []))
+                logged = evidence.chunks.get((run, chunk))
+                chunk_ok[run, chunk] = hashlib.sha256(commitments.encode()).hexdigest() == logged
+            if not holds or committed != _committed_at(evidence, ref):
+                bad[ref] = "a landed row was altered"
+            elif not payload_ok[payload]:
+                bad[ref] = "a payload was altered"
+            elif not chunk_ok[run, chunk]:
+                bad[ref] = "the commitments do not match the log"
+    return bad
+
+
+def _committed_at(evidence: Evidence, ref: str) -> str | None:
+    position = int(ref.rsplit("/", 1)[1])
+    commitments = evidence.commitments.get(chunk_of(ref), [])
+    return commitments[position] if position < len(commitments) else None
+
+
+def _payload_holds(evidence: Evidence, name: str) -> bool:
+    try:
+        return hashlib.sha256(evidence.payload(name)).hexdigest() == name
+    except ContractError:
+        return False
+
+
+def _clean_again(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versions: set[str]
+) -> None:
+    """Make `facts`: every landed row, cleaned again by the query that its version stores."""
+    fields = work.registry.entity(evidence.entity).fields
+    columns = ", ".join(f"{quote(name)} varchar" for name in fields)
+    engine.execute(f"create temp table facts (dataset varchar, _key varchar, _ref varchar, _moment varchar, {columns})")
+    for dataset, rows in evidence.raw.items():
+        for version in sorted(
+            {evidence.cleaned_by[ref] for ref in rows["_ref"].to_pylist() if ref in evidence.cleaned_by}
+        ):
+            if version in bad_versions:
+                continue
+            body = evidence.versions[version][2]
+            refs = pa.array([ref for ref in rows["_ref"].to_pylist() if evidence.cleaned_by.get(ref) == version])
+            engine.register("landed", rows)
+            engine.register("wanted", pa.table({"_ref": refs}))
+            absent = "".join(
+                f", null::varchar as {quote(name)}" for name in _names(body) if name not in rows.column_names
+            )
+            engine.execute(
+                f"create or replace temp view raw_rows as select *{absent} from landed semi join wanted using (_ref)"
+            )
+            engine.execute(f"create or replace temp table tagged as {body['query']}")
+            known = {row[0] for row in engine.execute("describe tagged").fetchall()}
+            values = ", ".join(quote(name) if name in known else "null" for name in fields)
+            engine.execute(f"insert into facts select {literal(dataset)}, _key, _ref, _moment, {values} from tagged")
+
+
+def _names(body: dict[str, object]) -> list[str]:
+    columns = body["columns"]
+    return [str(name) for name in columns] if isinstance(columns, list) else []
+
+
+def _bad_links(engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versions: set[str]) -> set[str]:
+    """Rows (`_ref`) whose link does not follow again from the two rows that it compared."""
+    engine.register("links", evidence.links)
+    bad: set[str] = set()
+    for version in sorted(set(evidence.links["_link_version"].to_pylist())):
+        if version in bad_versions:
+            mine = f"_link_version = {literal(version)}"
+            bad |= {row[0] for row in engine.execute(f"select _ref from links where {mine}").fetchall()}
+            continue
+        body = evidence.versions[version][2]
+        query = f"""
+            with pairs as (
+                select links._ref, links.rule, links.dataset || '/' || links._key = links.founder as own,
+                       l.dataset in ({_list(body["spine"])}) as is_spine,
+                       ({body["weight"]}) as weight, ({body["conflict"]}) as conflict,
+                       l.exact_key = r.exact_key as same_key, {_same_identifiers(body)} as same_identifiers
+                from links
+                left join (select *, {body["exact_key"]} as exact_key from facts) l on l._ref = links._ref
+                left join (select *, {body["exact_key"]} as exact_key from facts) r
+                  on r._ref = links.compared_ref and r.dataset || '/' || r._key = links.compared
+                where _link_version = {literal(version)})
+            select _ref from pairs where not coalesce(case
+                when rule = 'founder' then own and is_spine
+                when rule = 'provisional founder' then own and not is_spine
+                when rule in ('exact', 'provisional exact') then same_key and not conflict
+                else weight >= {body["accept"]} and list_contains(same_identifiers, true) end, false)"""
+        bad |= {row[0] for row in engine.execute(query).fetchall()}
+    return bad
+
+
+def _list(names: object) -> str:
+    return ", ".join(literal(str(name)) for name in names) if isinstance(names, list) else "''"
+
+
+def _same_identifiers(body: dict[str, object]) -> str:
+    names = body["identifiers"]
+    parts = [f"l.{quote(str(name))} = r.{quote(str(name))}" for name in names] if isinstance(names, list) else []
+    return f"[{', '.join(parts)}]"
+
+
+def _bad_persons(
+    engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_rows: dict[str, str], bad_links: set[str]
+) -> dict[str, str]:
+    """Persons under whom something does not hold: person id -> why."""
+    bad: dict[str, str] = {}
+    cleaned = {row[0] for row in engine.execute("select _ref from facts").fetchall()}
+    for link in evidence.links.select(["person_id", "_ref", "compared_ref"]).to_pylist():
+        for ref in (link["_ref"], link["compared_ref"]):
+            if ref in bad_rows:
+                bad[link["person_id"]] = bad_rows[ref]
+            elif ref not in cleaned:
+                bad[link["person_id"]] = "a rule was altered"
+            elif ref in bad_links:
+                bad[link["person_id"]] = "a link does not follow"
+    return bad
+
+
+def _merge_again(
+    engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versions: set[str]
+) -> dict[str, dict[str, object]]:
+    """Merge the persons' rows again by the stored query: person id -> golden row."""
+    engine.execute(
+        "create temp table linked_rows as select person_id, facts.* from facts join links using (dataset, _key, _ref)"
+    )
+    engine.register("golden", evidence.golden)
+    again: dict[str, dict[str, object]] = {}
+    for version in sorted(set(evidence.golden["_merge_version"].to_pylist()) - bad_versions):
+        query = evidence.versions[version][2]["query"]
+        mine = f"select person_id from golden where _merge_version = {literal(version)}"
+        rows: pa.Table = engine.execute(f"select * from ({query}) where person_id in ({mine})").to_arrow_table()
+        again.update({row["person_id"]: row for row in rows.to_pylist()})
+    return again
+
+
+def _difference(golden: dict[str, object] | None, again: dict[str, object] | None, name: str) -> str | None:
+    if golden is None:
+        return "there is no such golden row"
+    if again is None:
+        return "a rule was altered"
+    if golden[name] != again[name]:
+        return "the value does not follow"
+    if _pointer(golden, name) != _pointer(again, name):
+        return "the decision does not follow"
+    return None
+
+
+def _pointer(row: dict[str, object], name: str) -> object:
+    pointers = row[POINTER]
+    return next((p for p in pointers if p["field"] == name), None) if isinstance(pointers, list) else None

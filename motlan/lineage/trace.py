@@ -1,0 +1,89 @@
+"""The chain of one golden value, from the value back to the landed row and its payload, for a person to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from motlan.errors import DataError
+from motlan.landing.land import table_of
+from motlan.ledger import accesses
+from motlan.lineage.evidence import Evidence, gather, golden_rows, run_of
+from motlan.lineage.replay import replay
+from motlan.store import tables
+from motlan.workspace import Workspace
+
+Chain = dict[str, Any]
+
+
+def find_person(work: Workspace, entity: str, identifier: str) -> str:
+    """Find the bus's own person id of an identifier.
+
+    Raises:
+        DataError: No golden record has it.
+    """
+    columns = work.registry.entity(entity).matching.identifiers
+    with work.engine(f"looking up a {entity}") as engine:
+        where = " or ".join(f"{column} = $identifier" for column in columns)
+        query = f"select person_id from {golden_rows(work, entity)} where {where} order by person_id limit 1"
+        found = engine.execute(query, {"identifier": identifier}).fetchone()
+    if found is None:
+        raise DataError(f"no golden {entity} has this identifier", next_step="check the number; try `motlan status`.")
+    return str(found[0])
+
+
+def trace(work: Workspace, entity: str, person: str, fields: list[str], principal: str) -> list[Chain]:
+    """Return the chain of each asked golden field, replayed; the look is written into the ledger first.
+
+    Args:
+        work: The open installation.
+        entity: The entity's name.
+        person: The bus's own person id.
+        fields: Which fields; all filled ones where empty.
+        principal: Who asks.
+    """
+    accesses.record(work.store, principal, "lineage.read", person)
+    evidence = gather(work, entity, [person])
+    golden = evidence.golden.to_pylist()[0]
+    pointers = [pointer for pointer in golden["_pointers"] if not fields or pointer["field"] in fields]
+    verdict = replay(work, evidence, [(person, pointer["field"]) for pointer in pointers])
+    broken = {name for _, name in verdict.broken}
+    return [
+        {
+            "field": pointer["field"],
+            "value": golden[pointer["field"]],
+            "decision": {"rule": pointer["rule"], "disputed": pointer["disputed"], "version": golden["_merge_version"]},
+            "source": _source(work, evidence, pointer),
+            "replays_equal": pointer["field"] not in broken,
+            "reasons": verdict.reasons if pointer["field"] in broken else {},
+        }
+        for pointer in pointers
+    ]
+
+
+def _source(work: Workspace, evidence: Evidence, pointer: Chain) -> Chain:
+    dataset, ref = pointer["dataset"], pointer["ref"]
+    row = next(row for row in evidence.raw[dataset].to_pylist() if row["_ref"] == ref)
+    link = next(link for link in evidence.links.to_pylist() if link["_ref"] == ref and link["dataset"] == dataset)
+    expression = work.registry.dataset(dataset).expressions[pointer["field"]]
+    with work.store.engine.connect() as connection:
+        query = sa.select(tables.runs.c.started_at).where(tables.runs.c.id == run_of(ref))
+        landed_at = connection.execute(query).scalar_one()
+    return {
+        "dataset": dataset,
+        "owner": work.registry.dataset(dataset).owner,
+        "key": row["_key"],
+        "source_moment": row["_moment"],
+        "link": {"rule": link["rule"], "weight": link["weight"], "version": link["_link_version"]},
+        "cleaned_by": {"expression": expression.text, "version": evidence.cleaned_by[ref]},
+        "landed": {
+            "table": table_of(dataset),
+            "row": ref,
+            "at": landed_at.isoformat(),
+            "locator": row["_locator"],
+            "payload_sha256": row["_payload"],
+            "commitment": row["_commitment"],
+            "raw": {name: row[name] for name in sorted(expression.fields) if row.get(name) is not None},
+        },
+    }

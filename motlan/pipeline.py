@@ -1,0 +1,219 @@
+"""The order of the steps: what a DAG's task and the command line both call. There is no second path through the code.
+
+Every function takes a run's id or a name, and returns a small dictionary without personal values: only references
+travel between tasks. A step that a run finished before is not done again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from motlan.cleaning import select_canonical
+from motlan.errors import ConfigurationError, MotlanError
+from motlan.golden import diff as differences
+from motlan.golden import merge as survivorship
+from motlan.golden import project as projection
+from motlan.golden import publish as publication
+from motlan.landing import land as landing
+from motlan.landing.land import Watch
+from motlan.ledger import log, runs
+from motlan.ledger.runs import Counts
+from motlan.linking import link as linking
+from motlan.quality import cross, rows
+from motlan.store import tables
+from motlan.workspace import Workspace, open_workspace
+
+ENTITY = "person"
+"""The entity that reconcile runs are about, until there are several."""
+
+
+def begin_sync(dataset: str) -> Counts:
+    """Open a sync run of a dataset. Returns `run` and `dataset`."""
+    work = open_workspace()
+    run = runs.begin(work.store, "sync", work.registry.dataset(dataset).name)
+    return {"run": run.id, "dataset": dataset}
+
+
+def land(run: str, watch: Watch | None = None) -> Counts:
+    """Pull what changed and keep it as received."""
+    work = open_workspace()
+    return runs.step(work.store, run, "land", lambda current: landing.land(work, current, watch))
+
+
+def clean(run: str) -> Counts:
+    """Map, clean and check what the run landed."""
+    work = open_workspace()
+
+    def split(current: runs.Run) -> Counts:
+        canonical = select_canonical(work.registry.dataset(current.subject))
+        counts = rows.split(work, current, canonical)
+        landed = current.steps["land"]["landed"]
+        if counts["accepted"] + counts["quarantined"] != landed:
+            raise ConfigurationError(
+                f"{landed} rows landed, {counts['accepted']} accepted and {counts['quarantined']} quarantined",
+                where=current.subject,
+                next_step="report this: no row may be lost.",
+            )
+        return counts
+
+    return runs.step(work.store, run, "clean", split)
+
+
+def commit_sync(run: str) -> Counts:
+    """Make a sync run visible, move its watermark and append to the log, in one transaction."""
+    work = open_workspace()
+
+    def commit(current: runs.Run) -> Counts:
+        landed, cleaned = current.steps["land"], current.steps["clean"]
+        with work.store.publishing() as connection:
+            state = "visible" if landed["landed"] else "unchanged"
+            if runs.get(work.store, run).state in runs.SEEN:
+                return {"state": state}
+            for counts in (landed, cleaned):
+                for table, snapshot in counts["snapshots"].items():
+                    runs.record_snapshot(connection, run, table, snapshot)
+            if landed["cursor"]:
+                landing.move_watermark(connection, current, landed["cursor"], landed["key"])
+            if landed["landed"]:
+                rules = rows.rules_of(work, work.registry.dataset(current.subject))
+                rows.record_results(connection, run, current.subject, rules, cleaned["rules"])
+                body = {"run": run, "dataset": current.subject, "rows": landed["landed"], "chunks": landed["chunks"]}
+                log.append(connection, "landing", {**body, "version": cleaned["version"]})
+            runs.set_state(connection, run, state)
+        return {"state": state}
+
+    counts = runs.step(work.store, run, "commit", commit)
+    work.sweep(run)
+    return counts
+
+
+def begin_reconcile() -> Counts:
+    """Open a reconcile run, and fix which sync runs it reads and which publication it compares with."""
+    work = open_workspace()
+    run = runs.begin(work.store, "reconcile", ENTITY)
+
+    def begin(_: runs.Run) -> Counts:
+        with work.store.engine.connect() as connection:
+            inputs = {
+                dataset.name: runs.visible(connection, "sync", dataset.name)
+                for dataset in work.registry.datasets_of(ENTITY)
+            }
+            published = runs.visible(connection, "reconcile", ENTITY)
+            after = publication.last_number(connection)
+        return {"inputs": inputs, "published": published, "after_publication": after}
+
+    runs.step(work.store, run.id, "begin", begin)
+    return {"run": run.id, "entity": ENTITY}
+
+
+def link(run: str) -> Counts:
+    """Link all current rows to persons."""
+    work = open_workspace()
+
+    def do(current: runs.Run) -> Counts:
+        began = current.steps["begin"]
+        return linking.link(work, current, began["inputs"], began["published"])
+
+    return runs.step(work.store, run, "link", do)
+
+
+def merge(run: str) -> Counts:
+    """Merge linked rows into golden records."""
+    work = open_workspace()
+    return runs.step(
+        work.store, run, "merge", lambda current: survivorship.merge(work, current, current.steps["begin"]["inputs"])
+    )
+
+
+def cross_check(run: str) -> Counts:
+    """Check what only a bus can see."""
+    work = open_workspace()
+    return runs.step(
+        work.store, run, "cross_check", lambda current: cross.check(work, current, current.steps["begin"]["inputs"])
+    )
+
+
+def diff(run: str) -> Counts:
+    """Stage what changed since the last publication."""
+    work = open_workspace()
+    return runs.step(
+        work.store, run, "diff", lambda current: differences.diff(work, current, current.steps["begin"]["published"])
+    )
+
+
+def publish(run: str | None = None) -> Counts:
+    """Make a reconciled run visible and number its feed.
+
+    Args:
+        run: The run; by default the newest that is reconciled and not yet published.
+
+    Raises:
+        ConfigurationError: There is none.
+        TransientError: The run's comparison is stale: reconcile again.
+    """
+    work = open_workspace()
+    run = run or _newest_reconciled(work)
+
+    def do(current: runs.Run) -> Counts:
+        with work.store.publishing() as connection:
+            if runs.get(work.store, current.id).state in runs.SEEN:
+                return publication.told(connection, current.id)
+            counts = publication.publish(connection, current)
+            if counts["number"] is not None:
+                for dataset, results in current.steps["cross_check"]["rules"].items():
+                    rows.record_results(connection, current.id, dataset, work.registry.cross_rules, results)
+        return counts
+
+    counts = runs.step(work.store, run, "publish", do)
+    work.sweep(run)
+    return counts
+
+
+def project(run: str) -> Counts:
+    """Bring PostgreSQL's golden tables, feed and corrections up to the newest publication."""
+    work = open_workspace()
+    return {"run": run, "publications": projection.project(work, runs.get(work.store, run).subject)}
+
+
+def fail(run: str, error: BaseException) -> None:
+    """Write down that a try failed: our own errors' words, of any other error its class only (libraries quote values)."""
+    reason = f"{type(error).__name__}: {error}" if isinstance(error, MotlanError) else type(error).__name__
+    runs.fail(open_workspace().store, run, reason)
+
+
+def sync(dataset: str, watch: Watch | None = None) -> Counts:
+    """Do a whole sync of a dataset. Returns the counts of its steps under their names."""
+    run = begin_sync(dataset)["run"]
+    return _guarded(
+        run, {"land": lambda: land(run, watch), "clean": lambda: clean(run), "commit": lambda: commit_sync(run)}
+    )
+
+
+def reconcile() -> Counts:
+    """Do a whole reconcile run. Returns the counts of its steps under their names."""
+    run = begin_reconcile()["run"]
+    steps = {"link": link, "merge": merge, "cross_check": cross_check, "diff": diff}
+    return _guarded(run, {name: lambda step=step: step(run) for name, step in steps.items()})
+
+
+def _guarded(run: str, steps: dict[str, Any]) -> Counts:
+    done: Counts = {"run": run}
+    try:
+        for name, step in steps.items():
+            done[name] = step()
+    except BaseException as error:
+        fail(run, error)
+        raise
+    return done
+
+
+def _newest_reconciled(work: Workspace) -> str:
+    table = tables.runs.c
+    query = sa.select(table.id).where(table.kind == "reconcile", table.state == "running", table.steps.op("?")("diff"))
+    with work.store.engine.connect() as connection:
+        found = connection.execute(query.order_by(table.id.desc()).limit(1)).scalar_one_or_none()
+    if found is None:
+        raise ConfigurationError("nothing is reconciled and unpublished", next_step="run `motlan reconcile` first.")
+    return str(found)

@@ -1,0 +1,375 @@
+"""Reads what a country declared (`MOTLAN_HOME`) into checked objects. This is the only door to it.
+
+The bus knows agencies, datasets and entities by the names it finds here, never by names of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from motlan.engine import Expression, parse
+from motlan.errors import ConfigurationError
+from motlan.landing.contract import Adapter, Limits, Pace, Source
+
+VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+D = TypeVar("D", bound="Declared")
+Dimension = Literal["dung", "du", "sach", "song", "thong_nhat"]
+
+
+class Declared(BaseModel):
+    """Base of everything declared: unknown keys are mistakes, not extensions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Text(Declared):
+    """A text in both languages."""
+
+    vi: str
+    en: str
+
+
+class Dataset(Declared):
+    """One dataset of one agency, as `agencies.yaml` and the mapping declare it."""
+
+    name: Name
+    agency: Name
+    title: Text
+    owner: str
+    adapter: str
+    entity: Name
+    endpoint: str
+    credential: str | None
+    key: str
+    cursor: str
+    moment: str
+    lag: int = Field(ge=0, description="Seconds read again before the watermark.")
+    schedule: str
+    freshness: int = Field(gt=0, description="Promised age of the newest change, in seconds.")
+    page_rows: int = Field(default=5000, gt=0)
+    columns: dict[str, str]
+    options: dict[str, Any] = {}
+    pace: dict[str, float] = {}
+    limits: dict[str, int] = {}
+    fields: dict[Name, str] = Field(description="Canonical field -> expression over raw columns.")
+
+    @cached_property
+    def expressions(self) -> dict[str, Expression]:
+        """The mapping's expressions, parsed."""
+        return {name: parse(text, where=f"mapping of {self.name}, field {name}") for name, text in self.fields.items()}
+
+    def source(self) -> Source:
+        """Build what the adapter is told, with the credential resolved from the environment.
+
+        Raises:
+            ConfigurationError: A variable or the credential is missing.
+        """
+        return Source(
+            agency=self.agency,
+            dataset=self.name,
+            endpoint=expand(self.endpoint, where=f"agencies.yaml, {self.agency}.endpoint"),
+            credential=resolve_credential(self.credential, self.agency),
+            key=self.key,
+            cursor=self.cursor,
+            columns=self.columns,
+            page_rows=self.page_rows,
+            limits=Limits(**self.limits),
+            pace=Pace(**self.pace),  # type: ignore[arg-type]  # attempts is whole, checked by the adapter's use
+            options=self.options,
+        )
+
+    def open(self) -> Adapter:
+        """Load the adapter that `agencies.yaml` names and give it its source."""
+        module, _, attribute = self.adapter.partition(":")
+        found = getattr(importlib.import_module(module), attribute, None)
+        if not (isinstance(found, type) and issubclass(found, Adapter)):
+            raise ConfigurationError(
+                f"{self.adapter} is no adapter",
+                where=f"agencies.yaml, {self.name}.adapter",
+                next_step="write module:Class.",
+            )
+        return found(self.source())
+
+
+class RowRule(Declared):
+    """One question asked of every row of a dataset."""
+
+    name: Name
+    datasets: list[Name] | Literal["*"] = "*"
+    field: str
+    dimension: Dimension
+    severity: Literal["blocking", "error", "warning"]
+    weight: int = Field(default=1, gt=0)
+    expression: str
+    message: Text
+    examples: dict[Literal["pass", "fail"], list[dict[str, Any]]] = {}
+
+    @cached_property
+    def parsed(self) -> Expression:
+        """The expression: true passes, false fails, null is not assessed."""
+        return parse(self.expression, where=f"quality.yaml, rule {self.name}")
+
+    def applies_to(self, dataset: str) -> bool:
+        """Tell whether the rule is asked of a dataset."""
+        return self.datasets == "*" or dataset in self.datasets
+
+
+class CrossRule(RowRule):
+    """A question that needs the golden record beside the row: `row_<field>`, `golden_<field>`, `dataset`."""
+
+
+class Authority(Declared):
+    """Who is believed on one field.
+
+    Attributes:
+        authority: Datasets, the most believed first.
+        precision: Expression over `value`; among agreeing values the greater one refines the authority's.
+        agrees: Expression over `left` and `right`: whether two values say the same of the person.
+        correct: Whether a disagreeing register is sent a correction.
+        guarded: Whether a change of this field is looked at twice before it is published.
+    """
+
+    authority: list[Name]
+    precision: str = "1"
+    agrees: str = "left == right"
+    correct: bool = False
+    guarded: bool = False
+
+
+class Level(Declared):
+    """One level of a comparison: the first whose condition holds gives its weight (log2 of a likelihood ratio)."""
+
+    when: str
+    weight: float
+
+
+class Matching(Declared):
+    """How rows of an entity are linked to persons."""
+
+    spine: list[Name] = Field(description="Datasets whose rows found persons.")
+    identifiers: list[Name]
+    accept: float = Field(description="Least sum of weights at which an equal identifier is believed.")
+    exact: list[str] = Field(
+        description="Expressions equal, and unique on both sides, that link without an identifier."
+    )
+    exact_when: str = "True"
+    conflict: str = Field(description="Expression over left_, right_ fields that forbids an exact link.")
+    comparisons: dict[Name, list[Level]]
+
+
+class Grant(Declared):
+    """What an agency may read of an entity's feed, and on which legal basis."""
+
+    legal_basis: str
+    fields: list[Name]
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A canonical entity: its fields in order, and which of them identify."""
+
+    name: str
+    fields: tuple[str, ...]
+    identity: tuple[str, ...]
+    authority: Mapping[str, Authority]
+    matching: Matching
+    grants: Mapping[str, Grant]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Everything declared."""
+
+    home: Path
+    datasets: dict[str, Dataset]
+    entities: dict[str, Entity]
+    row_rules: tuple[RowRule, ...]
+    cross_rules: tuple[CrossRule, ...]
+
+    @property
+    def agencies(self) -> tuple[str, ...]:
+        """Names of the agencies, in the order declared."""
+        return tuple(dict.fromkeys(dataset.agency for dataset in self.datasets.values()))
+
+    @property
+    def code_lists(self) -> Path:
+        """Folder of the code lists."""
+        return self.home / "mapping" / "codes"
+
+    def dataset(self, name: str) -> Dataset:
+        """Return a dataset.
+
+        Raises:
+            ConfigurationError: It is not declared.
+        """
+        if name not in self.datasets:
+            raise ConfigurationError(f"there is no dataset {name}", next_step=f"use one of {', '.join(self.datasets)}.")
+        return self.datasets[name]
+
+    def entity(self, name: str) -> Entity:
+        """Return an entity.
+
+        Raises:
+            ConfigurationError: It is not declared.
+        """
+        if name not in self.entities:
+            raise ConfigurationError(f"there is no entity {name}", next_step=f"use one of {', '.join(self.entities)}.")
+        return self.entities[name]
+
+    def datasets_of(self, entity: str) -> list[Dataset]:
+        """Return the datasets whose rows are about an entity, the spine's first."""
+        spine = self.entities[entity].matching.spine
+        found = [dataset for dataset in self.datasets.values() if dataset.entity == entity]
+        return sorted(found, key=lambda dataset: (dataset.name not in spine, list(self.datasets).index(dataset.name)))
+
+
+def expand(text: str, *, where: str) -> str:
+    """Replace `${NAME:-default}` by the environment's value."""
+
+    def value(found: re.Match[str]) -> str:
+        replacement = os.environ.get(found.group(1), found.group(2))
+        if replacement is None:
+            raise ConfigurationError(f"{found.group(1)} is not set", where=where, next_step="export it.")
+        return replacement
+
+    return VARIABLE.sub(value, text)
+
+
+def resolve_credential(name: str | None, agency: str) -> tuple[str, str] | None:
+    """Find a credential by its name in the environment: `MOTLAN_CREDENTIAL_<NAME>=user:secret`."""
+    if name is None:
+        return None
+    variable = f"MOTLAN_CREDENTIAL_{name}"
+    user, colon, secret = os.environ.get(variable, "").partition(":")
+    if not colon:
+        raise ConfigurationError(
+            f"no credential for {agency}", where=variable, next_step=f"export {variable}=user:secret."
+        )
+    return user, secret
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise ConfigurationError("cannot be read", where=str(path), next_step="check MOTLAN_HOME.") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(str(error), where=str(path), next_step="mend the YAML there.") from None
+    if not isinstance(content, dict):
+        raise ConfigurationError("must be a mapping of names", where=str(path), next_step="see docs/.")
+    return content
+
+
+def _check(model: type[D], content: Any, where: str) -> D:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"{place}: {first['msg']}", where=where, next_step="mend that key.") from None
+
+
+def _datasets(home: Path) -> dict[str, Dataset]:
+    agencies = _read(home / "adapters" / "agencies.yaml").get("agencies", {})
+    found: dict[str, Dataset] = {}
+    for agency, declared in agencies.items():
+        mapping_file = home / "mapping" / f"{agency}.yaml"
+        mapping = _read(mapping_file)
+        shared = {
+            key: declared[key] for key in ("endpoint", "credential", "pace", "limits", "owner") if key in declared
+        }
+        for name, own in declared.get("datasets", {}).items():
+            where = f"adapters/agencies.yaml, {agency}.{name}"
+            if name not in mapping:
+                raise ConfigurationError(f"{name} is not mapped", where=str(mapping_file), next_step="map its fields.")
+            content = {**shared, **own, "name": name, "agency": agency, "fields": mapping[name].get("fields", {})}
+            found[name] = _check(Dataset, content, where)
+    return found
+
+
+def _entities(home: Path, datasets: dict[str, Dataset]) -> dict[str, Entity]:
+    models: Mapping[str, type[BaseModel]] = importlib.import_module("schemas").ENTITIES
+    authority, matching = _read(home / "mapping" / "authority.yaml"), _read(home / "mapping" / "matching.yaml")
+    grants = _read(home / "mapping" / "grants.yaml")
+    used = {dataset.entity for dataset in datasets.values()}
+    found: dict[str, Entity] = {}
+    for name in sorted(used):
+        if name not in models:
+            raise ConfigurationError(f"no model of {name}", where="schemas", next_step="add it to schemas.ENTITIES.")
+        fields = models[name].model_fields
+        extras = {field: info.json_schema_extra for field, info in fields.items()}
+        identity = [field for field, extra in extras.items() if isinstance(extra, dict) and extra.get("identity")]
+        found[name] = Entity(
+            name=name,
+            fields=tuple(fields),
+            identity=tuple(identity),
+            authority={
+                field: _check(Authority, authority[name].get(field, {}), f"mapping/authority.yaml, {name}.{field}")
+                for field in fields
+            },
+            matching=_check(Matching, matching[name], f"mapping/matching.yaml, {name}"),
+            grants={
+                agency: _check(Grant, content, f"mapping/grants.yaml, {name}.{agency}")
+                for agency, content in grants.get(name, {}).items()
+            },
+        )
+    return found
+
+
+def _cross_check(datasets: dict[str, Dataset], entities: dict[str, Entity]) -> None:
+    """Refuse names that lead nowhere, before anything runs."""
+    for dataset in datasets.values():
+        known = set(entities[dataset.entity].fields)
+        for field, expression in dataset.expressions.items():
+            where = f"mapping/{dataset.agency}.yaml, {dataset.name}.{field}"
+            if field not in known:
+                raise ConfigurationError(f"{dataset.entity} has no such field", where=where, next_step="see schemas/.")
+            if unknown := expression.fields - set(dataset.columns) - (set(dataset.fields) - {field}):
+                raise ConfigurationError(
+                    f"no raw column {sorted(unknown)[0]}", where=where, next_step="declare it in agencies.yaml."
+                )
+        for column in (dataset.key, dataset.moment):
+            if column not in dataset.columns:
+                raise ConfigurationError(f"no raw column {column}", where=f"agencies.yaml, {dataset.name}")
+
+
+def load(home: Path | None = None) -> Registry:
+    """Read and check everything declared.
+
+    Args:
+        home: The folder of the declared half; by default as the settings say.
+
+    Raises:
+        ConfigurationError: Something is missing or wrong; the message names file, place and mend.
+    """
+    if home is None:
+        from motlan.settings import load as load_settings
+
+        home = load_settings().home
+    if str(home) not in sys.path:
+        sys.path.insert(0, str(home))
+    datasets = _datasets(home)
+    entities = _entities(home, datasets)
+    _cross_check(datasets, entities)
+    quality = _read(home / "mapping" / "quality.yaml")
+    return Registry(
+        home=home,
+        datasets=datasets,
+        entities=entities,
+        row_rules=tuple(_check(RowRule, rule, "mapping/quality.yaml, rules") for rule in quality.get("rules", [])),
+        cross_rules=tuple(
+            _check(CrossRule, rule, "mapping/quality.yaml, cross_rules") for rule in quality.get("cross_rules", [])
+        ),
+    )

@@ -1,0 +1,77 @@
+"""Where the bus finds its two halves and its state. Settings come from the environment and from nowhere else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from motlan.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One installation of the bus.
+
+    Attributes:
+        home: The declared half: the folder with `adapters/`, `schemas/`, `mapping/` (`MOTLAN_HOME`).
+        var: The state: lake, payloads, embedded store (`MOTLAN_VAR`).
+        database_url: A PostgreSQL server of yours (`MOTLAN_DATABASE_URL`); None for the embedded one.
+        memory_limit: What the engine may use, such as `4GB` (`MOTLAN_MEMORY_LIMIT`).
+        threads: How many threads the engine may use (`MOTLAN_THREADS`).
+        debug_sql: Whether the engine's own errors are shown (`MOTLAN_DEBUG_SQL=1`). They quote values: synthetic data only.
+    """
+
+    home: Path
+    var: Path
+    database_url: str | None
+    memory_limit: str
+    threads: int
+    debug_sql: bool = False
+
+    @property
+    def store(self) -> Path:
+        """Folder of the embedded PostgreSQL server."""
+        return self.var / "store"
+
+    @property
+    def lake(self) -> Path:
+        """Folder of the Iceberg tables' files."""
+        return self.var / "lake"
+
+    @property
+    def payloads(self) -> Path:
+        """Folder of the payloads as received, compressed, each under its hash."""
+        return self.var / "payloads"
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for the engine's spill files."""
+        return self.var / "scratch"
+
+
+def load() -> Settings:
+    """Read the settings.
+
+    Raises:
+        ConfigurationError: A variable cannot be used.
+    """
+    checkout = Path(__file__).resolve().parent.parent
+    home = Path(os.environ.get("MOTLAN_HOME", checkout)).resolve()
+    if not (home / "adapters" / "agencies.yaml").is_file():
+        raise ConfigurationError(
+            "this folder has no adapters/agencies.yaml",
+            where=f"MOTLAN_HOME={home}",
+            next_step="set MOTLAN_HOME to the folder with adapters/, schemas/ and mapping/.",
+        )
+    threads = os.environ.get("MOTLAN_THREADS", str(os.cpu_count() or 2))
+    if not threads.isdigit() or int(threads) < 1:
+        raise ConfigurationError("not a number of threads", where="MOTLAN_THREADS", next_step="set it to 1 or more.")
+    return Settings(
+        home=home,
+        var=Path(os.environ.get("MOTLAN_VAR", home / "var" / "demo")).resolve(),
+        database_url=os.environ.get("MOTLAN_DATABASE_URL") or None,
+        memory_limit=os.environ.get("MOTLAN_MEMORY_LIMIT", "4GB"),
+        threads=int(threads),
+        debug_sql=os.environ.get("MOTLAN_DEBUG_SQL") == "1",
+    )

@@ -1,0 +1,141 @@
+"""What every step is given: the declared half, the store, the lake and an engine that may read just our own files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from motlan import registry as declared
+from motlan import settings as environment
+from motlan.engine import code_lists, code_lists_digest, connect, fingerprint, literal, load_code_lists, quote
+from motlan.errors import ContractError
+from motlan.lake import Lake, read_parquet
+from motlan.ledger.runs import Counts
+from motlan.registry import Registry
+from motlan.settings import Settings
+from motlan.store import Store, open_store
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One opened installation."""
+
+    settings: Settings
+    registry: Registry
+    store: Store
+    lake: Lake
+
+    @contextmanager
+    def engine(self, where: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open an engine connection with the code lists loaded.
+
+        Its errors are wrapped, because they quote values.
+
+        Args:
+            where: The step and its subject, named in errors.
+
+        Raises:
+            ContractError: A query failed on the data.
+        """
+        self.settings.scratch.mkdir(parents=True, exist_ok=True)
+        connection = connect(
+            temp_dir=self.settings.scratch,
+            memory_limit=self.settings.memory_limit,
+            threads=self.settings.threads,
+            allowed=[self.settings.var, self.registry.code_lists],
+        )
+        try:
+            load_code_lists(connection, self.registry.code_lists)
+            yield connection
+        except duckdb.Error as error:
+            if self.settings.debug_sql:
+                raise
+            raise ContractError(
+                f"the engine refused a query on this data ({type(error).__name__})",
+                where=where,
+                next_step="run the step again with MOTLAN_DEBUG_SQL=1 on synthetic data to see the query.",
+            ) from None
+        finally:
+            connection.close()
+
+    def scratch(self, run: str) -> Path:
+        """Return the folder for what passes between the steps of one run, made where missing."""
+        folder = self.settings.scratch / run
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def facts(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> str:
+        """Return the SQL of what the registers say now of an entity: each source record's newest accepted row.
+
+        Columns: `dataset`, `_key`, `_ref`, `_moment`, `_version`, `_errors`, and the entity's fields, null where a register does not
+        know one. A newer row in quarantine does not hide the older accepted one.
+
+        Args:
+            entity: The entity's name.
+            inputs: Dataset -> the sync runs to read.
+        """
+        fields = self.registry.entity(entity).fields
+        parts = []
+        for dataset in self.registry.datasets_of(entity):
+            if files := self.lake.files(f"clean.{dataset.name}", set(inputs.get(dataset.name, ()))):
+                known = (quote(field) if field in dataset.fields else f"null::varchar as {field}" for field in fields)
+                parts.append(
+                    f"select {literal(dataset.name)} as dataset, _key, _ref, _moment, _version, _errors, {', '.join(known)} "
+                    f"from (select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest "
+                    f"from {read_parquet(files)}) where _newest = 1"
+                )
+        if not parts:
+            raise ContractError(
+                f"no rows of {entity} are landed", next_step="run `motlan sync` for its datasets first."
+            )
+        return "(" + "\nunion all\n".join(parts) + ")"
+
+    def staged(self, run: str, step: str, tables: Sequence[str], write: Callable[[], Counts]) -> Counts:
+        """Let a step write its files, seal them, and add them to their tables, so that a kill at any point is harmless.
+
+        Before the seal, a retry begins anew; after it, a retry only commits. What was committed is never rewritten.
+
+        Args:
+            run: The run's id.
+            step: The step's name.
+            tables: The lake's tables that it writes.
+            write: Writes the files; returns small counts.
+
+        Returns:
+            The counts, with `snapshots`: table -> the lake's snapshot id.
+        """
+        seal = self.scratch(run) / f"{step}.sealed.json"
+        if not seal.exists():
+            for table in tables:
+                for partial in self.lake.folder(table, run).glob("*.parquet"):
+                    partial.unlink()
+            counts = write()
+            draft = seal.with_suffix(".draft")
+            draft.write_text(json.dumps(counts), encoding="utf-8")
+            draft.rename(seal)
+        counts = json.loads(seal.read_text(encoding="utf-8"))
+        snapshots = {table: self.lake.commit(table, run) for table in tables}
+        return {**counts, "snapshots": {table: snapshot for table, snapshot in snapshots.items() if snapshot}}
+
+    def sweep(self, run: str) -> None:
+        """Remove what passed between the steps of a finished run."""
+        shutil.rmtree(self.settings.scratch / run, ignore_errors=True)
+
+    def engine_version(self) -> dict[str, str]:
+        """Describe what a version must pin beside its query: the engine, and the contents of the code lists."""
+        folder = self.registry.code_lists
+        return {"engine": fingerprint(), "code_lists": code_lists_digest(folder, code_lists(folder))}
+
+
+def open_workspace() -> Workspace:
+    """Open the installation that the environment names."""
+    settings = environment.load()
+    settings.var.mkdir(parents=True, exist_ok=True)
+    store = open_store(settings)
+    return Workspace(settings, declared.load(settings.home), store, Lake(settings, store))

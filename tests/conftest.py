@@ -1,0 +1,114 @@
+"""Fixtures shared by the tests: a PostgreSQL server of our own, and a small country to run the bus on."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from motlan.settings import load
+from motlan.store import server
+from motlan.workspace import Workspace, open_workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def store_server() -> Iterator[Callable[[str], str]]:
+    """A real PostgreSQL server; gives a new database's URL for a name."""
+    # Not under pytest's own folder: that is for its owner alone, and as root the server runs as another user.
+    var = Path(tempfile.mkdtemp(prefix="motlan-tests-"))
+    var.chmod(0o755)
+    environment = {"MOTLAN_HOME": str(ROOT), "MOTLAN_VAR": str(var)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MOTLAN_DATABASE_URL", raising=False)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        settings = load()
+        server.start(settings)
+    yield lambda name: server.start_with_database(settings, name)
+    server.stop(settings)
+    shutil.rmtree(var, ignore_errors=True)
+
+
+class Country:
+    """A declared half of two small registers, and the state of a bus that serves it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def write(self, dataset: str, records: list[dict[str, str | None]] | str) -> None:
+        """Let a register hold these records; a text stands for a register that misbehaves."""
+        text = records if isinstance(records, str) else json.dumps(records, ensure_ascii=False)
+        (self.home / "registers" / f"{dataset}.json").write_text(text, encoding="utf-8")
+
+    def declare(self, file: str, change: Callable[[Any], None]) -> None:
+        """Change one of the declared YAML files."""
+        path = self.home / file
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        change(content)
+        path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+
+    def open(self) -> Workspace:
+        return open_workspace()
+
+
+SPINE = [
+    ("a1", "001090000001", "Nguyễn Văn An", "1990-02-03", "male", None),
+    ("a2", "001190000002", "Trần Thị Bình", "1990-05-06", "female", None),
+    ("a3", "001080000003", "Lê Văn Cường", "1980-07-08", "male", "2026-09-01"),
+    ("a4", "001070000004", "Phạm Văn Dũng", "1970", "male", None),
+    ("a5", "001190000005", "Hoàng Thị Hòa", "1990-11-12", "female", None),
+]
+CARDS = [
+    ("b1", "001090000001", "NGUYEN VAN AN", "03/02/1990", "male", "GD4010000000001"),
+    ("b2", None, "Trần Thị Bình", "06/05/1990", "female", "GD4010000000002"),
+    ("b3", "001080000003", "Lê Văn Cường", "08/07/1980", "male", "GD4010000000003"),
+    ("b4", "001070000004", "Phạm Văn Dũng", "01/02/1970", "male", "GD4010000000004"),
+    ("b5", "001090000001", "Võ Thị Mai", "01/01/2001", "female", "GD4010000000005"),
+    ("b6", "001190000005", None, "12/11/1990", "female", "GD4010000000006"),
+]
+
+
+def spine_record(row: tuple[str | None, ...], updated: str = "2026-09-01T00:00:00.000000Z") -> dict[str, str | None]:
+    return dict(zip(("id", "number", "name", "born", "sex", "died"), row, strict=True)) | {"updated": updated}
+
+
+def card_record(row: tuple[str | None, ...], updated: str = "2026-09-01T00:00:00.000000Z") -> dict[str, str | None]:
+    return dict(zip(("id", "number", "name", "born", "sex", "card"), row, strict=True)) | {"updated": updated}
+
+
+@pytest.fixture
+def country(
+    tmp_path: Path, store_server: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Country:
+    """A fresh bus for the small country, with its two registers filled."""
+    for folder in ("adapters", "mapping", "registers"):
+        (tmp_path / folder).mkdir()
+    here = ROOT / "tests" / "country"
+    shutil.copy(here / "agencies.yaml", tmp_path / "adapters" / "agencies.yaml")
+    for name, content in yaml.safe_load((here / "mapping.yaml").read_text(encoding="utf-8")).items():
+        fields = content
+        if name == "authority":
+            from schemas import ENTITIES
+
+            fields = {"person": {field: {"authority": []} for field in ENTITIES["person"].model_fields} | content["person"]}
+        (tmp_path / "mapping" / f"{name}.yaml").write_text(yaml.safe_dump(fields, allow_unicode=True), encoding="utf-8")
+    matching = yaml.safe_load((ROOT / "mapping" / "matching.yaml").read_text(encoding="utf-8"))
+    matching["person"] |= {"spine": ["alpha_people"], "identifiers": ["personal_id"]}
+    (tmp_path / "mapping" / "matching.yaml").write_text(yaml.safe_dump(matching, allow_unicode=True), encoding="utf-8")
+    (tmp_path / "mapping" / "codes").symlink_to(ROOT / "mapping" / "codes")
+    database = f"t{abs(hash(request.node.nodeid)):x}"[:40]
+    monkeypatch.setenv("MOTLAN_HOME", str(tmp_path))
+    monkeypatch.setenv("MOTLAN_VAR", str(tmp_path / "var"))
+    monkeypatch.setenv("MOTLAN_DATABASE_URL", store_server(database))
+    monkeypatch.setenv("MOTLAN_THREADS", "2")
+    monkeypatch.setenv("COUNTRY_URL", f"file://{tmp_path / 'registers'}")
+    made = Country(tmp_path)
+    made.write("alpha_people", [spine_record(row) for row in SPINE])
+    made.write("beta_cards", [card_record(row) for row in CARDS])
+    return made

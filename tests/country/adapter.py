@@ -1,0 +1,40 @@
+"""An adapter over a JSON file of records, in the contract's form."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from motlan.errors import ContractError, TransientError
+from motlan.landing.contract import LOCATOR, Adapter, Page, SourceCount, Watermark
+
+
+class FileAdapter(Adapter):
+    def _records(self) -> list[dict[str, str | None]]:
+        path = Path(self.source.endpoint.removeprefix("file://")) / f"{self.source.dataset}.json"
+        text = path.read_text(encoding="utf-8")
+        if text == "down":
+            raise TransientError("the register does not answer", where=self.source.dataset)
+        if text == "broken":
+            raise ContractError("the register sent no JSON", where=self.source.dataset, next_step="ask its owner.")
+        return json.loads(text)
+
+    def check(self) -> None:
+        self._records()
+
+    def _since(self, since: Watermark | None) -> list[dict[str, str | None]]:
+        records = [row for row in self._records() if since is None or (row["updated"] or "") >= since.cursor]
+        return sorted(records, key=lambda row: (row["updated"], row["id"]))
+
+    def count(self, since: Watermark | None) -> SourceCount:
+        return SourceCount(len(self._since(since)), len(self._records()), "2026-10-01T00:00:00.000000Z")
+
+    def pull(self, since: Watermark | None) -> Iterator[Page]:
+        records = self._since(since)
+        for start in range(0, len(records), self.source.page_rows):
+            rows = records[start : start + self.source.page_rows]
+            columns = {name: [row.get(name) for row in rows] for name in self.source.columns}
+            columns[LOCATOR] = [f"/{start + number}" for number in range(len(rows))]
+            batch = pa.RecordBatch.from_pydict(columns, pa.schema([(name, pa.string()) for name in columns]))
+            yield Page(batch, json.dumps(rows, ensure_ascii=False).encode(), "application/json")

@@ -1,0 +1,186 @@
+"""The main job on a small country: what a record meets between its register and the feed."""
+
+from collections.abc import Callable
+
+import pytest
+
+from motlan import pipeline
+from motlan.errors import ContractError, TransientError
+from motlan.ledger import log, runs
+from motlan.status import status
+from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
+
+LATER = "2026-10-02T00:00:00.000000Z"
+BOTH = ("alpha_people", "beta_cards")
+
+
+def whole_job() -> dict[str, dict]:
+    done = {dataset: pipeline.sync(dataset) for dataset in BOTH}
+    done["reconcile"] = pipeline.reconcile()
+    done["publish"] = pipeline.publish()
+    pipeline.project(done["publish"]["run"])
+    return done
+
+
+def rows(country: Country, query: str) -> list[tuple]:
+    with country.open().store.engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+def test_every_landed_row_is_accepted_or_quarantined(country: Country) -> None:
+    done = whole_job()
+    for dataset, expected in zip(BOTH, (SPINE, CARDS), strict=True):
+        counts = done[dataset]
+        assert counts["land"]["pulled"] == counts["land"]["source_rows"] == len(expected)
+        assert counts["clean"]["accepted"] + counts["clean"]["quarantined"] == counts["land"]["landed"] == len(expected)
+    assert done["beta_cards"]["clean"]["quarantined"] == 1, "the card without a name"
+
+
+def test_golden_records_take_each_field_from_whom_is_believed(country: Country) -> None:
+    whole_job()
+    golden = rows(
+        country,
+        "select personal_id, full_name, birth_date, health_card_number from golden_person order by personal_id, full_name",
+    )
+    assert golden == [
+        ("001070000004", "Phạm Văn Dũng", "1970-02-01", "GD4010000000004"),  # the year, refined by the card's full date
+        ("001080000003", "Lê Văn Cường", "1980-07-08", "GD4010000000003"),
+        ("001090000001", "Nguyễn Văn An", "1990-02-03", "GD4010000000001"),
+        ("001090000001", "Võ Thị Mai", "2001-01-01", "GD4010000000005"),  # somebody else's number: a person of her own
+        ("001190000002", "Trần Thị Bình", "1990-05-06", "GD4010000000002"),  # linked without a number
+        ("001190000005", "Hoàng Thị Hòa", "1990-11-12", None),
+    ]
+
+
+def test_the_same_job_again_changes_nothing(country: Country) -> None:
+    first = whole_job()
+    again = whole_job()
+    assert first["publish"]["changes"] == 6
+    assert (again["publish"]["number"], again["publish"]["changes"], again["publish"]["last_seq"]) == (None, 0, 6)
+    assert [again[dataset]["land"]["landed"] for dataset in BOTH] == [0, 0], "what comes twice is landed once"
+
+
+def test_a_change_at_the_source_becomes_one_event(country: Country) -> None:
+    whole_job()
+    renamed = spine_record(("a3", "001080000003", "Lê Văn Hùng", "1980-07-08", "male", "2026-09-01"), LATER)
+    country.write("alpha_people", [*(spine_record(row) for row in SPINE if row[0] != "a3"), renamed])
+    done = whole_job()
+    assert done["alpha_people"]["land"]["landed"] == 1
+    assert rows(country, "select seq, event, changed, full_name from feed_person where seq > 6") == [
+        (7, "updated", ["full_name"], "Lê Văn Hùng")
+    ]
+    corrections = rows(country, "select dataset, key, field, golden_value from corrections_person order by key")
+    assert corrections == [("beta_cards", "b3", "full_name", "Lê Văn Hùng")]
+
+
+def test_a_provisional_person_keeps_its_id_when_it_appears_on_the_spine(country: Country) -> None:
+    whole_job()
+    before = rows(country, "select person_id from golden_person where full_name = 'Võ Thị Mai'")
+    appeared = spine_record(("a6", "001301000006", "Võ Thị Mai", "2001-01-01", "female", None), LATER)
+    country.write("alpha_people", [*(spine_record(row) for row in SPINE), appeared])
+    fixed = [row for row in CARDS if row[0] != "b5"]
+    country.write(
+        "beta_cards",
+        [
+            *(card_record(row) for row in fixed),
+            card_record(("b5", "001301000006", "Võ Thị Mai", "01/01/2001", "female", "GD4010000000005"), LATER),
+        ],
+    )
+    whole_job()
+    after = rows(country, "select person_id, personal_id from golden_person where full_name = 'Võ Thị Mai'")
+    assert after == [(before[0][0], "001301000006")]
+
+
+def test_a_broken_source_stops_its_own_run_and_nothing_of_it_is_seen(country: Country) -> None:
+    whole_job()
+    country.write("beta_cards", "broken")
+    with pytest.raises(ContractError, match="ask its owner"):
+        pipeline.sync("beta_cards")
+    found = status(country.open())
+    assert found["datasets"]["beta_cards"]["state"] == "failed"
+    assert "ContractError" in found["datasets"]["beta_cards"]["error"]
+    assert pipeline.sync("alpha_people")["commit"]["state"] == "unchanged"
+
+
+def test_a_source_that_is_down_can_be_retried_in_the_same_run(country: Country) -> None:
+    run = pipeline.begin_sync("alpha_people")["run"]
+    country.write("alpha_people", "down")
+    with pytest.raises(TransientError):
+        pipeline.land(run)
+    country.write("alpha_people", [spine_record(row) for row in SPINE])
+    assert pipeline.land(run)["landed"] == len(SPINE)
+    assert pipeline.land(run) == pipeline.land(run), "a finished step gives its counts back"
+    pipeline.clean(run)
+    assert pipeline.commit_sync(run)["state"] == "visible"
+
+
+@pytest.mark.parametrize("killed_before", ["commit of the files", "note in the ledger"])
+def test_a_run_killed_anywhere_ends_in_the_same_state(
+    country: Country, killed_before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise KilledError
+
+    run = pipeline.begin_sync("alpha_people")["run"]
+    with monkeypatch.context() as patch:
+        if killed_before == "commit of the files":
+            patch.setattr("motlan.lake.Lake.commit", die)
+        else:
+            patch.setattr("motlan.ledger.runs.sa.update", die)
+        with pytest.raises(KilledError):
+            pipeline.land(run)
+    pipeline.land(run)
+    pipeline.clean(run)
+    pipeline.commit_sync(run)
+    work = country.open()
+    with work.engine("counting") as engine:
+        files = work.lake.files("raw.alpha_people", {run})
+        assert engine.execute(f"select count(*) from read_parquet({files})").fetchone() == (len(SPINE),)
+
+
+def test_a_run_that_is_not_committed_is_not_seen(country: Country) -> None:
+    run = pipeline.begin_sync("alpha_people")["run"]
+    pipeline.land(run)
+    pipeline.clean(run)
+    with country.open().store.engine.connect() as connection:
+        assert runs.visible(connection, "sync", "alpha_people") == []
+    with pytest.raises(ContractError, match="motlan sync"):
+        pipeline.reconcile()
+
+
+def test_a_stale_comparison_is_not_published(country: Country) -> None:
+    for dataset in BOTH:
+        pipeline.sync(dataset)
+    stale, fresh = pipeline.reconcile()["run"], pipeline.reconcile()["run"]
+    assert pipeline.publish(fresh)["number"] == 1
+    with pytest.raises(TransientError, match="motlan reconcile"):
+        pipeline.publish(stale)
+
+
+def test_the_log_notices_an_altered_entry(country: Country) -> None:
+    whole_job()
+    with country.open().store.engine.begin() as connection:
+        assert log.first_broken(connection) is None
+        connection.exec_driver_sql("update log_entries set body = jsonb_set(body, '{rows}', '7') where index = 1")
+        assert log.first_broken(connection) == 1
+
+
+def test_the_dead_who_still_have_a_card_are_found(country: Country) -> None:
+    done = whole_job()
+    assert done["reconcile"]["cross_check"]["rules"]["beta_cards"]["not_after_death"] == [5, 4]
+    assert done["reconcile"]["cross_check"]["findings"] == 1
+
+
+def test_the_whole_job_reads_no_more_than_it_must(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole_job()
+    calls: list[str] = []
+    original: Callable = type(country.open().registry.dataset("alpha_people").open()).pull
+    monkeypatch.setattr(
+        "tests.country.adapter.FileAdapter.pull",
+        lambda self, since: calls.append(since.cursor) or original(self, since),
+    )
+    pipeline.sync("alpha_people")
+    assert calls == ["2026-08-31T23:50:00.000000Z"], "the watermark, less the lag window"
