@@ -1,0 +1,232 @@
+"""The people of day 0 and those born in the days after it: who they are, with whom and where they live.
+
+Every attribute is a function of (seed, person's number, salt), so a world does not depend on the number of threads and
+can be made one range of numbers at a time. People come in blocks of twelve that are cut into households, so that
+families never cross a range. Two things look at all people at once, and would count per range in a world made in
+ranges: the serial numbers of personal IDs, and the choice of mothers (as `events` chooses whom its events happen to).
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+BLOCK = 12
+"""People in a block: the unit households are cut from."""
+
+CUTS = ((4, 4, 4), (5, 4, 3), (4, 3, 3, 2), (6, 4, 2), (1, 2, 4, 5), (2, 3, 3, 4), (5, 5, 2), (1, 3, 4, 4))
+"""How a block may be cut into households."""
+
+DAY0 = "DATE '2026-10-01'"
+
+
+def define_chance(con: duckdb.DuckDBPyConnection, seed: int) -> None:
+    """Define the world's chance: `h` a 64-bit hash, `u` uniform in [0, 1), `below` an integer below a bound.
+
+    The salt is hashed first and then mixed into the number, because DuckDB's hash of several arguments joins them by
+    exclusive or, which would make two salts differ by a constant only.
+    """
+    con.execute(
+        f"""
+        CREATE MACRO h(id, salt) AS hash(xor(hash(salt || ' {seed}'), id::UBIGINT));
+        CREATE MACRO u(id, salt) AS (h(id, salt) >> 11)::DOUBLE / 9007199254740992.0;
+        CREATE MACRO below(id, salt, bound) AS (h(id, salt) % bound::UBIGINT)::BIGINT;
+        CREATE MACRO digits(number, width) AS lpad((number)::VARCHAR, width, '0');
+        -- A number of `width` digits for each id, one to one: the multiplier is prime to 10.
+        CREATE MACRO scatter(id, salt, width) AS digits(
+          ((id::HUGEINT * 7368787873 + (hash(salt || ' {seed}') % 1000000007)::HUGEINT) % (10::HUGEINT ** width)::HUGEINT)
+          ::BIGINT, width);
+        """
+    )
+
+
+def _pick(alias: str, kind: str, key: str, number: str, salt: str) -> str:
+    """Join one weighted choice, made by hash of `number` and `salt`."""
+    return (
+        f"LEFT JOIN pick {alias} ON {alias}.kind = '{kind}' AND {alias}.key = {key} "
+        f"AND {alias}.slot = below({number}, '{salt}', 4096)::INTEGER"
+    )
+
+
+def make_people(con: duckdb.DuckDBPyConnection, people: int, days: int, births: int, namesakes: float) -> None:
+    """Create `person`: a row for each of `people` numbers and each newborn of the days, as they are before any event.
+
+    Args:
+        con: connection with the tables of `codes.load` and the macros of `define_chance`.
+        people: people of day 0, the dead of the last ten years among them.
+        days: days after day 0.
+        births: newborns of each of these days; numbered from `people` on.
+        namesakes: share of people who have another person's full name and birth date.
+    """
+    cuts = [(number, size) for number, cut in enumerate(CUTS) for size in cut]
+    con.execute("CREATE TABLE cut (cut INTEGER, position INTEGER, head INTEGER, size INTEGER)")
+    rows, start, last = [], 0, -1
+    for number, size in cuts:
+        start = start if number == last else 0
+        rows += [(number, start + place, start, size) for place in range(size)]
+        start, last = start + size, number
+    con.executemany("INSERT INTO cut VALUES (?, ?, ?, ?)", rows)
+    con.execute(_HOUSEHOLDS.format(people=people, block=BLOCK, cuts=len(CUTS), namesakes=namesakes * BLOCK))
+    con.execute(_AGES)
+    _add_newborns(con, days, births)
+    con.execute(_NAMES)
+    con.execute(_IDENTIFIERS)
+    con.execute(_PERSON)
+
+
+def _add_newborns(con: duckdb.DuckDBPyConnection, days: int, births: int) -> None:
+    """Give mothers, chosen by hash, a child each, `births` of them a day."""
+    con.execute(
+        f"""
+        INSERT INTO resident BY NAME
+          SELECT (SELECT count(*) FROM resident) + rank AS id, household, 'child' AS role,
+            CASE WHEN u(id, 'baby') < 0.515 THEN 'male' ELSE 'female' END AS sex,
+            ({DAY0} + (1 + rank // {births} - below(id, 'reported late', 2))::INTEGER)::DATE AS birth_date,
+            1 + rank // {births} AS birth_day
+          FROM (
+            SELECT *, row_number() OVER (ORDER BY h(id, 'mother'), id) - 1 AS rank FROM resident
+            WHERE sex = 'female' AND role IN ('head', 'spouse') AND death_date IS NULL
+              AND birth_date BETWEEN {DAY0} - INTERVAL 45 YEAR AND {DAY0} - INTERVAL 20 YEAR
+          ) WHERE rank < {births * days}
+        """
+    )
+
+
+_HOUSEHOLDS = """
+CREATE TABLE placed AS
+  SELECT id, id - id % {block} + cut.head AS household, id % {block} - cut.head AS place, cut.size,
+    CASE WHEN id % {block} = 0 AND u(id, 'namesake') < {namesakes}
+      THEN {block} * below(id, 'namesake of', ceil({people} / {block})) ELSE id END AS source
+  FROM range({people}) numbers(id)
+  JOIN cut ON cut.position = id % {block} AND cut.cut = below(id // {block}, 'cut', {cuts});
+"""
+
+_AGES = f"""
+CREATE TABLE resident AS
+WITH head AS (
+  SELECT id AS household, source AS head_source,
+    30 + 47 * power(u(source, 'age'), 1.4) AS head_age,
+    CASE WHEN u(source, 'sex') < 0.72 THEN 'male' ELSE 'female' END AS head_sex
+  FROM placed WHERE place = 0
+), roles AS (
+  SELECT *, CASE
+      WHEN place = 0 THEN 'head'
+      WHEN place = 1 AND (size > 2 OR u(id, 'couple') < 0.8) THEN 'spouse'
+      WHEN place = size - 1 AND size >= 5 AND head_age < 62 THEN 'grandparent'
+      ELSE 'child' END AS role
+  FROM placed JOIN head USING (household)
+), aged AS (
+  SELECT *, head_age - 21 - 13 * u(id, 'birth gap') AS child_age, head_age - 44 - 14 * u(id, 'birth gap') AS grandchild_age
+  FROM roles
+), final AS (
+  SELECT *,
+    CASE WHEN role = 'child' AND child_age > 20 AND grandchild_age > 2 AND u(id, 'left home') < 0.75
+      THEN 'grandchild' ELSE role END AS part
+  FROM aged
+), dated AS (
+  SELECT *,
+    {DAY0} - CAST(greatest(1, 365.2425 * CASE part
+      WHEN 'head' THEN head_age
+      WHEN 'spouse' THEN greatest(20, head_age - 5 + 8 * u(id, 'age'))
+      WHEN 'grandparent' THEN head_age + 21 + 14 * u(id, 'age')
+      WHEN 'grandchild' THEN grandchild_age
+      ELSE CASE WHEN child_age > 0 THEN child_age ELSE least(6, greatest(head_age - 20, 0.5)) * u(id, 'age') END
+    END) AS INTEGER) AS birth_date,
+    CASE part
+      WHEN 'head' THEN head_sex
+      WHEN 'spouse' THEN CASE head_sex WHEN 'male' THEN 'female' ELSE 'male' END
+      WHEN 'grandparent' THEN CASE WHEN u(id, 'sex') < 0.35 THEN 'male' ELSE 'female' END
+      ELSE CASE WHEN u(id, 'sex') < 0.515 THEN 'male' ELSE 'female' END
+    END AS sex
+  FROM final
+)
+SELECT id, household, source, part AS role, sex, birth_date::DATE AS birth_date,
+  CASE WHEN u(id, 'dead') < CASE
+      WHEN birth_date < DATE '1941-01-01' THEN 0.35 WHEN birth_date < DATE '1956-01-01' THEN 0.11
+      WHEN birth_date < DATE '1986-01-01' THEN 0.025 ELSE 0.003 END
+    THEN (DATE '2026-09-29' - CAST(least(3800 * u(id, 'death'), date_diff('day', birth_date::DATE, DATE '2026-09-29'))
+      AS INTEGER))::DATE END AS death_date,
+  0::BIGINT AS birth_day
+FROM dated;
+DROP TABLE placed;
+"""
+
+_NAMES = f"""
+-- The father gives the family name; a household without one takes the head's.
+CREATE TABLE family AS
+  SELECT household, coalesce(max(source) FILTER (role = 'head' AND sex = 'male'), max(id) FILTER (role = 'spouse' AND
+      sex = 'male'), max(source) FILTER (role = 'head')) AS bearer,
+    max(source) FILTER (role = 'head') AS head_source
+  FROM resident GROUP BY household;
+CREATE TABLE household AS
+  SELECT family.*, ethnic.value AS ethnicity, style.style AS style,
+    coalesce(CASE WHEN u(household, 'at home') < 0.8 THEN home.value END, anywhere.value) AS commune,
+    former.value AS former_commune
+  FROM family
+  {_pick("ethnic", "group", "''", "head_source", "ethnicity")}
+  JOIN ethnic_group style ON style.code = ethnic.value
+  {_pick("home", "home", "ethnic.value", "household", "home")}
+  {_pick("anywhere", "commune", "''", "household", "commune")}
+  {_pick("former", "commune", "''", "household", "former commune")};
+DROP TABLE family;
+CREATE TABLE named AS
+WITH bearers AS (
+  SELECT resident.*, style, coalesce(source, id) AS own,
+    CASE WHEN role IN ('head', 'spouse', 'grandparent') THEN coalesce(source, id) ELSE bearer END AS family_source,
+    birth_date < DATE '1985-01-01' AS older
+  FROM resident JOIN household USING (household)
+)
+SELECT p.* EXCLUDE (own, family_source, older),
+  CASE style
+    WHEN 'ede' THEN if(sex = 'male', 'Y ', 'H''') || given.value || ' ' || family.value
+    WHEN 'giarai' THEN family.value || if(sex = 'male', ' ', ' H''') || given.value
+    WHEN 'mong' THEN family.value || if(sex = 'male', ' A ', ' Thị ') || given.value
+    ELSE concat_ws(' ', family.value,
+      CASE WHEN older AND u(own, 'old style') < 0.5 THEN if(sex = 'male', 'Văn', 'Thị') ELSE middle.value END,
+      CASE WHEN u(own, 'four parts') < 0.4 AND second.value <> middle.value AND second.value NOT IN ('Văn', 'Thị')
+          AND second.value <> given.value THEN second.value END,
+      given.value)
+  END AS full_name,
+  coalesce(nullif(another.value, given.value), 'Minh Anh') AS other_given, given.value AS given
+FROM bearers p
+{_pick("family", "family", "style", "family_source", "family")}
+{_pick("middle", "middle", "sex", "own", "middle")}
+{_pick("second", "middle", "sex", "own", "second")}
+{_pick("given", "given", "if(style IN ('ede', 'giarai'), 'ede_', '') || sex", "own", "given")}
+{_pick("another", "given", "if(style IN ('ede', 'giarai'), 'ede_', '') || sex", "own", "another given")};
+DROP TABLE resident;
+"""
+
+_IDENTIFIERS = f"""
+CREATE TABLE identified AS
+WITH born AS (
+  SELECT id, '0' || birthplace.value AS birth_province, native.value AS birth_commune, origin.value AS origin_commune,
+    household.*
+    EXCLUDE (household, head_source, bearer), commune_now.province AS province, sex, birth_date
+  FROM named JOIN household USING (household)
+  JOIN commune_now ON commune_now.code = household.commune
+  {_pick("birthplace", "birthplace", "commune_now.province", "id", "birthplace")}
+  {_pick("native", "old_commune", "birthplace.value", "id", "birth commune")}
+  {_pick("origin", "old_commune", "birthplace.value", "household", "origin")}
+), prefixed AS (
+  SELECT *, birth_province || ((year(birth_date) - 1900) // 100 * 2 + if(sex = 'male', 0, 1))::VARCHAR
+    || digits(year(birth_date) % 100, 2) AS prefix
+  FROM born
+)
+SELECT id, birth_province, birth_commune, origin_commune, ethnicity, commune, former_commune, province,
+  prefix || digits(((row_number() OVER (PARTITION BY prefix ORDER BY h(id, 'serial'), id)) * 618033
+      + below(prefix::BIGINT, 'serial', 1000000)) % 1000000, 6)
+    AS personal_id,
+  -- The number before it was re-established: wrong birth year, last digits of another row of the book.
+  left(prefix, 4) || digits((right(prefix, 2)::INTEGER + 1) % 100, 2) || digits(below(id, 'cancelled', 1000000), 6)
+    AS cancelled_id,
+  CASE WHEN birth_date < DATE '2001-01-01' AND u(id, 'old card') < 0.92 THEN scatter(id, 'old card', 9) END AS cmnd
+FROM prefixed;
+"""
+
+_PERSON = """
+CREATE TABLE person AS
+SELECT id AS true_id, named.* EXCLUDE (id, style, source), identified.* EXCLUDE (id)
+FROM named JOIN identified USING (id);
+DROP TABLE named;
+DROP TABLE identified;
+"""
