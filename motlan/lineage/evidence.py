@@ -34,7 +34,8 @@ class Evidence:
     Attributes:
         entity: The entity's name.
         golden: Golden rows: `person_id`, the fields, `_pointers`, `_merge_version`.
-        links: Links of these persons: `dataset`, `_key`, `_ref`, `person_id`, `founder`, `compared`, `compared_ref`, `rule`, `_link_version`.
+        links: Links of these persons: `dataset`, `_key`, `_ref`, `person_id`, `founder`, `compared`, `compared_ref`,
+            `rule`, `_link_version`.
         raw: Dataset -> landed rows, as text, with landing's own columns.
         cleaned_by: Landed row's `_ref` -> version that cleaned it.
         versions: Version id -> what it says.
@@ -124,7 +125,7 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
 
 
 def _table(engine: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
-    return engine.execute(query).to_arrow_table()
+    return engine.sql(query).to_arrow_table()
 
 
 def _landed(

@@ -216,7 +216,7 @@ def _merge_again(
     for version in sorted(set(evidence.golden["_merge_version"].to_pylist()) - bad_versions):
         query = evidence.versions[version][2]["query"]
         mine = f"select person_id from golden where _merge_version = {literal(version)}"
-        rows: pa.Table = engine.execute(f"select * from ({query}) where person_id in ({mine})").to_arrow_table()
+        rows: pa.Table = engine.sql(f"select * from ({query}) where person_id in ({mine})").to_arrow_table()
         again.update({row["person_id"]: row for row in rows.to_pylist()})
     return again
 

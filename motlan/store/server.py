@@ -97,6 +97,15 @@ def start_with_database(settings: Settings, name: str) -> str:
     return ensure_database(_server(settings).get_uri(), name)
 
 
+def fresh_database(settings: Settings) -> str:
+    """Start the embedded server, and give the bus an empty database in place of the one it has; return its URL."""
+    start(settings)
+    admin_url = _server(settings).get_uri()
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(OWNER)))
+    return ensure_database(admin_url, OWNER)
+
+
 def stop(settings: Settings) -> bool:
     """Stop the embedded server. Returns False where none was running."""
     if not (settings.store / "postmaster.pid").exists():

@@ -1,0 +1,206 @@
+"""What `make demo` does, step by step, with its progress on the screen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+import simulators
+from demo import airflow_home, job, report
+from demo.controls import EACH, KINDS, controls
+from demo.runner import DagRunResult, Runner
+from demo.score import score
+from demo.services import Service
+from demo.up import up
+from motlan.lineage.evidence import gather
+from motlan.lineage.replay import replay
+from motlan.lineage.sample import sample
+from motlan.pipeline import ENTITY
+from motlan.quality.score import by_agency
+from motlan.settings import load
+from motlan.store import server
+from motlan.workspace import Workspace, open_workspace
+
+SAMPLE = 1000
+STATE = ("lake", "payloads", "scratch", "world", "report.json")
+"""What a new demo begins without; the installed server and Airflow's own tables stay."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The world that was asked for."""
+
+    people: int
+    seed: int
+    days: int
+    dirt: str
+    var: Path
+
+
+@dataclass
+class _Screen:
+    """Progress on the screen, and the seconds of every step for the report."""
+
+    bar: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str, what: str, total: int | None = None) -> Iterator[Any]:
+        task = self.bar.add_task(what, total=total)
+        started = time.perf_counter()
+        yield lambda: self.bar.advance(task)
+        self.seconds[name] = round(time.perf_counter() - started, 2)
+        self.bar.update(task, total=total or 1, completed=total or 1)
+
+
+def _prepare(root: Path, choice: Choice) -> dict[str, str]:
+    """Point the bus at a fresh state folder; return the environment that every Airflow process gets but the agencies'."""
+    os.environ.pop("MOTLAN_DATABASE_URL", None)
+    os.environ.update({"MOTLAN_HOME": str(root), "MOTLAN_VAR": str(choice.var)})
+    choice.var.mkdir(parents=True, exist_ok=True)
+    for name in STATE:
+        path = choice.var / name
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    settings = load()
+    airflow_database = server.start_with_database(settings, "airflow")
+    os.environ["MOTLAN_DATABASE_URL"] = server.fresh_database(settings)
+    return airflow_home.prepare(root, choice.var, airflow_database)
+
+
+def _world(choice: Choice) -> dict[str, Any]:
+    world = choice.var / "world"
+    counts: dict[str, Any] = simulators.make_world(
+        world, people=choice.people, seed=choice.seed, days=choice.days, dirt=choice.dirt
+    )
+    return counts
+
+
+def run(root: Path, choice: Choice) -> int:
+    """Run the demo; return the exit code: 0 when everything held."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with ExitStack() as stack:
+        screen = _Screen(stack.enter_context(Progress(*columns, console=Console(stderr=True))))
+        with screen.step("prepare", "database and Airflow"):
+            environment = _prepare(root, choice)
+            stack.callback(lambda: server.stop(_embedded()))
+        with screen.step("world", f"a world of {choice.people:,} people"):
+            dirt = _world(choice)
+        with screen.step("agencies", "four agencies on loopback"):
+            agencies = stack.enter_context(simulators.Agencies(choice.var / "world"))
+            os.environ.update(agencies.env)
+        runner = stack.enter_context(Runner({**environment, **os.environ}, choice.var / "airflow.log"))
+        work = open_workspace()
+        told = _demonstrate(screen, work, runner, agencies, choice, dirt)
+    report.write(choice.var / "report.json", told)
+    report.show(told)
+    return 0 if not report.failures(told) else 1
+
+
+def _embedded() -> Any:
+    os.environ.pop("MOTLAN_DATABASE_URL", None)
+    return load()
+
+
+def _demonstrate(
+    screen: _Screen,
+    work: Workspace,
+    runner: Runner,
+    agencies: simulators.Agencies,
+    choice: Choice,
+    dirt: dict[str, Any],
+) -> dict[str, Any]:
+    dags = len(job.dag_ids(work))
+
+    def whole_job(name: str, what: str) -> list[dict[str, Any]]:
+        with screen.step(name, what, total=dags) as advance:
+
+            def told(result: DagRunResult) -> None:
+                screen.seconds[f"{name}.{result.dag_id}"] = round(result.seconds, 2)
+                advance()
+
+            return job.run(work, runner, told)
+
+    airflow = whole_job("job", "the main job: 5 syncs, reconcile, publish")
+    first = job.by_agency(work)
+    airflow += whole_job("second_run", "the same job again on unchanged sources")
+    second = job.newest_runs(work)[ENTITY]["publish"]["changes"]
+    days = []
+    for day in range(1, choice.days + 1):
+        agencies.set_day(day)
+        airflow += whole_job(f"day_{day}", f"day {day}: what changed")
+        counts = job.by_agency(work)
+        days.append({"day": day, "agencies": counts, "changes": job.newest_runs(work)[ENTITY]["publish"]["changes"]})
+    with screen.step("score", "scoring against the truth"):
+        scores = score(work, choice.var / "world", choice.days)
+    with screen.step(
+        "lineage", f"replaying {SAMPLE:,} golden fields, and controls", total=1 + EACH * len(KINDS)
+    ) as advance:
+        lineage = _lineage(work, choice.seed, advance)
+    return report.assemble(
+        choice=(choice.people, choice.seed, choice.dirt),
+        airflow=airflow,
+        agencies=first,
+        quality=by_agency(work.store, work.registry),
+        scores=scores,
+        runs=job.newest_runs(work)[ENTITY],
+        corrections=job.corrections(work, ENTITY),
+        lineage=lineage,
+        second_run_changes=second,
+        dirt=dirt,
+        days=days,
+        seconds=screen.seconds,
+    )
+
+
+def _lineage(work: Workspace, seed: int, advance: Any) -> dict[str, Any]:
+    checked = sample(work, ENTITY, SAMPLE, seed)
+    verdict = replay(work, gather(work, ENTITY, sorted({person for person, _ in checked})), checked)
+    advance()
+    caught = []
+    for _, noticed in controls(work, ENTITY, checked, seed):
+        caught.append(noticed)
+        advance()
+    return {
+        "fields_checked": verdict.checked,
+        "fields_replayed_equal": verdict.equal,
+        "reasons": verdict.reasons,
+        "controls_tried": len(caught),
+        "controls_caught": sum(caught),
+    }
+
+
+def leave_running(root: Path, choice: Choice) -> int:
+    """Leave the world running with a real scheduler, until Ctrl-C or a death; return the exit code."""
+    console = Console(stderr=True)
+    with console.status("preparing the database and Airflow"):
+        environment = _prepare(root, choice)
+    try:
+        with console.status(f"making a world of {choice.people:,} people"):
+            _world(choice)
+        with simulators.Agencies(choice.var / "world") as agencies:
+            os.environ.update(agencies.env)
+            open_workspace()
+            for name in ("POPULATION", "INSURANCE", "TAX", "EDUCATION"):
+                console.print(f"{name.lower()}: {agencies.env[f'MOTLAN_{name}_URL']}", highlight=False, soft_wrap=True)
+            feeds = [sys.executable, "-m", "motlan", "feeds", "serve", "--port", "8900"]
+            address = "http://127.0.0.1:8900"
+            service = Service("feeds", feeds, f"{address}/v1/health", f"{address}/docs")
+            return up({**environment, **os.environ}, [service])
+    finally:
+        server.stop(_embedded())

@@ -1,0 +1,5 @@
+"""`python -m motlan` is the command line."""
+
+from motlan.cli import main
+
+main()

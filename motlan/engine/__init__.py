@@ -1,0 +1,33 @@
+"""The engine: one small expression language, its functions, and SQL of a dialect for each engine that runs them.
+
+Every cleaner and comparison of the bus is a function of the catalogue. The declared half calls them in expressions;
+`parse` checks an expression and compiles it to SQL; `connect` opens the session that runs it. No Python function ever
+runs inside a cleaner, so that an auditor can replay a value from the stored query alone. This floor knows no register.
+"""
+
+from motlan.engine.catalogue import FUNCTIONS
+from motlan.engine.codes import code_lists, code_lists_digest, load_code_lists
+from motlan.engine.dialect import Dialect, Scalar
+from motlan.engine.duckdb_dialect import DUCKDB
+from motlan.engine.expression import Expression, parse
+from motlan.engine.functions import Function, Parameter
+from motlan.engine.session import connect, fingerprint, literal, prepare, quote
+
+__all__ = [
+    "DUCKDB",
+    "FUNCTIONS",
+    "Dialect",
+    "Expression",
+    "Function",
+    "Parameter",
+    "Scalar",
+    "code_lists",
+    "code_lists_digest",
+    "connect",
+    "fingerprint",
+    "literal",
+    "load_code_lists",
+    "parse",
+    "prepare",
+    "quote",
+]

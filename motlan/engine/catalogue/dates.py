@@ -1,0 +1,110 @@
+"""Functions on dates and moments.
+
+Many older people have a birth year only. A date is a text of reduced precision as ISO 8601-1:2019 writes it and EDTF
+(ISO 8601-2) level 0 allows: `YYYY`, `YYYY-MM` or `YYYY-MM-DD`. A moment is `YYYY-MM-DDTHH:MM:SS.ffffffZ`.
+"""
+
+from __future__ import annotations
+
+from motlan.engine.functions import Function, catalogue, parameters
+
+FUNCTIONS = catalogue(
+    Function(
+        "partial_date",
+        parameters("x, format=dmy|ymd|iso"),
+        "A date as precise as the source knew it. Unknown parts may be zeros or absent. `format` settles eight bare "
+        "digits (`dmy`: ddmmyyyy first, else yyyymmdd first); dates with separators tell their order themselves, the "
+        "year being four digits. What is not in the calendar is null; a day and month are never swapped silently.",
+        (
+            (("31/12/1990", "dmy"), "1990-12-31"),
+            (("1/2/1990", "dmy"), "1990-02-01"),
+            (("1-2-1990", "dmy"), "1990-02-01"),
+            (("1990-02-01", "dmy"), "1990-02-01"),
+            (("00/00/1945", "dmy"), "1945"),
+            (("00/05/1945", "dmy"), "1945-05"),
+            (("05/1945", "dmy"), "1945-05"),
+            (("1945", "dmy"), "1945"),
+            (("19900201", "ymd"), "1990-02-01"),
+            (("19450000", "ymd"), "1945"),
+            (("19450500", "ymd"), "1945-05"),
+            (("194505", "ymd"), "1945-05"),
+            (("01021990", "dmy"), "1990-02-01"),
+            (("19900201", "dmy"), "1990-02-01"),
+            (("1990-02-01", "iso"), "1990-02-01"),
+            (("1990-02", "iso"), "1990-02"),
+            (("1990-02-01T00:00:00", "iso"), "1990-02-01"),
+            (("01/02/1990", "iso"), "1990-02-01"),
+            (("31/02/1990", "dmy"), None),
+            (("29/02/1900", "dmy"), None),
+            (("02/13/1990", "dmy"), None),
+            (("01/02/90", "dmy"), None),
+            (("0000", "dmy"), None),
+            (("unknown", "dmy"), None),
+            (("", "dmy"), None),
+            ((None, "dmy"), None),
+        ),
+        idempotent=True,
+    ),
+    Function(
+        "date_precision",
+        parameters("x"),
+        "1 for a year, 2 for a month, 3 for a day.",
+        ((("1945",), 1), (("1945-05",), 2), (("1945-05-01",), 3), ((None,), None)),
+    ),
+    Function(
+        "date_year",
+        parameters("x"),
+        "The year of a date or moment.",
+        ((("1945-05",), 1945), (("2026-10-01T00:00:00.000000Z",), 2026), (("abc",), None), ((None,), None)),
+    ),
+    Function(
+        "dates_agree",
+        parameters("a, b"),
+        "Whether two dates are equal at the precision of the less precise: a year and a day in it agree.",
+        (
+            (("1945", "1945-05-01"), True),
+            (("1945-05-01", "1945-05"), True),
+            (("1945-05-01", "1945-05-02"), False),
+            ((None, "1945"), None),
+        ),
+    ),
+    Function(
+        "date_swapped",
+        parameters("x"),
+        "The date with day and month exchanged, a usual slip of the pen; null where that is no other date.",
+        (
+            (("1990-02-01",), "1990-01-02"),
+            (("1990-02-13",), None),
+            (("1990-02-02",), None),
+            (("1990",), None),
+            ((None,), None),
+        ),
+    ),
+    Function(
+        "moment",
+        parameters("x"),
+        "A moment in UTC with microseconds (ISO 8601, RFC 3339). A text without an offset is taken as UTC, a date "
+        "alone as its midnight. Null where it is none. Such texts sort as moments do.",
+        (
+            (("2026-10-01T07:00:00+07:00",), "2026-10-01T00:00:00.000000Z"),
+            (("2026-10-01T00:00:00.5Z",), "2026-10-01T00:00:00.500000Z"),
+            (("2026-10-01 00:00:00",), "2026-10-01T00:00:00.000000Z"),
+            (("2026-10-01",), "2026-10-01T00:00:00.000000Z"),
+            (("yesterday",), None),
+            ((None,), None),
+        ),
+        idempotent=True,
+    ),
+    Function(
+        "days_between",
+        parameters("a, b"),
+        "Days from the date of `a` to the date of `b`, negative when `b` is earlier. Null unless both know a day.",
+        (
+            (("2026-01-01", "2026-03-01"), 59),
+            (("2026-10-02T23:00:00.000000Z", "2026-10-01"), -1),
+            (("1945", "1945-05-01"), None),
+            ((None, "1945-05-01"), None),
+        ),
+    ),
+)
+"""The functions of this page, by name."""

@@ -1,0 +1,89 @@
+"""Functions on any text."""
+
+from __future__ import annotations
+
+from motlan.engine.functions import Function, catalogue, parameters
+
+FUNCTIONS = catalogue(
+    Function(
+        "text",
+        parameters("x"),
+        "Plain text: invisible characters (zero width, byte-order mark, soft hyphen, controls) dropped, every kind of "
+        "space made one plain space, trimmed, in Unicode NFC (UAX #15). Null when nothing is left.",
+        (
+            (("  a \u00a0 b\t",), "a b"),
+            (("\ufeffHa\u200b Noi",), "Ha Noi"),
+            (("Ho\u0300a",), "Hòa"),
+            ((" \u200b ",), None),
+            (("",), None),
+            ((None,), None),
+        ),
+        idempotent=True,
+    ),
+    Function(
+        "join_words",
+        parameters("x"),
+        "The parts in order with a space between, leaving out empty ones and nothing else: bytes of a legacy encoding "
+        "may look like spaces, so cleaning comes after. Null when no part has anything.",
+        (
+            (("Nguyễn", "Văn", "An"), "Nguyễn Văn An"),
+            (("Lê", None, "Hoa"), "Lê Hoa"),
+            (("Lê", " ", "Hoa"), "Lê Hoa"),
+            ((None, ""), None),
+        ),
+        variadic=True,
+    ),
+    Function(
+        "digits",
+        parameters("x"),
+        "The ASCII digits of a text, in order. Null when there are none.",
+        ((("09-12 a3",), "09123"), (("abc",), None), ((None,), None)),
+        idempotent=True,
+    ),
+    Function(
+        "fixed_digits",
+        parameters("x, count="),
+        "The digits of a text, if separators are all that stands beside them and they are exactly `count`.",
+        (
+            (("012 345.6789", 10), "0123456789"),
+            (("123456789", 10), None),
+            (("a0123456789", 10), None),
+            ((None, 10), None),
+        ),
+        idempotent=True,
+    ),
+    Function("upper", parameters("x"), "Upper case.", ((("đặng",), "ĐẶNG"), ((None,), None)), idempotent=True),
+    Function("lower", parameters("x"), "Lower case.", ((("ĐẶNG",), "đặng"), ((None,), None)), idempotent=True),
+    Function(
+        "length",
+        parameters("x"),
+        "Number of characters (code points).",
+        ((("Hòa",), 3), (("",), 0), ((None,), None)),
+    ),
+    Function(
+        "substring",
+        parameters("x, start, count"),
+        "`count` characters from the `start`th on, the first being 1.",
+        ((("001090000001", 1, 3), "001"), (("abc", 4, 2), ""), ((None, 1, 2), None)),
+    ),
+    Function(
+        "matches",
+        parameters("x, pattern="),
+        "Whether the whole text fits a regular expression (RE2 syntax: linear time, whatever the pattern).",
+        ((("2026-2027", r"\d{4}-\d{4}"), True), (("x2026", r"\d{4}"), False), ((None, "a"), None)),
+    ),
+    Function(
+        "coalesce",
+        parameters("x, y"),
+        "The first argument that is not null.",
+        (((None, "a"), "a"), (("b", "a"), "b"), ((None, None), None)),
+        variadic=True,
+    ),
+    Function(
+        "number",
+        parameters("x"),
+        "The number that a text writes (decimal point), null where it writes none.",
+        ((("12",), 12.0), ((" 7.5 ",), 7.5), (("12a",), None), (("nan",), None), ((None,), None)),
+    ),
+)
+"""The functions of this page, by name."""

@@ -1,0 +1,87 @@
+"""Code lists: the tables behind `code`, `code_at`, `commune` and `province_of_commune`.
+
+A list is a CSV file named as the list, with a column `code` and `value`, or `successors` (the codes that replaced this
+one, `;` between, the default first; empty where the code still holds, which then means itself). `valid_from`,
+`valid_to` (days, empty for open) and `province` may stand beside them; other columns are for people.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from motlan.errors import ConfigurationError
+
+_COLUMNS = ("cl_list", "cl_code", "cl_value", "cl_valid_from", "cl_valid_to", "cl_province")
+
+
+def code_lists(folder: Path) -> frozenset[str]:
+    """Return the names of the lists in a folder."""
+    return frozenset(path.stem for path in folder.glob("*.csv"))
+
+
+def load_code_lists(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Create (or replace) the table `motlan_codes` from every list in a folder.
+
+    Args:
+        con: Connection to fill.
+        folder: Folder of the CSV files.
+
+    Raises:
+        ConfigurationError: The folder has no list, or a list lacks a column or says one thing twice.
+    """
+    names = sorted(code_lists(folder))
+    if not names:
+        raise ConfigurationError("no code list here", where=str(folder), next_step="point at mapping/codes")
+    rows = [row for name in names for row in _read(folder / f"{name}.csv")]
+    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    with con.cursor() as cursor:  # the caller's own may still be reading a result
+        cursor.register("motlan_codes_arrow", pa.table(columns, names=list(_COLUMNS)))
+        cursor.execute("CREATE OR REPLACE TABLE motlan_codes AS SELECT * FROM motlan_codes_arrow")
+
+
+def code_lists_digest(folder: Path, names: Iterable[str]) -> str:
+    """Return the SHA-256 of the contents of the named lists: what lineage keeps beside a query that uses them.
+
+    Raises:
+        ConfigurationError: A list is not there.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(set(names)):
+        path = folder / f"{name}.csv"
+        if not path.is_file():
+            raise ConfigurationError(f"there is no code list {name}", where=str(folder), next_step=f"add {path.name}")
+        content = path.read_bytes()
+        digest.update(f"{name}\n{len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> list[tuple[str, ...]]:
+    with path.open(encoding="utf-8", newline="") as lines:
+        reader = csv.DictReader(lines)
+        header = set(reader.fieldnames or ())
+        if "code" not in header or not header & {"value", "successors"}:
+            raise ConfigurationError(
+                "a code list needs the columns code and value (or successors)", where=path.name, next_step="add them"
+            )
+        rows = [_row(path.stem, line) for line in reader]
+    keys = [(row[1], row[3]) for row in rows]
+    twice = {key for key in keys if keys.count(key) > 1} if len(set(keys)) < len(keys) else ()
+    if twice:
+        raise ConfigurationError(
+            f"code {min(twice)[0]} stands twice with one valid_from", where=path.name, next_step="drop one of them"
+        )
+    return rows
+
+
+def _row(name: str, line: dict[str, str]) -> tuple[str, ...]:
+    code = line["code"].strip()
+    value = line["value"] if "value" in line else line["successors"].split(";")[0] or code
+    folded = unicodedata.normalize("NFC", code).lower()
+    return (name, folded, value, line.get("valid_from", ""), line.get("valid_to", ""), line.get("province", ""))

@@ -1,0 +1,224 @@
+"""DuckDB's SQL for the names of people: detection and repair of legacy encodings, case and tone marks.
+
+The repairs are macros, because their tables are long; `macros()` is their whole text. A plain name passes one cheap
+regular expression and none of them. Each repair needs two proofs: the text has characters or sequences that no plain
+name has, and what comes out is made of Vietnamese letters (and, unless the first proof is very strong, of possible
+Vietnamese syllables). So Müller, Israël and Ðinh stay what they are.
+"""
+
+from __future__ import annotations
+
+from motlan.engine.duckdb_text import clean, let, text
+from motlan.engine.vietnamese import CAPITALS, LETTERS, SMALL, SYLLABLES, TONE_MARKS, VOWELS
+
+
+def _spelt(x: str) -> str:
+    """Return SQL that asks whether every word is one that Vietnamese spelling allows."""
+    return f"regexp_full_match({x}, {text(SYLLABLES)})"
+
+
+def _every_sure_word(raw: str, decoded: str, sure: str) -> str:
+    """Return SQL that asks whether there are words with a sure sign, and all of them decode to possible syllables."""
+    marked = f"regexp_matches(w, {text(sure)})"
+    plain = _spelt(f"string_split({decoded}, ' ')[i]")
+    answers = f"list_transform(string_split({raw}, ' '), lambda w, i: CASE WHEN {marked} THEN {plain} END)"
+    return f"coalesce(list_bool_and({answers}), false)"
+
+
+def _capitalised(x: str) -> str:
+    """Return SQL that gives every word a capital and leaves its other letters."""
+    return f"array_to_string(list_transform(string_split({x}, ' '), lambda w: upper(w[1]) || w[2:]), ' ')"
+
+
+# --- UTF-8 encoded twice: bytes read as Windows-1252 or Latin-1 ----------------------------------------------------
+_CP1252 = {byte: bytes([byte]).decode("cp1252", "replace") for byte in range(0x80, 0xA0)}
+_CP1252_FROM = "".join(char for char in _CP1252.values() if char != "\ufffd")
+_CP1252_TO = "".join(chr(byte) for byte, char in _CP1252.items() if char != "\ufffd")
+_TWICE_PAIR = r"[ÃÄÅÆÌ][\x{80}-\x{BF}]|á[º»][\x{80}-\x{BF}]"
+_TWICE_SURE = (
+    r"[ÄÅÆÌ][\x{80}-\x{BF}]|á[º»][\x{80}-\x{BF}]|Ã[\x{80}-\x{9F}\x{A1}-\x{BF}]"
+    r"|Ã\x{A0}[a-z]|[a-z].*[A-Za-z]Ã\x{A0}|[A-Z][a-z]+Ã\x{A0}|[A-Za-z]Ã\x{A0}.*[a-z]"
+)
+_BYTES = "unhex(array_to_string(list_transform(string_split(v, ''), lambda c: printf('%02X', unicode(c))), ''))"
+# NBSP is the last byte of à, À, Ạ and Ỡ; many systems turn it into a space or trim it away.
+_TWICE = let(
+    f"translate(s, {text(_CP1252_FROM)}, {text(_CP1252_TO)})",
+    "CASE WHEN regexp_matches(v, "
+    + text(_TWICE_SURE)
+    + ") THEN "
+    + let(
+        r"regexp_replace(v, '(Ã|á[º»])( |$)', '\1'||chr(160)||'\2', 'g')",
+        f"CASE WHEN regexp_full_match(v, {text(f'([ -~]|{_TWICE_PAIR})+')}) THEN nfc_normalize(decode({_BYTES})) END",
+    )
+    + " END",
+)
+
+# --- TCVN3 (TCVN 5712:1993 VN3, the ABC fonts): one byte a letter, no toned capitals --------------------------------
+TCVN3_FROM = "¡¢£¤¥¦§¨©ª«¬\u00ad®µ¶·¸¹»¼½¾ÆÇÈÉÊËÌÎÏÐÑÒÓÔÕÖ×ØÜÝÞßáâãäåæçèéêëìíîïñòóôõö÷øùúûüýþ"
+TCVN3_TO = "ĂÂÊÔƠƯĐăâêôơưđàảãáạằẳẵắặầẩẫấậèẻẽéẹềểễếệìỉĩíịòỏõóọồổỗốộờởỡớợùủũúụừửữứựỳỷỹýỵ"
+_TCVN3_SYMBOLS = "¡¢£¤¥¦§¨©ª«¬®µ¶¸¹»¼½¾×÷"
+_TCVN3_SURE = f"[{_TCVN3_SYMBOLS}ÆÇËÎÏÑÖØÜÞßäåæçëîïñöøûüþ]|[a-z][À-Ý]|[A-Z][À-Ý][a-z]"
+_TCVN3 = (
+    f"CASE WHEN regexp_full_match(s, {text(f'[A-Za-z .{TCVN3_FROM}-]+')}) THEN "
+    + let(
+        f"translate(s, {text(TCVN3_FROM)}, {text(TCVN3_TO)})",
+        f"CASE WHEN regexp_matches(s, '[{_TCVN3_SYMBOLS}]') OR {_every_sure_word('s', 'd', _TCVN3_SURE)}"
+        f" OR (NOT {_spelt('s')} AND {_spelt('d')}) THEN {_capitalised('d')} END",
+        "d",
+    )
+    + " END"
+)
+
+# --- VNI: a letter, then a character for its marks ------------------------------------------------------------------
+_VNI_ROOF, _VNI_BREVE = "áàåãäÁÀÅÃÄ", "éèúüëÉÈÚÜË"
+_VNI_FROM = "âÂáÁàÀåÅãÃäÄêÊéÉèÈúÚüÜëËùÙøØûÛõÕïÏôÔöÖñÑæÆóÓòÒîÎ"
+_ROOF_TONES = "\u0302\u0302\u0301\u0301\u0300\u0300\u0309\u0309\u0303\u0303\u0323\u0323"
+_VNI_TO = (
+    _ROOF_TONES
+    + _ROOF_TONES.replace("\u0302", "\u0306")
+    + "\u0301\u0301\u0300\u0300\u0309\u0309\u0303\u0303\u0323\u0323"
+    + "ơƠưƯđĐỉỈĩĨịỊỵỴ"
+)
+_VNI_PAIR = "[aeo][âáàåãä]|a[êéèúüë]|[aeouyôö][ùøûõï]"
+_VNI_GRAMMAR = f"(?i)([a-z .-]|{_VNI_PAIR}|[ôöíìæóòîñ])+"
+_VNI_SURE = "(?i)[aeo][âåä]|[ae][áàã]|a[êéèúüë]|[aeyôö][ùøûõï]|o[ùøûï]|uù|uø|uõ|uï|uû[a-z]|[öæñ]"
+_VNI_VERY_SURE = "(?i)[aeo][âåä]|[ae][áàã]|a[êéèü]"
+_VNI_SPLIT = (
+    rf"regexp_replace(regexp_replace(s, '([{_VNI_ROOF}])', chr(770)||'\1', 'g'),"
+    rf" '([{_VNI_BREVE}])', chr(774)||'\1', 'g')"
+)
+_VNI_DECODED = f"nfc_normalize(translate({_VNI_SPLIT}, '{_VNI_FROM}', '{_VNI_TO}'))"
+_VNI = (
+    f"CASE WHEN regexp_matches(s, '{_VNI_SURE}') AND regexp_full_match(s, '{_VNI_GRAMMAR}') THEN "
+    + let(
+        _VNI_DECODED,
+        f"CASE WHEN regexp_matches(s, '{_VNI_VERY_SURE}') OR {_every_sure_word('s', 'd', _VNI_SURE)} THEN d END",
+        "d",
+    )
+    + " END"
+)
+_VNI_UNLIKELY = (
+    f"CASE WHEN regexp_full_match(s, '(?i)([a-z .-]|o[àáã]|[ôíìóò])+') AND NOT {_spelt('s')} THEN "
+    + let(_VNI_DECODED, f"CASE WHEN {_spelt('d')} THEN d END", "d")
+    + " END"
+)
+
+# --- VIQR (RFC 1456): marks typed after the vowel -------------------------------------------------------------------
+_VIQR_STEPS = (
+    (r"([AEOaeo])\^", "770"),
+    (r"([Aa])\(", "774"),
+    (r"([OUou])[+*]", "795"),
+    ("'", "769"),
+    ("`", "768"),
+    (r"\?", "777"),
+    ("~", "771"),
+    (r"\.", "803"),
+)
+_VIQR_VERY_SURE = r"[AEOaeo]\^|[Aa]\(|[OUou]\+"
+_VIQR_SURE = (
+    _VIQR_VERY_SURE
+    + r"|[AEIOUYaeiouy]~|[AEIOUYaeiouy][.`'](?:ch?|m|ng?|nh|p|t|[aeiouy]|CH?|M|NG?|NH|P|T|[AEIOUY])(?:[ ]|$)"
+)
+
+
+def _viqr() -> str:
+    steps = "s"
+    for mark, code in _VIQR_STEPS:
+        pattern = mark if mark.startswith("(") else rf"([AEIOUYaeiouy][\x{{302}}\x{{306}}\x{{31B}}]?){mark}"
+        steps = rf"regexp_replace({steps}, {text(pattern)}, '\1'||chr({code}), 'g')"
+    steps = f"regexp_replace(regexp_replace({steps}, 'dd', 'đ', 'g'), '(?i)dd', 'Đ', 'g')"
+    sure = f"regexp_matches(s, {text(_VIQR_VERY_SURE)}) OR {_every_sure_word('s', 'd', _VIQR_SURE)}"
+    decoded = let(f"nfc_normalize({steps})", f"CASE WHEN {sure} THEN d END", "d")
+    return f"CASE WHEN regexp_matches(s, {text(_VIQR_SURE)}) THEN {decoded} END"
+
+
+# --- all of them ----------------------------------------------------------------------------------------------------
+_APOSTROPHES = "\u2018\u2019\u02bc\u02bb\u2032\uff07´"
+_TONE_MISPLACED = r"[oO][àáảãạèéẻẽẹÀÁẢÃẠÈÉẺẼẸ]\B|[uU][ỳýỷỹỵỲÝỶỸỴ]\B"
+_SUSPICIOUS = (
+    rf"[\x{{80}}-\x{{BF}}ÄÅÆÇËÎÏÑÖ×ØÛÜÞßäåæçëîïñö÷øûüþÿ{_CP1252_FROM.replace(chr(0x2019), '')}]|Ã\x{{2019}}"
+    rf"|[a-z][À-Ý]|[A-Z][À-Ý][a-z]|[uU][úÚ]|[aA][âÂáÁàÀãÃêÊéÉèÈúÚùÙõÕ]|[eE][âÂáÁàÀãÃùÙõÕ]|[oO][âÂùÙ]|[uUyYôÔ][ùÙõÕ]"
+    rf"|[uU][yY][ÔÕÒÓ]|[^gG][iI][ÔÕÒÓ]|[âÂ](?:[ ]|$)|[óòÓÒ](?:[nc]h|[NC]H)|{_VIQR_SURE}"
+)
+_NAMES = f"[{LETTERS}'` .-]+"
+_CANONICAL = f"[{CAPITALS}][{SMALL}]*(?: [{CAPITALS}][{SMALL}]*)*"
+
+
+def _attempt(repair: str, x: str) -> str:
+    """Return SQL of a repair's result, null unless it is a plain name and no further repair would touch it."""
+    plain = f"regexp_full_match(v, {text(_NAMES)}) AND NOT regexp_matches(v, {text(_SUSPICIOUS)})"
+    return let(f"{repair}({x})", f"CASE WHEN {plain} THEN v END")
+
+
+def macros() -> dict[str, str]:
+    """Return name -> definition of the macros that the name functions need, in the order to create them."""
+    # TCVN3's ư is the soft hyphen, which cleaning drops.
+    kept = "replace(" + clean("replace(s, chr(173), chr(57344))") + ", chr(57344), chr(173))"
+    soft = f"CASE WHEN contains(s, chr(173)) THEN {_attempt('motlan_tcvn3', kept)} END"
+    attempts = [_attempt(f"motlan_{name}", "s") for name in ("utf8_twice", "vni", "vni_unlikely", "tcvn3")]
+    attempts.append(_attempt("motlan_viqr", "translate(s, 'ÐƉð', 'ĐĐđ')"))  # elsewhere Ð is é of TCVN3
+    return {
+        "motlan_utf8_twice": f"motlan_utf8_twice(s) AS {_TWICE}",
+        "motlan_vni": f"motlan_vni(s) AS {_VNI}",
+        "motlan_vni_unlikely": f"motlan_vni_unlikely(s) AS {_VNI_UNLIKELY}",
+        "motlan_tcvn3": f"motlan_tcvn3(s) AS {_TCVN3}",
+        "motlan_viqr": f"motlan_viqr(s) AS {_viqr()}",
+        "motlan_bytes_repaired": (
+            f"motlan_bytes_repaired(s) AS coalesce({_attempt('motlan_utf8_twice', 's')}, {soft}, s)"
+        ),
+        "motlan_repaired": f"motlan_repaired(s) AS coalesce({', '.join(attempts)}, s)",
+    }
+
+
+def _if_suspicious(x: str, then: str, otherwise: str) -> str:
+    return let(x, f"CASE WHEN regexp_matches(v, {text(_SUSPICIOUS)}) THEN {then} ELSE {otherwise} END")
+
+
+def person_name(x: str) -> str:
+    """Return SQL of a name in canonical form.
+
+    Two regular expressions let a canonical name pass. Otherwise repairs come before cleaning where bytes of the damage
+    look like spaces or controls, and after it elsewhere. What stays suspicious keeps its case and its marks, so that a
+    second look finds what the first one found.
+    """
+    spaced = rf"regexp_replace({x}, '[\s\x0B\x1C-\x1F]+', ' ', 'g')"
+    bare = rf"regexp_replace({spaced}, '[\x00-\x1F\x7F\x{{200B}}-\x{{200D}}\x{{2060}}\x{{FEFF}}]', '', 'g')"
+    repaired_bytes = _if_suspicious(bare, "motlan_bytes_repaired(v)", "v")
+    cleaned = clean(f"translate({repaired_bytes}, '{_APOSTROPHES}', '{chr(39) * 2 * len(_APOSTROPHES)}')")
+    repaired = _if_suspicious(cleaned, "motlan_repaired(v)", "v")
+    return _if_suspicious(f"translate({repaired}, '`ÐƉð', '''ĐĐđ')", "v", placed_tones(proper_case("v")))
+
+
+def unless_canonical(x: str) -> str:
+    """Return SQL of a name in canonical form, quick where it is in it already."""
+    suspicious = text(f"{_TONE_MISPLACED}|{_SUSPICIOUS}")
+    done = f"regexp_full_match(v, {text(_CANONICAL)}) AND NOT regexp_matches(v, {suspicious})"
+    return let(x, f"CASE WHEN {done} THEN v ELSE {person_name('v')} END")
+
+
+def proper_case(x: str) -> str:
+    """Return SQL that gives every word a capital where the text is all capitals, or has none."""
+    words = r"regexp_extract_all(lower(v), '[^ ''-]+|[ ''-]+')"
+    proper = f"array_to_string(list_transform({words}, lambda w: upper(w[1]) || w[2:]), '')"
+    return let(x, f"CASE WHEN v = lower(v) OR NOT regexp_matches(v, '[a-z]') THEN {proper} ELSE v END")
+
+
+def placed_tones(x: str) -> str:
+    r"""Return SQL that puts the tone mark of open oa, oe, uy at its traditional place.
+
+    RE2's `\B` is about ASCII letters alone, so after a vowel with a mark it means: no ASCII letter follows.
+    """
+    steps = "' ' || v"
+    for first, second, before in (("oO", "a", ""), ("oO", "e", ""), ("uU", "y", "[^qQ]")):
+        for tone, mark in enumerate(TONE_MARKS, 1):
+            for plain in (second, second.upper()):
+                toned = VOWELS[second][tone] if plain == second else VOWELS[second][tone].upper()
+                steps = (
+                    rf"regexp_replace({steps}, '({before}[{first}]){toned}\B', '\1'||chr({ord(mark)})||'{plain}', 'g')"
+                )
+    return let(x, f"CASE WHEN regexp_matches(v, '{_TONE_MISPLACED}') THEN nfc_normalize(({steps})[2:]) ELSE v END")
+
+
+ONLY_LETTERS = "regexp_full_match(@1, " + text(f"[{LETTERS}' -]+") + ")"
+TONED = "".join("".join(forms[1:]) for forms in VOWELS.values())
+TONELESS = "".join(forms[0] * 5 for forms in VOWELS.values())

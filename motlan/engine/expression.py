@@ -1,0 +1,245 @@
+"""The expression language of the declared half: a small part of Python's syntax, compiled to SQL.
+
+    personal_id is None or is_personal_id(personal_id)
+
+Names are fields, calls are catalogue functions; comparisons, `in`, `is None`, `and`, `or`, `not` and the conditional
+have SQL's three-valued meaning, so an unknown stays unknown. Everything else is refused where it stands, with the
+mend. Nothing is ever evaluated in Python: the text is only parsed, and comes out as SQL.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from motlan.engine.catalogue import FUNCTIONS
+from motlan.engine.dialect import Dialect, Scalar
+from motlan.errors import ConfigurationError
+
+_COMPARISONS: Mapping[type[ast.cmpop], str] = {
+    ast.Eq: "=",
+    ast.NotEq: "<>",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+}
+_LONGEST = 4000
+_LIST_FUNCTIONS = ("code", "code_at")
+
+
+def _refuse(node: ast.expr, where: str, what: str, mend: str) -> ConfigurationError:
+    return ConfigurationError(f"column {node.col_offset + 1}: {what}", where=where or "expression", next_step=mend)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A checked expression. Two are equal when their text is.
+
+    Attributes:
+        text: As written.
+        where: The file and key it came from, for messages.
+        fields: Names of the fields that it reads.
+        code_lists: Names of the code lists that it looks into.
+    """
+
+    text: str
+    where: str = field(default="", compare=False)
+    fields: frozenset[str] = field(init=False, compare=False)
+    code_lists: frozenset[str] = field(init=False, compare=False)
+    _tree: ast.expr = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Parse and check.
+
+        Raises:
+            ConfigurationError: The text is not in the language.
+        """
+        checker = _Checker(self.where)
+        tree = _read(self.text, self.where)
+        checker.check(tree)
+        object.__setattr__(self, "_tree", tree)
+        object.__setattr__(self, "fields", frozenset(checker.fields))
+        object.__setattr__(self, "code_lists", frozenset(checker.code_lists))
+
+    def sql(self, dialect: Dialect, columns: Mapping[str, str] | None = None) -> str:
+        """Compile to self-contained SQL.
+
+        Args:
+            dialect: The engine to write for.
+            columns: Field -> SQL fragment that stands for it; a field not named becomes a quoted identifier.
+
+        Returns:
+            One SQL expression.
+        """
+        return _Writer(dialect, columns or {}).write(self._tree)
+
+
+def parse(text: str, *, where: str = "") -> Expression:
+    """Read one expression.
+
+    Args:
+        text: The expression.
+        where: The file and key it stands at, for messages.
+
+    Raises:
+        ConfigurationError: It is not in the language; the message names the column and the mend.
+    """
+    return Expression(text, where)
+
+
+def _read(text: str, where: str) -> ast.expr:
+    if len(text) > _LONGEST:
+        raise ConfigurationError(
+            f"the expression is longer than {_LONGEST} characters",
+            where=where,
+            next_step="split it into several fields or rules",
+        )
+    try:
+        return ast.parse(" ".join(text.split()) if "\n" in text else text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        column = getattr(error, "offset", None) or len(text) + 1
+        raise ConfigurationError(
+            f"column {column}: this cannot be read as an expression",
+            where=where or "expression",
+            next_step="check brackets, quotes and operators (== compares, `and`, `or`, `not` combine)",
+        ) from None
+
+
+class _Checker:
+    """Walks a parsed expression and refuses all that is not in the language."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.fields: set[str] = set()
+        self.code_lists: set[str] = set()
+
+    def check(self, node: ast.expr) -> None:
+        match node:
+            case ast.Name(id=name):
+                self.fields.add(name)
+            case ast.Constant():
+                _scalar(node, self.where)
+            case ast.Call():
+                self._call(node)
+            case ast.Compare():
+                self._compare(node)
+            case ast.BoolOp(values=values):
+                for value in values:
+                    self.check(value)
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                self.check(operand)
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
+                pass
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                for part in (test, body, orelse):
+                    self.check(part)
+            case _:
+                raise _refuse(
+                    node,
+                    self.where,
+                    f"{type(node).__name__} is not part of the expression language",
+                    "use fields, literals, catalogue functions, comparisons, and/or/not and `a if c else b`",
+                )
+
+    def _call(self, node: ast.Call) -> None:
+        if not isinstance(node.func, ast.Name):
+            raise _refuse(node, self.where, "only a function's plain name can be called", "name a catalogue function")
+        name = node.func.id
+        function = FUNCTIONS.get(name)
+        if function is None:
+            close = difflib.get_close_matches(name, FUNCTIONS, 1, 0.0)
+            raise _refuse(node, self.where, f"there is no function {name}", f"did you mean {close[0]}?")
+        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args) or not function.accepts(len(node.args)):
+            raise _refuse(node, self.where, f"{name} was called otherwise than it is", f"write {function.signature}")
+        for position, argument in enumerate(node.args):
+            parameter = function.parameters[min(position, len(function.parameters) - 1)]
+            if not parameter.written_out:
+                self.check(argument)
+                continue
+            value = argument.value if isinstance(argument, ast.Constant) else None
+            if value is None or (parameter.choices and value not in parameter.choices):
+                raise _refuse(
+                    argument,
+                    self.where,
+                    f"{parameter.name} of {name} must be written out",
+                    f"write one of {', '.join(parameter.choices)}" if parameter.choices else "write a literal there",
+                )
+            _scalar(argument, self.where)
+            if name in _LIST_FUNCTIONS and position == 0:
+                self.code_lists.add(str(value))
+        self.code_lists.update({"commune": {"communes"}, "province_of_commune": {"communes"}}.get(name, ()))
+
+    def _compare(self, node: ast.Compare) -> None:
+        if len(node.ops) != 1:
+            raise _refuse(node, self.where, "comparisons cannot be chained", "write `a < b and b < c`")
+        operator, right = node.ops[0], node.comparators[0]
+        self.check(node.left)
+        is_none = isinstance(right, ast.Constant) and right.value is None
+        match operator:
+            case ast.Is() | ast.IsNot():
+                if not is_none:
+                    raise _refuse(right, self.where, "`is` compares with None only", "use ==")
+            case ast.In() | ast.NotIn():
+                if not isinstance(right, ast.List | ast.Tuple) or not right.elts:
+                    raise _refuse(right, self.where, "`in` needs a list of literals", "write x in ['a', 'b']")
+                for element in right.elts:
+                    if _scalar(element, self.where) is None:
+                        raise _refuse(element, self.where, "None cannot stand in a list", "add `or x is None`")
+            case _:
+                if is_none:
+                    raise _refuse(right, self.where, "nothing equals None", "use `is None` or `is not None`")
+                self.check(right)
+
+
+def _scalar(node: ast.expr, where: str) -> Scalar:
+    match node:
+        case ast.Constant(value=str() | int() | float() | bool() | None as value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -value
+    raise _refuse(node, where, "this is not a literal", "write text, a number, True, False or None")
+
+
+class _Writer:
+    """Writes a checked expression as SQL of one dialect."""
+
+    def __init__(self, dialect: Dialect, columns: Mapping[str, str]) -> None:
+        self.dialect, self.columns = dialect, columns
+
+    def write(self, node: ast.expr) -> str:
+        match node:
+            case ast.Name(id=name):
+                return self.columns.get(name) or self.dialect.quote(name)
+            case ast.Constant() | ast.UnaryOp(op=ast.USub()):
+                return self.dialect.literal(_scalar(node, ""))
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                return self.dialect.call(name, [self._argument(a) for a in arguments])
+            case ast.Compare(left=left, ops=[operator], comparators=[right]):
+                return f"({self.write(left)} {self._comparison(operator, right)})"
+            case ast.BoolOp(op=operator, values=values):
+                word = " AND " if isinstance(operator, ast.And) else " OR "
+                return f"({word.join(self.write(v) for v in values)})"
+            case ast.UnaryOp(operand=operand):
+                return f"(NOT {self.write(operand)})"
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                return f"(CASE WHEN {self.write(test)} THEN {self.write(body)} ELSE {self.write(orelse)} END)"
+        raise AssertionError(ast.dump(node))  # the checker let something through
+
+    def _argument(self, node: ast.expr) -> str:
+        if isinstance(node, ast.Constant) and node.value is None:
+            return self.dialect.typed_null()
+        return self.write(node)
+
+    def _comparison(self, operator: ast.cmpop, right: ast.expr) -> str:
+        match operator, right:
+            case ast.Is(), _:
+                return "IS NULL"
+            case ast.IsNot(), _:
+                return "IS NOT NULL"
+            case ast.In() | ast.NotIn(), ast.List(elts=elements) | ast.Tuple(elts=elements):
+                listed = ", ".join(self.dialect.literal(_scalar(e, "")) for e in elements)
+                return f"{'NOT ' if isinstance(operator, ast.NotIn) else ''}IN ({listed})"
+        return f"{_COMPARISONS[type(operator)]} {self.write(right)}"
