@@ -126,7 +126,7 @@ TEMPLATES = {
         "trim(@1)",
         r"strftime(try_cast(CASE WHEN regexp_full_match(v, '\d{4}-\d\d-\d\d') THEN v || ' 00:00:00Z'"
         r" WHEN regexp_full_match(v, '\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?') THEN v || 'Z'"
-        r" ELSE v END AS TIMESTAMPTZ) AT TIME ZONE 'UTC', "
+        r" WHEN regexp_matches(v, '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d') THEN v END AS TIMESTAMPTZ) AT TIME ZONE 'UTC', "
         "'%Y-%m-%dT%H:%M:%S.%fZ')",
     ),
     "days_between": "date_diff('day', try_cast((@1)[:10] AS DATE), try_cast((@2)[:10] AS DATE))",

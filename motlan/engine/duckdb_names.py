@@ -48,7 +48,7 @@ _TWICE = let(
     + ") THEN "
     + let(
         r"regexp_replace(v, '(Ã|á[º»])( |$)', '\1'||chr(160)||'\2', 'g')",
-        f"CASE WHEN regexp_full_match(v, {text(f'([ -~]|{_TWICE_PAIR})+')}) THEN nfc_normalize(decode({_BYTES})) END",
+        f"CASE WHEN regexp_full_match(v, {text(f'([ -~]|{_TWICE_PAIR})+')}) THEN nfc_normalize(try(decode({_BYTES}))) END",
     )
     + " END",
 )

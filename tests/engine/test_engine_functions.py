@@ -1,0 +1,138 @@
+"""Every function does what its examples say, and the numbers and dates agree with independent computations."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stdnum.vn import mst
+
+from motlan.engine import DUCKDB, FUNCTIONS, Function
+from motlan.engine.duckdb_dialect import BIRTH_PROVINCES
+
+BATCHES = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+NASTY = st.text(
+    st.one_of(
+        st.sampled_from(
+            "aAâÂăĂđĐeêiIoôơuưyỳÝnNgGhHtT .'-`^~+(?/\u00a0\u00ad\u200b\ufeff\u0301\u0303\u031b\u0085\x00\t"
+        ),
+        st.sampled_from("ÃÄÆá»º¡¢£¤¥¦§¨©ª«¬®µ¶¹¼¾ÇÖÞßäåæçëïñøûüþ‘’“”…Ðð0123456789"),
+        st.characters(codec="utf-8"),
+    ),
+    max_size=24,
+)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda function: function.name)
+def test_every_example_of_the_catalogue_holds(function: Function, ask) -> None:
+    answers = ask(function.name, [arguments for arguments, _ in function.examples])
+    assert list(zip(function.examples, answers, strict=True)) == [(e, e[1]) for e in function.examples]
+
+
+def test_every_function_is_documented_and_has_examples_of_an_answer_and_of_a_null() -> None:
+    for function in FUNCTIONS.values():
+        assert len(function.doc) > 10, function.name
+        answers = [answer for _, answer in function.examples]
+        assert None in answers and any(answer is not None for answer in answers), function.name
+
+
+def test_the_dialect_has_exactly_the_functions_of_the_catalogue() -> None:
+    assert set(DUCKDB.templates) == set(FUNCTIONS)
+
+
+def test_no_template_casts_in_a_way_that_could_raise_and_quote_a_value() -> None:
+    for name, template in DUCKDB.templates.items():
+        assert not re.search(r"(?<!try_)\bcast\(|::", template, re.IGNORECASE), name
+
+
+@pytest.mark.parametrize("function", [f for f in FUNCTIONS.values() if f.idempotent], ids=lambda f: f.name)
+@BATCHES
+@given(texts=st.lists(NASTY, min_size=100, max_size=100))
+def test_cleaners_are_idempotent(function: Function, ask, texts: list[str]) -> None:
+    rest = function.examples[0][0][1:]
+    once = ask(function.name, [(text, *rest) for text in texts])
+    again = ask(function.name, [(text, *rest) for text in once])
+    assert again == once
+
+
+def test_numbers_are_judged_as_stdnum_judges_them(ask) -> None:
+    rng = random.Random(5)
+    numbers = [f"{rng.randrange(10**10):010d}" for _ in range(1500)]
+    numbers += [n[:9] + str(d) for n in numbers[:100] for d in range(10)]
+    numbers += [n + rng.choice(["000", "001", "123"]) for n in numbers[-300:]]
+    answers = ask("is_tax_code", [(n,) for n in numbers])
+    assert answers == [mst.is_valid(n) for n in numbers]
+    assert any(answers) and not all(answers)
+
+
+def test_a_lost_zero_comes_back_for_each_of_the_63_birth_provinces_and_for_no_other_code(ask) -> None:
+    codes = [f"{n:02d}" for n in range(100)]
+    answers = ask("personal_id", [(f"{code}090000001",) for code in codes])
+    known = set(BIRTH_PROVINCES.split())
+    assert len(known) == 63
+    assert answers == [f"0{code}090000001" if code in known else None for code in codes]
+
+
+def test_year_and_sex_of_a_personal_id_follow_the_century_digit(ask) -> None:
+    ids = [f"001{g}{yy:02d}000001" for g in range(4) for yy in (0, 45, 99)]
+    assert ask("personal_id_year", [(i,) for i in ids]) == [
+        (1900 if g < 2 else 2000) + yy for g in range(4) for yy in (0, 45, 99)
+    ]
+    assert ask("personal_id_sex", [(i,) for i in ids]) == [
+        "male" if g % 2 == 0 else "female" for g in range(4) for _ in range(3)
+    ]
+
+
+@BATCHES
+@given(days=st.lists(st.dates(dt.date(1900, 1, 1), dt.date(2099, 12, 31)), min_size=30, max_size=30))
+def test_a_day_is_read_alike_from_every_way_of_writing_it(ask, days: list[dt.date]) -> None:
+    expected = [day.isoformat() for day in days]
+    for pattern, order in (
+        ("%d/%m/%Y", "dmy"),
+        ("%d-%m-%Y", "iso"),
+        ("%d.%m.%Y", "ymd"),
+        ("%Y-%m-%d", "dmy"),
+        ("%Y/%m/%d", "iso"),
+        ("%Y%m%d", "ymd"),
+        ("%Y%m%d", "iso"),
+        ("%d%m%Y", "dmy"),
+        ("%Y-%m-%dT00:00:00Z", "iso"),
+    ):
+        assert ask("partial_date", [(day.strftime(pattern), order) for day in days]) == expected, pattern
+    unpadded = [f"{day.day}/{day.month}/{day.year}" for day in days]
+    assert ask("partial_date", [(text, "dmy") for text in unpadded]) == expected
+
+
+def test_days_that_no_calendar_has_are_null(ask) -> None:
+    impossible = ["31/04/1990", "29/02/2023", "32/01/1990", "01/13/1990", "0/0/0000", "31/11/1990", "99/99/1990"]
+    assert ask("partial_date", [(text, "dmy") for text in impossible]) == [None] * len(impossible)
+    bare = ["19900230", "19901301", "00000000", "99999999"]
+    assert ask("partial_date", [(text, "ymd") for text in bare]) == [None] * len(bare)
+
+
+@BATCHES
+@given(
+    moments=st.lists(
+        st.datetimes(
+            dt.datetime(1950, 1, 1),
+            dt.datetime(2090, 1, 1),
+            timezones=st.integers(-14, 14).map(lambda h: dt.timezone(dt.timedelta(hours=h))),
+        ),
+        min_size=30,
+        max_size=30,
+    )
+)
+def test_moments_are_those_of_python_in_utc_and_sort_as_texts(ask, moments: list[dt.datetime]) -> None:
+    texts = ask("moment", [(moment.isoformat(),) for moment in moments])
+    assert texts == [m.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") for m in moments]
+    assert sorted(texts) == ask("moment", [(moment.isoformat(),) for moment in sorted(moments)])
+
+
+def test_agreement_of_dates_is_symmetric(ask) -> None:
+    dates = ["1945", "1945-05", "1945-05-01", "1945-05-02", "1946", None]
+    pairs = [(a, b) for a in dates for b in dates]
+    assert ask("dates_agree", pairs) == ask("dates_agree", [(b, a) for a, b in pairs])

@@ -1,0 +1,79 @@
+"""Every quality rule passes and fails exactly its examples, in one query for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from motlan.engine import DUCKDB, connect, load_code_lists, parse
+from schemas import Person
+
+MAPPING = Path(__file__).parents[2] / "mapping"
+QUALITY = yaml.safe_load((MAPPING / "quality.yaml").read_text(encoding="utf-8"))
+ROW, CROSS = QUALITY["rules"], QUALITY["cross_rules"]
+DATASETS = {"population_citizens", "insurance_members", "tax_taxpayers", "education_pupils", "education_staff"}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    with connect(threads=1) as con:
+        load_code_lists(con, MAPPING / "codes")
+        yield con
+
+
+def _sql(rule: dict[str, Any], example: dict[str, Any]) -> str:
+    expression = parse(rule["expression"], where=rule["name"])
+    values = {field: example.get(field) for field in expression.fields}
+    columns = {f: DUCKDB.typed_null() if v is None else DUCKDB.literal(v) for f, v in values.items()}
+    return expression.sql(DUCKDB, columns)
+
+
+def test_every_rule_answers_its_examples(engine: duckdb.DuckDBPyConnection) -> None:
+    cases = [
+        (rule, wanted, example)
+        for rule in ROW + CROSS
+        for wanted in ("pass", "fail")
+        for example in rule["examples"][wanted]
+    ]
+    answers = engine.execute("SELECT " + ", ".join(_sql(rule, example) for rule, _, example in cases)).fetchall()[0]
+    wrong = [
+        (rule["name"], wanted, example, answer)
+        for (rule, wanted, example), answer in zip(cases, answers, strict=True)
+        if answer is not (wanted == "pass")
+    ]
+    assert not wrong
+
+
+def test_a_rule_about_a_missing_value_does_not_assess_it_twice(engine: duckdb.DuckDBPyConnection) -> None:
+    """A row of nulls fails the rules of completeness and the blocking ones, and is assessed by no other."""
+    answers = engine.execute("SELECT " + ", ".join(_sql(rule, {}) for rule in ROW + CROSS)).fetchall()[0]
+    for rule, answer in zip(ROW + CROSS, answers, strict=True):
+        assert answer is (False if rule["dimension"] == "du" and rule["name"] != "birth_date_precise" else None), rule
+
+
+@pytest.mark.parametrize("rule", ROW + CROSS, ids=lambda rule: rule["name"])
+def test_a_rule_has_a_message_in_both_languages_and_examples_of_both_ends(rule: dict[str, Any]) -> None:
+    assert rule["message"]["vi"] and rule["message"]["en"]
+    assert rule["examples"]["pass"] and rule["examples"]["fail"]
+    assert rule["datasets"] == "*" or set(rule["datasets"]) <= DATASETS
+    assert rule["field"] in {*Person.model_fields, "_key"}
+
+
+def test_names_are_unique_and_every_dimension_is_asked() -> None:
+    names = [rule["name"] for rule in ROW + CROSS]
+    assert len(names) == len(set(names))
+    assert {rule["dimension"] for rule in ROW + CROSS} == {"dung", "du", "sach", "song", "thong_nhat"}
+
+
+def test_rules_read_canonical_raw_and_row_columns_only() -> None:
+    for rule in ROW:
+        fields = parse(rule["expression"]).fields - set(Person.model_fields) - {"_key", "_moment"}
+        assert all(field.startswith("raw_") for field in fields), rule["name"]
+    for rule in CROSS:
+        fields = {field.removeprefix("row_").removeprefix("golden_") for field in parse(rule["expression"]).fields}
+        assert fields <= set(Person.model_fields), rule["name"]
