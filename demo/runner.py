@@ -3,7 +3,8 @@
 A fresh interpreter per DAG would cost 8 s of imports each; in one worker a DAG of five tasks costs 0.6 s. The worker
 starts to import when the runner is made, so make it early and let the world grow meanwhile. Its log is a file.
 
-As a script (`python -m demo.runner`) it is that worker: DAG ids in, one a line; answers out, one JSON object a line.
+As a script (`python -m demo.runner`) it is that worker, one JSON value a line: in come a DAG's id, or an object of
+further settings; out goes an answer to each id.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +64,16 @@ class Runner:
                 text=True,
             )
 
+    def add_env(self, env: Mapping[str, str]) -> None:
+        """Give the worker settings that were not known when it began, such as the agencies' addresses and credentials.
+
+        They count for what is read when a step runs, not for Airflow's own settings.
+        """
+        try:
+            self._send(dict(env))
+        except BrokenPipeError:
+            return  # The next run tells that the worker is gone.
+
     def run_dag(self, dag_id: str) -> DagRunResult:
         """Run a DAG to its end; a failed run is an answer, not an exception.
 
@@ -69,8 +81,7 @@ class Runner:
             MotlanError: The worker is gone; its log says why.
         """
         try:
-            _pipe(self._worker.stdin).write(dag_id + "\n")
-            _pipe(self._worker.stdin).flush()
+            self._send(dag_id)
             answer = _pipe(self._worker.stdout).readline()
         except BrokenPipeError:
             answer = ""
@@ -81,9 +92,14 @@ class Runner:
             )
         return DagRunResult(**json.loads(answer))
 
+    def _send(self, request: str | dict[str, str]) -> None:
+        _pipe(self._worker.stdin).write(json.dumps(request) + "\n")
+        _pipe(self._worker.stdin).flush()
+
     def close(self) -> None:
         """End the worker: it stops when nothing more can come in."""
-        _pipe(self._worker.stdin).close()
+        with suppress(BrokenPipeError):
+            _pipe(self._worker.stdin).close()
         try:
             self._worker.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -132,8 +148,11 @@ def _work(requests: IO[str], answers: IO[str]) -> None:
     failures = _Failures()
     failures.listen()
     _warm_up()
-    for line in requests:
-        answers.write(json.dumps(asdict(_run(dags, failures, line.strip()))) + "\n")
+    for request in map(json.loads, requests):
+        if isinstance(request, dict):
+            os.environ.update(request)
+            continue
+        answers.write(json.dumps(asdict(_run(dags, failures, request))) + "\n")
         answers.flush()
 
 

@@ -1,0 +1,31 @@
+"""What Airflow loads from Motlan: menu entries that lead to the bus's own pages, and the run listener.
+
+Links only. A plugin's web application is mounted without authentication, so the feeds and the console are an
+application of their own, with their own sign-in.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from airflow.sdk.plugins_manager import AirflowPlugin
+from motlan_airflow import listener
+
+_PAGES = (("Motlan: bảng điều khiển", "/console"), ("Motlan: API (feeds)", "/docs"))
+
+
+def menu() -> list[dict[str, Any]]:
+    """Return the menu entries, or none where `MOTLAN_CONSOLE_URL` does not tell where the pages are."""
+    address = os.environ.get("MOTLAN_CONSOLE_URL", "").rstrip("/")
+    if not address.startswith(("http://", "https://")):
+        return []
+    return [{"name": name, "href": address + path, "destination": "nav"} for name, path in _PAGES]
+
+
+class MotlanPlugin(AirflowPlugin):
+    """Menu entries and listener; no pages of its own."""
+
+    name = "motlan"
+    external_views = menu()
+    listeners = [listener]  # noqa: RUF012 - Airflow's declared form

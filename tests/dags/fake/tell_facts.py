@@ -1,0 +1,56 @@
+"""Loads the DAG files as Airflow does and prints, as JSON, what the tests ask about them."""
+
+import json
+import os
+from pathlib import Path
+
+from airflow.dag_processing.dagbag import BundleDagBag
+
+from motlan import errors, registry
+
+
+def triggers(dag):
+    condition = getattr(dag.timetable, "asset_condition", None)
+    return [type(condition).__name__, *sorted(asset.name for asset in condition.objects)] if condition else []
+
+
+def tell(dag):
+    return {
+        "tasks": [task.task_id for task in dag.topological_sort()],
+        "links": sorted(f"{up} > {task.task_id}" for task in dag.tasks for up in task.upstream_task_ids),
+        "retries": {task.task_id: task.retries for task in dag.tasks},
+        "outlets": {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks if task.outlets},
+        "schedule": str(getattr(dag.timetable, "expression", "")),
+        "assets": triggers(dag),
+        "catchup": dag.catchup,
+        "max_active_runs": dag.max_active_runs,
+        "tags": sorted(dag.tags),
+        "doc": dag.doc_md,
+        "deadlines": len(dag.deadline or ()),
+    }
+
+
+def decide(error, try_number=1):
+    from motlan_airflow.steps import RETRY_POLICY
+
+    decision = RETRY_POLICY.evaluate(error, try_number=try_number, max_tries=4)
+    return [decision.action.value, decision.retry_delay and decision.retry_delay.total_seconds()]
+
+
+folder = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
+bag = BundleDagBag(dag_folder=folder, bundle_path=Path(folder), bundle_name="dags-folder")
+kinds = ("ContractError", "ConfigurationError", "AccessError", "DataError", "TransientError", "MotlanError")
+decisions = {kind: decide(getattr(errors, kind)("told")) for kind in kinds}
+decisions["asked to wait 600 s"] = decide(errors.TransientError("busy", retry_after=600))
+decisions["asked to wait 1 s"] = decide(errors.TransientError("busy", retry_after=1))
+decisions["ValueError"] = decide(ValueError("unforeseen"))
+print(
+    json.dumps(
+        {
+            "broken": bag.import_errors,
+            "dags": {dag_id: tell(dag) for dag_id, dag in bag.dags.items()},
+            "datasets": sorted(registry.load().datasets),
+            "decisions": decisions,
+        }
+    )
+)

@@ -1,0 +1,91 @@
+"""The DAG files as Airflow reads them, from another working folder, and the retry policy of their tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def facts(home_of: Any, facts_of: Any) -> dict[str, Any]:
+    return facts_of(home_of("facts"))
+
+
+def test_the_files_import_from_the_root_folder(facts: dict[str, Any]) -> None:
+    assert facts["broken"] == {}
+
+
+def test_every_dataset_has_a_sync_of_its_name(facts: dict[str, Any]) -> None:
+    assert set(facts["dags"]) == {"sync_toy_people", "sync_toy_members", "reconcile", "publish"}
+
+
+def test_the_real_registry_gives_real_syncs(home_of: Any, facts_of: Any) -> None:
+    real = facts_of({**home_of("real"), "PYTHONPATH": ""})
+    assert real["broken"] == {}
+    assert {f"sync_{name}" for name in real["datasets"]} | {"reconcile", "publish"} == set(real["dags"])
+
+
+def test_steps_run_in_their_order(facts: dict[str, Any]) -> None:
+    tasks = {dag_id: dag["tasks"] for dag_id, dag in facts["dags"].items()}
+    assert tasks == {
+        "sync_toy_people": ["begin", "land", "clean", "commit"],
+        "sync_toy_members": ["begin", "land", "clean", "commit"],
+        "reconcile": ["wait_for_publish", "begin", "link", "merge", "cross_check", "diff"],
+        "publish": ["publish", "project"],
+    }
+
+
+@pytest.mark.parametrize("dag_id", ["sync_toy_people", "reconcile", "publish"])
+def test_no_step_runs_beside_another(facts: dict[str, Any], dag_id: str) -> None:
+    dag = facts["dags"][dag_id]
+    assert all(
+        f"{before} > {after}" in dag["links"] for before, after in zip(dag["tasks"], dag["tasks"][1:], strict=False)
+    )
+
+
+def test_a_sync_keeps_the_declared_schedule_and_one_run_at_a_time(facts: dict[str, Any]) -> None:
+    dag = facts["dags"]["sync_toy_people"]
+    assert (dag["schedule"], dag["catchup"], dag["max_active_runs"]) == ("0 2 * * *", False, 1)
+    assert dag["tags"] == ["motlan", "sync", "toy"]
+
+
+def test_assets_chain_sync_reconcile_and_publish(facts: dict[str, Any]) -> None:
+    dags = facts["dags"]
+    assert dags["sync_toy_people"]["outlets"] == {"commit": ["motlan://datasets/toy_people"]}
+    assert dags["reconcile"]["assets"] == ["AssetAny", "motlan://datasets/toy_members", "motlan://datasets/toy_people"]
+    assert dags["reconcile"]["outlets"] == {"diff": ["motlan://reconciled"]}
+    assert dags["publish"]["assets"] == ["AssetAll", "motlan://reconciled"]
+
+
+def test_a_dag_explains_itself_in_both_languages(facts: dict[str, Any]) -> None:
+    page = facts["dags"]["sync_toy_people"]["doc"]
+    assert "Độ tươi đã cam kết: 24 giờ" in page
+    assert "Promised freshness: 24 hours" in page
+
+
+def test_deadlines_are_attached_only_when_asked_for(facts: dict[str, Any], home_of: Any, facts_of: Any) -> None:
+    asked = facts_of({**home_of("deadlines"), "MOTLAN_DEADLINES": "1"})
+    assert facts["dags"]["sync_toy_people"]["deadlines"] == 0
+    assert asked["dags"]["sync_toy_people"]["deadlines"] == 1
+
+
+@pytest.mark.parametrize("kind", ["ContractError", "ConfigurationError", "AccessError", "DataError"])
+def test_what_a_retry_cannot_mend_fails_at_once(facts: dict[str, Any], kind: str) -> None:
+    assert facts["decisions"][kind] == ["fail", None]
+
+
+def test_a_broken_line_is_tried_again_with_the_tasks_own_backoff(facts: dict[str, Any]) -> None:
+    assert facts["decisions"]["TransientError"] == ["retry", None]
+    assert facts["decisions"]["asked to wait 1 s"] == ["retry", None]
+
+
+def test_a_longer_wait_that_the_source_asked_for_is_kept(facts: dict[str, Any]) -> None:
+    assert facts["decisions"]["asked to wait 600 s"] == ["retry", 600.0]
+
+
+@pytest.mark.parametrize("kind", ["MotlanError", "ValueError"])
+def test_the_unforeseen_is_tried_again(facts: dict[str, Any], kind: str) -> None:
+    assert facts["decisions"][kind] == ["default", None]

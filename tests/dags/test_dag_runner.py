@@ -1,0 +1,97 @@
+"""Real DAG files run by `demo.runner` against a bus without an engine, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from demo.runner import DagRunResult, Runner
+from motlan.errors import MotlanError
+
+SECRET = "Nguyễn"
+FAILURES = {"land": ["ContractError", 1], "clean": ["TransientError", 1], "link": ["ValueError", 2]}
+
+
+class Played:
+    """What a few runs left behind: results, calls of the pipeline, Airflow's rows and log."""
+
+    def __init__(self, env: dict[str, str], log: Path) -> None:
+        with Runner(env, log) as runner:
+            runner.add_env({"FAKE_FAILURES": json.dumps(FAILURES)})
+            order = ["sync_toy_people", "sync_toy_members", "reconcile", "publish", "no_such_dag"]
+            self.results: dict[str, DagRunResult] = {dag_id: runner.run_dag(dag_id) for dag_id in order}
+        self.calls = [json.loads(line) for line in Path(env["FAKE_JOURNAL"]).read_text().splitlines()]
+        self.log = log.read_text()
+        url = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg", "")
+        with psycopg.connect(url) as airflow:
+            self.xcoms = airflow.execute("select dag_id, task_id, key, value from xcom").fetchall()
+            self.events = airflow.execute(
+                "select uri, e.extra from asset_event e join asset a on a.id = e.asset_id"
+            ).fetchall()
+
+
+@pytest.fixture(scope="module")
+def played(home_of: Any, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    patience = {"MOTLAN_TASK_RETRIES": "1", "MOTLAN_TASK_RETRY_SECONDS": "0.1"}
+    return Played(home_of("runner", **patience), tmp_path_factory.mktemp("log") / "worker.log")
+
+
+@pytest.mark.slow
+class TestRuns:
+    def test_a_broken_contract_fails_the_run_at_its_first_try(self, played: Played) -> None:
+        result = played.results["sync_toy_people"]
+        assert (result.state, result.task, result.error) == ("failed", "land", "ContractError: land failed")
+        assert played.calls.count(["land", "run-of-toy_people"]) == 1
+
+    def test_a_broken_line_is_tried_again_and_the_run_ends_well(self, played: Played) -> None:
+        assert played.results["sync_toy_members"].state == "success"
+        assert played.calls.count(["clean", "run-of-toy_members"]) == 2
+
+    def test_only_the_last_failure_reaches_the_ledger(self, played: Played) -> None:
+        failed = [call[1:3] for call in played.calls if call[0] == "fail"]
+        assert failed == [["run-of-toy_people", "ContractError"], ["reconcile-1", "MotlanError"]]
+
+    def test_a_librarys_message_goes_nowhere(self, played: Played) -> None:
+        result = played.results["reconcile"]
+        assert "unforeseen ValueError" in (result.error or "")
+        assert SECRET not in played.log + json.dumps(played.calls, ensure_ascii=False) + str(result)
+
+    def test_between_tasks_travel_run_ids_and_numbers_only(self, played: Played) -> None:
+        first = {"begin", "publish"}
+        assert {row[2] for row in played.xcoms} == {"return_value"}
+        assert all(isinstance(value, str) for _, task_id, _, value in played.xcoms if task_id in first)
+        rest = [value for _, task_id, _, value in played.xcoms if task_id not in first and value is not True]
+        assert {json.dumps(value) for value in rest} == {'{"rows": 7}'}
+
+    def test_an_assets_event_names_the_run(self, played: Played) -> None:
+        assert played.events == [("motlan://datasets/toy_members", {"run": "run-of-toy_members"})]
+
+    def test_publish_started_by_hand_leaves_the_choice_to_the_pipeline(self, played: Played) -> None:
+        assert ["publish", "None"] in played.calls
+        assert ["project", "reconcile-1"] in played.calls
+
+    def test_an_unknown_dag_is_an_answer(self, played: Played) -> None:
+        result = played.results["no_such_dag"]
+        assert result.state == "failed"
+        assert "sync_toy_people" in (result.error or "")
+
+
+def test_a_dead_worker_is_an_error_that_names_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    with Runner({}, log) as runner, pytest.raises(MotlanError, match=str(log)):
+        runner.run_dag("reconcile")
+
+
+@pytest.mark.slow
+def test_what_a_killed_worker_left_running_does_not_hold_up_the_next(home_of: Any, tmp_path: Path) -> None:
+    env = home_of("killed")
+    with Runner(env, tmp_path / "log") as runner:
+        assert runner.run_dag("publish").state == "success"
+    with psycopg.connect(env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg", "")) as airflow:
+        airflow.execute("update dag_run set state = 'running'")
+    with Runner(env, tmp_path / "log") as runner:
+        assert runner.run_dag("reconcile").state == "success"

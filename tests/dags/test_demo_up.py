@@ -1,0 +1,79 @@
+"""`demo.up` with a real scheduler: it brings a first publication about, and leaves nothing running however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = """
+import os, sys
+from demo.services import Service
+from demo.up import up
+sys.exit(up(dict(os.environ), [Service("idle", ["sleep", "1000"])], port=int(sys.argv[1])))
+"""
+
+
+class Up:
+    """A child process that runs `up`, and what it printed."""
+
+    def __init__(self, env: dict[str, str], screen: Path) -> None:
+        self._screen, self._home = screen, env["AIRFLOW_HOME"]
+        with screen.open("w") as sink:
+            command = [sys.executable, "-c", SCRIPT, "18080"]
+            self.process = subprocess.Popen(command, env=env, stdout=sink, stderr=sink, start_new_session=True)
+
+    def wait_for(self, *words: str, seconds: float = 150) -> str:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            text = self._screen.read_text()
+            if any(all(word in line for word in words) for line in text.splitlines()):
+                return text
+            time.sleep(0.5)
+        raise AssertionError(self._screen.read_text())
+
+    def left_running(self) -> list[str]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("AIRFLOW_HOME") == self._home and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(" ".join(process.cmdline()))
+            except psutil.Error:
+                continue
+        return found
+
+
+def test_first_syncs_lead_to_a_publication_and_sigterm_ends_everything(home_of: Any, tmp_path: Path) -> None:
+    env = home_of("up", PATH=os.environ["PATH"])
+    up = Up(env, tmp_path / "screen")
+    try:
+        text = up.wait_for("publish", "success")
+        assert len(up.left_running()) > 5
+    finally:
+        up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(timeout=30) == 0
+    assert up.left_running() == []
+    assert "http://127.0.0.1:" in text
+    calls = [json.loads(line) for line in Path(env["FAKE_JOURNAL"]).read_text().splitlines()]
+    assert ["publish", "reconcile-1"] in calls, "the asset's event names the run"
+
+
+def test_a_service_that_dies_ends_the_others(home_of: Any, tmp_path: Path) -> None:
+    up = Up(home_of("death"), tmp_path / "screen")
+    up.wait_for("Started")
+    for child in psutil.Process(up.process.pid).children():
+        if child.name() == "sleep":
+            child.kill()
+    assert up.process.wait(timeout=60) == 1
+    assert "idle was ended by SIGKILL" in (tmp_path / "screen").read_text()
+    assert up.left_running() == []
