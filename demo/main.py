@@ -99,12 +99,14 @@ def run(root: Path, choice: Choice) -> int:
         with screen.step("prepare", "database and Airflow"):
             environment = _prepare(root, choice)
             stack.callback(lambda: server.stop(_embedded()))
+        # Its imports take longer than the world: it starts first, and is told of the agencies when they are up.
+        runner = stack.enter_context(Runner(environment, choice.var / "airflow.log"))
         with screen.step("world", f"a world of {choice.people:,} people"):
             dirt = _world(choice)
         with screen.step("agencies", "four agencies on loopback"):
             agencies = stack.enter_context(simulators.Agencies(choice.var / "world"))
             os.environ.update(agencies.env)
-        runner = stack.enter_context(Runner({**environment, **os.environ}, choice.var / "airflow.log"))
+            runner.add_env(agencies.env)
         work = open_workspace()
         told = _demonstrate(screen, work, runner, agencies, choice, dirt)
     report.write(choice.var / "report.json", told)
@@ -201,6 +203,6 @@ def leave_running(root: Path, choice: Choice) -> int:
             feeds = [sys.executable, "-m", "motlan", "feeds", "serve", "--port", "8900"]
             address = "http://127.0.0.1:8900"
             service = Service("feeds", feeds, f"{address}/v1/health", f"{address}/docs")
-            return up({**environment, **os.environ}, [service])
+            return up({**environment, **agencies.env}, [service])
     finally:
         server.stop(_embedded())

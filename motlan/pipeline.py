@@ -151,7 +151,7 @@ def publish(run: str | None = None) -> Counts:
 
     Raises:
         ConfigurationError: There is none.
-        TransientError: The run's comparison is stale: reconcile again.
+        ContractError: The run's comparison is stale: reconcile again.
     """
     work = open_workspace()
     run = run or _newest_reconciled(work)

@@ -73,8 +73,8 @@ class Workspace:
     def facts(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> str:
         """Return the SQL of what the registers say now of an entity: each source record's newest accepted row.
 
-        Columns: `dataset`, `_key`, `_ref`, `_moment`, `_version`, `_errors`, and the entity's fields, null where a register does not
-        know one. A newer row in quarantine does not hide the older accepted one.
+            Columns: `dataset`, `_key`, `_ref`, `_moment`, `_version`, `_errors`, and the entity's fields, null where a
+        register does not know one. A newer row in quarantine does not hide the older accepted one.
 
         Args:
             entity: The entity's name.

@@ -96,7 +96,9 @@ def country(
         if name == "authority":
             from schemas import ENTITIES
 
-            fields = {"person": {field: {"authority": []} for field in ENTITIES["person"].model_fields} | content["person"]}
+            fields = {
+                "person": {field: {"authority": []} for field in ENTITIES["person"].model_fields} | content["person"]
+            }
         (tmp_path / "mapping" / f"{name}.yaml").write_text(yaml.safe_dump(fields, allow_unicode=True), encoding="utf-8")
     matching = yaml.safe_load((ROOT / "mapping" / "matching.yaml").read_text(encoding="utf-8"))
     matching["person"] |= {"spine": ["alpha_people"], "identifiers": ["personal_id"]}

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
@@ -36,14 +37,21 @@ def load_code_lists(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     Raises:
         ConfigurationError: The folder has no list, or a list lacks a column or says one thing twice.
     """
-    names = sorted(code_lists(folder))
-    if not names:
+    paths = sorted(folder.glob("*.csv"))
+    if not paths:
         raise ConfigurationError("no code list here", where=str(folder), next_step="point at mapping/codes")
-    rows = [row for name in names for row in _read(folder / f"{name}.csv")]
-    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    table = _table(tuple((path, path.stat().st_mtime_ns) for path in paths))
     with con.cursor() as cursor:  # the caller's own may still be reading a result
-        cursor.register("motlan_codes_arrow", pa.table(columns, names=list(_COLUMNS)))
+        cursor.register("motlan_codes_arrow", table)
         cursor.execute("CREATE OR REPLACE TABLE motlan_codes AS SELECT * FROM motlan_codes_arrow")
+
+
+@lru_cache(maxsize=4)
+def _table(files: tuple[tuple[Path, int], ...]) -> pa.Table:
+    """Read the lists once for as long as their files stay as they are."""
+    rows = [row for path, _ in files for row in _read(path)]
+    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    return pa.table(columns, names=list(_COLUMNS))
 
 
 def code_lists_digest(folder: Path, names: Iterable[str]) -> str:

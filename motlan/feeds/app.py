@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -24,6 +24,7 @@ from motlan.registry import Entity, Grant
 from motlan.workspace import Workspace, open_workspace
 
 PROBLEM = "application/problem+json"
+routes = APIRouter(prefix="/v1")
 bearer = HTTPBearer(auto_error=False, description="The agency's API key")
 
 
@@ -41,43 +42,50 @@ class _UnauthenticatedError(Exception):
 def create_app() -> FastAPI:
     """Make the application; the environment names the installation."""
     work = open_workspace()
-    app = FastAPI(title="Motlan feeds", version=__version__, docs_url="/docs", redoc_url=None)
     with work.store.engine.begin() as connection:
         for entity in work.registry.entities.values():
             ensure_tables(connection, entity)
+    app = FastAPI(title="Motlan feeds", version=__version__, docs_url="/docs", redoc_url=None)
+    app.state.work = work
+    app.include_router(routes)
     _add_handlers(app)
-
-    def agency(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> str:
-        if credentials is None:
-            raise _UnauthenticatedError
-        try:
-            return keys.agency_of(work.store, credentials.credentials)
-        except AccessError:
-            raise _UnauthenticatedError from None
-
-    @app.get("/v1/health")
-    def health() -> dict[str, str]:
-        """Tell that the server answers."""
-        return {"status": "ok", "version": __version__}
-
-    @app.get("/v1/feeds/{entity}/changes", response_class=StreamingResponse)
-    def changes(
-        entity: str,
-        caller: Annotated[str, Depends(agency)],
-        after: Annotated[int, Query(ge=0, description="The last seq that you have; 0 for the beginning")] = 0,
-        limit: Annotated[int, Query(ge=1, le=10_000, description="Lines at the most")] = 1000,
-    ) -> StreamingResponse:
-        """Give the changes after a number, one JSON object a line (NDJSON), oldest first.
-
-        Ask again with `after` set to the last line's `seq` (or the header `Motlan-Last-Seq`) until no line comes.
-        """
-        found, grant = _granted(work, entity, caller)
-        accesses.record(work.store, caller, "feed.read", f"{entity} after {after} limit {limit}")
-        lines = _read(work, found, grant, after, limit)
-        headers = {"Motlan-Last-Seq": str(lines[-1]["seq"] if lines else after), "Cache-Control": "no-store"}
-        return StreamingResponse(_ndjson(lines), media_type="application/x-ndjson", headers=headers)
-
     return app
+
+
+def agency(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> str:
+    """Return the agency that calls, by its API key."""
+    if credentials is None:
+        raise _UnauthenticatedError
+    try:
+        return keys.agency_of(request.app.state.work.store, credentials.credentials)
+    except AccessError:
+        raise _UnauthenticatedError from None
+
+
+@routes.get("/health")
+def health() -> dict[str, str]:
+    """Tell that the server answers."""
+    return {"status": "ok", "version": __version__}
+
+
+@routes.get("/feeds/{entity}/changes", response_class=StreamingResponse)
+def changes(
+    request: Request,
+    entity: str,
+    caller: Annotated[str, Depends(agency)],
+    after: Annotated[int, Query(ge=0, description="The last seq that you have; 0 for the beginning")] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Lines at the most")] = 1000,
+) -> StreamingResponse:
+    """Give the changes after a number, one JSON object a line (NDJSON), oldest first.
+
+    Ask again with `after` set to the last line's `seq` (or the header `Motlan-Last-Seq`) until no line comes.
+    """
+    work: Workspace = request.app.state.work
+    found, grant = _granted(work, entity, caller)
+    accesses.record(work.store, caller, "feed.read", f"{entity} after {after} limit {limit}")
+    lines = _read(work, found, grant, after, limit)
+    headers = {"Motlan-Last-Seq": str(lines[-1]["seq"] if lines else after), "Cache-Control": "no-store"}
+    return StreamingResponse(_ndjson(lines), media_type="application/x-ndjson", headers=headers)
 
 
 def _add_handlers(app: FastAPI) -> None:

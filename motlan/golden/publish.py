@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from motlan.errors import TransientError
+from motlan.errors import ContractError
 from motlan.ledger import log, runs
 from motlan.store import tables
 
@@ -26,7 +26,7 @@ def publish(connection: sa.Connection, run: runs.Run) -> runs.Counts:
         Counts: `number` of the publication (None where nothing changed), `first_seq`, `last_seq`, `changes`.
 
     Raises:
-        TransientError: Another run was published since this one began: its comparison is stale.
+        ContractError: Another run was published since this one began: its comparison is stale.
     """
     counts, began = run.steps["diff"], run.steps["begin"]
     changed = run.steps["link"]["changed"] + sum(counts[name] for name in ("versions", "corrections", "findings"))
@@ -37,7 +37,7 @@ def publish(connection: sa.Connection, run: runs.Run) -> runs.Counts:
         return {"number": None, "first_seq": seq + 1, "last_seq": seq, "changes": 0}
     number = last_number(connection)
     if number != began["after_publication"]:
-        raise TransientError(
+        raise ContractError(
             "another run was published since this one began", where=run.id, next_step="run `motlan reconcile` again."
         )
     values = {"number": number + 1, "run": run.id, "entity": run.subject, "first_seq": seq + 1}

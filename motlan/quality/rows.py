@@ -86,7 +86,9 @@ def _split(
             _write(work, engine, dataset, run, number, version)
             counts = engine.execute(
                 "select count(*) filter (_accepted), count(*) filter (not _accepted)"
-                + "".join(f", count({quote('_rule_' + name)}), count(*) filter ({quote('_rule_' + name)})" for name in results)
+                + "".join(
+                    f", count({quote('_rule_' + name)}), count(*) filter ({quote('_rule_' + name)})" for name in results
+                )
                 + " from tagged"
             ).fetchone() or (0, 0)
             accepted, quarantined = accepted + counts[0], quarantined + counts[1]

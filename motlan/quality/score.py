@@ -43,7 +43,9 @@ def by_agency(store: Store, registry: Registry) -> dict[str, dict[str, float | N
                 total[1] += weight
     return {
         agency: {
-            dimension: round(sums[agency, dimension][0] / sums[agency, dimension][1], 2) if (agency, dimension) in sums else None
+            dimension: round(sums[agency, dimension][0] / sums[agency, dimension][1], 2)
+            if (agency, dimension) in sums
+            else None
             for dimension in DIMENSIONS
         }
         for agency in registry.agencies

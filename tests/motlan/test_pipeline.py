@@ -156,7 +156,7 @@ def test_a_stale_comparison_is_not_published(country: Country) -> None:
         pipeline.sync(dataset)
     stale, fresh = pipeline.reconcile()["run"], pipeline.reconcile()["run"]
     assert pipeline.publish(fresh)["number"] == 1
-    with pytest.raises(TransientError, match="motlan reconcile"):
+    with pytest.raises(ContractError, match="motlan reconcile"):
         pipeline.publish(stale)
 
 

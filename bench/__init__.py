@@ -1,0 +1,1 @@
+"""Benchmarks: ratios against a stated floor or peer in the same run."""

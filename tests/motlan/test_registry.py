@@ -1,0 +1,86 @@
+"""What is declared is checked before anything runs, and a mistake is told with its place and its mend."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from motlan import registry
+from motlan.errors import ConfigurationError
+from tests.conftest import ROOT, Country
+
+
+def set_in(*path: Any) -> Callable[[Any], None]:
+    *keys, last, value = path
+
+    def change(content: Any) -> None:
+        for key in keys:
+            content = content[key]
+        content[last] = value
+
+    return change
+
+
+DATASET = ("agencies", "beta", "datasets", "beta_cards")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        ("mapping/beta.yaml", set_in("beta_cards", "fields", "sex", "nosuch(sex)"), "nosuch"),
+        ("mapping/beta.yaml", set_in("beta_cards", "fields", "sex", "text(absent)"), "no raw column absent"),
+        ("mapping/beta.yaml", set_in("beta_cards", "fields", "shoe_size", "text(sex)"), "no such field"),
+        ("mapping/beta.yaml", set_in("other", {}), None),
+        ("adapters/agencies.yaml", set_in(*DATASET, "lag", -1), "lag"),
+        ("adapters/agencies.yaml", set_in(*DATASET, "kye", "id"), "kye"),
+        ("adapters/agencies.yaml", set_in(*DATASET, "key", "absent"), "no raw column absent"),
+        ("adapters/agencies.yaml", set_in(*DATASET, "entity", "ship"), "no model of ship"),
+        ("mapping/authority.yaml", set_in("person", "sex", {"authority": [], "corect": True}), "corect"),
+        ("mapping/matching.yaml", set_in("person", "accept", "much"), "accept"),
+        ("mapping/quality.yaml", set_in("rules", 0, "severity", "grave"), "severity"),
+    ],
+)
+def test_a_wrong_declaration_is_refused_with_its_place(
+    country: Country, file: str, change: Callable[[Any], None], told: str | None
+) -> None:
+    country.declare(file, change)
+    if told is None:
+        registry.load(country.home)
+        return
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        registry.load(country.home).datasets["beta_cards"].expressions  # noqa: B018 (parsing is what is asked)
+    assert caught.value.where
+
+
+def test_yaml_that_cannot_be_read_names_its_file(country: Country) -> None:
+    (country.home / "mapping" / "beta.yaml").write_text("a: [", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"beta\.yaml"):
+        registry.load(country.home)
+
+
+def test_a_missing_credential_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MOTLAN_CREDENTIAL_POPULATION", raising=False)
+    with pytest.raises(ConfigurationError, match="MOTLAN_CREDENTIAL_POPULATION"):
+        registry.load(ROOT).dataset("population_citizens").source()
+
+
+def test_a_credential_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTLAN_CREDENTIAL_POPULATION", "reader:very-secret")
+    source = registry.load(ROOT).dataset("population_citizens").source()
+    assert source.credential == ("reader", "very-secret")
+    assert "very-secret" not in repr(source)
+
+
+def test_an_unknown_dataset_is_told_which_there_are() -> None:
+    with pytest.raises(ConfigurationError, match="education_pupils"):
+        registry.load(ROOT).dataset("nothing")
+
+
+def test_the_declared_country_is_sound() -> None:
+    found = registry.load(ROOT)
+    assert set(found.agencies) == {"population", "insurance", "tax", "education"}
+    assert found.entity("person").identity == ("personal_id", "full_name", "birth_date", "sex")
+    for dataset in found.datasets.values():
+        assert dataset.expressions
+    for rule in (*found.row_rules, *found.cross_rules):
+        assert rule.parsed.fields
