@@ -6,7 +6,7 @@ DAYS ?= 0
 DIRT ?= default
 BIN := .venv/bin
 
-.PHONY: help demo up test check dev lint format soak bench lock clean
+.PHONY: help demo up test check dev lint format lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

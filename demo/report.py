@@ -82,6 +82,8 @@ def write(path: Path, report: Report) -> None:
 def show(report: Report, console: Console | None = None) -> None:
     """Print the summary."""
     out = console or Console()
+    if not out.is_terminal:
+        out.width = 120
     registers = Table(title="Registers", title_justify="left")
     for heading in ("", "pulled", "= source", "accepted", "quarantined", "đúng", "đủ", "sạch", "sống", "corrections"):
         registers.add_column(heading, justify="left" if not heading else "right")

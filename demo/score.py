@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from motlan.engine import literal, quote
+from motlan.engine import literal, one, quote
 from motlan.lake import current, read_parquet
 from motlan.ledger import runs
 from motlan.lineage.evidence import golden_rows
@@ -68,14 +68,14 @@ def score(work: Workspace, world: Path, day: int, entity: str = "person") -> dic
                         from shares)
                select true_id, person_id from best where t = 1 and p = 1"""
         )
-        told = engine.execute(
+        rows, correct, asserted, asserted_correct = one(
+            engine,
             """select count(*) as rows, count(r.person_id) as correct,
                       count(*) filter (pairs.rule is not null and pairs.rule != 'provisional founder') as asserted,
                       count(r.person_id) filter (pairs.rule != 'provisional founder') as asserted_correct
-               from pairs left join represents r using (true_id, person_id) where not is_spine"""
-        ).fetchone() or (0, 0, 0, 0)
+               from pairs left join represents r using (true_id, person_id) where not is_spine""",
+        )
         golden = _golden(engine, golden_rows(work, entity))
-    rows, correct, asserted, asserted_correct = told
     precision, recall = asserted_correct / max(asserted, 1), correct / max(rows, 1)
     f1 = 2 * precision * recall / max(precision + recall, 1e-9)
     linking = {"precision": precision, "recall": recall, "f1": f1, "rows": rows}
@@ -85,12 +85,12 @@ def score(work: Workspace, world: Path, day: int, entity: str = "person") -> dic
 def _golden(engine: duckdb.DuckDBPyConnection, golden: str) -> dict[str, float]:
     known = ", ".join(f"count(truth.{field}), count(*) filter (g.{quote(field)} = truth.{field})" for field in IDENTITY)
     columns = ", ".join(f"{column} as {field}" for field, column in IDENTITY.items())
-    found = engine.execute(
+    persons, *counts = one(
+        engine,
         f"""select count(*), {known}
             from {golden} g left join represents using (person_id)
-            left join (select true_id, {columns} from truth) truth using (true_id)"""
-    ).fetchone() or (0,) * (1 + 2 * len(IDENTITY))
-    persons, counts = found[0], found[1:]
+            left join (select true_id, {columns} from truth) truth using (true_id)""",
+    )
     shares = {field: counts[2 * i + 1] / max(counts[2 * i], 1) for i, field in enumerate(IDENTITY)}
     accuracy = sum(counts[1::2]) / max(sum(counts[0::2]), 1)
     return {"persons": persons, "accuracy": accuracy, **{f"accuracy_{field}": share for field, share in shares.items()}}

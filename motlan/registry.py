@@ -262,7 +262,7 @@ def resolve_credential(name: str | None, agency: str) -> tuple[str, str] | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except OSError:
         raise ConfigurationError("cannot be read", where=str(path), next_step="check MOTLAN_HOME.") from None
     except yaml.YAMLError as error:

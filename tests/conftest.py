@@ -4,6 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,26 @@ from motlan.workspace import Workspace, open_workspace
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@contextmanager
+def traversable_folder() -> Iterator[Path]:
+    """A folder that other users may pass: pytest's own is not, and as root PostgreSQL runs as another user."""
+    folder = Path(tempfile.mkdtemp(prefix="motlan-tests-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def store_server() -> Iterator[Callable[[str], str]]:
     """A real PostgreSQL server; gives a new database's URL for a name."""
-    # Not under pytest's own folder: that is for its owner alone, and as root the server runs as another user.
-    var = Path(tempfile.mkdtemp(prefix="motlan-tests-"))
-    var.chmod(0o755)
-    environment = {"MOTLAN_HOME": str(ROOT), "MOTLAN_VAR": str(var)}
-    with pytest.MonkeyPatch.context() as patch:
+    with traversable_folder() as var, pytest.MonkeyPatch.context() as patch:
         patch.delenv("MOTLAN_DATABASE_URL", raising=False)
-        for name, value in environment.items():
-            patch.setenv(name, value)
+        patch.setenv("MOTLAN_HOME", str(ROOT))
+        patch.setenv("MOTLAN_VAR", str(var))
         settings = load()
         server.start(settings)
-    yield lambda name: server.start_with_database(settings, name)
-    server.stop(settings)
-    shutil.rmtree(var, ignore_errors=True)
+        yield lambda name: server.start_with_database(settings, name)
+        server.stop(settings)
 
 
 class Country:

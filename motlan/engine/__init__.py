@@ -11,7 +11,7 @@ from motlan.engine.dialect import Dialect, Scalar
 from motlan.engine.duckdb_dialect import DUCKDB
 from motlan.engine.expression import Expression, parse
 from motlan.engine.functions import Function, Parameter
-from motlan.engine.session import connect, fingerprint, literal, prepare, quote
+from motlan.engine.session import connect, fingerprint, literal, one, prepare, quote
 
 __all__ = [
     "DUCKDB",
@@ -27,6 +27,7 @@ __all__ = [
     "fingerprint",
     "literal",
     "load_code_lists",
+    "one",
     "parse",
     "prepare",
     "quote",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -75,6 +76,15 @@ def fingerprint() -> str:
     """Return the SHA-256 of what compiled expressions rest on besides their own text and the code lists."""
     parts = [f"duckdb {duckdb.__version__}", *macros().values()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def one(con: duckdb.DuckDBPyConnection, query: str, parameters: object = None) -> tuple[Any, ...]:
+    """Return the first row of a query that has one, and close its result.
+
+    A result that is left open (by `fetchone`) forbids the next `register` on the same connection.
+    """
+    row: tuple[Any, ...] = con.execute(query, parameters).fetchall()[0]
+    return row
 
 
 def quote(identifier: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from motlan.engine import literal, quote
+from motlan.engine import literal, one, quote
 from motlan.golden.merge import POINTER
 from motlan.lake import changes, current
 from motlan.ledger import runs
@@ -101,11 +101,11 @@ def _compare(
 
 def _stage(work: Workspace, engine: duckdb.DuckDBPyConnection, run: str, table: str, relation: str) -> int:
     """Write a table's changes, where there are any; return how many."""
-    count = engine.execute(f"select count(*) from {relation}").fetchone()
-    if count and count[0]:
+    count: int = one(engine, f"select count(*) from {relation}")[0]
+    if count:
         target = work.lake.folder(table, run) / "000000.parquet"
         engine.execute(
             f"copy (select *, {literal(run)} as _run from {relation}) to {literal(str(target))} "
             "(format parquet, compression zstd)"
         )
-    return int(count[0]) if count else 0
+    return count

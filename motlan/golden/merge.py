@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from motlan.engine import DUCKDB, literal, parse, quote
+from motlan.engine import DUCKDB, literal, one, parse, quote
 from motlan.ledger import runs, versions
 from motlan.registry import Authority, Entity
 from motlan.workspace import Workspace
@@ -143,15 +143,16 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
         engine.execute(f"copy golden to {literal(str(golden))} (format parquet)")
         lost = conflicts_query(entity, "linked_rows", "golden")
         engine.execute(f"copy ({lost}) to {literal(str(conflicts))} (format parquet)")
-        totals = engine.execute(
+        totals = one(
+            engine,
             f"""select count(*), sum(len({POINTER})),
-                       sum(len(list_filter({POINTER}, lambda pointer: pointer.disputed))) from golden"""
-        ).fetchone() or (0, 0, 0)
-        found = engine.execute(f"select count(*) from read_parquet({literal(str(conflicts))})").fetchone()
+                       sum(len(list_filter({POINTER}, lambda pointer: pointer.disputed))) from golden""",
+        )
+        lost_values = one(engine, f"select count(*) from read_parquet({literal(str(conflicts))})")[0]
     return {
         "persons": totals[0],
         "fields": int(totals[1] or 0),
         "disputed": int(totals[2] or 0),
-        "conflicts": found[0] if found else 0,
+        "conflicts": lost_values,
         "version": version,
     }

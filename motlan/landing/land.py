@@ -16,7 +16,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from motlan.engine import literal, quote
+from motlan.engine import literal, one, quote
 from motlan.errors import ContractError
 from motlan.lake import read_parquet
 from motlan.landing import payloads
@@ -128,8 +128,7 @@ def _land_chunk(
             from (select * from pulled where {seen} or {quote(dataset.key)} is null)""",
     )
     engine.unregister("pulled")
-    found = engine.execute("select count(*), list(distinct _payload) from fresh").fetchone()
-    count, used = found if found else (0, [])
+    count, used = one(engine, "select count(*), list(distinct _payload) from fresh")
     if not count:
         return 0, ""
     for name in used:
@@ -149,11 +148,12 @@ def _land_chunk(
                 _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns}
             from salted order by _position) to {literal(str(target))} (format parquet, compression zstd)"""
     )
-    digest = engine.execute(
+    digest: str = one(
+        engine,
         f"select sha256(string_agg(_commitment, '' order by _position)) from "
-        f"(select _position, {commitment(raw)} as _commitment from salted)"
-    ).fetchone()
-    return count, digest[0] if digest else ""
+        f"(select _position, {commitment(raw)} as _commitment from salted)",
+    )[0]
+    return count, digest
 
 
 def _load_landed_before(

@@ -27,10 +27,10 @@ def find_person(work: Workspace, entity: str, identifier: str) -> str:
     with work.engine(f"looking up a {entity}") as engine:
         where = " or ".join(f"{column} = $identifier" for column in columns)
         query = f"select person_id from {golden_rows(work, entity)} where {where} order by person_id limit 1"
-        found = engine.execute(query, {"identifier": identifier}).fetchone()
-    if found is None:
+        found = engine.execute(query, {"identifier": identifier}).fetchall()
+    if not found:
         raise DataError(f"no golden {entity} has this identifier", next_step="check the number; try `motlan status`.")
-    return str(found[0])
+    return str(found[0][0])
 
 
 def trace(work: Workspace, entity: str, person: str, fields: list[str], principal: str) -> list[Chain]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import duckdb
 
-from motlan.engine import literal, quote
+from motlan.engine import literal, one, quote
 from motlan.lake import changes, current
 from motlan.ledger import runs, versions
 from motlan.linking import score
@@ -71,9 +71,7 @@ def _link(
         full = work.scratch(run.id) / "links.parquet"
         engine.execute(f"copy (from links) to {literal(str(full))} (format parquet)")
         counts = dict(engine.execute("select rule, count(*) from links group by rule order by rule").fetchall())
-        totals = engine.execute(
-            "select count(*), count(distinct person_id), (select count(*) from difference) from links"
-        ).fetchone() or (0, 0, 0)
+        totals = one(engine, "select count(*), count(distinct person_id), (select count(*) from difference) from links")
         if totals[2]:
             target = work.lake.folder(table, run.id) / "000000.parquet"
             engine.execute(

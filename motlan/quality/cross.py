@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from motlan.engine import DUCKDB, literal, quote
+from motlan.engine import DUCKDB, literal, one, quote
 from motlan.ledger import runs
 from motlan.registry import CrossRule, Entity
 from motlan.workspace import Workspace
@@ -49,8 +49,8 @@ def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
             for dataset, assessed, passed in counted.fetchall():
                 results.setdefault(dataset, {})[rule.name] = [assessed, passed]
         engine.execute(f"copy ({' union all '.join(parts)}) to {literal(str(found))} (format parquet)")
-        total = engine.execute(f"select count(*) from read_parquet({literal(str(found))})").fetchone()
-    return {"findings": total[0] if total else 0, "rules": results}
+        findings = one(engine, f"select count(*) from read_parquet({literal(str(found))})")[0]
+    return {"findings": findings, "rules": results}
 
 
 def _answers(entity: Entity, rules: tuple[CrossRule, ...]) -> str:

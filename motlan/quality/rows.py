@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import duckdb
 import sqlalchemy as sa
 
-from motlan.engine import DUCKDB, literal, quote
+from motlan.engine import DUCKDB, literal, one, quote
 from motlan.lake import read_parquet
 from motlan.ledger import runs, versions
 from motlan.registry import Dataset, RowRule
@@ -31,7 +31,7 @@ def quarantine_table(dataset: str) -> str:
 
 def rules_of(work: Workspace, dataset: Dataset) -> list[RowRule]:
     """Return the row rules that can be asked of a dataset, in the order declared."""
-    known = {*dataset.fields, *(f"raw_{column}" for column in dataset.columns)}
+    known = {"_key", "_moment", *dataset.fields, *(f"raw_{column}" for column in dataset.columns)}
     asked = [rule for rule in work.registry.row_rules if rule.applies_to(dataset.name)]
     return [rule for rule in asked if rule.datasets != "*" or rule.parsed.fields <= known]
 
@@ -84,13 +84,14 @@ def _split(
             engine.execute(f"create or replace temp view raw_rows as select *{absent} from {read_parquet([path])}")
             engine.execute(f"create or replace temp table tagged as {query}")
             _write(work, engine, dataset, run, number, version)
-            counts = engine.execute(
+            counts = one(
+                engine,
                 "select count(*) filter (_accepted), count(*) filter (not _accepted)"
                 + "".join(
                     f", count({quote('_rule_' + name)}), count(*) filter ({quote('_rule_' + name)})" for name in results
                 )
-                + " from tagged"
-            ).fetchone() or (0, 0)
+                + " from tagged",
+            )
             accepted, quarantined = accepted + counts[0], quarantined + counts[1]
             for index, result in enumerate(results.values()):
                 result[0] += counts[2 + 2 * index]
@@ -121,8 +122,7 @@ def _write(
         f"select {meta}, _locator, to_json(struct_pack({raw}))::varchar as _raw from tagged where not _accepted"
     )
     for table, rows in ((clean_table(dataset.name), accepted), (quarantine_table(dataset.name), quarantined)):
-        found = engine.execute(f"select count(*) from ({rows})").fetchone()
-        if found and found[0]:
+        if one(engine, f"select count(*) from ({rows})")[0]:
             target = work.lake.folder(table, run) / f"{number:06d}.parquet"
             engine.execute(f"copy ({rows}) to {literal(str(target))} (format parquet, compression zstd)")
 

@@ -36,6 +36,14 @@ def test_every_landed_row_is_accepted_or_quarantined(country: Country) -> None:
     assert done["beta_cards"]["clean"]["quarantined"] == 1, "the card without a name"
 
 
+def test_a_pull_of_many_chunks_loses_nothing(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("motlan.landing.land.CHUNK_ROWS", 4)
+    done = whole_job()
+    assert done["alpha_people"]["clean"]["accepted"] == len(SPINE)
+    assert len(done["alpha_people"]["land"]["chunks"]) == 2
+    assert rows(country, "select count(*) from golden_person") == [(6,)]
+
+
 def test_golden_records_take_each_field_from_whom_is_believed(country: Country) -> None:
     whole_job()
     golden = rows(

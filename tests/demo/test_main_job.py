@@ -1,0 +1,110 @@
+"""`make demo` as a user meets it: real agencies, a real PostgreSQL, the real DAGs, started from the working folder `/`."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import traversable_folder
+
+pytestmark = pytest.mark.slow
+DAYS = 2
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[tuple[subprocess.CompletedProcess[str], Path]]:
+    with traversable_folder() as folder:
+        command = [
+            sys.executable,
+            "-m",
+            "demo",
+            "--people",
+            "1500",
+            "--seed",
+            "11",
+            "--days",
+            str(DAYS),
+            "--var",
+            str(folder),
+        ]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MOTLAN_")}
+        done = subprocess.run(
+            command, cwd="/", env=environment, capture_output=True, text=True, check=False, timeout=280
+        )
+        yield done, folder
+
+
+@pytest.fixture(scope="module")
+def report(demo: tuple[subprocess.CompletedProcess[str], Path]) -> dict[str, Any]:
+    done, folder = demo
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def test_every_dag_run_succeeds(report: dict[str, Any]) -> None:
+    assert len(report["airflow"]) == 7 * (2 + DAYS)
+    assert {run["state"] for run in report["airflow"]} == {"success"}
+
+
+def test_every_row_is_accounted_for(report: dict[str, Any]) -> None:
+    for counts in report["agencies"].values():
+        assert counts["pulled_equals_source"] is True
+        assert counts["pulled"] == counts["landed"] == counts["accepted"] + counts["quarantined"] > 0
+
+
+def test_the_truth_is_met(report: dict[str, Any]) -> None:
+    assert report["linking"]["precision"] >= 0.995
+    assert report["linking"]["recall"] >= 0.90
+    assert report["golden"]["accuracy"] >= 0.97
+
+
+def test_the_same_job_again_changes_nothing(report: dict[str, Any]) -> None:
+    assert report["second_run_changes"] == 0
+
+
+def test_each_day_pulls_only_what_changed(report: dict[str, Any]) -> None:
+    assert [day["day"] for day in report["days"]] == [1, 2]
+    for day in report["days"]:
+        for counts in day["agencies"].values():
+            assert counts["pulled_equals_source"] is True
+            assert counts["pulled"] < counts["in_register"] / 10
+    assert report["feed"]["last_seq"] == report["feed"]["changes"] > report["golden"]["persons"]
+
+
+def test_lineage_replays_and_every_alteration_is_noticed(report: dict[str, Any]) -> None:
+    lineage = report["lineage"]
+    assert lineage["fields_checked"] == lineage["fields_replayed_equal"] == 1000
+    assert lineage["controls_tried"] == lineage["controls_caught"] == 60
+
+
+def test_scores_are_between_nothing_and_all(report: dict[str, Any]) -> None:
+    for scores in report["quality"].values():
+        for dimension in ("dung", "du", "sach", "song"):
+            assert 0 < scores[dimension] <= 100
+
+
+def test_no_personal_value_reaches_a_log(
+    demo: tuple[subprocess.CompletedProcess[str], Path], report: dict[str, Any]
+) -> None:
+    import duckdb
+
+    done, folder = demo
+    values = {
+        value
+        for row in duckdb.sql(
+            f"select personal_id, full_name from read_parquet('{folder}/world/truth/persons.parquet')"
+        ).fetchall()
+        for value in row
+        if value
+    }
+    logs = [*folder.rglob("*.log"), folder / "store" / "log", folder / "world" / "education" / "log"]
+    texts = [done.stdout, done.stderr, *(path.read_text(errors="replace") for path in logs if path.is_file())]
+    assert len(texts) > 3
+    assert report["people"] == 1500
+    leaked = [len(value) for value in values for text in texts if value in text]
+    assert not leaked
