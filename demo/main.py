@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,6 +188,16 @@ def _lineage(work: Workspace, seed: int, advance: Any) -> dict[str, Any]:
     }
 
 
+def _settings_file(var: Path, agencies: Mapping[str, str]) -> Path:
+    """Write what a shell must export to use this bus; for its owner's eyes, because it holds the credentials."""
+    path = var / "env.sh"
+    path.touch(mode=0o600)
+    names = ("MOTLAN_HOME", "MOTLAN_VAR", "MOTLAN_DATABASE_URL")
+    settings = {**{name: os.environ[name] for name in names}, **agencies}
+    path.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.items()))
+    return path
+
+
 def leave_running(root: Path, choice: Choice) -> int:
     """Leave the world running with a real scheduler, until Ctrl-C or a death; return the exit code."""
     console = Console(stderr=True)
@@ -198,8 +209,10 @@ def leave_running(root: Path, choice: Choice) -> int:
         with simulators.Agencies(choice.var / "world") as agencies:
             os.environ.update(agencies.env)
             open_workspace()
-            for name in ("POPULATION", "INSURANCE", "TAX", "EDUCATION"):
-                console.print(f"{name.lower()}: {agencies.env[f'MOTLAN_{name}_URL']}", highlight=False, soft_wrap=True)
+            for name, value in agencies.env.items():
+                if name.endswith("_URL"):
+                    console.print(f"{name} {value}", highlight=False, soft_wrap=True)
+            console.print(f"For the command line, in another terminal:  . {_settings_file(choice.var, agencies.env)}")
             feeds = [sys.executable, "-m", "motlan", "feeds", "serve", "--port", "8900"]
             address = "http://127.0.0.1:8900"
             service = Service("feeds", feeds, f"{address}/v1/health", f"{address}/docs")
