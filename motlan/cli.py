@@ -5,50 +5,30 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.tree import Tree
 
-from motlan import pipeline, registry
-from motlan.errors import ConfigurationError, MotlanError
+from motlan import pipeline
+from motlan.commands.screen import AsJson, err, examples, out, told, working
+from motlan.errors import ConfigurationError
 
-out, err = Console(), Console(stderr=True)
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
-
-
-def _first_dataset() -> str:
-    try:
-        return next(iter(registry.load().datasets))
-    except MotlanError:
-        return "DATASET"
-
-
-def _examples(*lines: str) -> str:
-    """Format examples for a command's help; `{dataset}` is the first that the registry declares."""
-    shown = "\n\n".join(line.replace("{dataset}", EXAMPLE) for line in lines)
-    return f"Examples:\n\n{shown}"
-
-
-EXAMPLE = _first_dataset()
 app = typer.Typer(
     help="Motlan, the bus between registers: pull, clean, check, link, merge, publish, prove.",
-    epilog=_examples("motlan sync {dataset}", "motlan reconcile && motlan publish", "motlan status --json"),
+    epilog=examples("motlan sync {dataset}", "motlan reconcile && motlan publish", "motlan status --json"),
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     rich_markup_mode=None,
 )
 store_app = typer.Typer(
-    help="The embedded PostgreSQL server.", epilog=_examples("motlan store start"), no_args_is_help=True
+    help="The embedded PostgreSQL server.", epilog=examples("motlan store start"), no_args_is_help=True
 )
 feeds_app = typer.Typer(
-    help="The agencies' API.", epilog=_examples("motlan feeds key AGENCY", "motlan feeds serve"), no_args_is_help=True
+    help="The agencies' API.", epilog=examples("motlan feeds key AGENCY", "motlan feeds serve"), no_args_is_help=True
 )
 app.add_typer(store_app, name="store")
 app.add_typer(feeds_app, name="feeds")
@@ -56,44 +36,30 @@ for _point in entry_points(group="motlan.commands"):
     app.add_typer(_point.load(), name=_point.name)
 
 
-@contextmanager
-def _told(as_json: bool) -> Iterator[None]:
-    """Turn our own errors into a clear message and an exit code of 1."""
-    try:
-        yield
-    except MotlanError as error:
-        if as_json:
-            out.print_json(json.dumps({"error": type(error).__name__, "message": str(error)}))
-        else:
-            err.print(f"[red]{type(error).__name__}[/red]: ", end="")
-            err.print(str(error), markup=False, highlight=False)
-        raise typer.Exit(1) from None
-
-
 def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
     if as_json:
         out.print_json(json.dumps(counts))
         return
     table = Table("step", "what happened", "seconds", title=title)
-    for step, told in counts.items():
-        if isinstance(told, dict):
+    for step, counted in counts.items():
+        if isinstance(counted, dict):
             hidden = ("run", "seconds", "snapshots", "chunks", "rules", "version", "key")
             words = (
                 f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
-                for name, value in told.items()
+                for name, value in counted.items()
                 if name not in hidden
             )
-            table.add_row(step, ", ".join(words), str(told.get("seconds", "")))
+            table.add_row(step, ", ".join(words), str(counted.get("seconds", "")))
     out.print(table)
 
 
-@app.command(epilog=_examples("motlan sync {dataset}", "motlan sync {dataset} --json"))
+@app.command(epilog=examples("motlan sync {dataset}", "motlan sync {dataset} --json"))
 def sync(
     dataset: Annotated[str, typer.Argument(help="As `motlan status` lists them.")], as_json: AsJson = False
 ) -> None:
     """Pull what changed in a dataset, land it, clean and check it."""
     with (
-        _told(as_json),
+        told(as_json),
         Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -109,39 +75,30 @@ def sync(
     _show(counts, as_json, f"sync {dataset}")
 
 
-@app.command(epilog=_examples("motlan reconcile"))
+@app.command(epilog=examples("motlan reconcile"))
 def reconcile(as_json: AsJson = False) -> None:
     """Link all rows to persons, merge them, check across registers, and stage what changed."""
-    with _told(as_json), _working("reconciling", as_json):
+    with told(as_json), working("reconciling", as_json):
         counts = pipeline.reconcile()
     _show(counts, as_json, "reconcile")
 
 
-@app.command(epilog=_examples("motlan publish"))
+@app.command(epilog=examples("motlan publish"))
 def publish(as_json: AsJson = False) -> None:
     """Publish the newest reconciled run: number its feed, append to the log, load the projection."""
-    with _told(as_json), _working("publishing", as_json):
+    with told(as_json), working("publishing", as_json):
         published = pipeline.publish()
         projected = pipeline.project(published["run"])
     _show({"publish": published, "project": projected}, as_json, "publish")
 
 
-@contextmanager
-def _working(what: str, as_json: bool) -> Iterator[None]:
-    if as_json:
-        yield
-    else:
-        with err.status(what):
-            yield
-
-
-@app.command(epilog=_examples("motlan status", "motlan status --json"))
+@app.command(epilog=examples("motlan status", "motlan status --json"))
 def status(as_json: AsJson = False) -> None:
     """Show where each dataset and the feed stand."""
     from motlan.status import status as read
     from motlan.workspace import open_workspace
 
-    with _told(as_json):
+    with told(as_json):
         found = read(open_workspace())
     if as_json:
         out.print_json(json.dumps(found))
@@ -159,7 +116,7 @@ def status(as_json: AsJson = False) -> None:
         out.print(f"publication {publication['number']}, feed up to seq {publication['last_seq']:,}")
 
 
-@app.command(epilog=_examples("motlan lineage full_name", "printf '%s' \"$NUMBER\" | motlan lineage --json"))
+@app.command(epilog=examples("motlan lineage full_name", "printf '%s' \"$NUMBER\" | motlan lineage --json"))
 def lineage(
     field: Annotated[str | None, typer.Argument(help="A golden field; all that are filled where absent.")] = None,
     entity: Annotated[str, typer.Option(help="The canonical entity.")] = pipeline.ENTITY,
@@ -174,7 +131,7 @@ def lineage(
     from motlan.workspace import open_workspace
 
     identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
-    with _told(as_json):
+    with told(as_json):
         work = open_workspace()
         person = find_person(work, entity, identifier.strip())
         chains = trace(work, entity, person, [field] if field else [], principal=f"user:{getpass.getuser()}")
@@ -210,33 +167,33 @@ def _grow(tree: Tree, chain: dict[str, Any]) -> None:
     row.add(f"commitment {landed['commitment'][:16]}…, payload sha256 {landed['payload_sha256'][:16]}…")
 
 
-@store_app.command("start", epilog=_examples("motlan store start"))
+@store_app.command("start", epilog=examples("motlan store start"))
 def store_start() -> None:
     """Start the embedded server where it does not run yet; print the database's URL."""
     from motlan.settings import load
     from motlan.store import server
 
-    with _told(False):
+    with told():
         out.print(server.start(load()), markup=False, highlight=False, soft_wrap=True)
 
 
-@store_app.command("stop", epilog=_examples("motlan store stop"))
+@store_app.command("stop", epilog=examples("motlan store stop"))
 def store_stop() -> None:
     """Stop the embedded server."""
     from motlan.settings import load
     from motlan.store import server
 
-    with _told(False):
+    with told():
         out.print("stopped" if server.stop(load()) else "was not running")
 
 
-@feeds_app.command("key", epilog=_examples("motlan feeds key AGENCY"))
+@feeds_app.command("key", epilog=examples("motlan feeds key AGENCY"))
 def feeds_key(agency: Annotated[str, typer.Argument(help="An agency of the registry.")]) -> None:
     """Make a new API key for an agency, in place of its earlier one, and print it this once."""
     from motlan.feeds.keys import issue
     from motlan.workspace import open_workspace
 
-    with _told(False):
+    with told():
         work = open_workspace()
         if agency not in work.registry.agencies:
             raise ConfigurationError(
@@ -245,7 +202,7 @@ def feeds_key(agency: Annotated[str, typer.Argument(help="An agency of the regis
         out.print(issue(work.store, agency), markup=False, highlight=False)
 
 
-@feeds_app.command("serve", epilog=_examples("motlan feeds serve --port 8900"))
+@feeds_app.command("serve", epilog=examples("motlan feeds serve --port 8900"))
 def feeds_serve(host: str = "127.0.0.1", port: int = 8900) -> None:
     """Serve the agencies' API."""
     import uvicorn

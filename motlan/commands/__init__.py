@@ -1,0 +1,1 @@
+"""Groups of commands, a file each; `motlan.cli` hangs them on the command line."""
