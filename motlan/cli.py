@@ -9,12 +9,13 @@ from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.tree import Tree
 
 from motlan import pipeline
-from motlan.commands.screen import AsJson, err, examples, out, told, working
+from motlan.commands.screen import AsJson, err, examples, local_time, out, told, working
 from motlan.errors import ConfigurationError
 
 app = typer.Typer(
@@ -43,7 +44,7 @@ def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
     table = Table("step", "what happened", "seconds", title=title)
     for step, counted in counts.items():
         if isinstance(counted, dict):
-            hidden = ("run", "seconds", "snapshots", "chunks", "rules", "version", "key")
+            hidden = ("run", "seconds", "snapshots", "chunks", "rules", "version", "key", "cursor")
             words = (
                 f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
                 for name, value in counted.items()
@@ -103,10 +104,13 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         out.print_json(json.dumps(found))
         return
-    table = Table("dataset", "state", "pulled", "in register", "accepted", "quarantined", "watermark (UTC)")
+    table = Table("dataset", "state", "pulled", "in register", "accepted", "quarantined", "pulled up to (local)")
     for name, row in found["datasets"].items():
-        cells = (row.get(key) for key in ("pulled", "source_total", "accepted", "quarantined", "watermark"))
-        table.add_row(name, row["state"], *("" if cell is None else str(cell) for cell in cells))
+        counts = (row.get(key) for key in ("pulled", "source_total", "accepted", "quarantined"))
+        cells = ("" if count is None else f"{count:,}" for count in counts)
+        table.add_row(name, row["state"], *cells, local_time(row.get("watermark")))
+        if row.get("error"):
+            table.add_row("", f"[red]{escape(row['error'])}[/red]")
     out.print(table)
     quality = Table("agency", "đúng", "đủ", "sạch", "sống", "thống nhất", title="quality, 0 to 100")
     for agency, scores in found["quality"].items():
@@ -161,7 +165,7 @@ def _grow(tree: Tree, chain: dict[str, Any]) -> None:
     cleaned = said.add(
         f"cleaned by {source['cleaned_by']['expression']} (version {source['cleaned_by']['version'][:12]})"
     )
-    row = cleaned.add(f"landed row {landed['row']} at {landed['at']}, {landed['locator']}")
+    row = cleaned.add(f"landed row {landed['row']} at {local_time(landed['at'])}, {landed['locator']}")
     for name, value in landed["raw"].items():
         row.add(f"{name} = {value!r}")
     row.add(f"commitment {landed['commitment'][:16]}…, payload sha256 {landed['payload_sha256'][:16]}…")

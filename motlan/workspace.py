@@ -48,7 +48,7 @@ class Workspace:
             temp_dir=self.settings.scratch,
             memory_limit=self.settings.memory_limit,
             threads=self.settings.threads,
-            allowed=[self.settings.var, self.registry.code_lists],
+            allowed=[self.settings.lake, self.registry.code_lists],
         )
         try:
             load_code_lists(connection, self.registry.code_lists)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -13,7 +15,9 @@ from rich.console import Console
 from motlan import registry
 from motlan.errors import MotlanError
 
-out, err = Console(), Console(stderr=True)
+# A pipe has no width of its own; 80 columns would cut the tables.
+_WIDTH = None if sys.stdout.isatty() else 120
+out, err = Console(width=_WIDTH), Console(stderr=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 
@@ -31,6 +35,14 @@ def examples(*lines: str) -> str:
     """Format examples for a command's help; `{dataset}` is the first that the registry declares."""
     shown = "\n\n".join(line.replace("{dataset}", EXAMPLE) for line in lines)
     return f"Examples:\n\n{shown}"
+
+
+def local_time(moment: str | None) -> str:
+    """Show a stored UTC moment in the time of this place; what is no moment (a drop's name) stays."""
+    try:
+        return datetime.fromisoformat(moment or "").astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return moment or ""
 
 
 @contextmanager
