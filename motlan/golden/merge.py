@@ -13,6 +13,8 @@ from motlan.ledger import runs, versions
 from motlan.registry import Authority, Entity
 from motlan.workspace import Workspace
 
+PLACES = 1_000_000
+"""More places than any person has rows: between two ranks of authority there is room for all of them."""
 POINTER = "_pointers"
 """Column with a golden row's pointers: a list of (field, dataset, key, ref, rule, disputed)."""
 
@@ -32,37 +34,42 @@ def _looked_at_closely(rule: Authority) -> bool:
     return rule.precision != "1" or rule.agrees != "left == right"
 
 
-def candidates(field: str, rule: Authority) -> str:
-    """Return the SQL of three aggregates: the most believed value, whether values differ, and, where it matters, all.
+def _priority(rule: Authority) -> str:
+    """Return the SQL of how much a row is believed on a field: authority first, then the row's place; null is not at all."""
+    ranks = " ".join(f"when {literal(name)} then {rank}" for rank, name in enumerate(reversed(rule.authority), 1))
+    return f"(case dataset {ranks or 'when null then 0'} end * {PLACES} + _place)"
 
-    The order is authority, then the record's own moment (newest first), then key: the same on every run. It is written as
-    one text, because the engine compares texts ten times faster than it sorts lists of structs.
+
+def candidates(field: str, rule: Authority) -> str:
+    """Return the SQL of four aggregates: the most believed value, its row's place, whether values differ, and, where it
+    matters, all of them.
+
+    They compare numbers and carry plain values: the engine does that thirty times faster than it sorts structs.
     """
-    believed = f"[{', '.join(map(literal, rule.authority))}]::varchar[]"
-    value = quote(field)
-    priority = f"chr(90 - list_position({believed}, dataset)) || _moment || ' ' || _key"
-    known = f"filter (where {value} is not null and list_contains({believed}, dataset))"
-    said = f"{{'priority': {priority}, 'value': {value}, 'dataset': dataset, 'key': _key, 'ref': _ref}}"
+    value, priority = quote(field), _priority(rule)
+    known = f"filter (where {value} is not null and {priority} is not null)"
     parts = [
-        f"arg_max({said}, {priority}) {known} as {quote('first_' + field)}",
+        f"arg_max({value}, {priority}) {known} as {quote('first_' + field)}",
+        f"arg_max(_place, {priority}) {known} as {quote('place_' + field)}",
         f"coalesce(min({value}) {known} != max({value}) {known}, false) as {quote('differs_' + field)}",
     ]
     if _looked_at_closely(rule):
+        said = f"{{'priority': {priority}, 'place': _place, 'value': {value}}}"
         parts.append(f"list({said}) {known} as {quote('all_' + field)}")
     return ", ".join(parts)
 
 
 def chosen(field: str, rule: Authority) -> str:
-    """Return the SQL that picks a field's value: the most believed, or the first that agrees with it more precisely."""
-    first = quote("first_" + field)
+    """Return the SQL that picks a field's place: of the most believed value, or the first that says the same more precisely."""
+    first, place = quote("first_" + field), quote("place_" + field)
     if not _looked_at_closely(rule):
-        return first
+        return place
     refining = (
         f"list_filter(list_reverse_sort({quote('all_' + field)}), lambda other: "
-        f"{_precision(field, rule, 'other.value')} > {_precision(field, rule, first + '.value')} "
-        f"and {_agrees(field, rule, first + '.value', 'other.value')})"
+        f"{_precision(field, rule, 'other.value')} > {_precision(field, rule, first)} "
+        f"and {_agrees(field, rule, first, 'other.value')})"
     )
-    return f"case when {quote('differs_' + field)} then coalesce({refining}[1], {first}) else {first} end"
+    return f"case when {quote('differs_' + field)} then coalesce({refining}[1].place, {place}) else {place} end"
 
 
 def disputed(field: str, rule: Authority) -> str:
@@ -70,7 +77,7 @@ def disputed(field: str, rule: Authority) -> str:
     differs = quote("differs_" + field)
     if not _looked_at_closely(rule):
         return differs
-    disagrees = f"not {_agrees(field, rule, quote('first_' + field) + '.value', 'other.value')}"
+    disagrees = f"not {_agrees(field, rule, quote('first_' + field), 'other.value')}"
     everyone = f"list_bool_or(list_transform({quote('all_' + field)}, lambda other: {disagrees}))"
     return f"case when {differs} then {everyone} else false end"
 
@@ -78,26 +85,39 @@ def disputed(field: str, rule: Authority) -> str:
 def merge_query(entity: Entity, rows: str) -> str:
     """Return the SQL from linked rows (`person_id` beside the facts) to golden rows with pointers.
 
-    It is what a version stores and what lineage replays.
+    A person's rows are put in places first, by the record's own moment (oldest first), then register and key: the same on
+    every run. It is what a version stores and what lineage replays.
     """
     fields = entity.authority.items()
-    gathered = f"select person_id, {', '.join(candidates(*item) for item in fields)} from {rows} group by person_id"
+    placed = (
+        f"select *, row_number() over (partition by person_id order by _moment, dataset, _key) as _place from {rows}"
+    )
+    gathered = f"""select person_id, list({{'dataset': dataset, 'key': _key, 'ref': _ref}} order by _place) as rows_,
+        {", ".join(candidates(*item) for item in fields)} from ({placed}) group by person_id"""
     won = ", ".join(
         f"{chosen(field, rule)} as {quote('won_' + field)}, {disputed(field, rule)} as {quote('disputed_' + field)}"
         for field, rule in fields
     )
-    values = ", ".join(f"{quote('won_' + field)}.value as {quote(field)}" for field in entity.fields)
+    values = ", ".join(_value(*item) for item in fields)
     pointers = ", ".join(_pointer(field) for field in entity.fields)
     return f"""select person_id, {values}, list_filter([{pointers}], lambda pointer: pointer is not null) as {POINTER}
         from (select *, {won} from ({gathered}))"""
 
 
+def _value(field: str, rule: Authority) -> str:
+    first, place, won = (quote(prefix + field) for prefix in ("first_", "place_", "won_"))
+    if not _looked_at_closely(rule):
+        return f"{first} as {quote(field)}"
+    refined = f"list_filter({quote('all_' + field)}, lambda other: other.place = {won})[1].value"
+    return f"case when {won} = {place} then {first} else {refined} end as {quote(field)}"
+
+
 def _pointer(field: str) -> str:
-    won = quote("won_" + field)
-    rule = f"case when {won}.ref = {quote('first_' + field)}.ref then 'authority' else 'refined' end"
+    won, row = quote("won_" + field), f"rows_[{quote('won_' + field)}]"
+    rule = f"case when {won} = {quote('place_' + field)} then 'authority' else 'refined' end"
     return (
-        f"case when {won} is not null then {{'field': {literal(field)}, 'dataset': {won}.dataset, 'key': {won}.key, "
-        f"'ref': {won}.ref, 'rule': {rule}, 'disputed': {quote('disputed_' + field)}}} end"
+        f"case when {won} is not null then {{'field': {literal(field)}, 'dataset': {row}.dataset, 'key': {row}.key, "
+        f"'ref': {row}.ref, 'rule': {rule}, 'disputed': {quote('disputed_' + field)}}} end"
     )
 
 
