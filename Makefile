@@ -22,7 +22,7 @@ test: .venv/.dev ## All tests
 
 check: .venv/.dev ## The quick loop: lint, types, walls and the tests that take seconds
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -m "not slow" -x
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" -x
 
 lint: .venv/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

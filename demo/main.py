@@ -22,7 +22,7 @@ from demo.controls import EACH, KINDS, controls
 from demo.runner import DagRunResult, Runner
 from demo.score import score
 from demo.services import Service
-from demo.up import up
+from demo.up import free_port, up
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
@@ -213,8 +213,9 @@ def leave_running(root: Path, choice: Choice) -> int:
                 if name.endswith("_URL"):
                     console.print(f"{name} {value}", highlight=False, soft_wrap=True)
             console.print(f"For the command line, in another terminal:  . {_settings_file(choice.var, agencies.env)}")
-            feeds = [sys.executable, "-m", "motlan", "feeds", "serve", "--port", "8900"]
-            address = "http://127.0.0.1:8900"
+            port = free_port(8900)
+            feeds = [sys.executable, "-m", "motlan", "feeds", "serve", "--port", str(port)]
+            address = f"http://127.0.0.1:{port}"
             service = Service("feeds", feeds, f"{address}/v1/health", f"{address}/docs")
             return up({**environment, **agencies.env}, [service])
     finally:

@@ -99,7 +99,7 @@ def up(env: Mapping[str, str], services: Sequence[Service], port: int = 8080) ->
     Returns:
         0 when it was stopped by Ctrl-C or SIGTERM, 1 when a service died.
     """
-    port = port if _is_free(port) else _free_port()
+    port = free_port(port)
     address = f"http://127.0.0.1:{port}"
     env = {
         **env,
@@ -206,12 +206,11 @@ def _stopped_by_signal() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _is_free(port: int) -> bool:
+def free_port(wanted: int) -> int:
+    """Return the wanted loopback port, or a free one where that is in use."""
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def _free_port() -> int:
+        if probe.connect_ex(("127.0.0.1", wanted)) != 0:
+            return wanted
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -18,6 +18,13 @@ from motlan.workspace import Workspace, open_workspace
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A whole bus takes seconds: `make check` runs just those that say that they are worth it."""
+    for item in items:
+        if "country" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("quick"):
+            item.add_marker(pytest.mark.slow)
+
+
 @contextmanager
 def traversable_folder() -> Iterator[Path]:
     """A folder that other users may pass: pytest's own is not, and as root PostgreSQL runs as another user."""

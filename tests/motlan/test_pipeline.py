@@ -44,6 +44,7 @@ def test_a_pull_of_many_chunks_loses_nothing(country: Country, monkeypatch: pyte
     assert rows(country, "select count(*) from golden_person") == [(6,)]
 
 
+@pytest.mark.quick
 def test_golden_records_take_each_field_from_whom_is_believed(country: Country) -> None:
     whole_job()
     golden = rows(
