@@ -1,12 +1,20 @@
-"""Compile a dataset's mapping into one query, which is stored and hashed: lineage replays it years later."""
+"""Compile a dataset's mapping into one query, which is stored and hashed: lineage replays it years later.
+
+Costly cleaners (names above all) run once for each distinct value that a cheap test does not pass, and are joined
+back: most values of a register are clean already, and the rest repeat. Code lists are joined too.
+"""
 
 from __future__ import annotations
 
-from motlan.engine import DUCKDB, Expression, quote
+from collections.abc import Container, Mapping, Sequence
+
+from motlan.engine import DUCKDB, Call, Expression, fill, quote
 from motlan.registry import Dataset
 
 RAW = "raw_rows"
 """Name of the relation that the compiled query reads: landed rows with landing's own columns."""
+
+META = "_ref, _run, _key, _moment, _locator"
 
 
 def select_canonical(dataset: Dataset) -> str:
@@ -19,18 +27,81 @@ def select_canonical(dataset: Dataset) -> str:
     as `raw_<column>` for the rules that look at what was sent.
     """
     first, second = split(dataset)
-    meta = "_ref, _run, _key, _moment, _locator"
     raw = [f"{quote(column)} as {quote('raw_' + column)}" for column in dataset.columns]
-    made = [f"{expression.sql(DUCKDB)} as {quote(field)}" for field, expression in first.items()]
-    query = f"select {meta},\n       " + ",\n       ".join([*raw, *made]) + f"\nfrom {RAW}"
+    once = [_Once(number, call) for number, call in enumerate(_calls(first, DUCKDB.costly))]
+    given = _beside(once, "*, ") if once else RAW
+    joined = _Joined(first, {})
+    made = {one.call.whole.text: one.answer for one in once} | joined.answers
+    fields = [f"{expression.sql(DUCKDB, made=made)} as {quote(field)}" for field, expression in first.items()]
+    query = f"select {META},\n       " + ",\n       ".join([*raw, *fields]) + f"\nfrom {given}"
+    query += "".join(one.join for one in once) + joined.joins
     if not second:
         return query
     names = {field: quote(field) for field in first} | {column: quote(f"raw_{column}") for column in dataset.columns}
-    derived = [f"{expression.sql(DUCKDB, names)} as {quote(field)}" for field, expression in second.items()]
-    return "select *,\n       " + ",\n       ".join(derived) + f"\nfrom ({query})"
+    joined = _Joined(second, names)
+    derived = [f"{made.sql(DUCKDB, names, joined.answers)} as {quote(field)}" for field, made in second.items()]
+    return "select _first.*,\n       " + ",\n       ".join(derived) + f"\nfrom ({query}) as _first{joined.joins}"
 
 
 def split(dataset: Dataset) -> tuple[dict[str, Expression], dict[str, Expression]]:
     """Return the fields made from raw columns alone, and those made from them."""
     first = {field: made for field, made in dataset.expressions.items() if made.fields <= set(dataset.columns)}
     return first, {field: made for field, made in dataset.expressions.items() if field not in first}
+
+
+def _calls(fields: Mapping[str, Expression], functions: Container[str]) -> list[Call]:
+    """Return the different calls of some functions, in the order of the fields."""
+    return list({call.whole.text: call for made in fields.values() for call in made.calls(functions)}.values())
+
+
+class _Once:
+    """A costly call, computed once for each distinct value that the cheap test does not pass.
+
+    `_odd_<n>` holds such a value and null elsewhere, `_made_<n>` the answer for it.
+    """
+
+    def __init__(self, number: int, call: Call) -> None:
+        self.call = call
+        self.given, self.odd, self.made = f"_given_{number}", f"_odd_{number}", f"_made_{number}"
+
+    @property
+    def join(self) -> str:
+        """The join with the answers. No filter takes the null out: it would be pushed down, and the tests written out."""
+        odd = f"select distinct {self.odd} as given from {_beside([self], '')}"
+        return (
+            f"\nleft join (select given as _key{self.made}, {self.call.sql(DUCKDB, 'given')} as {self.made}\n"
+            f"           from ({odd})) on _key{self.made} = {self.odd}"
+        )
+
+    @property
+    def answer(self) -> str:
+        """What stands for the call."""
+        return f"(case when {self.odd} is null then {self.given} else {self.made} end)"
+
+
+def _beside(once: Sequence[_Once], others: str) -> str:
+    """Return the relation of raw rows with the values of costly calls, and the same where they are odd."""
+    given = ", ".join(f"{one.call.arguments[0].sql(DUCKDB)} as {one.given}" for one in once)
+    tests = [DUCKDB.costly[one.call.function].replace("@1", one.given) for one in once]
+    odd = (f"case when not {test} then {one.given} end as {one.odd}" for test, one in zip(tests, once, strict=True))
+    kept = others or f"{', '.join(one.given for one in once)}, "
+    return f"(select {kept}{', '.join(odd)} from (select {others}{given} from {RAW}))"
+
+
+class _Joined:
+    """The look-ups of some fields, a join each instead of a correlated query each.
+
+    Attributes:
+        joins: The joins.
+        answers: Text of a call -> what stands for it.
+    """
+
+    def __init__(self, fields: Mapping[str, Expression], names: Mapping[str, str]) -> None:
+        self.joins, self.answers = "", {}
+        for number, call in enumerate(_calls(fields, DUCKDB.lookups)):
+            look = DUCKDB.lookups[call.function]
+            arguments = [argument.sql(DUCKDB, names) for argument in call.arguments]
+            relation, key, answer = (fill(part, arguments) for part in (look.relation, look.key, look.answer))
+            code, found = f"_code_{number}", f"_found_{number}"
+            self.joins += f"\nleft join (select code as {code}, found as {found} from ({relation})) on {code} = {key}"
+            self.answers[call.whole.text] = f"({answer.replace('@found', found)})"

@@ -7,23 +7,29 @@ runs inside a cleaner, so that an auditor can replay a value from the stored que
 
 from motlan.engine.catalogue import FUNCTIONS
 from motlan.engine.codes import code_lists, code_lists_digest, load_code_lists
-from motlan.engine.dialect import Dialect, Scalar
+from motlan.engine.dialect import Dialect, Lookup, Scalar, fill
 from motlan.engine.duckdb_dialect import DUCKDB
-from motlan.engine.expression import Expression, parse
+from motlan.engine.explain import Step, explain
+from motlan.engine.expression import Call, Expression, parse
 from motlan.engine.functions import Function, Parameter
 from motlan.engine.session import connect, fingerprint, literal, one, prepare, quote
 
 __all__ = [
     "DUCKDB",
     "FUNCTIONS",
+    "Call",
     "Dialect",
     "Expression",
     "Function",
+    "Lookup",
     "Parameter",
     "Scalar",
+    "Step",
     "code_lists",
     "code_lists_digest",
     "connect",
+    "explain",
+    "fill",
     "fingerprint",
     "literal",
     "load_code_lists",

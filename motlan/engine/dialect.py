@@ -9,11 +9,36 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 Scalar = str | int | float | bool | None
 """A value that an expression may write out."""
 
 _SLOT = re.compile(r"@(\d|\*)")
+
+
+def fill(template: str, arguments: Sequence[str]) -> str:
+    """Put arguments into the slots of a template."""
+
+    def put(slot: re.Match[str]) -> str:
+        return ", ".join(arguments) if slot[1] == "*" else arguments[int(slot[1]) - 1]
+
+    return _SLOT.sub(put, template)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A function that looks into a table, as a join. All are templates over the function's arguments.
+
+    Attributes:
+        relation: A query with the columns `code` (unique) and `found`.
+        key: What `code` must equal.
+        answer: The function's answer; `@found` stands for the column.
+    """
+
+    relation: str
+    key: str
+    answer: str
 
 
 class Dialect(ABC):
@@ -23,10 +48,15 @@ class Dialect(ABC):
         name: How settings name the engine.
         templates: Catalogue function -> SQL in which `@1`, `@2`, ... stand for the arguments and `@*` for all of
             them, separated by commas.
+        lookups: Catalogue function -> the join that answers it for a whole relation at once.
+        costly: Catalogue function of one value (what else it takes is written out) that is worth computing once for
+            each distinct value -> SQL of a cheap test of `@1`; where that is true the answer is the value itself.
     """
 
     name: str
     templates: Mapping[str, str]
+    lookups: Mapping[str, Lookup]
+    costly: Mapping[str, str]
 
     @abstractmethod
     def quote(self, identifier: str) -> str:
@@ -42,8 +72,4 @@ class Dialect(ABC):
 
     def call(self, function: str, arguments: Sequence[str]) -> str:
         """Return the SQL of a call, the arguments being SQL already."""
-
-        def fill(slot: re.Match[str]) -> str:
-            return ", ".join(arguments) if slot[1] == "*" else arguments[int(slot[1]) - 1]
-
-        return _SLOT.sub(fill, self.templates[function])
+        return fill(self.templates[function], arguments)

@@ -1,13 +1,16 @@
 """DuckDB's SQL of every catalogue function.
 
 Templates use `@1`, `@2` for arguments. One that needs an argument twice binds it with `let`, for a copied argument
-would be computed, and nested, again and again. No template casts without `try_`: DuckDB's cast errors quote values.
+would be computed, and nested, again and again; only what rules ask of plain fields does without. No template casts
+without `try_`: DuckDB's cast errors quote values.
 """
 
 from __future__ import annotations
 
+import re
+
 from motlan.engine import duckdb_names as names
-from motlan.engine.dialect import Dialect, Scalar
+from motlan.engine.dialect import Dialect, Lookup, Scalar
 from motlan.engine.duckdb_text import clean, let
 
 BIRTH_PROVINCES = (
@@ -23,12 +26,17 @@ _NAME_KEY = (
 
 
 def _bare(x: str) -> str:
-    """Drop what stands between the digits of a number."""
-    return rf"regexp_replace({x}, '[\s\p{{Z}}\p{{Cf}}.''\x{{2018}}\x{{2019}}`\x{{2010}}-\x{{2015}}-]', '', 'g')"
+    """Drop what stands between the digits of a number, and the `.0` that a spreadsheet hangs on it."""
+    return rf"regexp_replace({x}, '\.0\s*$|[\s\p{{Z}}\p{{Cf}}.''\x{{2018}}\x{{2019}}`\x{{2010}}-\x{{2015}}-]', '', 'g')"
 
 
 def _when(condition: str, value: str = "v") -> str:
     return f"CASE WHEN {condition} THEN {value} END"
+
+
+def _of_field(body: str) -> str:
+    """Put the argument itself for `v`: rules ask fields, and a lambda compiles its patterns anew for every vector."""
+    return re.sub(r"\bv\b", "@1", body)
 
 
 _PERSONAL_ID = r"'\d{3}[0-3]\d{8}'"
@@ -47,6 +55,7 @@ _DATE = r"""CASE
  THEN regexp_extract(v, '[-/.](\d{4})', 1) || lpad(regexp_extract(v, '(\d{1,2})[-/.]\d{4}', 1), 2, '0')
  || lpad(regexp_extract(v, '^(\d{1,2})[-/.]\d{1,2}[-/.]', 1), 2, '0')
  WHEN regexp_full_match(v, '\d{6}') THEN v || '00'
+ WHEN regexp_full_match(v, '[1-9]\d{4}(\.\d+)?') THEN strftime(DATE '1899-12-30' + try_cast(v[:5] AS INTEGER), '%Y%m%d')
  WHEN regexp_full_match(v, '\d{8}') THEN @bare END"""
 _REAL_DAY = "try_cast({0}[:4] || '-' || {0}[5:6] || '-' || {0}[7:] AS DATE) IS NOT NULL"
 _YEAR_FIRST = f"""CASE WHEN regexp_full_match(v, '(18|19|20)\\d\\d(00|0[1-9]|1[0-2])00')
@@ -73,7 +82,7 @@ _BY_THEN = " AND (c.cl_valid_from <= coalesce({}, '9999'))"
 
 TEMPLATES = {
     "text": clean("@1"),
-    "join_words": "nullif(trim(regexp_replace(concat_ws(' ', @*), ' +', ' ', 'g')), '')",
+    "join_words": "nullif(array_to_string(list_filter([@*], lambda part: trim(part) <> ''), ' '), '')",
     "digits": "nullif(regexp_replace(@1, '[^0-9]', '', 'g'), '')",
     "fixed_digits": let(_bare("@1"), _when(r"length(v) = @2 AND regexp_full_match(v, '\d+')")),
     "upper": "upper(@1)",
@@ -94,19 +103,18 @@ TEMPLATES = {
         rf" WHEN regexp_full_match(v, {_LOST_ZERO}) THEN '0' || v END",
     ),
     "old_identity_number": let(_bare("@1"), _when(r"regexp_full_match(v, '\d{9}')")),
-    "is_personal_id": let("@1", _IS_PERSONAL_ID),
-    "personal_id_year": let(
-        "@1",
+    "is_personal_id": _of_field(_IS_PERSONAL_ID),
+    "personal_id_year": _of_field(
         _when(
-            r"regexp_full_match(v, '\d{12}')", "1900 + 100 * ((ascii(v[4]) - 48) // 2) + try_cast(v[5:6] AS INTEGER)"
-        ),
+            r"regexp_full_match(v, '\d{12}')",
+            "1900 + 100 * ((ascii(v[4]) - 48) // 2) + 10 * (ascii(v[5]) - 48) + (ascii(v[6]) - 48)",
+        )
     ),
-    "personal_id_sex": let(
-        "@1", _when(r"regexp_full_match(v, '\d{12}')", "CASE ascii(v[4]) % 2 WHEN 0 THEN 'male' ELSE 'female' END")
+    "personal_id_sex": _of_field(
+        _when(r"regexp_full_match(v, '\d{12}')", "CASE ascii(v[4]) % 2 WHEN 0 THEN 'male' ELSE 'female' END")
     ),
     "tax_code": let(_bare("@1"), _when(r"regexp_full_match(v, '\d{10}|\d{12}|\d{13}')")),
-    "is_tax_code": let(
-        "@1",
+    "is_tax_code": _of_field(
         rf"CASE WHEN v IS NULL THEN NULL WHEN regexp_full_match(v, '\d{{12}}') THEN {_IS_PERSONAL_ID}"
         rf" WHEN regexp_full_match(v, '\d{{10}}|\d{{13}}')"
         rf" THEN 10 - ({_CHECK}) % 11 = ascii(v[10]) - 48 AND v[11:] <> '000' ELSE false END",
@@ -140,12 +148,39 @@ TEMPLATES = {
 }
 """Catalogue function -> SQL."""
 
+_MEANINGS = (
+    "SELECT c.cl_code AS code, list({{'since': c.cl_valid_from, 'value': c.cl_value}} ORDER BY c.cl_valid_from DESC) AS found"
+    " FROM motlan_codes c WHERE c.cl_list = {} GROUP BY c.cl_code"
+)
+# Most codes mean now what they meant then: the newest meaning is tried before the others.
+_MEANING_AT = (
+    "CASE WHEN @found[1].since <= coalesce({0}, '9999') THEN @found[1].value"
+    " ELSE list_filter(@found, lambda m: m.since <= coalesce({0}, '9999'))[1].value END"
+)
+LOOKUPS = {
+    "code": Lookup(_MEANINGS.format("@1"), _FOLDED.format("@2"), "@found[1].value"),
+    "code_at": Lookup(_MEANINGS.format("@1"), _FOLDED.format("@2"), _MEANING_AT.format("@3")),
+    "commune": Lookup(_MEANINGS.format("'communes'"), _FOLDED.format("@1"), _MEANING_AT.format("@2")),
+    "province_of_commune": Lookup(
+        "SELECT c.cl_code AS code, arg_max(c.cl_province, c.cl_valid_from) AS found FROM motlan_codes c"
+        " WHERE c.cl_list = 'communes' AND c.cl_valid_to = '' GROUP BY c.cl_code",
+        _FOLDED.format("@1"),
+        "@found",
+    ),
+}
+"""Function that looks into a code list -> its join."""
+
+COSTLY = {"person_name": names.IS_CANONICAL, "partial_date": r"regexp_full_match(@1, '[1-9]\d{3}')"}
+"""Costly function -> the test of a value that it leaves as it is."""
+
 
 class DuckDbDialect(Dialect):
     """DuckDB 2."""
 
     name = "duckdb"
     templates = TEMPLATES
+    lookups = LOOKUPS
+    costly = COSTLY
 
     def quote(self, identifier: str) -> str:
         """Return the identifier in double quotes."""

@@ -8,6 +8,9 @@ Vietnamese syllables). So Müller, Israël and Ðinh stay what they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
+
 from motlan.engine.duckdb_text import clean, let, text
 from motlan.engine.vietnamese import CAPITALS, LETTERS, SMALL, SYLLABLES, TONE_MARKS, VOWELS
 
@@ -134,6 +137,7 @@ def _viqr() -> str:
 
 # --- all of them ----------------------------------------------------------------------------------------------------
 _APOSTROPHES = "\u2018\u2019\u02bc\u02bb\u2032\uff07´"
+_APOSTROPHE_TO = "''" * len(_APOSTROPHES)
 _TONE_MISPLACED = r"[oO][àáảãạèéẻẽẹÀÁẢÃẠÈÉẺẼẸ]\B|[uU][ỳýỷỹỵỲÝỶỸỴ]\B"
 _SUSPICIOUS = (
     rf"[\x{{80}}-\x{{BF}}ÄÅÆÇËÎÏÑÖ×ØÛÜÞßäåæçëîïñö÷øûüþÿ{_CP1252_FROM.replace(chr(0x2019), '')}]|Ã\x{{2019}}"
@@ -174,26 +178,43 @@ def _if_suspicious(x: str, then: str, otherwise: str) -> str:
     return let(x, f"CASE WHEN regexp_matches(v, {text(_SUSPICIOUS)}) THEN {then} ELSE {otherwise} END")
 
 
+def _bare(x: str) -> str:
+    spaced = rf"regexp_replace({x}, '[\s\x0B\x1C-\x1F]+', ' ', 'g')"
+    return rf"regexp_replace({spaced}, '[\x00-\x1F\x7F\x{{200B}}-\x{{200D}}\x{{2060}}\x{{FEFF}}]', '', 'g')"
+
+
+PERSON_NAME: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("spaces made one, control and zero-width characters dropped", _bare),
+    (
+        "UTF-8 encoded twice, or TCVN3 with its soft hyphen, decoded",
+        lambda x: _if_suspicious(x, "motlan_bytes_repaired(v)", "v"),
+    ),
+    (
+        "apostrophes made one, Unicode NFC, trimmed",
+        lambda x: clean(f"translate({x}, '{_APOSTROPHES}', '{_APOSTROPHE_TO}')"),
+    ),
+    ("VNI, TCVN3 or VIQR decoded", lambda x: _if_suspicious(x, "motlan_repaired(v)", "v")),
+    ("look-alike letters made the usual ones", lambda x: f"translate({x}, '`ÐƉð', '''ĐĐđ')"),
+    (
+        "proper case, tone marks at their traditional place",
+        lambda x: _if_suspicious(x, "v", placed_tones(proper_case("v"))),
+    ),
+)
+"""Steps of the cleaning of a name, in order: what each does, and its SQL."""
+
+
 def person_name(x: str) -> str:
     """Return SQL of a name in canonical form.
 
-    Two regular expressions let a canonical name pass. Otherwise repairs come before cleaning where bytes of the damage
-    look like spaces or controls, and after it elsewhere. What stays suspicious keeps its case and its marks, so that a
-    second look finds what the first one found.
+    Repairs come before cleaning where bytes of the damage look like spaces or controls, and after it elsewhere. What
+    stays suspicious keeps its case and its marks, so that a second look finds what the first one found.
     """
-    spaced = rf"regexp_replace({x}, '[\s\x0B\x1C-\x1F]+', ' ', 'g')"
-    bare = rf"regexp_replace({spaced}, '[\x00-\x1F\x7F\x{{200B}}-\x{{200D}}\x{{2060}}\x{{FEFF}}]', '', 'g')"
-    repaired_bytes = _if_suspicious(bare, "motlan_bytes_repaired(v)", "v")
-    cleaned = clean(f"translate({repaired_bytes}, '{_APOSTROPHES}', '{chr(39) * 2 * len(_APOSTROPHES)}')")
-    repaired = _if_suspicious(cleaned, "motlan_repaired(v)", "v")
-    return _if_suspicious(f"translate({repaired}, '`ÐƉð', '''ĐĐđ')", "v", placed_tones(proper_case("v")))
+    return reduce(lambda made, step: step[1](made), PERSON_NAME, x)
 
 
 def unless_canonical(x: str) -> str:
     """Return SQL of a name in canonical form, quick where it is in it already."""
-    suspicious = text(f"{_TONE_MISPLACED}|{_SUSPICIOUS}")
-    done = f"regexp_full_match(v, {text(_CANONICAL)}) AND NOT regexp_matches(v, {suspicious})"
-    return let(x, f"CASE WHEN {done} THEN v ELSE {person_name('v')} END")
+    return let(x, f"CASE WHEN {IS_CANONICAL.replace('@1', 'v')} THEN v ELSE {person_name('v')} END")
 
 
 def proper_case(x: str) -> str:
@@ -218,6 +239,10 @@ def placed_tones(x: str) -> str:
                 )
     return let(x, f"CASE WHEN regexp_matches(v, '{_TONE_MISPLACED}') THEN nfc_normalize(({steps})[2:]) ELSE v END")
 
+
+_ODD = text(f"{_TONE_MISPLACED}|{_SUSPICIOUS}")
+IS_CANONICAL = f"(regexp_full_match(@1, {text(_CANONICAL)}) AND NOT regexp_matches(@1, {_ODD}))"
+"""Asks of `@1` whether it is a name that needs nothing done."""
 
 ONLY_LETTERS = "regexp_full_match(@1, " + text(f"[{LETTERS}' -]+") + ")"
 TONED = "".join("".join(forms[1:]) for forms in VOWELS.values())

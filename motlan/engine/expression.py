@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from motlan.engine.catalogue import FUNCTIONS
@@ -64,17 +64,53 @@ class Expression:
         object.__setattr__(self, "fields", frozenset(checker.fields))
         object.__setattr__(self, "code_lists", frozenset(checker.code_lists))
 
-    def sql(self, dialect: Dialect, columns: Mapping[str, str] | None = None) -> str:
+    def sql(
+        self, dialect: Dialect, columns: Mapping[str, str] | None = None, made: Mapping[str, str] | None = None
+    ) -> str:
         """Compile to self-contained SQL.
 
         Args:
             dialect: The engine to write for.
             columns: Field -> SQL fragment that stands for it; a field not named becomes a quoted identifier.
+            made: Text of a call -> SQL fragment that has its answer already.
 
         Returns:
             One SQL expression.
         """
-        return _Writer(dialect, columns or {}).write(self._tree)
+        return _Writer(dialect, columns or {}, made or {}).write(self._tree)
+
+    def calls(self, functions: Container[str]) -> tuple[Call, ...]:
+        """Return the outermost calls of some functions."""
+        found: list[Call] = []
+        waiting: list[ast.AST] = [self._tree]
+        while waiting:
+            node = waiting.pop()
+            match node:
+                case ast.Call(func=ast.Name(id=name), args=arguments) if name in functions:
+                    parts = tuple(parse(ast.unparse(argument)) for argument in arguments)
+                    found.append(Call(name, parse(ast.unparse(node)), parts))
+                case _:
+                    waiting.extend(ast.iter_child_nodes(node))
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call inside an expression.
+
+    Attributes:
+        function: What is called.
+        whole: The call, as an expression of its own.
+        arguments: Its arguments, likewise.
+    """
+
+    function: str
+    whole: Expression
+    arguments: tuple[Expression, ...]
+
+    def sql(self, dialect: Dialect, given: str) -> str:
+        """Compile the call with another first argument, which is SQL already."""
+        return self.whole.sql(dialect, made={self.arguments[0].text: given})
 
 
 def parse(text: str, *, where: str = "") -> Expression:
@@ -206,10 +242,12 @@ def _scalar(node: ast.expr, where: str) -> Scalar:
 class _Writer:
     """Writes a checked expression as SQL of one dialect."""
 
-    def __init__(self, dialect: Dialect, columns: Mapping[str, str]) -> None:
-        self.dialect, self.columns = dialect, columns
+    def __init__(self, dialect: Dialect, columns: Mapping[str, str], made: Mapping[str, str]) -> None:
+        self.dialect, self.columns, self.made = dialect, columns, made
 
     def write(self, node: ast.expr) -> str:
+        if self.made and (made := self.made.get(ast.unparse(node))):
+            return made
         match node:
             case ast.Name(id=name):
                 return self.columns.get(name) or self.dialect.quote(name)

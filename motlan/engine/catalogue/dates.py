@@ -14,7 +14,8 @@ FUNCTIONS = catalogue(
         parameters("x, format=dmy|ymd|iso"),
         "A date as precise as the source knew it. Unknown parts may be zeros or absent. `format` settles eight bare "
         "digits (`dmy`: ddmmyyyy first, else yyyymmdd first); dates with separators tell their order themselves, the "
-        "year being four digits. What is not in the calendar is null; a day and month are never swapped silently.",
+        "year being four digits. Five digits are a spreadsheet's day number (ISO/IEC 29500: days since 1899-12-30). What is "
+        "not in the calendar is null; a day and month are never swapped silently.",
         (
             (("31/12/1990", "dmy"), "1990-12-31"),
             (("1/2/1990", "dmy"), "1990-02-01"),
@@ -24,6 +25,8 @@ FUNCTIONS = catalogue(
             (("00/05/1945", "dmy"), "1945-05"),
             (("05/1945", "dmy"), "1945-05"),
             (("1945", "dmy"), "1945"),
+            (("32905", "dmy"), "1990-02-01"),
+            (("32905.0", "iso"), "1990-02-01"),
             (("19900201", "ymd"), "1990-02-01"),
             (("19450000", "ymd"), "1945"),
             (("19450500", "ymd"), "1945-05"),

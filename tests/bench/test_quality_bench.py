@@ -1,0 +1,73 @@
+"""The quality benchmark: its figures exist, and its promises hold on a small country already."""
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from bench.truth import FOUND_BY, TRUTH
+from motlan import registry
+from motlan.cli import app
+from tests.conftest import ROOT
+
+FIGURES = {
+    "repaired_share",
+    "harmed_share",
+    "defect_recall",
+    "false_finding_share",
+    "floor_ratio",
+    "pydantic_ratio",
+    "rules",
+    "peak_rss_mb",
+}
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("bench")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTLAN_HOME", str(ROOT))
+        patch.setenv("MOTLAN_VAR", str(folder))
+        answer = CliRunner().invoke(app, ["bench", "quality", "--people", "1500", "--seed", "5", "--json"])
+    assert answer.exit_code == 0, answer.output
+    assert not any((folder / "bench").iterdir())
+    return json.loads(answer.stdout)
+
+
+@pytest.mark.slow
+def test_one_object_tells_all(result: dict[str, Any]) -> None:
+    assert (result["bench"], result["args"]["people"], result["machine"]["cpus"] > 0) == ("quality", 1500, True)
+    assert set(result["figures"]) >= FIGURES
+    assert set(FOUND_BY) <= set(result["dirt"]) | {"name_viqr", "date_zeros", "place_old_code_split"}
+
+
+@pytest.mark.slow
+def test_what_can_be_repaired_is_and_nothing_clean_is_harmed(result: dict[str, Any]) -> None:
+    assert result["figures"]["repaired_share"] >= 0.99
+    assert result["figures"]["harmed_share"] <= 0.00001
+
+
+@pytest.mark.slow
+def test_defects_are_found_and_clean_values_are_left_in_peace(result: dict[str, Any]) -> None:
+    assert result["figures"]["defect_recall"] >= 0.99
+    assert result["figures"]["false_finding_share"] <= 0.001
+
+
+@pytest.mark.slow
+def test_every_row_is_accepted_or_quarantined(result: dict[str, Any]) -> None:
+    figures = result["figures"]
+    assert figures["accepted"] + figures["quarantined"] == figures["rows"] > 3000
+
+
+@pytest.mark.slow
+def test_plain_python_answers_every_rule_as_the_engine_does(result: dict[str, Any]) -> None:
+    assert result["figures"]["pydantic_differs"] == 0
+    assert result["figures"]["pydantic_rules"] >= result["figures"]["rules"]
+
+
+def test_the_benchmark_names_rules_and_fields_that_exist() -> None:
+    declared = registry.load(ROOT)
+    names = tuple(rule.name for rule in declared.row_rules)
+    assert all(any(name.startswith(start) for name in names) for starts in FOUND_BY.values() for start in starts)
+    assert set(TRUTH) <= set(declared.entity("person").fields)
