@@ -12,6 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
@@ -104,7 +105,7 @@ class Lake:
         if new:
             with target.update_schema() as update:
                 for path in staged:
-                    update.union_by_name(pq.read_schema(path))
+                    update.union_by_name(_schema(path))
             target.add_files(new)
         snapshot = target.current_snapshot()
         return snapshot.snapshot_id if snapshot else None
@@ -121,4 +122,13 @@ class Lake:
     def _table(self, table: str, example: Path) -> Table:
         self._catalog.create_namespace_if_not_exists(table.split(".")[0])
         location = self.root.joinpath(*table.split(".")).as_uri()
-        return self._catalog.create_table_if_not_exists(table, schema=pq.read_schema(example), location=location)
+        return self._catalog.create_table_if_not_exists(table, schema=_schema(example), location=location)
+
+
+def _schema(path: Path) -> pa.Schema:
+    """Read a file's schema, every column optional.
+
+    The engine calls a column "not null" where this file happens to have no null, which would bind every later file, and
+    a new column could not be added.
+    """
+    return pa.schema([column.with_nullable(True) for column in pq.read_schema(path)])

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from motlan.engine import literal, one, quote
 from motlan.errors import ContractError
 from motlan.lake import read_parquet
-from motlan.landing import payloads
+from motlan.landing import drift, payloads
 from motlan.landing.contract import LOCATOR, Page, Watermark
 from motlan.ledger import runs
 from motlan.registry import Dataset
@@ -82,7 +82,6 @@ def move_watermark(connection: sa.Connection, run: runs.Run, cursor: str, key: s
 class _Chunk:
     """Pages gathered until they are worth a file, and their payloads."""
 
-    number: int = 0
     rows: list[pa.Table] = field(default_factory=list)
     payloads: dict[str, bytes] = field(default_factory=dict)
 
@@ -106,20 +105,27 @@ def _chunks(pages: Iterator[Page]) -> Iterator[_Chunk]:
         payload = chunk.add(page, payload)
         if chunk.size >= CHUNK_ROWS:
             yield chunk
-            chunk = _Chunk(chunk.number + 1)
+            chunk = _Chunk()
     if chunk.rows:
         yield chunk
 
 
 def _land_chunk(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str, chunk: _Chunk
+    work: Workspace,
+    engine: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    run: str,
+    chunk: _Chunk,
+    number: int,
+    watcher: drift.Watcher,
 ) -> tuple[int, str]:
-    """Write one chunk; return the rows that are new and the digest of their commitments, in order."""
+    """Write one chunk under a number; return the rows that are new and the digest of their commitments, in order."""
     rows = pa.concat_tables(chunk.rows, promote_options="default")
     raw = [name for name in rows.column_names if name not in (LOCATOR, "_payload")]
     missing = {dataset.key, dataset.cursor, dataset.moment} - set(raw)
     if missing:
         raise ContractError(f"the source sent no column {sorted(missing)[0]}", where=dataset.name)
+    drifted = watcher.see(rows, set(raw))
     engine.register("pulled", rows)
     seen = f"md5({canonical_row(raw)}) not in (select row_hash from landed_before)"
     engine.execute(
@@ -134,16 +140,33 @@ def _land_chunk(
     for name in used:
         if name in chunk.payloads:
             payloads.keep(work.settings.payloads, chunk.payloads[name])
+    watcher.drift.chunks += [number] if drifted else []
+    return count, write_chunk(work, engine, dataset, run, number, raw)
+
+
+def write_chunk(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str, number: int, raw: list[str]
+) -> str:
+    """Write the table `fresh` as one chunk of a run's raw rows; return the digest of their commitments, in order.
+
+    Args:
+        work: The open installation.
+        engine: A session with the table `fresh`: raw columns, `_payload`, `_locator`, `_position` (from 0).
+        dataset: Whose rows they are.
+        run: The run that lands them.
+        number: The chunk's number.
+        raw: Names of the raw columns.
+    """
     # The salts come from one random secret that is then forgotten: erasing a row's salt erases its link to the hash.
     seed = secrets.token_hex(32)
-    target = work.lake.folder(table_of(dataset.name), run) / f"{chunk.number:06d}.parquet"
+    target = work.lake.folder(table_of(dataset.name), run) / f"{number:06d}.parquet"
     columns = ", ".join(quote(name) for name in raw)
     engine.execute(
         f"""create or replace temp table salted as
             select *, substr(sha256({literal(seed)} || _position), 1, 32) as _salt from fresh"""
     )
     engine.execute(
-        f"""copy (select {literal(f"{run}/{chunk.number}/")} || _position as _ref, {literal(run)} as _run,
+        f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {literal(run)} as _run,
                 {quote(dataset.key)} as _key, {quote(dataset.cursor)} as _cursor, {quote(dataset.moment)} as _moment,
                 _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns}
             from salted order by _position) to {literal(str(target))} (format parquet, compression zstd)"""
@@ -153,7 +176,7 @@ def _land_chunk(
         f"select sha256(string_agg(_commitment, '' order by _position)) from "
         f"(select _position, {commitment(raw)} as _commitment from salted)",
     )[0]
-    return count, digest
+    return digest
 
 
 def _load_landed_before(
@@ -180,7 +203,8 @@ def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Cou
 
     Returns:
         Counts: `pulled`, `landed` (pulled and not landed before), `source_rows` and `source_total` (the source's own
-        counts), `cursor` and `key` (the new watermark), `chunks` (digests of commitments), `snapshots`.
+        counts), `source_as_of` (its own moment), `cursor` and `key` (the new watermark), `chunks` (digests of
+        commitments), `drift` and `profile` (see `motlan.landing.drift`), `snapshots`.
 
     Raises:
         ContractError: The source broke its word.
@@ -197,12 +221,14 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
     pulled = landed = 0
     newest = Watermark("")
     digests: list[str] = []
+    watcher = drift.Watcher(work.store, dataset)
     with work.engine(f"landing {dataset.name}") as engine:
         _load_landed_before(work, engine, dataset, since)
         for chunk in _chunks(adapter.pull(since)):
             pulled += chunk.size
             newest = max(newest, *(_newest(dataset, table) for table in chunk.rows))
-            count, digest = _land_chunk(work, engine, dataset, run, chunk)
+            # Numbered by what is written: a chunk of rows that were all landed before has no place in the log.
+            count, digest = _land_chunk(work, engine, dataset, run, chunk, len(digests), watcher)
             landed += count
             digests += [digest] if count else []
             if watch:
@@ -212,9 +238,12 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
         "landed": landed,
         "source_rows": source.rows,
         "source_total": source.total,
+        "source_as_of": source.as_of,
         "cursor": newest.cursor,
         "key": newest.key,
         "chunks": digests,
+        "drift": watcher.drift.counts(),
+        "profile": watcher.profile.counts(),
     }
 
 

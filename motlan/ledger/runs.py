@@ -70,10 +70,21 @@ def step(store: Store, run: str, name: str, work: Callable[[Run], Counts]) -> Co
     started = time.perf_counter()
     counts = work(current)
     counts = {"run": run, **counts, "seconds": round(time.perf_counter() - started, 3)}
-    merged = tables.runs.c.steps.op("||")(sa.cast({name: counts}, tables.runs.c.steps.type))
     with store.engine.begin() as connection:
-        connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(steps=merged, error=None))
+        values = {"steps": _with(name, counts), "error": None}
+        connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(**values))
     return counts
+
+
+def note(store: Store, run: str, name: str, counts: Counts) -> None:
+    """Write something down beside the steps of a run that is about to fail: counts, never a personal value."""
+    with store.engine.begin() as connection:
+        connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(steps=_with(name, counts)))
+
+
+def _with(name: str, counts: Counts) -> sa.ColumnElement[Counts]:
+    steps = tables.runs.c.steps
+    return steps.op("||")(sa.cast({name: counts}, steps.type))
 
 
 def set_state(connection: sa.Connection, run: str, state: str) -> None:

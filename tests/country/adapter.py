@@ -34,7 +34,8 @@ class FileAdapter(Adapter):
         records = self._since(since)
         for start in range(0, len(records), self.source.page_rows):
             rows = records[start : start + self.source.page_rows]
-            columns = {name: [row.get(name) for row in rows] for name in self.source.columns}
+            named = dict.fromkeys([*self.source.columns, *sorted({name for row in rows for name in row})])
+            columns = {name: [row.get(name) for row in rows] for name in named}
             columns[LOCATOR] = [f"/{start + number}" for number in range(len(rows))]
             batch = pa.RecordBatch.from_pydict(columns, pa.schema([(name, pa.string()) for name in columns]))
             yield Page(batch, json.dumps(rows, ensure_ascii=False).encode(), "application/json")

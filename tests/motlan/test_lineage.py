@@ -15,7 +15,7 @@ from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
 from motlan.lineage.trace import find_person, trace
 from motlan.workspace import Workspace
-from tests.conftest import Country
+from tests.conftest import SPINE, Country, spine_record
 from tests.motlan.test_pipeline import whole_job
 
 Altered = Callable[[Evidence, str, str, random.Random], Evidence]
@@ -32,6 +32,21 @@ def test_every_golden_field_replays_equal(work: Workspace) -> None:
     verdict = replay(work, gather(work, "person", sorted({person for person, _ in fields})), fields)
     assert (verdict.checked, verdict.equal, verdict.reasons) == (len(fields), len(fields), {})
     assert len(fields) == 30
+
+
+@pytest.mark.slow
+def test_a_chunk_that_was_all_landed_before_does_not_shift_the_log(
+    country: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("motlan.landing.land.CHUNK_ROWS", 4)
+    whole_job()
+    appeared = spine_record(("a6", "001301000006", "Võ Thị Mai", "2001-01-01", "female", None))
+    country.write("alpha_people", [*(spine_record(row) for row in SPINE), appeared])
+    assert len(whole_job()["alpha_people"]["land"]["chunks"]) == 1, "of two, the first was landed before"
+    work = country.open()
+    fields = sample(work, "person", 1000, seed=1)
+    verdict = replay(work, gather(work, "person", sorted({person for person, _ in fields})), fields)
+    assert (verdict.equal, verdict.reasons) == (len(fields), {})
 
 
 @pytest.mark.parametrize("kind", controls.KINDS, ids=lambda kind: kind.__name__)
