@@ -15,8 +15,10 @@ from rich.table import Table
 from rich.tree import Tree
 
 from motlan import pipeline
+from motlan.commands import clean, contract, quality, quarantine
 from motlan.commands.screen import AsJson, err, examples, local_time, out, told, working
 from motlan.errors import ConfigurationError
+from motlan.landing.drift import described
 
 app = typer.Typer(
     help="Motlan, the bus between registers: pull, clean, check, link, merge, publish, prove.",
@@ -33,6 +35,10 @@ feeds_app = typer.Typer(
 )
 app.add_typer(store_app, name="store")
 app.add_typer(feeds_app, name="feeds")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(contract.app, name="contract")
+app.add_typer(clean.app, name="clean")
+app.command("quality", epilog=quality.EPILOG)(quality.quality)
 for _point in entry_points(group="motlan.commands"):
     app.add_typer(_point.load(), name=_point.name)
 
@@ -44,11 +50,12 @@ def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
     table = Table("step", "what happened", "seconds", title=title)
     for step, counted in counts.items():
         if isinstance(counted, dict):
-            hidden = ("run", "seconds", "snapshots", "chunks", "rules", "version", "key", "cursor")
+            hidden = ("run", "seconds", "snapshots", "chunks", "rules", "version", "profile", "key", "cursor")
+            shown = counted | ({"drift": described(counted["drift"])} if "drift" in counted else {})
             words = (
                 f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
-                for name, value in counted.items()
-                if name not in hidden
+                for name, value in shown.items()
+                if name not in hidden and value != ""
             )
             table.add_row(step, ", ".join(words), str(counted.get("seconds", "")))
     out.print(table)
@@ -111,6 +118,8 @@ def status(as_json: AsJson = False) -> None:
         table.add_row(name, row["state"], *cells, local_time(row.get("watermark")))
         if row.get("error"):
             table.add_row("", f"[red]{escape(row['error'])}[/red]")
+        if changed := described(row.get("drift") or {}):
+            table.add_row("", f"[yellow]{escape(f'columns changed: {changed}')}[/yellow]")
     out.print(table)
     quality = Table("agency", "đúng", "đủ", "sạch", "sống", "thống nhất", title="quality, 0 to 100")
     for agency, scores in found["quality"].items():

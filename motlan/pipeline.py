@@ -6,6 +6,7 @@ travel between tasks. A step that a run finished before is not done again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,7 +22,9 @@ from motlan.landing.land import Watch
 from motlan.ledger import log, runs
 from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
-from motlan.quality import cross, rows
+from motlan.quality import breaker, cross, exceptions, rows, tally
+from motlan.quarantine import entries
+from motlan.quarantine import replay as requeue
 from motlan.store import tables
 from motlan.workspace import Workspace, open_workspace
 
@@ -56,6 +59,9 @@ def clean(run: str) -> Counts:
                 where=current.subject,
                 next_step="report this: no row may be lost.",
             )
+        # Rows of a replay were blocked before, and a drifted chunk is held as a whole: neither tells of a worse source.
+        if "replayed" not in current.steps["land"] and not exceptions.of(work, current).drifted:
+            breaker.check(work, current, counts)
         return counts
 
     return runs.step(work.store, run, "clean", split)
@@ -67,6 +73,7 @@ def commit_sync(run: str) -> Counts:
 
     def commit(current: runs.Run) -> Counts:
         landed, cleaned = current.steps["land"], current.steps["clean"]
+        changes = entries.prepare(work, current) if landed["landed"] else None
         with work.store.publishing() as connection:
             state = "visible" if landed["landed"] else "unchanged"
             if runs.get(work.store, run).state in runs.SEEN:
@@ -77,16 +84,38 @@ def commit_sync(run: str) -> Counts:
             if landed["cursor"]:
                 landing.move_watermark(connection, current, landed["cursor"], landed["key"])
             if landed["landed"]:
-                rules = rows.rules_of(work, work.registry.dataset(current.subject))
-                rows.record_results(connection, run, current.subject, rules, cleaned["rules"])
+                tally.record(connection, run, work.registry.rules.by_name, {current.subject: cleaned["rules"]})
                 body = {"run": run, "dataset": current.subject, "rows": landed["landed"], "chunks": landed["chunks"]}
                 log.append(connection, "landing", {**body, "version": cleaned["version"]})
+            told = entries.apply(connection, run, current.subject, changes) if changes else {}
             runs.set_state(connection, run, state)
-        return {"state": state}
+        return {"state": state, **told}
 
     counts = runs.step(work.store, run, "commit", commit)
     work.sweep(run)
     return counts
+
+
+def replay(dataset: str, quarantined_by: Sequence[str] = ()) -> Counts:
+    """Clean and check the waiting rows of a dataset's quarantine again, as a run of their own.
+
+    Args:
+        dataset: Whose.
+        quarantined_by: Only rows that broke one of these rules; all where empty.
+
+    Returns:
+        The counts of its steps under their names, `replayed` and `refused` among the last one's; `{"replayed": 0}` where
+        nothing waits.
+    """
+    work = open_workspace()
+    if not requeue.waits(work, work.registry.dataset(dataset).name, quarantined_by):
+        return {"replayed": 0}
+    run = begin_sync(dataset)["run"]
+
+    def again() -> Counts:
+        return runs.step(work.store, run, "land", lambda current: requeue.land(work, current, quarantined_by))
+
+    return _guarded(run, {"land": again, "clean": lambda: clean(run), "commit": lambda: commit_sync(run)})
 
 
 def begin_reconcile() -> Counts:
@@ -161,9 +190,9 @@ def publish(run: str | None = None) -> Counts:
             if runs.get(work.store, current.id).state in runs.SEEN:
                 return publication.told(connection, current.id)
             counts = publication.publish(connection, current)
-            if counts["number"] is not None:
-                for dataset, results in current.steps["cross_check"]["rules"].items():
-                    rows.record_results(connection, current.id, dataset, work.registry.cross_rules, results)
+            provinces = tally.Tally.load(work.scratch(current.id) / cross.TALLY)
+            results = current.steps["cross_check"]["rules"]
+            tally.record(connection, current.id, work.registry.rules.by_name, results, provinces)
         return counts
 
     counts = runs.step(work.store, run, "publish", do)

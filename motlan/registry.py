@@ -13,32 +13,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 
+from motlan import rules, scoring
+from motlan.declared import Declared, Name, check, read
+from motlan.declared import Text as Text
 from motlan.engine import Expression, parse
 from motlan.errors import ConfigurationError
 from motlan.landing.contract import Adapter, Limits, Pace, Source
+from motlan.rules import CrossRule as CrossRule
+from motlan.rules import RowRule as RowRule
 
 VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-D = TypeVar("D", bound="Declared")
-Dimension = Literal["dung", "du", "sach", "song", "thong_nhat"]
-
-
-class Declared(BaseModel):
-    """Base of everything declared: unknown keys are mistakes, not extensions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Text(Declared):
-    """A text in both languages."""
-
-    vi: str
-    en: str
 
 
 class Dataset(Declared):
@@ -58,11 +46,15 @@ class Dataset(Declared):
     lag: int = Field(ge=0, description="Seconds read again before the watermark.")
     schedule: str
     freshness: int = Field(gt=0, description="Promised age of the newest change, in seconds.")
+    contract: Literal["evolve", "freeze", "quarantine"] = Field(
+        default="evolve",
+        description="What a new, missing or retyped column does: is noted, stops the run, or sends its rows to quarantine.",
+    )
     page_rows: int = Field(default=5000, gt=0)
     columns: dict[str, str]
-    options: dict[str, Any] = {}
-    pace: dict[str, float] = {}
-    limits: dict[str, int] = {}
+    options: dict[str, Any] = Field(default={})
+    pace: dict[str, float] = Field(default={})
+    limits: dict[str, int] = Field(default={})
     fields: dict[Name, str] = Field(description="Canonical field -> expression over raw columns.")
 
     @cached_property
@@ -101,33 +93,6 @@ class Dataset(Declared):
                 next_step="write module:Class.",
             )
         return found(self.source())
-
-
-class RowRule(Declared):
-    """One question asked of every row of a dataset."""
-
-    name: Name
-    datasets: list[Name] | Literal["*"] = "*"
-    field: str
-    dimension: Dimension
-    severity: Literal["blocking", "error", "warning"]
-    weight: int = Field(default=1, gt=0)
-    expression: str
-    message: Text
-    examples: dict[Literal["pass", "fail"], list[dict[str, Any]]] = {}
-
-    @cached_property
-    def parsed(self) -> Expression:
-        """The expression: true passes, false fails, null is not assessed."""
-        return parse(self.expression, where=f"quality.yaml, rule {self.name}")
-
-    def applies_to(self, dataset: str) -> bool:
-        """Tell whether the rule is asked of a dataset."""
-        return self.datasets == "*" or dataset in self.datasets
-
-
-class CrossRule(RowRule):
-    """A question that needs the golden record beside the row: `row_<field>`, `golden_<field>`, `dataset`."""
 
 
 class Authority(Declared):
@@ -181,6 +146,7 @@ class Entity:
     """A canonical entity: its fields in order, and which of them identify."""
 
     name: str
+    model: type[BaseModel]
     fields: tuple[str, ...]
     identity: tuple[str, ...]
     authority: Mapping[str, Authority]
@@ -195,8 +161,18 @@ class Registry:
     home: Path
     datasets: dict[str, Dataset]
     entities: dict[str, Entity]
-    row_rules: tuple[RowRule, ...]
-    cross_rules: tuple[CrossRule, ...]
+    rules: rules.Rules
+    scoring: scoring.Scoring
+
+    @property
+    def row_rules(self) -> tuple[RowRule, ...]:
+        """The rules asked of every row before linking."""
+        return self.rules.rows
+
+    @property
+    def cross_rules(self) -> tuple[CrossRule, ...]:
+        """The rules asked of a row beside its golden record."""
+        return self.rules.cross
 
     @property
     def agencies(self) -> tuple[str, ...]:
@@ -260,49 +236,28 @@ def resolve_credential(name: str | None, agency: str) -> tuple[str, str] | None:
     return user, secret
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    except OSError:
-        raise ConfigurationError("cannot be read", where=str(path), next_step="check MOTLAN_HOME.") from None
-    except yaml.YAMLError as error:
-        raise ConfigurationError(str(error), where=str(path), next_step="mend the YAML there.") from None
-    if not isinstance(content, dict):
-        raise ConfigurationError("must be a mapping of names", where=str(path), next_step="see docs/.")
-    return content
-
-
-def _check(model: type[D], content: Any, where: str) -> D:
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{place}: {first['msg']}", where=where, next_step="mend that key.") from None
-
-
 def _datasets(home: Path) -> dict[str, Dataset]:
-    agencies = _read(home / "adapters" / "agencies.yaml").get("agencies", {})
+    agencies_file = home / "adapters" / "agencies.yaml"
+    agencies = read(agencies_file).get("agencies", {})
     found: dict[str, Dataset] = {}
     for agency, declared in agencies.items():
         mapping_file = home / "mapping" / f"{agency}.yaml"
-        mapping = _read(mapping_file)
+        mapping = read(mapping_file)
         shared = {
             key: declared[key] for key in ("endpoint", "credential", "pace", "limits", "owner") if key in declared
         }
         for name, own in declared.get("datasets", {}).items():
-            where = f"adapters/agencies.yaml, {agency}.{name}"
             if name not in mapping:
                 raise ConfigurationError(f"{name} is not mapped", where=str(mapping_file), next_step="map its fields.")
             content = {**shared, **own, "name": name, "agency": agency, "fields": mapping[name].get("fields", {})}
-            found[name] = _check(Dataset, content, where)
+            found[name] = check(Dataset, content, agencies_file, ("agencies", agency, "datasets", name))
     return found
 
 
 def _entities(home: Path, datasets: dict[str, Dataset]) -> dict[str, Entity]:
     models: Mapping[str, type[BaseModel]] = importlib.import_module("schemas").ENTITIES
-    authority, matching = _read(home / "mapping" / "authority.yaml"), _read(home / "mapping" / "matching.yaml")
-    grants = _read(home / "mapping" / "grants.yaml")
+    files = {kind: home / "mapping" / f"{kind}.yaml" for kind in ("authority", "matching", "grants")}
+    authority, matching, grants = (read(path) for path in files.values())
     used = {dataset.entity for dataset in datasets.values()}
     found: dict[str, Entity] = {}
     for name in sorted(used):
@@ -313,15 +268,16 @@ def _entities(home: Path, datasets: dict[str, Dataset]) -> dict[str, Entity]:
         identity = [field for field, extra in extras.items() if isinstance(extra, dict) and extra.get("identity")]
         found[name] = Entity(
             name=name,
+            model=models[name],
             fields=tuple(fields),
             identity=tuple(identity),
             authority={
-                field: _check(Authority, authority[name].get(field, {}), f"mapping/authority.yaml, {name}.{field}")
+                field: check(Authority, authority[name].get(field, {}), files["authority"], (name, field))
                 for field in fields
             },
-            matching=_check(Matching, matching[name], f"mapping/matching.yaml, {name}"),
+            matching=check(Matching, matching[name], files["matching"], (name,)),
             grants={
-                agency: _check(Grant, content, f"mapping/grants.yaml, {name}.{agency}")
+                agency: check(Grant, content, files["grants"], (name, agency))
                 for agency, content in grants.get(name, {}).items()
             },
         )
@@ -363,13 +319,16 @@ def load(home: Path | None = None) -> Registry:
     datasets = _datasets(home)
     entities = _entities(home, datasets)
     _cross_check(datasets, entities)
-    quality = _read(home / "mapping" / "quality.yaml")
+    fields = frozenset(field for entity in entities.values() for field in entity.fields)
+    known = rules.Known(
+        mapped={name: frozenset(dataset.fields) for name, dataset in datasets.items()},
+        raw={name: frozenset(dataset.columns) for name, dataset in datasets.items()},
+        fields=fields,
+    )
     return Registry(
         home=home,
         datasets=datasets,
         entities=entities,
-        row_rules=tuple(_check(RowRule, rule, "mapping/quality.yaml, rules") for rule in quality.get("rules", [])),
-        cross_rules=tuple(
-            _check(CrossRule, rule, "mapping/quality.yaml, cross_rules") for rule in quality.get("cross_rules", [])
-        ),
+        rules=rules.load(home / "mapping" / "quality.yaml", known),
+        scoring=scoring.load(home / "mapping" / "scoring.yaml", frozenset(datasets), fields),
     )

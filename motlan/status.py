@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from motlan.quality import score
+from motlan.quality import breaker, score
 from motlan.store import tables
 from motlan.workspace import Workspace
 
@@ -14,7 +14,8 @@ from motlan.workspace import Workspace
 def status(work: Workspace) -> dict[str, Any]:
     """Return `datasets` (name -> state, counts, watermark), `publication`, `quality` and `log` (entries, tree head)."""
     runs, publications = tables.runs.c, tables.publications.c
-    newest = sa.select(sa.func.max(runs.id)).group_by(runs.subject)
+    pulled = sa.func.coalesce(~runs.steps["land"].has_key("replayed"), sa.true())  # a replay pulled nothing
+    newest = sa.select(sa.func.max(runs.id)).where(pulled).group_by(runs.subject)
     with work.store.engine.connect() as connection:
         last = {
             row["subject"]: row
@@ -61,5 +62,7 @@ def _dataset(run: sa.RowMapping | None, mark: sa.RowMapping | None) -> dict[str,
         "source_total": landed.get("source_total"),
         "accepted": cleaned.get("accepted"),
         "quarantined": cleaned.get("quarantined"),
+        "drift": landed.get("drift"),
+        "breaker": run["steps"].get(breaker.STEP),
         "watermark": mark["cursor"] if mark else None,
     }

@@ -6,17 +6,25 @@ replayed when a rule or a mapping has changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
-import sqlalchemy as sa
+import pyarrow.parquet as pq
 
 from motlan.engine import DUCKDB, literal, one, quote
 from motlan.lake import read_parquet
 from motlan.ledger import runs, versions
-from motlan.registry import Dataset, RowRule
-from motlan.store import tables
+from motlan.quality import exceptions
+from motlan.quality.tally import assessed
+from motlan.registry import Dataset, Registry, RowRule
 from motlan.workspace import Workspace
+
+CHUNK_ROWS = 500_000
+"""Most rows that one query cleans and checks, unless one landed file has more: what bounds the engine's memory."""
+
+FINDINGS = "struct(rule varchar, dimension varchar, severity varchar, field varchar)[]"
 
 
 def clean_table(dataset: str) -> str:
@@ -29,27 +37,31 @@ def quarantine_table(dataset: str) -> str:
     return f"quarantine.{dataset}"
 
 
-def rules_of(work: Workspace, dataset: Dataset) -> list[RowRule]:
+def rules_of(registry: Registry, dataset: Dataset) -> list[RowRule]:
     """Return the row rules that can be asked of a dataset, in the order declared."""
     known = {"_key", "_moment", *dataset.fields, *(f"raw_{column}" for column in dataset.columns)}
-    asked = [rule for rule in work.registry.row_rules if rule.applies_to(dataset.name)]
+    asked = [rule for rule in registry.row_rules if rule.applies_to(dataset.name)]
     return [rule for rule in asked if rule.datasets != "*" or rule.parsed.fields <= known]
 
 
 def tag(rules: Sequence[RowRule], canonical: str) -> str:
-    """Wrap the canonical query: one true, false or null column for each rule, and the findings as a list."""
-    answers = [f"({rule.parsed.sql(DUCKDB)}) as {quote('_rule_' + rule.name)}" for rule in rules]
+    """Wrap the canonical query: one true, false or null column for each rule, and the findings as a list.
+
+    Most rows have no finding, so the list is made for the others alone.
+    """
+    answers = "".join(f", ({rule.parsed.sql(DUCKDB)}) as {quote('_rule_' + rule.name)}" for rule in rules)
+    broken = [f"{quote('_rule_' + rule.name)} is false" for rule in rules]
     findings = [
-        f"case when {quote('_rule_' + rule.name)} is false then {{'rule': {literal(rule.name)}, "
-        f"'dimension': {literal(rule.dimension)}, 'severity': {literal(rule.severity)}, "
-        f"'field': {literal(rule.field)}}} end"
+        f"{{'rule': {literal(rule.name)}, 'dimension': {literal(rule.dimension)}, "
+        f"'severity': {literal(rule.severity)}, 'field': {literal(rule.field)}}}"
         for rule in rules
     ]
     blocking = [f"{quote('_rule_' + rule.name)} is not false" for rule in rules if rule.severity == "blocking"]
+    found = f"list_where([{', '.join(findings)}]::{FINDINGS}, [{', '.join(broken)}]::boolean[])"
     return (
-        f"select *, list_filter([{', '.join(findings)}], lambda finding: finding is not null) as _errors,\n"
+        f"select *, case when {' or '.join(broken) or 'false'} then {found} else []::{FINDINGS} end as _errors,\n"
         f"       {' and '.join(blocking) or 'true'} as _accepted\n"
-        f"from (select *, {', '.join(answers)}\nfrom ({canonical}))"
+        f"from (select *{answers}\nfrom ({canonical}))"
     )
 
 
@@ -65,12 +77,15 @@ def split(work: Workspace, run: runs.Run, canonical: str) -> runs.Counts:
         Counts: `accepted`, `quarantined`, `version`, `snapshots`. Their sum is what landed.
     """
     dataset = work.registry.dataset(run.subject)
-    rules = rules_of(work, dataset)
+    rules = rules_of(work.registry, dataset)
     query = tag(rules, canonical)
-    pinned = {"query": query, "columns": list(dataset.columns), **work.engine_version()}
+    names = [rule.name for rule in rules]
+    pinned = {"query": query, "columns": list(dataset.columns), "rules": names, **work.engine_version()}
     version = versions.record(work.store, "clean", dataset.name, pinned)
-    names = [clean_table(dataset.name), quarantine_table(dataset.name)]
-    return work.staged(run.id, "clean", names, lambda: _split(work, dataset, run.id, rules, query, version))
+    exceptions.record_rules(work, rules)
+    query = exceptions.amended(query, exceptions.of(work, run))
+    written = [clean_table(dataset.name), quarantine_table(dataset.name)]
+    return work.staged(run.id, "clean", written, lambda: _split(work, dataset, run.id, rules, query, version))
 
 
 def _split(
@@ -79,23 +94,16 @@ def _split(
     accepted = quarantined = 0
     results = {rule.name: [0, 0] for rule in rules}
     with work.engine(f"cleaning {dataset.name}") as engine:
-        for number, path in enumerate(work.lake.files(f"raw.{dataset.name}", {run})):
-            absent = _absent_columns(engine, path, dataset)
-            engine.execute(f"create or replace temp view raw_rows as select *{absent} from {read_parquet([path])}")
-            engine.execute(f"create or replace temp table tagged as {query}")
-            _write(work, engine, dataset, run, number, version)
-            counts = one(
-                engine,
-                "select count(*) filter (_accepted), count(*) filter (not _accepted)"
-                + "".join(
-                    f", count({quote('_rule_' + name)}), count(*) filter ({quote('_rule_' + name)})" for name in results
-                )
-                + " from tagged",
+        for number, files in enumerate(chunks(work.lake.files(f"raw.{dataset.name}", {run}))):
+            clean, kept = (
+                work.lake.folder(table, run) / f"{number:06d}.parquet"
+                for table in (clean_table(dataset.name), quarantine_table(dataset.name))
             )
-            accepted, quarantined = accepted + counts[0], quarantined + counts[1]
-            for index, result in enumerate(results.values()):
-                result[0] += counts[2 + 2 * index]
-                result[1] += counts[3 + 2 * index]
+            counts = check_chunk(engine, dataset, rules, query, version, files, clean, kept)
+            accepted, quarantined = accepted + counts.accepted, quarantined + counts.quarantined
+            for name, (assessed, passed) in counts.rules.items():
+                results[name][0] += assessed
+                results[name][1] += passed
     return {
         "accepted": accepted,
         "quarantined": quarantined,
@@ -104,38 +112,81 @@ def _split(
     }
 
 
-def _absent_columns(engine: duckdb.DuckDBPyConnection, path: str, dataset: Dataset) -> str:
+def chunks(files: Sequence[str]) -> Iterator[list[str]]:
+    """Group landed files into chunks that are worth planning a query for, and still bound its memory."""
+    group: list[str] = []
+    rows = 0
+    for path in files:
+        count = pq.read_metadata(path).num_rows
+        if group and rows + count > CHUNK_ROWS:
+            yield group
+            group, rows = [], 0
+        group.append(path)
+        rows += count
+    if group:
+        yield group
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of a chunk: rows accepted and quarantined, and of each rule how many it assessed and passed."""
+
+    accepted: int
+    quarantined: int
+    rules: dict[str, tuple[int, int]]
+
+
+def check_chunk(
+    engine: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    rules: Sequence[RowRule],
+    query: str,
+    version: str,
+    files: Sequence[str],
+    clean: Path,
+    quarantined: Path,
+) -> Checked:
+    """Clean and check the rows of landed files, and write them: the one path of the pipeline and the benchmark.
+
+    Args:
+        engine: Where it runs; the table `tagged` stays in it until the next chunk.
+        dataset: Whose rows they are.
+        rules: The rules inside the query.
+        query: What `tag` made of the canonical query.
+        version: Its id.
+        files: Landed Parquet files.
+        clean: File to write the accepted rows to, where there are any.
+        quarantined: File to write the others to, with their raw text, where there are any.
+    """
+    absent = _absent_columns(engine, files, dataset)
+    engine.execute(f"create or replace temp view raw_rows as select *{absent} from {read_parquet(files)}")
+    raw = ", ".join(f"{quote(column)} := {quote('raw_' + column)}" for column in dataset.columns)
+    dropped = ", ".join(quote("raw_" + column) for column in dataset.columns)
+    engine.execute(
+        f"create or replace temp table tagged as select * exclude ({dropped}), "
+        f"case when not _accepted then to_json(struct_pack({raw}))::varchar end as _raw from ({query})"
+    )
+    asked = [quote("_rule_" + rule.name) for rule in rules]
+    sums = "".join(f", count({name}), count(*) filter ({name})" for name in asked)
+    good, bad, *answers = one(
+        engine, f"select count(*) filter (_accepted), count(*) filter (not _accepted){sums} from tagged"
+    )
+    meta = f"_ref, _run, _key, _moment, _errors, {literal(version)} as _version"
+    fields = ", ".join(quote(field) for field in dataset.fields)
+    if good:
+        _copy(engine, f"select {meta}, {assessed(rules)} as _assessed, {fields} from tagged where _accepted", clean)
+    if bad:
+        kept = f"{meta}, {exceptions.broken(rules)} as _rules, _locator, _raw"
+        _copy(engine, f"select {kept} from tagged where not _accepted", quarantined)
+    pairs = zip(answers[::2], answers[1::2], strict=True)
+    return Checked(good, bad, {rule.name: pair for rule, pair in zip(rules, pairs, strict=True)})
+
+
+def _absent_columns(engine: duckdb.DuckDBPyConnection, files: Sequence[str], dataset: Dataset) -> str:
     """Declared columns that this chunk's source did not send stand as null."""
-    sent = {row[0] for row in engine.execute(f"describe from {read_parquet([path])}").fetchall()}
+    sent = {row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()}
     return "".join(f", null::varchar as {quote(column)}" for column in dataset.columns if column not in sent)
 
 
-def _write(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str, number: int, version: str
-) -> None:
-    """Write a chunk's accepted and quarantined rows, each where there are any."""
-    meta = f"_ref, _run, _key, _moment, _errors, {literal(version)} as _version"
-    fields = ", ".join(quote(field) for field in dataset.fields)
-    raw = ", ".join(f"{quote(column)} := {quote('raw_' + column)}" for column in dataset.columns)
-    accepted = f"select {meta}, {fields} from tagged where _accepted"
-    quarantined = (
-        f"select {meta}, _locator, to_json(struct_pack({raw}))::varchar as _raw from tagged where not _accepted"
-    )
-    for table, rows in ((clean_table(dataset.name), accepted), (quarantine_table(dataset.name), quarantined)):
-        if one(engine, f"select count(*) from ({rows})")[0]:
-            target = work.lake.folder(table, run) / f"{number:06d}.parquet"
-            engine.execute(f"copy ({rows}) to {literal(str(target))} (format parquet, compression zstd)")
-
-
-def record_results(
-    connection: sa.Connection, run: str, dataset: str, rules: Sequence[RowRule], results: dict[str, list[int]]
-) -> None:
-    """Keep how many rows each rule assessed and passed, in the caller's transaction."""
-    by_name = {rule.name: rule for rule in rules}
-    for name, (assessed, passed) in results.items():
-        rule = by_name[name]
-        values = {"field": rule.field, "dimension": rule.dimension, "weight": rule.weight}
-        counts = {"assessed": assessed, "passed": passed}
-        connection.execute(
-            sa.insert(tables.rule_results).values(run=run, dataset=dataset, rule=name, **values, **counts)
-        )
+def _copy(engine: duckdb.DuckDBPyConnection, rows: str, target: Path) -> None:
+    engine.execute(f"copy ({rows}) to {literal(str(target))} (format parquet, compression zstd)")

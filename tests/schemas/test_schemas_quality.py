@@ -10,12 +10,16 @@ import duckdb
 import pytest
 import yaml
 
-from motlan.engine import DUCKDB, connect, load_code_lists, parse
+from motlan.engine import DUCKDB, connect, literal, load_code_lists, parse
+from motlan.quality import sets
+from motlan.rules import SetRule
 from schemas import Person
 
 MAPPING = Path(__file__).parents[2] / "mapping"
 QUALITY = yaml.safe_load((MAPPING / "quality.yaml").read_text(encoding="utf-8"))
 ROW, CROSS = QUALITY["rules"], QUALITY["cross_rules"]
+PERSON, REGISTER, SET = QUALITY["person_rules"], QUALITY["register_rules"], QUALITY["set_rules"]
+ASKED = ROW + CROSS + PERSON + REGISTER
 DATASETS = {"population_citizens", "insurance_members", "tax_taxpayers", "education_pupils", "education_staff"}
 
 
@@ -26,19 +30,20 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
+def _literal(value: str | int | None) -> str:
+    return DUCKDB.typed_null() if value is None else DUCKDB.literal(value)
+
+
 def _sql(rule: dict[str, Any], example: dict[str, Any]) -> str:
     expression = parse(rule["expression"], where=rule["name"])
     values = {field: example.get(field) for field in expression.fields}
-    columns = {f: DUCKDB.typed_null() if v is None else DUCKDB.literal(v) for f, v in values.items()}
+    columns = {field: _literal(value) for field, value in values.items()}
     return expression.sql(DUCKDB, columns)
 
 
 def test_every_rule_answers_its_examples(engine: duckdb.DuckDBPyConnection) -> None:
     cases = [
-        (rule, wanted, example)
-        for rule in ROW + CROSS
-        for wanted in ("pass", "fail")
-        for example in rule["examples"][wanted]
+        (rule, wanted, example) for rule in ASKED for wanted in ("pass", "fail") for example in rule["examples"][wanted]
     ]
     answers = engine.execute("SELECT " + ", ".join(_sql(rule, example) for rule, _, example in cases)).fetchall()[0]
     wrong = [
@@ -56,18 +61,41 @@ def test_a_rule_about_a_missing_value_does_not_assess_it_twice(engine: duckdb.Du
         assert answer is (False if rule["dimension"] == "du" and rule["name"] != "birth_date_precise" else None), rule
 
 
-@pytest.mark.parametrize("rule", ROW + CROSS, ids=lambda rule: rule["name"])
+@pytest.mark.parametrize("rule", SET, ids=lambda rule: rule["name"])
+@pytest.mark.parametrize("wanted", ["pass", "fail"])
+def test_every_set_rule_answers_its_examples(
+    engine: duckdb.DuckDBPyConnection, rule: dict[str, Any], wanted: str
+) -> None:
+    declared = SetRule.model_validate(rule)
+    fields = sorted(sets.used_fields(declared))
+    for example in rule["examples"][wanted]:
+        rows = ["(" + ", ".join(_literal(row.get(name)) for name in ["dataset", *fields]) + ")" for row in example]
+        names = ", ".join(["dataset", *fields])
+        engine.execute(f"create or replace temp table everyone as from (values {', '.join(rows)}) as v({names})")
+        asked = f"r.dataset in ({', '.join(map(literal, rule['datasets']))})"
+        answers = {
+            row[0]
+            for row in engine.execute(
+                f"select case when {asked} then {sets.answer(declared, 'r', 'everyone')} end from everyone as r"
+            ).fetchall()
+        }
+        assert (False in answers) == (wanted == "fail")
+        assert True in answers or wanted == "fail"
+
+
+@pytest.mark.parametrize("rule", ASKED + SET, ids=lambda rule: rule["name"])
 def test_a_rule_has_a_message_in_both_languages_and_examples_of_both_ends(rule: dict[str, Any]) -> None:
     assert rule["message"]["vi"] and rule["message"]["en"]
     assert rule["examples"]["pass"] and rule["examples"]["fail"]
-    assert rule["datasets"] == "*" or set(rule["datasets"]) <= DATASETS
-    assert rule["field"] in {*Person.model_fields, "_key"}
+    datasets = rule.get("datasets", "*")
+    assert datasets == "*" or set(datasets) <= DATASETS
+    assert rule["field"] in {*Person.model_fields, "_key", "_moment"}
 
 
 def test_names_are_unique_and_every_dimension_is_asked() -> None:
-    names = [rule["name"] for rule in ROW + CROSS]
-    assert len(names) == len(set(names))
-    assert {rule["dimension"] for rule in ROW + CROSS} == {"dung", "du", "sach", "song", "thong_nhat"}
+    names = [rule["name"] for rule in ASKED + SET]
+    assert len(names) == len(set(names)) >= 60
+    assert {rule["dimension"] for rule in ASKED + SET} == {"dung", "du", "sach", "song", "thong_nhat"}
 
 
 def test_rules_read_canonical_raw_and_row_columns_only() -> None:
@@ -76,4 +104,4 @@ def test_rules_read_canonical_raw_and_row_columns_only() -> None:
         assert all(field.startswith("raw_") for field in fields), rule["name"]
     for rule in CROSS:
         fields = {field.removeprefix("row_").removeprefix("golden_") for field in parse(rule["expression"]).fields}
-        assert fields <= set(Person.model_fields), rule["name"]
+        assert fields <= {*Person.model_fields, "as_of"}, rule["name"]

@@ -1,0 +1,120 @@
+"""A register as it stands: what row rules answered about the newest accepted row of each record, and about the rows that
+are still in quarantine, and the questions asked of the register as a whole.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import sqlalchemy as sa
+
+from motlan.engine import one, quote
+from motlan.lake import read_parquet
+from motlan.ledger import runs, versions
+from motlan.quality.registers import ask
+from motlan.quality.rows import clean_table
+from motlan.quality.tally import Tally, decode
+from motlan.registry import Dataset
+from motlan.store import tables
+from motlan.workspace import Workspace
+
+
+def standing(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, inputs: list[str], tally: Tally
+) -> None:
+    """Count a dataset's row rules and register rules into a tally."""
+    files = work.lake.files(clean_table(dataset.name), set(inputs))
+    accepted, newest = _accepted(work, engine, dataset, files, tally) if files else (0, None)
+    waiting = _waiting(work, dataset)
+    for names, number in waiting["rules"]:
+        for name in names:
+            tally.add(dataset.name, name, None, number, 0)
+    records = accepted + _unknown_keys(engine, waiting["keys"], bool(files))
+    measures: dict[str, int | None] = {"records": records, "accepted": accepted, "quarantined": len(waiting["keys"])}
+    measures |= _newest_pull(work, dataset, newest)
+    for rule in work.registry.rules.registers:
+        if rule.applies_to(dataset.name):
+            tally.add(dataset.name, rule.name, None, *ask(engine, rule, measures))
+
+
+def _accepted(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: list[str], tally: Tally
+) -> tuple[int, str | None]:
+    """Count what row rules answered about the newest accepted rows; return how many these are, and the newest moment."""
+    province = work.registry.scoring.province_field
+    place = quote(province) if province in dataset.fields else "null::varchar"
+    engine.execute(
+        f"""create or replace temp table standing as
+            select _key, _moment, _version, _assessed, {place} as province,
+                   list_transform(_errors, lambda error: error.rule) as broken
+            from (select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
+                  from {read_parquet(files)}) where _newest = 1"""
+    )
+    asked = engine.execute("select _version, province, _assessed, count(*) from standing group by all").fetchall()
+    names = {version: _rules_of_version(work, version) for version in {row[0] for row in asked}}
+    for version, where, words, number in asked:
+        for name in decode(names[version], words or []) if words else []:
+            tally.add(dataset.name, name, where, number, number)
+    broken = engine.execute(
+        "select province, rule, count(*) from (select province, unnest(broken) as rule from standing) group by all"
+    ).fetchall()
+    for where, name, number in broken:
+        tally.add(dataset.name, name, where, 0, -number)
+    total, newest = one(engine, "select count(*), max(_moment) from standing")
+    return total, newest
+
+
+def _rules_of_version(work: Workspace, version: str) -> list[str]:
+    names: list[str] = versions.read(work.store, version)[2].get("rules", [])
+    return names
+
+
+def _waiting(work: Workspace, dataset: Dataset) -> dict[str, Any]:
+    """Return the quarantined rows that still wait: the rules that they broke with counts, and their keys."""
+    table = tables.quarantine_entries.c
+    waits = sa.and_(table.dataset == dataset.name, table.state == "open")
+    with work.store.engine.connect() as connection:
+        rules = connection.execute(sa.select(table.rules, sa.func.count()).where(waits).group_by(table.rules)).all()
+        keys = connection.scalars(sa.select(sa.func.coalesce(table.source_key, table.ref)).where(waits).distinct())
+        return {"rules": [(list(names), number) for names, number in rules], "keys": list(keys)}
+
+
+def _unknown_keys(engine: duckdb.DuckDBPyConnection, keys: list[str], known: bool) -> int:
+    """Count the waiting records of which no older row was accepted."""
+    if not known or not keys:
+        return len(keys)
+    engine.register("waiting", pa.table({"_key": pa.array(keys, pa.string())}))
+    found: int = one(engine, "select count(*) from waiting where _key not in (select _key from standing)")[0]
+    engine.unregister("waiting")
+    return found
+
+
+def _newest_pull(work: Workspace, dataset: Dataset, newest: str | None) -> dict[str, int | None]:
+    """Return what the newest pull of a dataset that came through told: counts, and ages in seconds."""
+    table = tables.runs.c
+    query = (
+        sa.select(table.steps["land"])
+        .where(table.kind == "sync", table.subject == dataset.name, table.state.in_((*runs.SEEN, "unchanged")))
+        .where(sa.not_(table.steps["land"].has_key("replayed")))  # a replay pulled nothing
+        .order_by(table.id.desc())
+        .limit(1)
+    )
+    with work.store.engine.connect() as connection:
+        landed = connection.execute(query).scalar_one_or_none() or {}
+    return {
+        **{name: landed.get(name) for name in ("pulled", "source_rows", "source_total")},
+        "age": _seconds(newest, landed.get("source_as_of")),
+        "freshness": dataset.freshness,
+    }
+
+
+def _seconds(since: str | None, until: str | None) -> int | None:
+    """Return the seconds between two moments; None where one is no moment."""
+    try:
+        passed = datetime.fromisoformat(until or "") - datetime.fromisoformat(since or "")
+    except (TypeError, ValueError):
+        return None
+    return int(passed.total_seconds())

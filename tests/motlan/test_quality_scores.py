@@ -1,0 +1,86 @@
+"""Scores: their method, their history, and how `motlan quality` tells them."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from motlan import pipeline
+from motlan.cli import app
+from motlan.commands.quality import sparkline
+from motlan.quality import score
+from motlan.quality.report import report
+from motlan.quality.score import Count, of_register, of_rules
+from motlan.scoring import Scoring
+from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
+from tests.motlan.test_quality_rules import declare_all
+
+LATER = "2026-10-02T00:00:00.000000Z"
+
+
+def count(rule: str, field: str, dimension: str, weight: int, passed: int) -> Count:
+    return Count("d", rule, field, dimension, weight, 100, passed)
+
+
+def test_means_go_from_rule_to_dimension_to_field_to_register() -> None:
+    counts = [count("a", "x", "dung", 3, 100), count("b", "x", "dung", 1, 60), count("c", "x", "du", 1, 50)]
+    counts.append(count("d", "y", "du", 1, 100))
+    assert of_rules(counts[:2]) == 90
+    assert of_register(counts, Scoring()) == pytest.approx((70 + 100) / 2)
+    weighted = Scoring.model_validate({"dimension_weights": {"dung": 3}, "field_weights": {"x": 3}})
+    assert of_register(counts, weighted) == pytest.approx((80 * 3 + 100) / 4)
+
+
+@pytest.mark.parametrize(("value", "colour"), [(90, "green"), (89.99, "yellow"), (75, "yellow"), (74.99, "red")])
+def test_a_score_has_the_colour_of_its_threshold(value: float, colour: str) -> None:
+    assert Scoring().colour(value) == colour
+
+
+def test_a_sparkline_shows_the_way_and_needs_two_points() -> None:
+    assert sparkline([1, 3, 8]) == "▁▃█"
+    assert sparkline([99.01, 99]) == "▁▁", "a hundredth of a point is no trend"
+    assert sparkline([5, 5]) == "▁▁"
+    assert sparkline([5]) == ""
+
+
+def job() -> None:
+    for dataset in ("alpha_people", "beta_cards"):
+        pipeline.sync(dataset)
+    pipeline.reconcile()
+    pipeline.publish()
+
+
+@pytest.mark.slow
+def test_scores_follow_the_registers_as_they_stand_and_keep_their_history(country: Country) -> None:
+    declare_all(country)
+    work = country.open()
+    pipeline.sync("beta_cards")
+    before = score.by_agency(work.store, work.registry)
+    assert before["beta"]["du"] == pytest.approx(100 * 5 / 6, abs=0.01), "until the first reconcile, what was landed"
+    assert before["alpha"] == dict.fromkeys(score.DIMENSIONS)
+    job()
+    first = score.by_agency(work.store, work.registry)
+    named = [card_record(("b6", "001190000005", "Hoàng Thị Hòa", "12/11/1990", "female", "GD4010000000006"), LATER)]
+    country.write("beta_cards", [*(card_record(row) for row in CARDS if row[0] != "b6"), *named])
+    country.write("alpha_people", [spine_record(row) for row in SPINE])
+    job()
+    second = score.by_agency(work.store, work.registry)
+    assert first["beta"]["du"] < second["beta"]["du"] == 100, "what the source corrected no longer counts"
+    assert len(score.history(work.store, 10)) == 2
+    lines = {(line["agency"], line["name"]): line for line in report(work.store, work.registry)["lines"]}
+    assert lines["beta", "du"]["trend"] == [first["beta"]["du"], 100]
+    assert lines["beta", "du"]["change"] == pytest.approx(100 - first["beta"]["du"])
+    assert lines["beta", "all"]["colour"] in ("green", "yellow", "red")
+    provinces = report(work.store, work.registry, by="province")["lines"]
+    assert {line["name"] for line in provinces} == {""}, "this country knows no provinces"
+    days = report(work.store, work.registry, by="day", dataset="beta_cards")["lines"]
+    assert [line["agency"] for line in days] == ["beta"]
+    job()
+    assert len(score.history(work.store, 10)) == 3, "a run without a change is a point of history too"
+    told = CliRunner().invoke(app, ["quality", "--by", "rule", "--json"])
+    assert {"has_a_name", "all_here", "number_unique"} <= {line["name"] for line in json.loads(told.output)["lines"]}
+    shown = CliRunner().invoke(app, ["quality"])
+    assert shown.exit_code == 0
+    assert "beta" in shown.output
+    assert "Hoàng" not in shown.output
+    assert CliRunner().invoke(app, ["quality", "--dataset", "nosuch"]).exit_code == 1
