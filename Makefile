@@ -6,7 +6,7 @@ DAYS ?= 0
 DIRT ?= default
 BIN := .venv/bin
 
-.PHONY: help demo up test check dev lint format lock clean
+.PHONY: help demo up test check bench dev lint format lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,6 +23,9 @@ test: .venv/.dev ## All tests
 check: .venv/.dev ## The quick loop: lint, types, walls and the tests that take seconds
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" -x
+
+bench: .venv/.dev ## The benchmarks, on PEOPLE people
+	@$(BIN)/motlan bench quality --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)
 
 lint: .venv/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
