@@ -29,12 +29,15 @@ def world(
     seed: Annotated[int, typer.Option(help="Same seed, same world.")] = 1,
     days: Annotated[int, typer.Option(help="Days of changes after day 0.", min=0)] = 0,
     dirt: Annotated[str, typer.Option(help="Profile of dirt.yaml: default, heavy, clean.")] = "default",
+    dense: Annotated[
+        bool, typer.Option("--dense", help="As many people share a birth date as among 100 million.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the realised counts as JSON.")] = False,
 ) -> None:
     """Make a world of people and registers."""
     with _console.status(f"making {people:,} people"):
         try:
-            counts = make_world(out, people=people, seed=seed, days=days, dirt=dirt)
+            counts = make_world(out, people=people, seed=seed, days=days, dirt=dirt, dense=dense)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
     if as_json:

@@ -38,8 +38,9 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
     """Create the tables of codes and choices in `con`.
 
     - `commune_now(code, province, name)`: the communes of July 2025.
-    - `commune_alternatives(code, whole, split, reused)`: lists of {code, province} of former communes that became (part
-      of) `code`: retired codes with one successor, retired codes with several, and codes that today mean another commune.
+    - `commune_alternatives(code, province, name, former, whole, split, reused)`: a commune of July 2025, and lists of
+      {code, province, name} of former communes that became (part of) it: all, retired codes with one successor,
+      retired codes with several, and codes that today mean another commune.
     - `ethnic_group(code, name, style)`: style is the key of its family names.
     - `pick(kind, key, slot, value)`: kinds `commune` (key ''), `birthplace` (key: province), `old_commune` (key: former
       province), `family` (style), `middle` (sex), `given` (sex or style), `group` (key ''), `home` (ethnic code).
@@ -49,16 +50,16 @@ def load(con: duckdb.DuckDBPyConnection) -> None:
         CREATE TABLE listed AS SELECT * FROM read_csv('{CODES / "communes.csv"}', all_varchar = true);
         CREATE TABLE commune_now AS SELECT code, province, name FROM listed WHERE valid_to IS NULL;
         CREATE TABLE commune_old AS
-          SELECT code, province, unnest(string_split(successors, ';')) AS successor,
+          SELECT code, province, name, unnest(string_split(successors, ';')) AS successor,
             contains(successors, ';') AS divided, code IN (SELECT code FROM commune_now) AS lives_on
           FROM listed WHERE valid_to IS NOT NULL;
         CREATE TABLE commune_alternatives AS
-          WITH old AS (SELECT *, {{'code': code, 'province': province}} AS unit FROM commune_old)
-          SELECT successor AS code,
+          WITH old AS (SELECT *, {{'code': code, 'province': province, 'name': name}} AS unit FROM commune_old)
+          SELECT now.*, list(unit ORDER BY old.code) AS former,
             list(unit ORDER BY old.code) FILTER (NOT lives_on AND NOT divided) AS whole,
             list(unit ORDER BY old.code) FILTER (NOT lives_on AND divided) AS split,
-            list(unit ORDER BY old.code) FILTER (lives_on AND old.code <> successor) AS reused
-          FROM old GROUP BY successor;
+            list(unit ORDER BY old.code) FILTER (lives_on AND old.code <> now.code) AS reused
+          FROM commune_now now JOIN old ON successor = now.code GROUP BY ALL;
         CREATE TABLE province_old AS
           SELECT code, successors AS successor
           FROM read_csv('{CODES / "provinces.csv"}', all_varchar = true) WHERE valid_to IS NOT NULL;

@@ -41,6 +41,7 @@ CREATE MACRO punctuate(s, how) AS CASE how % 4
   WHEN 1 THEN s[1:4] || '.' || s[5:8] || '.' || s[9:]
   WHEN 2 THEN s || ' '
   ELSE ' ' || s END;
+CREATE MACRO lose_letters(s, how) AS regexp_replace(s, '[^ -~]', if(how % 2 = 0, '?', chr(65533)), 'g');
 CREATE MACRO one_of(units, how) AS units[1 + (how % greatest(len(units), 1)::UBIGINT)::BIGINT];
 """
 
@@ -53,6 +54,8 @@ NUMBER: dict[str, str] = {
     "id_other": "coalesce(_other_id, {v})",
     "id_leading_zero": "if({v} LIKE '0%', substr({v}, 2), {v})",
     "id_punctuated": "punctuate({v}, _how)",
+    "id_spreadsheet": "format('{{:.2E}}', {v}::DOUBLE)",
+    "identity_lost": "NULL",
 }
 
 _BLANK_MARK = "CASE _how % 3 WHEN 0 THEN chr(8203) WHEN 1 THEN chr(65279) ELSE chr(160) END"
@@ -65,6 +68,8 @@ NAME: dict[str, str] = {
     "name_trailing_blank": "{v} || if(_how % 2 = 0, ' ', '  ')",
     "name_invisible": "{v} || " + _BLANK_MARK,
     "name_swapped": "regexp_replace({v}, '^(.*) (\\S+)$', '\\2 \\1')",
+    "name_lost_letters": "lose_letters({v}, _how)",
+    "identity_lost": "if(_how % 4 < 2, lose_letters({v}, _how), NULL)",
     "name_typo": "misspell({v}, (2 + _how % greatest(length({v}) - 1, 1)::UBIGINT)::BIGINT, _how >> 8)",
 }
 
@@ -79,6 +84,8 @@ DATE: dict[str, tuple[str, str, str]] = {
 }
 """Kind to (whom it can hit, month, day); an empty month means the year alone."""
 
+IMPOSSIBLE_YEAR = "CASE _how % 3 WHEN 0 THEN 9999 WHEN 1 THEN 1790 ELSE 2030 + (_how >> 8) % 60 END"
+
 WRONG_YEAR = "year(_birth) - CASE WHEN _how % 3 = 0 THEN 10 WHEN year(_birth) % 10 = 0 THEN -1 ELSE 1 END"
 """Another decade, or the last digit off by one."""
 
@@ -86,7 +93,7 @@ PLACE: dict[str, str] = {
     "place_old_code": "if(_age_roll >= 0.12, one_of(whole, _how), NULL)",
     "place_old_code_split": "if(_age_roll >= 0.12, one_of(split, _how), NULL)",
     "place_reused_code": "if(_age_roll >= 0.12, one_of(reused, _how), NULL)",
-    "place_unknown_code": "{{'code': '99' || digits((_how % 1000)::INTEGER, 3), 'province': _province}}",
-    "stale_record": "if(_former_commune <> _commune, {{'code': _former_commune, 'province': _former_province}}, NULL)",
+    "place_unknown_code": "{{'code': '99' || digits((_how % 1000)::INTEGER, 3), 'province': _place.province, 'name': ''}}",
+    "stale_record": "if(_former_commune <> _commune, _former_place, NULL)",
 }
-"""Kind to the {code, province} served, NULL where the kind cannot apply."""
+"""Kind to the {code, province, name} served, NULL where the kind cannot apply."""

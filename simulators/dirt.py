@@ -23,7 +23,8 @@ DIRT_FILE = Path(__file__).with_name("dirt.yaml")
 class Fields:
     """The raw columns of a dataset that dirt can hit.
 
-    `date` is a pattern of {y}, {m} and {d}; `alive` is the status of the living (None: the column is simply empty).
+    `date` is a pattern of {y}, {m} and {d}; `alive` is the status of the living (None: the column is simply empty);
+    `address` ends in the name of the commune, `card` holds the old card number.
     """
 
     key: str
@@ -40,22 +41,24 @@ class Fields:
     alive: str | None
     code: str | None = None
     second_code: str = ""
+    address: str | None = None
+    card: str | None = None
 
 
 FIELDS: dict[str, Fields] = {
     "population_citizens": Fields(
         "MaHoSo", "ThoiDiemCapNhat", "SoDinhDanh", ("HoVaTen_Ho", "HoVaTen_ChuDem", "HoVaTen_Ten"),
         "NgayThangNamSinh_NgayThangNam", "{y} || {m} || {d}", "GioiTinh", ("1", "2"),
-        "ThuongTru_MaTinhThanh", "ThuongTru_MaDonViHanhChinh", "NgayMat", None,
+        "ThuongTru_MaTinhThanh", "ThuongTru_MaDonViHanhChinh", "NgayMat", None, card="SoCMND",
     ),
     "insurance_members": Fields(
         "id", "updatedAt", "soDinhDanh", ("hoTen",), "ngaySinh", "{d} || '/' || {m} || '/' || {y}", "gioiTinh",
         ("Nam", "Nữ"), "maTinh", "maXa", "trangThai", "active",
-        "maSoBhxh", "scatter(_true_id + 500000000, 'social insurance', 10)",
+        "maSoBhxh", "scatter(_true_id + 500000000, 'social insurance', 10)", card="soCmnd",
     ),
     "tax_taxpayers": Fields(
         "MaHoSo", "NgayCapNhat", "SoDinhDanh", ("HoTen",), "NgaySinh", "{y} || '-' || {m} || '-' || {d}", "GioiTinh",
-        ("M", "F"), "MaTinh", "MaXa", "TrangThai", "00", "MST", "tax_code(_true_id + 40000000)",
+        ("M", "F"), "MaTinh", "MaXa", "TrangThai", "00", "MST", "tax_code(_true_id + 40000000)", "DiaChi", "SoCMND",
     ),
     "education_pupils": Fields(
         "ma_ho_so", "updated_at", "so_dinh_danh", ("ho_ten",), "ngay_sinh", "{d} || '/' || {m} || '/' || {y}", "gioi_tinh",
@@ -69,8 +72,8 @@ FIELDS: dict[str, Fields] = {
     ),
 }  # fmt: skip
 
-ROLLED = ("id", "name", "date", "sex", "place", "status")
-"""Fields that roll for a kind of damage."""
+ROLLED = ("id", "name", "date", "sex", "place", "status", "identity")
+"""Fields that roll for a kind of damage; what `identity` rolls stands for number, card, name and birth date."""
 
 
 class Profile:
@@ -99,7 +102,7 @@ class Profile:
 
 
 def make_dirt(con: duckdb.DuckDBPyConnection, dataset: str, profile: Profile) -> None:
-    """Create `served_<dataset>` from `clean_<dataset>` and add its damaged values to table `dirt`.
+    """Create view `served`, over `damaged` and `turn`, from `clean_<dataset>`, and add its damaged values to table `dirt`.
 
     Args:
         con: connection with `clean_<dataset>`, `life`, the code tables and `dirt`.
@@ -113,36 +116,38 @@ def make_dirt(con: duckdb.DuckDBPyConnection, dataset: str, profile: Profile) ->
         f"""
         CREATE TABLE damaged AS
         WITH rolled AS (SELECT *, h(_row, '{dataset} how') AS _how, {rolls} FROM clean_{dataset}),
+        started AS (SELECT * REPLACE ({_LOST}), {_START} AS _start FROM rolled),
+        timed AS (SELECT *, {_MOMENT} AS _moment, _moment < {_REFORM} AS _past FROM started),
         informed AS (
-          SELECT rolled.*, other.personal_id AS _other_id, whole, split, reused, here.province AS _province,
-            former.province AS _former_province
-          FROM rolled
+          SELECT timed.*, other.personal_id AS _other_id, here.whole, here.split, here.reused, {_place("here")} AS _place,
+            {_place("formerly")} AS _former_place
+          FROM timed
           LEFT JOIN life other ON _id_kind = 'id_other' AND other.id_day = 0 AND other.true_id = CASE
             WHEN _how % 2 = 1 THEN below(_row, 'other', (SELECT count(*) FROM life))
             WHEN _household <> _true_id THEN _household ELSE _true_id + 1 END
-          LEFT JOIN commune_alternatives alternatives ON alternatives.code = _commune AND _place_kind IS NOT NULL
-          LEFT JOIN commune_now here ON here.code = _commune
-          LEFT JOIN commune_now former ON former.code = _former_commune
+          LEFT JOIN commune_alternatives here ON here.code = _commune AND (_past OR _place_kind IS NOT NULL)
+          LEFT JOIN commune_alternatives formerly ON formerly.code = _former_commune AND _place_kind = 'stale_record'
         ), placed AS (
-          SELECT *, CASE _place_kind {_cases(damage.PLACE)} END AS _unit FROM informed
-        ), started AS (
-          SELECT *, {_START} AS _start FROM placed
+          SELECT * REPLACE ({_written_then(fields)}), CASE _place_kind {_cases(damage.PLACE)} END AS _unit FROM informed
         )
-        SELECT *, {_MOMENT} AS _moment, {", ".join(f"{sql} AS served_{name}" for name, sql in changed.items())}
-        FROM started
+        SELECT * EXCLUDE (whole, split, reused, _place, _former_place, _unit),
+          {", ".join(f"{sql} AS served_{name}" for name, sql in changed.items())}
+        FROM placed;
+        DROP TABLE clean_{dataset};
         """
     )
     _log(con, dataset, fields, list(changed))
     replaced = ", ".join(f"served_{name} AS {name}" for name in changed)
     con.execute(
         f"""
-        CREATE TABLE served_{dataset} AS
-        SELECT row_number() OVER (ORDER BY _moment, _key, _day) AS _pos, _key, _moment, _day,
-          coalesce(lead(_day) OVER (PARTITION BY _key ORDER BY _day), 32767) AS _until, _true_id, {", ".join(COLUMNS[dataset])}
-        FROM (SELECT * REPLACE ({replaced}) FROM damaged)
-        ORDER BY _pos;
-        DROP TABLE damaged;
-        DROP TABLE clean_{dataset};
+        -- Narrow rows are put in order; wide ones are sorted once, as they are written.
+        CREATE TABLE turn AS
+        SELECT _key, _day, row_number() OVER (ORDER BY _moment, _key, _day) AS _pos,
+          coalesce(lead(_day) OVER (PARTITION BY _key ORDER BY _day), 32767) AS _until
+        FROM damaged;
+        CREATE VIEW served AS
+        SELECT _pos, _key, _moment, _day, _until, _true_id, {", ".join(COLUMNS[dataset])}
+        FROM (SELECT * REPLACE ({replaced}) FROM damaged) JOIN turn USING (_key, _day);
         """
     )
 
@@ -169,6 +174,8 @@ def _changes(fields: Fields) -> dict[str, str]:
     out = {
         number: f"CASE WHEN {number} IS NULL THEN NULL ELSE CASE _id_kind {_cases(damage.NUMBER, number)} ELSE {number} END END"
     }
+    if fields.card:
+        out[fields.card] = f"if(_identity_kind IS NULL, {fields.card}, NULL)"
     out |= _names(fields.names)
     out[fields.birth] = _date(fields)
     one, two = fields.sexes
@@ -194,27 +201,49 @@ def _names(columns: tuple[str, ...]) -> dict[str, str]:
     return out
 
 
+def _place(alternatives: str) -> str:
+    """The unit of a row's moment: of before the reform, a former commune, the same one for a whole household."""
+    now = ", ".join(f"'{name}': {alternatives}.{name}" for name in ("code", "province", "name"))
+    return f"if(_past, one_of({alternatives}.former, h(_household, 'former unit')), {{{now}}})"
+
+
+def _written_then(fields: Fields) -> str:
+    """The undamaged place of a record of before the reform."""
+    then = {fields.commune: "_place.code", fields.province: "_place.province"}
+    if fields.address:
+        then[fields.address] = f"replace({fields.address}, _commune_name, _place.name)"
+    return ", ".join(f"if(_past, {sql}, {column}) AS {column}" for column, sql in then.items())
+
+
 def _date(fields: Fields) -> str:
     year = "year(_birth)::VARCHAR"
     cases = ""
     for kind, (condition, month, day) in damage.DATE.items():
         text = fields.date.format(y=year, m=month, d=day) if month else year
         cases += f" WHEN _date_kind = '{kind}' AND {condition} THEN {text}"
-    wrong = fields.date.format(y=f"({damage.WRONG_YEAR})", m="strftime(_birth, '%m')", d="strftime(_birth, '%d')")
-    return f"CASE{cases} WHEN _date_kind = 'date_wrong_year' THEN {wrong} ELSE {fields.birth} END"
+    for kind, year in (("date_wrong_year", damage.WRONG_YEAR), ("date_impossible", damage.IMPOSSIBLE_YEAR)):
+        text = fields.date.format(y=f"({year})", m="strftime(_birth, '%m')", d="strftime(_birth, '%d')")
+        cases += f" WHEN _date_kind = '{kind}' THEN {text}"
+    return f"CASE{cases} WHEN _date_kind = 'identity_lost' THEN NULL ELSE {fields.birth} END"
 
 
-_START = """
-CASE WHEN (_age_roll < 0.12 OR _place_kind = 'stale_record' AND _unit IS NOT NULL) AND _known_since < DATE '2025-06-01'
-  THEN greatest(_known_since, DATE '2015-01-01') ELSE greatest(_known_since, DATE '2025-07-01') END
+_LOST = ", ".join(f"coalesce(_identity_kind, _{field}_kind) AS _{field}_kind" for field in ("id", "name", "date"))
+
+_REFORM = "DATE '2025-07-01'"
+"""The day from which records carry the communes of July 2025; those of before keep the code that held then."""
+
+_START = f"""
+CASE WHEN (_age_roll < 0.12 OR _place_kind = 'stale_record' AND _former_commune <> _commune)
+    AND _known_since < DATE '2025-06-01'
+  THEN greatest(_known_since, DATE '2015-01-01') ELSE greatest(_known_since, {_REFORM}) END
 """
 """Earliest day of a row's moment: an eighth of the rows, and stale ones, are from before the communes of July 2025."""
 
-_MOMENT = """
+_MOMENT = f"""
 CASE WHEN _day > 0
   THEN TIMESTAMP '2026-10-01' + to_days(_day) + to_microseconds(below(_row * 512 + _day, 'moment', 86400000000))
   ELSE _start + to_microseconds((u(_row, 'moment') * 86400000000
-    * date_diff('day', _start, if(_start < DATE '2025-07-01', DATE '2025-07-01', DATE '2026-10-01')))::BIGINT) END
+    * date_diff('day', _start, if(_start < {_REFORM}, {_REFORM}, DATE '2026-10-01')))::BIGINT) END
 """
 
 
@@ -228,6 +257,7 @@ def _log(con: duckdb.DuckDBPyConnection, dataset: str, fields: Fields, columns: 
         fields.status: "status",
     }
     kind_of |= dict.fromkeys(fields.names, "name") | {fields.province: "place"}
+    kind_of |= {fields.card: "identity"} if fields.card else {}
     for column in columns:
         kind = f"_{kind_of[column]}_kind" if column in kind_of else "'duplicate_row'"
         con.execute(

@@ -18,6 +18,12 @@ CUTS = ((4, 4, 4), (5, 4, 3), (4, 3, 3, 2), (6, 4, 2), (1, 2, 4, 5), (2, 3, 3, 4
 
 DAY0 = "DATE '2026-10-01'"
 
+PEOPLE_A_DATE = 2700
+"""People who share a birth date in a dense world: about as many as among 100 million."""
+
+_LEAST_DATES = 25
+_YEARS = 97
+
 
 def define_chance(con: duckdb.DuckDBPyConnection, seed: int) -> None:
     """Define the world's chance: `h` a 64-bit hash, `u` uniform in [0, 1), `below` an integer below a bound.
@@ -47,7 +53,9 @@ def _pick(alias: str, kind: str, key: str, number: str, salt: str) -> str:
     )
 
 
-def make_people(con: duckdb.DuckDBPyConnection, people: int, days: int, births: int, namesakes: float) -> None:
+def make_people(
+    con: duckdb.DuckDBPyConnection, people: int, days: int, births: int, namesakes: float, dense: bool = False
+) -> None:
     """Create `person`: a row for each of `people` numbers and each newborn of the days, as they are before any event.
 
     Args:
@@ -56,6 +64,7 @@ def make_people(con: duckdb.DuckDBPyConnection, people: int, days: int, births: 
         days: days after day 0.
         births: newborns of each of these days; numbered from `people` on.
         namesakes: share of people who have another person's full name and birth date.
+        dense: let the people of day 0 share few birth dates (see `_squeeze`).
     """
     cuts = [(number, size) for number, cut in enumerate(CUTS) for size in cut]
     con.execute("CREATE TABLE cut (cut INTEGER, position INTEGER, head INTEGER, size INTEGER)")
@@ -67,10 +76,26 @@ def make_people(con: duckdb.DuckDBPyConnection, people: int, days: int, births: 
     con.executemany("INSERT INTO cut VALUES (?, ?, ?, ?)", rows)
     con.execute(_HOUSEHOLDS.format(people=people, block=BLOCK, cuts=len(CUTS), namesakes=namesakes * BLOCK))
     con.execute(_AGES)
+    _squeeze(con, people if dense else 0)
+    con.execute(_RESIDENTS)
     _add_newborns(con, days, births)
     con.execute(_NAMES)
     con.execute(_IDENTIFIERS)
     con.execute(_PERSON)
+
+
+def _squeeze(con: duckdb.DuckDBPyConnection, people: int) -> None:
+    """Create view `born`: `aged` with as few birth dates as let `PEOPLE_A_DATE` of `people` share one; 0 keeps all dates.
+
+    The dates lie evenly over the same ages, at least `_LEAST_DATES` of them (so full density takes 67,500 people), and
+    keep the order of births. Every year has the same days, and a third of them come with day and month swapped too: a
+    mistyped year or a swapped date meets as many strangers as among 100 million. Rare names stay as rare as they are.
+    """
+    dates = max(_LEAST_DATES, round(people / PEOPLE_A_DATE))
+    if not people or dates >= 365 * _YEARS:
+        con.execute("CREATE VIEW born AS FROM aged")
+    else:
+        con.execute(_BIRTH_DATES.format(dates=dates, years=_YEARS))
 
 
 def _add_newborns(con: duckdb.DuckDBPyConnection, days: int, births: int) -> None:
@@ -101,7 +126,7 @@ CREATE TABLE placed AS
 """
 
 _AGES = f"""
-CREATE TABLE resident AS
+CREATE VIEW aged AS
 WITH head AS (
   SELECT id AS household, source AS head_source,
     30 + 47 * power(u(source, 'age'), 1.4) AS head_age,
@@ -114,39 +139,78 @@ WITH head AS (
       WHEN place = size - 1 AND size >= 5 AND head_age < 62 THEN 'grandparent'
       ELSE 'child' END AS role
   FROM placed JOIN head USING (household)
-), aged AS (
+), descent AS (
   SELECT *, head_age - 21 - 13 * u(id, 'birth gap') AS child_age, head_age - 44 - 14 * u(id, 'birth gap') AS grandchild_age
   FROM roles
 ), final AS (
   SELECT *,
     CASE WHEN role = 'child' AND child_age > 20 AND grandchild_age > 2 AND u(id, 'left home') < 0.75
       THEN 'grandchild' ELSE role END AS part
-  FROM aged
-), dated AS (
-  SELECT *,
-    {DAY0} - CAST(greatest(1, 365.2425 * CASE part
+  FROM descent
+)
+SELECT id, household, source, part AS role,
+  ({DAY0} - CAST(greatest(1, 365.2425 * CASE part
       WHEN 'head' THEN head_age
       WHEN 'spouse' THEN greatest(20, head_age - 5 + 8 * u(id, 'age'))
       WHEN 'grandparent' THEN head_age + 21 + 14 * u(id, 'age')
       WHEN 'grandchild' THEN grandchild_age
       ELSE CASE WHEN child_age > 0 THEN child_age ELSE least(6, greatest(head_age - 20, 0.5)) * u(id, 'age') END
-    END) AS INTEGER) AS birth_date,
-    CASE part
-      WHEN 'head' THEN head_sex
-      WHEN 'spouse' THEN CASE head_sex WHEN 'male' THEN 'female' ELSE 'male' END
-      WHEN 'grandparent' THEN CASE WHEN u(id, 'sex') < 0.35 THEN 'male' ELSE 'female' END
-      ELSE CASE WHEN u(id, 'sex') < 0.515 THEN 'male' ELSE 'female' END
-    END AS sex
-  FROM final
+  END) AS INTEGER))::DATE AS birth_date,
+  CASE part
+    WHEN 'head' THEN head_sex
+    WHEN 'spouse' THEN CASE head_sex WHEN 'male' THEN 'female' ELSE 'male' END
+    WHEN 'grandparent' THEN CASE WHEN u(id, 'sex') < 0.35 THEN 'male' ELSE 'female' END
+    ELSE CASE WHEN u(id, 'sex') < 0.515 THEN 'male' ELSE 'female' END
+  END AS sex
+FROM final;
+"""
+
+_BIRTH_DATES = """
+-- A single day, then a pair with day and month swapped, and so on in their proportion: 233 singles and 66 pairs.
+CREATE TABLE calendar AS
+WITH days AS (
+  SELECT DISTINCT month(day) AS month, day(day) AS day FROM (SELECT unnest(range(DATE '2025-01-01', DATE '2026-01-01',
+    INTERVAL 1 DAY)) AS day)
+), drawn AS (
+  SELECT *, day <= 12 AND day <> month AS paired, h(least(month, day) * 100 + greatest(month, day), 'calendar') AS draw
+  FROM days
+), ranked AS (
+  SELECT *, CASE WHEN paired THEN (dense_rank() OVER (PARTITION BY paired ORDER BY draw) - 0.75) / 66
+    ELSE (row_number() OVER (PARTITION BY paired ORDER BY draw, month) - 1) / 233 END AS rank
+  FROM drawn
 )
-SELECT id, household, source, part AS role, sex, birth_date::DATE AS birth_date,
+SELECT month, day, row_number() OVER (ORDER BY rank, month) AS place FROM ranked;
+-- Years go from October to September, so that all dates lie before day 0.
+CREATE TABLE birth_slot AS
+WITH slot AS (
+  SELECT slot, floor((slot + 0.5) * {years} / {dates})::INTEGER AS year FROM range({dates}) r(slot)
+), placed AS (
+  SELECT *, row_number() OVER (PARTITION BY year ORDER BY slot) AS rank FROM slot
+), held AS (
+  SELECT year, make_date(1930 + year - if(month > 9, 1, 0), month, day) AS birth_date
+  FROM (SELECT year, count(*) AS days FROM slot GROUP BY year) JOIN calendar ON place <= days
+), ordered AS (
+  SELECT *, row_number() OVER (PARTITION BY year ORDER BY birth_date) AS rank FROM held
+)
+SELECT slot, birth_date FROM placed JOIN ordered USING (year, rank);
+CREATE VIEW born AS
+  SELECT aged.* REPLACE (birth_slot.birth_date AS birth_date)
+  FROM aged JOIN birth_slot
+    ON slot = greatest(0, least({dates} - 1, (aged.birth_date - DATE '1929-10-01') * {dates} // 35429));
+"""
+
+_RESIDENTS = """
+CREATE TABLE resident AS
+SELECT *,
   CASE WHEN u(id, 'dead') < CASE
       WHEN birth_date < DATE '1941-01-01' THEN 0.35 WHEN birth_date < DATE '1956-01-01' THEN 0.11
       WHEN birth_date < DATE '1986-01-01' THEN 0.025 ELSE 0.003 END
-    THEN (DATE '2026-09-29' - CAST(least(3800 * u(id, 'death'), date_diff('day', birth_date::DATE, DATE '2026-09-29'))
+    THEN (DATE '2026-09-29' - CAST(least(3800 * u(id, 'death'), date_diff('day', birth_date, DATE '2026-09-29'))
       AS INTEGER))::DATE END AS death_date,
   0::BIGINT AS birth_day
-FROM dated;
+FROM born;
+DROP VIEW born;
+DROP VIEW aged;
 DROP TABLE placed;
 """
 

@@ -22,6 +22,16 @@ _CLASS = "greatest(1, least(12, 2021 - birth_year))::VARCHAR"
 _SCHOOL = "province || digits(below({of}, 'school', 900) + 100, 6)"
 _DMY = "strftime(birth_date, '%d/%m/%Y')"
 
+_PUPIL_OR_TEACHER = {
+    "ma_dinh_danh": "education_id",
+    "so_dinh_danh": "personal_id",
+    "ho_ten": "full_name",
+    "ngay_sinh": _DMY,
+    "gioi_tinh": "if(sex = 'male', '1', '0')",
+    "ma_tinh": "province",
+    "ma_xa": "commune",
+}
+
 COLUMNS: dict[str, dict[str, str]] = {
     "population_citizens": {
         "SoDinhDanh": "personal_id",
@@ -80,13 +90,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "CoQuanChiTra": "employer_code",
     },
     "education_pupils": {
-        "ma_dinh_danh": "education_id",
-        "so_dinh_danh": "personal_id",
-        "ho_ten": "full_name",
-        "ngay_sinh": _DMY,
-        "gioi_tinh": "if(sex = 'male', '1', '0')",
-        "ma_tinh": "province",
-        "ma_xa": "commune",
+        **_PUPIL_OR_TEACHER,
         "ma_truong": f"if(changed_school, {_SCHOOL.format(of='true_id')}, {_SCHOOL.format(of='household')})",
         "lop": _CLASS,
         "nam_hoc": "'2026-2027'",
@@ -95,13 +99,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         f"THEN 'chuyen_truong' WHEN {_CLASS} = '12' THEN 'tot_nghiep' ELSE 'thoi_hoc' END",
     },
     "education_staff": {
-        "ma_dinh_danh": "education_id",
-        "so_dinh_danh": "personal_id",
-        "ho_ten": "full_name",
-        "ngay_sinh": _DMY,
-        "gioi_tinh": "if(sex = 'male', '1', '0')",
-        "ma_tinh": "province",
-        "ma_xa": "commune",
+        **_PUPIL_OR_TEACHER,
         "ma_truong": f"if(changed_job, {_SCHOOL.format(of='true_id + 7')}, {_SCHOOL.format(of='true_id')})",
         "chuc_vu": "CASE WHEN u(true_id, 'post') < 0.82 THEN 'Giáo viên' WHEN u(true_id, 'post') < 0.95 THEN 'Nhân viên' "
         "WHEN u(true_id, 'post') < 0.98 THEN 'Phó hiệu trưởng' ELSE 'Hiệu trưởng' END",
@@ -189,7 +187,7 @@ SELECT true_id AS _true_id, copy AS _copy, true_id * 2 + copy AS _row, day::INTE
   u(true_id * 2 + copy, '{dataset} age of record') AS _age_roll, copy = 1 AS _is_copy,
   birth_date AS _birth, coalesce(death_date + 1, birth_date) AS _known_since,
   cancelled_id AS _cancelled_id, cmnd AS _cmnd, household AS _household,
-  commune AS _commune, if(changed_home, NULL, former_commune) AS _former_commune,
+  commune AS _commune, commune_name AS _commune_name, if(changed_home, NULL, former_commune) AS _former_commune,
   dead AND death_date IS NOT NULL AS _long_dead,
   {columns}
 FROM state;

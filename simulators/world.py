@@ -28,7 +28,14 @@ _ROW_GROUP = 20480
 
 
 def make_world(
-    out: Path | str, *, people: int, seed: int, days: int = 0, dirt: str = "default", threads: int | None = None
+    out: Path | str,
+    *,
+    people: int,
+    seed: int,
+    days: int = 0,
+    dirt: str = "default",
+    dense: bool = False,
+    threads: int | None = None,
 ) -> dict[str, Any]:
     """Make a world of synthetic people and their registers.
 
@@ -40,6 +47,9 @@ def make_world(
         seed: any integer.
         days: days of changes after day 0.
         dirt: profile of `dirt.yaml`: `default`, `heavy` or `clean`.
+        dense: whatever the number of people is, let about 2,700 of them share a birth date, so that as many namesakes
+            share one as among 100 million: few dates over the same ages. Small worlds are misleadingly easy to link
+            otherwise. Full density takes 67,500 people; newborns of the days keep their dates.
         threads: threads of DuckDB, all cores by default.
 
     Returns:
@@ -55,7 +65,7 @@ def make_world(
     _clear(out)
     con = duckdb.connect(config={"temp_directory": str(out / "scratch"), **({"threads": threads} if threads else {})})
     try:
-        _make_people(con, people, seed, days, profile)
+        _make_people(con, people, seed, days, profile, dense)
         registers.make_registers(con, days, {name: profile.rate("duplicate_row", name) for name in events.DATASETS})
         define_damage(con)
         con.execute(
@@ -69,9 +79,9 @@ def make_world(
         counts = _counts(con, days)
     finally:
         con.close()
-    counts = {"people": people, "seed": seed, "days": days, "profile": dirt, **counts}
+    counts = {"people": people, "seed": seed, "days": days, "profile": dirt, "dense": dense, **counts}
     _write_json(out / "truth" / "counts.json", counts)
-    _write_json(out / "world.json", {"people": people, "seed": seed, "days": days, "dirt": dirt})
+    _write_json(out / "world.json", {"people": people, "seed": seed, "days": days, "dirt": dirt, "dense": dense})
     _write_credentials(out)
     (out / "today").write_text("0", encoding="ascii")
     shutil.rmtree(out / "scratch", ignore_errors=True)
@@ -85,11 +95,13 @@ def _clear(out: Path) -> None:
     (out / "truth").mkdir(parents=True)
 
 
-def _make_people(con: duckdb.DuckDBPyConnection, count: int, seed: int, days: int, profile: Profile) -> None:
+def _make_people(
+    con: duckdb.DuckDBPyConnection, count: int, seed: int, days: int, profile: Profile, dense: bool
+) -> None:
     codes.load(con)
     people.define_chance(con, seed)
     births = events.a_day(events.BIRTHS, count)
-    people.make_people(con, count, days, births, profile.world("namesake"))
+    people.make_people(con, count, days, births, profile.world("namesake"), dense)
     events.make_events(con, count, days, profile.world("no_population_record"))
 
 
@@ -99,15 +111,17 @@ def _write_register(con: duckdb.DuckDBPyConnection, dataset: str, out: Path) -> 
     con.execute(
         f"""
         COPY (SELECT * EXCLUDE (_true_id) REPLACE (strftime(_moment, '%Y-%m-%dT%H:%M:%S.%fZ') AS _moment)
-          FROM served_{dataset} ORDER BY _pos)
+          FROM served ORDER BY _pos)
         TO '{folder / "rows.parquet"}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})
         """
     )
     # Only what the counts and the truth need stays in memory.
     con.execute(
         f"""
-        CREATE TABLE row_{dataset} AS SELECT _key, _true_id, _day FROM served_{dataset};
-        DROP TABLE served_{dataset};
+        CREATE TABLE row_{dataset} AS SELECT _key, _true_id, _day FROM damaged;
+        DROP VIEW served;
+        DROP TABLE damaged;
+        DROP TABLE turn;
         """
     )
 

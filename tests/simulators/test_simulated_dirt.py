@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import unicodedata
 
+import duckdb
 import pytest
 import yaml
 
@@ -123,8 +124,37 @@ def test_the_tone_of_an_open_syllable_moves_to_its_second_vowel():
     assert codecs.encode(NEW_TONE["òa"], "utf-8") == "oà".encode()
 
 
+@pytest.fixture(scope="module")
+def heavy(tmp_path_factory):
+    """A larger world with three times the dirt: its folder and counts."""
+    folder = tmp_path_factory.mktemp("heavy")
+    return folder, make_world(folder, people=12000, seed=2, dirt="heavy")
+
+
 @pytest.mark.slow
-def test_every_kind_of_dirt_happens_in_a_larger_world(tmp_path):
-    counts = make_world(tmp_path, people=12000, seed=2, dirt="heavy")
-    kinds = {kind for hit in counts["dirt"].values() for kind in hit}
+def test_every_kind_of_dirt_happens_in_a_larger_world(heavy):
+    kinds = {kind for hit in heavy[1]["dirt"].values() for kind in hit}
     assert kinds == set(yaml.safe_load(DIRT_FILE.read_text(encoding="utf-8"))["kinds"])
+
+
+@pytest.mark.slow
+def test_a_row_that_lost_its_identity_has_nothing_left_to_link_by(heavy):
+    folder, _ = heavy
+    with duckdb.connect() as con:
+        rows, left, readable = con.execute(
+            f"""SELECT count(*), count(coalesce(soDinhDanh, soCmnd, ngaySinh)),
+                  count(*) FILTER (regexp_full_match(hoTen, '[^?\ufffd]*') AND hoTen <> strip_accents(hoTen))
+                FROM '{folder}/registers/insurance_members/rows.parquet' WHERE _key IN (
+                  SELECT key FROM '{folder}/truth/dirt.parquet' WHERE kind = 'identity_lost')"""
+        ).fetchone()
+    assert (rows > 3, left, readable) == (True, 0, 0)
+
+
+@pytest.mark.slow
+def test_a_spreadsheet_keeps_three_digits_of_a_personal_id(heavy):
+    folder, _ = heavy
+    with duckdb.connect() as con:
+        pairs = con.execute(
+            f"SELECT truth, damaged FROM '{folder}/truth/dirt.parquet' WHERE kind = 'id_spreadsheet'"
+        ).fetchall()
+    assert pairs and all(damaged == f"{int(truth):.2E}" for truth, damaged in pairs)

@@ -8,6 +8,7 @@ import pytest
 from stdnum.vn import mst
 
 from simulators import make_world
+from simulators.codes import CODES
 from simulators.dirt import FIELDS
 
 
@@ -41,6 +42,27 @@ def test_a_clean_world_has_no_dirt_and_nobody_outside_the_population_register(tm
     counts = make_world(tmp_path / "clean", people=1000, seed=1, days=1, dirt="clean")
     assert not any(counts["dirt"].values())
     assert counts["world"]["no_population_record"] == 0
+
+
+@pytest.mark.slow
+def test_a_dense_world_has_few_birth_dates_the_same_ages_and_unique_personal_ids(tmp_path):
+    make_world(tmp_path / "dense", people=6000, seed=3, dense=True)
+    make_world(tmp_path / "plain", people=6000, seed=3)
+    with duckdb.connect() as con:
+        for name in ("dense", "plain"):
+            con.execute(
+                f"CREATE VIEW {name} AS FROM '{tmp_path}/{name}/truth/persons.parquet' WHERE valid_from_day = 0"
+            )
+        dates, people, numbers = one(
+            con, "SELECT count(DISTINCT birth_date), count(personal_id), count(DISTINCT personal_id) FROM dense"
+        )
+        off = "abs(dense.birth_date - plain.birth_date) / 365.25"
+        moved, furthest = one(
+            con, f"SELECT count(*) FILTER ({off} > 0), max({off}) FROM dense JOIN plain USING (true_id, full_name, sex)"
+        )
+        last = one(con, "SELECT max(birth_date) < DATE '2026-10-01' FROM dense")
+    assert (dates <= 25, people, last) == (True, numbers, (True,))
+    assert moved > 5000 and furthest < 4
 
 
 @pytest.mark.parametrize("arguments", [{"people": 3}, {"people": 100, "days": -1}, {"people": 100, "dirt": "filthy"}])
@@ -163,8 +185,8 @@ def test_a_value_without_logged_damage_is_the_truth(sql):
         "hoTen": "full_name",
         "ngaySinh": "strftime(birth_date, '%d/%m/%Y')",
         "gioiTinh": "if(sex = 'male', 'Nam', 'Nữ')",
-        "maXa": "residence_commune",
-        "maTinh": "residence_province",
+        "maXa": "if(_moment < '2025-07-01', coalesce(dirt.truth, maXa), residence_commune)",
+        "maTinh": "if(_moment < '2025-07-01', coalesce(dirt.truth, maTinh), residence_province)",
         "maSoBhxh": "social_insurance_code",
     }
     for column, expected in truth.items():
@@ -174,3 +196,27 @@ def test_a_value_without_logged_damage_is_the_truth(sql):
             LEFT JOIN dirt ON dirt.key = _key AND dirt.day = 0 AND dirt."column" = '{column}'
             WHERE _day = 0 AND coalesce(dirt.truth, {column}) IS DISTINCT FROM {expected}"""
         assert one(sql, query) == (0,), column
+
+
+@pytest.mark.parametrize(
+    ("dataset", "commune", "province"),
+    [
+        ("population_citizens", "ThuongTru_MaDonViHanhChinh", "ThuongTru_MaTinhThanh"),
+        ("tax_taxpayers", "MaXa", "MaTinh"),
+    ],
+)
+def test_records_of_before_the_reform_hold_a_former_commune_of_their_place(sql, dataset, commune, province):
+    written = f"""SELECT coalesce(dirt.truth, {commune}) AS code, {province} AS province, residence_commune AS lived, kind
+        FROM {dataset} row JOIN truth_rows ON truth_rows.key = _key AND valid_from_day = 0
+        JOIN persons ON persons.true_id = truth_rows.true_id AND persons.valid_from_day = 0
+        LEFT JOIN dirt ON dirt.key = _key AND dirt.day = 0 AND dirt."column" = '{commune}'
+        WHERE _day = 0 AND _moment < '2025-07-01'"""
+    old = f"SELECT * FROM read_csv('{CODES}/communes.csv', all_varchar = true) WHERE valid_to = '2025-07-01'"
+    right = "contains(';' || successors || ';', ';' || lived || ';')"
+    rows, of_place, of_province, moved = one(
+        sql,
+        f"""SELECT count(*), count(*) FILTER ({right}), count(*) FILTER (kind IS NULL AND old.province = written.province),
+              count(*) FILTER (kind IS NOT NULL)
+            FROM ({written}) written LEFT JOIN ({old}) old USING (code)""",
+    )
+    assert rows == of_place == of_province + moved > 50
