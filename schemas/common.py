@@ -94,6 +94,15 @@ CommuneCode = Annotated[
     ),
 ]
 
+CommuneCandidates = Annotated[
+    str,
+    StringConstraints(pattern=r"^\d{5}(;\d{5})+$"),
+    Field(
+        title="Các đơn vị hành chính cấp xã có thể",
+        description="Communes of July 2025 among which one unit was divided, the likeliest first.",
+    ),
+]
+
 ProvinceCode = Annotated[
     str,
     StringConstraints(pattern=r"^\d{2}$"),

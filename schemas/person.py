@@ -6,6 +6,7 @@ from pydantic import Field
 
 from schemas.common import (
     Canonical,
+    CommuneCandidates,
     CommuneCode,
     EthnicityCode,
     MaritalStatus,
@@ -39,6 +40,11 @@ class Identity(Canonical):
     marital_status: MaritalStatus | None = Field(None, description="Marital status (tình trạng hôn nhân).")
     birth_place: CommuneCode | None = Field(None, description="Commune of birth registration (nơi đăng ký khai sinh).")
     residence_commune: CommuneCode | None = Field(None, description="Commune of permanent residence (nơi thường trú).")
+    residence_candidates: CommuneCandidates | None = Field(
+        None,
+        description="Communes that the residence may lie in, where a record names a unit that was divided "
+        "(nơi thường trú thuộc đơn vị đã chia tách).",
+    )
     residence_province: ProvinceCode | None = Field(
         None, description="Province of permanent residence (tỉnh, thành phố)."
     )

@@ -2,7 +2,7 @@
 
 A code means nothing without its date: 3,316 of the 3,321 commune codes of July 2025 existed before, many under
 another name. So every row is keyed by (code, valid_from), and `successors` names the units of July 2025 that an
-old one became; the first one named is the package's default for divided units.
+old one became; the first one named is the package's default for divided units. `district` is there for addresses.
 
 Only the package's data is read. Its `convert_address` sends addresses to a geocoding service and must never be
 called. Run `python mapping/codes/build_administrative_units.py` in the development environment.
@@ -62,18 +62,18 @@ def main() -> None:
         )
     }
     new_provinces = dict(store.execute("select distinct provinceKey, provinceCode from admin_units"))
-    communes = [[code, REFORM, "", name, province, ""] for code, name, province in new.values()]
+    communes = [[code, REFORM, "", name, province, "", ""] for code, name, province in new.values()]
     became: dict[str, set[str]] = {}
     legacy = store.execute(
-        "select provinceKey, districtKey, wardKey, wardCode, coalesce(ward, district), provinceCode, districtCode"
+        "select provinceKey, districtKey, wardKey, wardCode, coalesce(ward, district), provinceCode, districtCode, district"
         " from admin_units_legacy"
     )
-    for province, district, commune, code, name, province_code, district_code in legacy:
+    for province, district, commune, code, name, province_code, district_code, district_name in legacy:
         parts = successors[f"{province}_{district}_{commune or ''}"]
         became.setdefault(province_code, set()).update(new_provinces[part[0]] for part in parts)
         codes = ";".join(dict.fromkeys(new[part][0] for part in parts))
         # Five island districts had no communes: the district's code stands in, marked by its three digits.
-        communes.append([code or district_code, "", REFORM, name, province_code, codes])
+        communes.append([code or district_code, "", REFORM, name, province_code, district_name, codes])
     provinces = [
         [code, REFORM, "", name, ""]
         for code, name in store.execute("select distinct provinceCode, province from admin_units")
@@ -83,7 +83,7 @@ def main() -> None:
         for code, name in store.execute("select distinct provinceCode, province from admin_units_legacy")
     ]
     write("provinces.csv", ["code", "valid_from", "valid_to", "name", "successors"], provinces)
-    write("communes.csv", ["code", "valid_from", "valid_to", "name", "province", "successors"], communes)
+    write("communes.csv", ["code", "valid_from", "valid_to", "name", "province", "district", "successors"], communes)
 
 
 if __name__ == "__main__":

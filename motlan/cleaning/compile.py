@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from motlan.engine import DUCKDB, Call, Expression, fill, quote
+from motlan.engine import DUCKDB, Call, Dialect, Expression, fill
 from motlan.registry import Dataset
 
 RAW = "raw_rows"
@@ -17,8 +17,8 @@ RAW = "raw_rows"
 META = "_ref, _run, _key, _moment, _locator"
 
 
-def select_canonical(dataset: Dataset) -> str:
-    """Return the query from `raw_rows` to canonical rows.
+def select_canonical(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
+    """Return the query from `raw_rows` to canonical rows, in the SQL of an engine.
 
     A field may be made from fields that were made from raw columns (a province from its commune); a name that is both
     a raw column's and a field's means the raw column.
@@ -27,19 +27,20 @@ def select_canonical(dataset: Dataset) -> str:
     as `raw_<column>` for the rules that look at what was sent.
     """
     first, second = split(dataset)
+    quote = dialect.quote
     raw = [f"{quote(column)} as {quote('raw_' + column)}" for column in dataset.columns]
-    once = [_Once(number, call) for number, call in enumerate(_calls(first, DUCKDB.costly))]
-    given = _beside(once, "*, ") if once else RAW
-    joined = _Joined(first, {})
+    once = [_Once(number, call, dialect) for number, call in enumerate(_calls(first, dialect.costly))]
+    given = _beside(once, "*, ", dialect) if once else RAW
+    joined = _Joined(first, {}, dialect)
     made = {one.call.whole.text: one.answer for one in once} | joined.answers
-    fields = [f"{expression.sql(DUCKDB, made=made)} as {quote(field)}" for field, expression in first.items()]
+    fields = [f"{expression.sql(dialect, made=made)} as {quote(field)}" for field, expression in first.items()]
     query = f"select {META},\n       " + ",\n       ".join([*raw, *fields]) + f"\nfrom {given}"
     query += "".join(one.join for one in once) + joined.joins
     if not second:
         return query
     names = {field: quote(field) for field in first} | {column: quote(f"raw_{column}") for column in dataset.columns}
-    joined = _Joined(second, names)
-    derived = [f"{made.sql(DUCKDB, names, joined.answers)} as {quote(field)}" for field, made in second.items()]
+    joined = _Joined(second, names, dialect)
+    derived = [f"{made.sql(dialect, names, joined.answers)} as {quote(field)}" for field, made in second.items()]
     return "select _first.*,\n       " + ",\n       ".join(derived) + f"\nfrom ({query}) as _first{joined.joins}"
 
 
@@ -60,16 +61,16 @@ class _Once:
     `_odd_<n>` holds such a value and null elsewhere, `_made_<n>` the answer for it.
     """
 
-    def __init__(self, number: int, call: Call) -> None:
-        self.call = call
+    def __init__(self, number: int, call: Call, dialect: Dialect) -> None:
+        self.call, self.dialect = call, dialect
         self.given, self.odd, self.made = f"_given_{number}", f"_odd_{number}", f"_made_{number}"
 
     @property
     def join(self) -> str:
         """The join with the answers. No filter takes the null out: it would be pushed down, and the tests written out."""
-        odd = f"select distinct {self.odd} as given from {_beside([self], '')}"
+        odd = f"select distinct {self.odd} as given from {_beside([self], '', self.dialect)}"
         return (
-            f"\nleft join (select given as _key{self.made}, {self.call.sql(DUCKDB, 'given')} as {self.made}\n"
+            f"\nleft join (select given as _key{self.made}, {self.call.sql(self.dialect, 'given')} as {self.made}\n"
             f"           from ({odd})) on _key{self.made} = {self.odd}"
         )
 
@@ -79,29 +80,33 @@ class _Once:
         return f"(case when {self.odd} is null then {self.given} else {self.made} end)"
 
 
-def _beside(once: Sequence[_Once], others: str) -> str:
+def _beside(once: Sequence[_Once], others: str, dialect: Dialect) -> str:
     """Return the relation of raw rows with the values of costly calls, and the same where they are odd."""
-    given = ", ".join(f"{one.call.arguments[0].sql(DUCKDB)} as {one.given}" for one in once)
-    tests = [DUCKDB.costly[one.call.function].replace("@1", one.given) for one in once]
+    given = ", ".join(f"{one.call.arguments[0].sql(dialect)} as {one.given}" for one in once)
+    tests = [dialect.costly[one.call.function].replace("@1", one.given) for one in once]
     odd = (f"case when not {test} then {one.given} end as {one.odd}" for test, one in zip(tests, once, strict=True))
     kept = others or f"{', '.join(one.given for one in once)}, "
     return f"(select {kept}{', '.join(odd)} from (select {others}{given} from {RAW}))"
 
 
 class _Joined:
-    """The look-ups of some fields, a join each instead of a correlated query each.
+    """The look-ups of some fields, by joins instead of a correlated query each. Two with one relation and key share theirs.
 
     Attributes:
         joins: The joins.
         answers: Text of a call -> what stands for it.
     """
 
-    def __init__(self, fields: Mapping[str, Expression], names: Mapping[str, str]) -> None:
-        self.joins, self.answers = "", {}
-        for number, call in enumerate(_calls(fields, DUCKDB.lookups)):
-            look = DUCKDB.lookups[call.function]
-            arguments = [argument.sql(DUCKDB, names) for argument in call.arguments]
+    def __init__(self, fields: Mapping[str, Expression], names: Mapping[str, str], dialect: Dialect) -> None:
+        found: dict[tuple[str, str], str] = {}
+        self.answers = {}
+        for call in _calls(fields, dialect.lookups):
+            look = dialect.lookups[call.function]
+            arguments = [argument.sql(dialect, names) for argument in call.arguments]
             relation, key, answer = (fill(part, arguments) for part in (look.relation, look.key, look.answer))
-            code, found = f"_code_{number}", f"_found_{number}"
-            self.joins += f"\nleft join (select code as {code}, found as {found} from ({relation})) on {code} = {key}"
-            self.answers[call.whole.text] = f"({answer.replace('@found', found)})"
+            name = found.setdefault((relation, key), f"_found_{len(found)}")
+            self.answers[call.whole.text] = f"({answer.replace('@found', name)})"
+        self.joins = "".join(
+            f"\nleft join (select code as _code{name}, found as {name} from ({relation})) on _code{name} = {key}"
+            for (relation, key), name in found.items()
+        )

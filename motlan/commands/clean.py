@@ -12,15 +12,16 @@ import typer
 from rich.table import Table
 
 from motlan import registry
+from motlan.cleaning import changes
 from motlan.commands.screen import AsJson, examples, out, told
 from motlan.engine import connect, explain, load_code_lists
+from motlan.workspace import open_workspace
 
-app = typer.Typer(help="Cleaners.", epilog=examples("motlan clean explain --as person_name"), no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keep the command's name a part of the line while there is one."""
+app = typer.Typer(
+    help="Cleaners.",
+    epilog=examples("motlan clean explain --as person_name", "motlan clean changes DATASET"),
+    no_args_is_help=True,
+)
 
 
 @app.command(
@@ -28,7 +29,8 @@ def _group() -> None:
     epilog=examples(
         "motlan clean explain --as person_name",
         "printf '%s' \"$NAME\" | motlan clean explain --as person_name --json",
-        "motlan clean explain --as partial_date --with dmy",
+        "motlan clean explain --as partial_date --with either",
+        "motlan clean explain --as commune --with 2024-05-01",
     ),
 )
 def explained(
@@ -48,7 +50,25 @@ def explained(
     if as_json:
         out.print_json(json.dumps({"as": function, "steps": [asdict(step) for step in steps]}))
         return
-    table = Table("step", "", "value after it", title=function)
+    table = Table("step", "", "value after it", "note", title=function)
     for step in steps:
-        table.add_row(step.name, "changed" if step.changed else "", repr(step.value))
+        table.add_row(step.name, "changed" if step.changed else "", repr(step.value), step.note or "")
+    out.print(table)
+
+
+@app.command("changes", epilog=examples("motlan clean changes DATASET", "motlan clean changes DATASET --json"))
+def counted(
+    dataset: Annotated[str, typer.Argument(help="A dataset of agencies.yaml.")],
+    as_json: AsJson = False,
+) -> None:
+    """Count, per field, how many values of the newest run its cleaners changed."""
+    with told(as_json):
+        work = open_workspace()
+        counts = changes(work, work.registry.dataset(dataset))
+    if as_json:
+        out.print_json(json.dumps({"dataset": dataset, "fields": counts}))
+        return
+    table = Table("field", "values", "changed", title=dataset)
+    for field, count in counts.items():
+        table.add_row(field, str(count["values"]), str(count["changed"]))
     out.print(table)

@@ -13,10 +13,13 @@ from motlan.engine.explain import Step, explain
 from motlan.engine.expression import Call, Expression, parse
 from motlan.engine.functions import Function, Parameter
 from motlan.engine.session import connect, fingerprint, literal, one, prepare, quote
+from motlan.engine.spark_dialect import SPARK, SPARK_SETTINGS
 
 __all__ = [
     "DUCKDB",
     "FUNCTIONS",
+    "SPARK",
+    "SPARK_SETTINGS",
     "Call",
     "Dialect",
     "Expression",

@@ -1,8 +1,8 @@
-"""Code lists: the tables behind `code`, `code_at`, `commune` and `province_of_commune`.
+"""Code lists: the tables behind `code`, `code_at`, `commune` and their kin, and behind the reading of addresses.
 
 A list is a CSV file named as the list, with a column `code` and `value`, or `successors` (the codes that replaced this
 one, `;` between, the default first; empty where the code still holds, which then means itself). `valid_from`,
-`valid_to` (days, empty for open) and `province` may stand beside them; other columns are for people.
+`valid_to` (days, empty for open), `province`, `district` and `name` may stand beside them; other columns are for people.
 """
 
 from __future__ import annotations
@@ -19,7 +19,18 @@ import pyarrow as pa
 
 from motlan.errors import ConfigurationError
 
-_COLUMNS = ("cl_list", "cl_code", "cl_value", "cl_valid_from", "cl_valid_to", "cl_province")
+_COLUMNS = (
+    "cl_list",
+    "cl_code",
+    "cl_value",
+    "cl_valid_from",
+    "cl_valid_to",
+    "cl_province",
+    "cl_district",
+    "cl_name",
+    "cl_candidates",
+)
+"""Of a list's line: `cl_code` folded, `cl_value` the first successor; `cl_candidates` all of them where there are several."""
 
 
 def code_lists(folder: Path) -> frozenset[str]:
@@ -90,6 +101,8 @@ def _read(path: Path) -> list[tuple[str, ...]]:
 
 def _row(name: str, line: dict[str, str]) -> tuple[str, ...]:
     code = line["code"].strip()
-    value = line["value"] if "value" in line else line["successors"].split(";")[0] or code
+    successors = line.get("successors", "")
+    value = line["value"] if "value" in line else successors.split(";")[0] or code
     folded = unicodedata.normalize("NFC", code).lower()
-    return (name, folded, value, line.get("valid_from", ""), line.get("valid_to", ""), line.get("province", ""))
+    others = (line.get(column, "") for column in ("valid_from", "valid_to", "province", "district", "name"))
+    return (name, folded, value, *others, successors if ";" in successors else "")

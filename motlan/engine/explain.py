@@ -1,4 +1,7 @@
-"""A cleaner's work on one value, step by step: for a person who asks why a value came out as it did."""
+"""A cleaner's work on one value, step by step: for a person who asks why a value came out as it did.
+
+The steps are the pieces that the cleaner's own SQL is chained from, run one at a time; there is no second account of it.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,28 @@ from dataclasses import dataclass
 import duckdb
 
 from motlan.engine.catalogue import FUNCTIONS
-from motlan.engine.dialect import Scalar
-from motlan.engine.duckdb_dialect import DUCKDB
-from motlan.engine.duckdb_names import PERSON_NAME
+from motlan.engine.dialect import Scalar, fill
+from motlan.engine.duckdb_dialect import DUCKDB, STAGES
 from motlan.engine.session import one
 from motlan.errors import ConfigurationError
-
-_STEPS = {"person_name": PERSON_NAME}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what it does, the value after it, and whether that is another than before."""
+    """One step: what it does, the value after it, whether that is another than before, and what is to be known about it.
+
+    A note names what was seen: an encoding and how sure it is, why a zero was or was not put back, how precise a date is.
+    """
 
     name: str
     value: Scalar
     changed: bool
+    note: str | None = None
 
 
-def explain(con: duckdb.DuckDBPyConnection, function: str, value: str, others: Sequence[str] = ()) -> list[Step]:
+def explain(
+    con: duckdb.DuckDBPyConnection, function: str, value: str | None, others: Sequence[Scalar] = ()
+) -> list[Step]:
     """Run a cleaner over one value and return its steps; the last one is the cleaner's own answer.
 
     Args:
@@ -46,18 +52,18 @@ def explain(con: duckdb.DuckDBPyConnection, function: str, value: str, others: S
         raise ConfigurationError(
             f"{function} takes other arguments", next_step=f"it is {declared.signature}; give the rest by --with."
         )
+    rest = [DUCKDB.typed_null() if other is None else DUCKDB.literal(other) for other in others]
     steps: list[Step] = []
     now: Scalar = value
-    for name, sql in _STEPS.get(function, ()):
-        now = _step(con, steps, name, sql("x"), now)
+    for stage in STAGES.get(function, ()):
+        step = _step(con, stage.name, fill(stage.sql, ("x", *rest)), now, fill(stage.note, ("x", *rest)))
+        steps.append(step)
+        now = step.value
     place = next(n for n, parameter in enumerate(declared.parameters) if not parameter.written_out)
-    arguments = [*map(DUCKDB.literal, others[:place]), "x", *map(DUCKDB.literal, others[place:])]
-    answer = one(con, f"select {DUCKDB.call(function, arguments)} from (select $1::varchar as x)", [value])[0]
-    steps.append(Step(function, answer, answer != value))
-    return steps
+    answer = _step(con, function, DUCKDB.call(function, [*rest[:place], "x", *rest[place:]]), value, "NULL")
+    return [*steps, answer]
 
 
-def _step(con: duckdb.DuckDBPyConnection, steps: list[Step], name: str, sql: str, before: Scalar) -> Scalar:
-    after: Scalar = one(con, f"select {sql} from (select $1::varchar as x)", [before])[0]
-    steps.append(Step(name, after, after != before))
-    return after
+def _step(con: duckdb.DuckDBPyConnection, name: str, sql: str, before: Scalar, note: str) -> Step:
+    after, told = one(con, f"select {sql}, {note} from (select $1::varchar as x)", [before])
+    return Step(name, after, after != before, told)

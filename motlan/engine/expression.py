@@ -28,6 +28,11 @@ _COMPARISONS: Mapping[type[ast.cmpop], str] = {
 }
 _LONGEST = 4000
 _LIST_FUNCTIONS = ("code", "code_at")
+_LISTS_OF: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("commune", "commune_candidates", "province_of_commune"), ("communes",)),
+    "address_commune": ("communes", "provinces"),
+    "address_province": ("provinces",),
+}
 
 
 def _refuse(node: ast.expr, where: str, what: str, mend: str) -> ConfigurationError:
@@ -206,7 +211,7 @@ class _Checker:
             _scalar(argument, self.where)
             if name in _LIST_FUNCTIONS and position == 0:
                 self.code_lists.add(str(value))
-        self.code_lists.update({"commune": {"communes"}, "province_of_commune": {"communes"}}.get(name, ()))
+        self.code_lists.update(_LISTS_OF.get(name, ()))
 
     def _compare(self, node: ast.Compare) -> None:
         if len(node.ops) != 1:

@@ -13,8 +13,7 @@ from typing import Any
 
 import duckdb
 
-from motlan.engine.duckdb_dialect import DUCKDB
-from motlan.engine.duckdb_names import macros
+from motlan.engine.duckdb_dialect import DUCKDB, MACROS
 from motlan.errors import ConfigurationError
 
 
@@ -68,13 +67,13 @@ def connect(
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
     """Create the macros that compiled expressions call. `connect` has done it already."""
-    for definition in macros().values():
+    for definition in MACROS.values():
         con.execute(f"CREATE OR REPLACE MACRO {definition}")
 
 
 def fingerprint() -> str:
     """Return the SHA-256 of what compiled expressions rest on besides their own text and the code lists."""
-    parts = [f"duckdb {duckdb.__version__}", *macros().values()]
+    parts = [f"duckdb {duckdb.__version__}", *MACROS.values()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

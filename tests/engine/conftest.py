@@ -14,13 +14,25 @@ from motlan.engine import DUCKDB, FUNCTIONS, connect, load_code_lists
 LISTS = {
     "sexes.csv": "code,value\nNam,male\nnữ,female\n",
     "communes.csv": (
-        "code,valid_from,valid_to,name,province,successors\n"
-        "00001,,2025-07-01,Phường Phúc Xá,01,00097\n"
-        "00004,,2025-07-01,Phường Trúc Bạch,01,00004\n"
-        "00004,2025-07-01,,Phường Ba Đình,01,\n"
-        "00010,,2025-07-01,Phường Cũ,01,00097;00004\n"
-        "00097,2025-07-01,,Phường Hồng Hà,01,\n"
-        "00097,,2025-07-01,Phường Khác,01,00004\n"
+        "code,valid_from,valid_to,name,province,district,successors\n"
+        "00001,,2025-07-01,Phường Phúc Xá,01,Quận Ba Đình,00097\n"
+        "00004,,2025-07-01,Phường Trúc Bạch,01,Quận Ba Đình,00004\n"
+        "00004,2025-07-01,,Phường Ba Đình,01,,\n"
+        "00010,,2025-07-01,Phường Cũ,01,Quận Ba Đình,00097;00004\n"
+        "00011,,2025-07-01,Phường 1,01,Quận 3,00004\n"
+        "00012,,2025-07-01,Phường 1,01,Quận 4,00097\n"
+        "00013,,2025-07-01,Xã Tân Hòa,01,Huyện Quan Sơn,00004\n"
+        "00014,,2025-07-01,Xã Tân Hóa,01,Huyện Quan Sơn,00097\n"
+        "00015,,2025-07-01,Phường Sơn Tây,01,Thị xã Sơn Tây,00097\n"
+        "00097,2025-07-01,,Phường Hồng Hà,01,,\n"
+        "00097,,2025-07-01,Phường Khác,01,Quận 3,00004\n"
+    ),
+    "provinces.csv": (
+        "code,valid_from,valid_to,name,successors\n"
+        "01,,2025-07-01,Thành phố Hà Nội,01\n"
+        "01,2025-07-01,,Thành phố Hà Nội,\n"
+        "02,,2025-07-01,Tỉnh Hà Giang,08\n"
+        "08,2025-07-01,,Tỉnh Tuyên Quang,\n"
     ),
 }
 

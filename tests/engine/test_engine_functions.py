@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stdnum.vn import mst
 
 from motlan.engine import DUCKDB, FUNCTIONS, Function
-from motlan.engine.duckdb_dialect import BIRTH_PROVINCES
+from motlan.engine.duckdb_identifiers import BIRTH_PROVINCES
 
 BATCHES = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NASTY = st.text(
@@ -49,14 +49,74 @@ def test_no_template_casts_in_a_way_that_could_raise_and_quote_a_value() -> None
         assert not re.search(r"(?<!try_)\bcast\(|::", template, re.IGNORECASE), name
 
 
-@pytest.mark.parametrize("function", [f for f in FUNCTIONS.values() if f.idempotent], ids=lambda f: f.name)
+CLEANERS = [function for function in FUNCTIONS.values() if function.idempotent]
+NUMBERS = ("personal_id", "old_identity_number", "tax_code", "social_code", "health_card")
+
+
+def _ways(function: Function) -> list[tuple[object, ...]]:
+    """Return what may stand beside a cleaner's first argument: of a format, every choice."""
+    formats = [parameter.choices for parameter in function.parameters[1:] if parameter.choices]
+    return [(choice,) for choice in formats[0]] if formats else [function.examples[0][0][1:]]
+
+
+@pytest.mark.parametrize("function", CLEANERS, ids=lambda f: f.name)
 @BATCHES
 @given(texts=st.lists(NASTY, min_size=100, max_size=100))
 def test_cleaners_are_idempotent(function: Function, ask, texts: list[str]) -> None:
+    given = [str(arguments[0]) for arguments, _ in function.examples if arguments[0] is not None]
+    for rest in _ways(function):
+        once = ask(function.name, [(text, *rest) for text in [*texts, *given]])
+        again = ask(function.name, [(text, *rest) for text in once])
+        assert again == once
+
+
+@pytest.mark.parametrize("name", ["text", "person_name", "partial_date", "fixed_digits", *NUMBERS])
+@pytest.mark.parametrize("padding", ["   ", "\u00a0", "\t", "\u200b", "\ufeff", "\u3000"])
+def test_padding_changes_nothing_and_padding_alone_is_null(ask, name: str, padding: str) -> None:
+    function = FUNCTIONS[name]
     rest = function.examples[0][0][1:]
-    once = ask(function.name, [(text, *rest) for text in texts])
-    again = ask(function.name, [(text, *rest) for text in once])
-    assert again == once
+    answers = {a[0]: answer for a, answer in function.examples if answer is not None and a[1:] == rest}
+    assert ask(name, [(f"{text}{padding}", *rest) for text in answers]) == list(answers.values())
+    assert ask(name, [(f"{padding}{padding}", *rest), ("", *rest)]) == [None, None]
+
+
+@BATCHES
+@given(numbers=st.lists(st.integers(10**8, 10**13), min_size=50, max_size=50))
+def test_what_a_spreadsheet_made_of_a_number_is_told_and_never_read(ask, numbers: list[int]) -> None:
+    shown = [f"{number:.{digits}E}" for number in numbers for digits in (0, 2, 5, 9)]
+    shown += [text.replace(".", ",") for text in shown] + [text.lower() for text in shown] + ["#N/A", "#REF!", "######"]
+    assert set(ask("spreadsheet_damaged", [(text,) for text in shown])) == {True}
+    assert set(ask("spreadsheet_damaged", [(f"{number:012d}",) for number in numbers])) == {False}
+    for cleaner in NUMBERS:
+        assert set(ask(cleaner, [(text,) for text in shown])) == {None}, cleaner
+
+
+def test_a_spreadsheets_day_number_is_read_within_its_five_digits(ask) -> None:
+    numbers = [10_000, 25_569, 36_526, 45_000, 99_999]
+    days = [(dt.date(1899, 12, 30) + dt.timedelta(number)).isoformat() for number in numbers]
+    assert ask("partial_date", [(f"{number}", "dmy") for number in numbers]) == days
+    assert ask("partial_date", [(text, "dmy") for text in ("9999", "2200", "09999", "-36526")]) == [None] * 4
+
+
+@BATCHES
+@given(days=st.lists(st.dates(dt.date(1900, 1, 1), dt.date(2099, 12, 31)), min_size=100, max_size=100))
+def test_an_unknown_order_keeps_what_is_certain_and_both_readings(ask, days: list[dt.date]) -> None:
+    for pattern in ("%d/%m/%Y", "%m/%d/%Y", "%d%m%Y", "%m.%d.%Y"):
+        texts = [day.strftime(pattern) for day in days]
+        read = ask("partial_date", [(text, "either") for text in texts])
+        candidates = ask("date_candidates", [(text,) for text in texts])
+        for day, got, both in zip(days, read, candidates, strict=True):
+            if day.day > 12 or day.day == day.month:
+                assert (got, both) == (day.isoformat(), None)
+            else:
+                assert got == f"{day.year}"
+                assert sorted(both.split(";")) == sorted([f"{day:%Y-%m-%d}", f"{day:%Y-%d-%m}"])
+
+
+def test_a_declared_order_is_never_held_open(ask) -> None:
+    texts = ["03/04/1990", "03041990", "1990-03-04", "19900304"]
+    for order in ("dmy", "ymd", "iso"):
+        assert all(len(read) == 10 for read in ask("partial_date", [(text, order) for text in texts]))
 
 
 def test_numbers_are_judged_as_stdnum_judges_them(ask) -> None:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motlan.engine.duckdb_names import TCVN3_FROM, TCVN3_TO
+from motlan.engine.duckdb_names import TCVN3_FROM, TCVN3_TO, THRESHOLD
+from simulators import names as generator
 
 BATCHES = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -37,6 +38,15 @@ NAME = st.builds(
     st.sampled_from(GIVEN),
 )
 NAMES = st.lists(NAME, min_size=80, max_size=80)
+ELSEWHERE = (  # noqa: SIM905
+    "Müller Schröder Weiß Köhler Jürgens Groß Hölderlin Möbius Søren Bjørn Ødegård Åkerblom Sjöberg Håkansson Kjær "
+    "Gómez Núñez Peña Muñoz Ibáñez García Álvarez Gutiérrez Isaác Rafaél João São Gonçalves Simões Magalhães Araújo "
+    "Leão Galeão Corrêa François Renée Zoë Zoé Noël Chloé Hélène Gaëlle Anaïs Loïc Benoît Jérôme Daniël Michaël "
+    "Raphaèle Israèl Naïm Haïm Héloïse Aïcha Saül Saint-Saëns Dvořák Čapek Škoda Krejčí Růžička Wałęsa Łukasz "
+    "Kościuszko Żółkiewski Öztürk Şahin Gül Çelik Özgür Yıldız Erdoğan Nagy Szőke Győr Beáta Körösi Ștefan Bălan "
+    "Brâncuși Đorđević Šarić Živković Ragnheiður Guðmundur Æsa Björk Siân Seán Máire Bríd Nicolò Donà Mosè Cantù "
+    "O'Neill Anna Maria José Peter Van De"
+).split()
 MARKED = NAMES.map(lambda names: ["Nguyễn Văn " + name for name in names])
 
 _TONES = {"": 0, "\u0300": 1, "\u0309": 2, "\u0303": 3, "\u0301": 4, "\u0323": 5}
@@ -146,6 +156,50 @@ def test_no_single_common_word_is_taken_for_a_damaged_one(ask) -> None:
 )  # fmt: skip
 def test_unusual_plain_names_stay(ask, name: str) -> None:
     assert ask("person_name", [(name,)]) == [name]
+
+
+@BATCHES
+@given(
+    names=st.lists(
+        st.lists(st.sampled_from(ELSEWHERE), min_size=1, max_size=3).map(" ".join), min_size=300, max_size=300
+    )
+)
+def test_a_plain_name_of_another_country_is_never_changed(ask, names: list[str]) -> None:
+    assert ask("person_name", [(name,) for name in names]) == names
+
+
+def test_no_plain_name_that_the_generator_makes_is_changed_or_taken_for_an_encoded_one(ask) -> None:
+    middles = [middle for _, middle, _ in generator.middles()]
+    givens = [given for _, given, _ in generator.givens()]
+    names = [
+        f"{family} {middles[(n * 7 + k) % len(middles)]} {givens[(n * 13 + k * 29) % len(givens)]}"
+        for n, (_, family, _) in enumerate(generator.families())
+        for k in range(25)
+    ]
+    names += [f"{first} {last}" for first in middles for last in givens]
+    calls = [(name,) for name in names]
+    assert len(names) > 10_000
+    assert ask("person_name", calls) == names
+    assert set(ask("name_encoding", calls)) == {None}
+    assert set(ask("encoding_confidence", calls)) == {0.0}
+
+
+@BATCHES
+@given(names=MARKED)
+@pytest.mark.parametrize("encode", [tcvn3, vni, viqr], ids=lambda encode: encode.__name__)
+def test_an_old_encoding_is_named_with_a_confidence_that_undoes_it(ask, encode, names: list[str]) -> None:
+    damaged = [(encode(name),) for name in names]
+    assert set(ask("name_encoding", damaged)) == {encode.__name__}
+    assert min(ask("encoding_confidence", damaged)) >= float(THRESHOLD)
+
+
+def test_a_name_has_an_encoding_exactly_where_the_confidence_reaches_the_threshold(ask) -> None:
+    names = [f"{family} {middle} {given}" for family in FAMILY[:5] for middle in MIDDLE[:4] for given in GIVEN[::9]]
+    encoders = (tcvn3, vni, viqr, lambda name: encoded_twice(name, "cp1252"), str)
+    calls = [(text,) for text in [*ELSEWHERE, *(encode(name) for encode in encoders for name in names)]]
+    sure = [confidence >= float(THRESHOLD) for confidence in ask("encoding_confidence", calls)]
+    assert [encoding is not None for encoding in ask("name_encoding", calls)] == sure
+    assert any(sure) and not all(sure)
 
 
 @BATCHES

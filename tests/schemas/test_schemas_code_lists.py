@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from motlan.engine import connect, load_code_lists
-from motlan.engine.duckdb_dialect import BIRTH_PROVINCES
+from motlan.engine import DUCKDB, connect, fill, load_code_lists
+from motlan.engine.duckdb_identifiers import BIRTH_PROVINCES
 
 CODES = Path(__file__).parents[2] / "mapping" / "codes"
 
@@ -64,6 +64,38 @@ def test_place_codes_of_personal_ids_are_the_63_former_provinces() -> None:
     places = {row["code"]: row["name"] for row in rows("birth_provinces")}
     assert places == {f"0{code}": name for code, name in former.items()}
     assert set(BIRTH_PROVINCES.split()) == set(former)
+
+
+UNITS = """select c.cl_value as value, c.cl_candidates as candidates, c.cl_valid_from as since, c.cl_name as name,
+    c.cl_district as district, p.cl_name as within from motlan_codes c join motlan_codes p
+    on p.cl_list = 'provinces' and p.cl_code = c.cl_province and p.cl_valid_from = c.cl_valid_from where c.cl_list = 'communes'"""
+
+
+@pytest.mark.parametrize(
+    ("address", "condition", "found"),
+    [
+        ("'Số 5, ' || name || ', ' || within", "since <> ''", 3321),
+        ("lower(strip_accents(replace(replace(name || ', ' || within, 'đ', 'd'), 'Đ', 'D')))", "since <> ''", 3305),
+        ("name || ', ' || district || ', ' || within", "since = '' and name <> district", 9564),
+    ],
+    ids=["new", "new, without marks", "old"],
+)
+def test_every_undivided_unit_is_found_by_its_address_and_none_is_taken_for_another(
+    address: str, condition: str, found: int
+) -> None:
+    relation, key, answer = (
+        fill(part, ("address", "null", "null"))
+        for part in (lambda look: (look.relation, look.key, look.answer))(DUCKDB.lookups["address_commune"])
+    )
+    with connect(threads=2) as con:
+        load_code_lists(con, CODES)
+        con.execute(f"create temp table units as select *, {address} as address from ({UNITS}) where {condition}")
+        query = f"""select count(got), count(*) filter (got <> value), count(*) filter (got is null and candidates = '')
+            from (select value, candidates, {answer.replace("@found", "l.found")} as got
+                  from units left join ({relation}) as l on l.code = {key})"""
+        read, wrong, missed = con.execute(query).fetchall()[0]
+    assert (read, wrong) == (found, 0)
+    assert missed == (16 if "strip" in address else 0)
 
 
 def test_ethnic_groups_are_54_and_foreigners_by_code_and_by_name() -> None:

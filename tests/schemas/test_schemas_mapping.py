@@ -77,6 +77,30 @@ CASES = {
             "taxpayer_status": "awaiting_verification", "employer_tax_code": "0100109106",
         },
     ),
+    "taxpayer with an address in the place of a code": (
+        "tax_taxpayers",
+        {
+            "SoDinhDanh": "001090000001", "HoTen": "Nguyễn Thị Thúy", "MaTinh": "01", "MaXa": " ",
+            "DiaChi": "Số 5, tổ dân phố 3, Phường Ba Đình", "NgayCapNhat": "2026-01-03T00:00:00.000000Z",
+        },
+        SAME,
+    ),
+    "taxpayer with a code that no list has: the address does not hide it": (
+        "tax_taxpayers",
+        {
+            "SoDinhDanh": "1.09E+11", "HoTen": "Nguyễn Thị Thúy", "MaTinh": "01", "MaXa": "99999",
+            "DiaChi": "Số 5, Phường Ba Đình", "NgayCapNhat": "2026-01-03T00:00:00.000000Z",
+        },
+        {"full_name": "Nguyễn Thị Thúy", "residence_province": "01"},
+    ),
+    "member in a unit that was divided": (
+        "insurance_members",
+        {"hoTen": "Nguyễn Thị Thúy", "maTinh": "01", "maXa": "00016", "updatedAt": "2026-01-03T00:00:00.000000Z"},
+        {
+            "full_name": "Nguyễn Thị Thúy", "residence_commune": "00004", "residence_candidates": "00004;00008",
+            "residence_province": "01",
+        },
+    ),
     "pupil": (
         "education_pupils",
         {

@@ -11,11 +11,14 @@ from motlan.engine.functions import Function, catalogue, parameters
 FUNCTIONS = catalogue(
     Function(
         "partial_date",
-        parameters("x, format=dmy|ymd|iso"),
+        parameters("x, format=dmy|ymd|iso|either"),
         "A date as precise as the source knew it. Unknown parts may be zeros or absent. `format` settles eight bare "
         "digits (`dmy`: ddmmyyyy first, else yyyymmdd first); dates with separators tell their order themselves, the "
-        "year being four digits. Five digits are a spreadsheet's day number (ISO/IEC 29500: days since 1899-12-30). What is "
-        "not in the calendar is null; a day and month are never swapped silently.",
+        "year being four digits and, where it comes last, the day first. Five digits are a spreadsheet's day number (ISO/IEC "
+        "29500: days since 1899-12-30, so 1927-05-18 to 2173-10-13: shorter ones look like years, of which 1000 to 2199 are "
+        "taken). What is not in the calendar is null; a day and month are never swapped silently. `either` is for a source "
+        "whose order nobody knows: where the year comes last and both readings are days, the year alone is certain, and "
+        "`date_candidates` has both.",
         (
             (("31/12/1990", "dmy"), "1990-12-31"),
             (("1/2/1990", "dmy"), "1990-02-01"),
@@ -41,12 +44,42 @@ FUNCTIONS = catalogue(
             (("29/02/1900", "dmy"), None),
             (("02/13/1990", "dmy"), None),
             (("01/02/90", "dmy"), None),
+            (("'01/02/1990", "dmy"), "1990-02-01"),
+            (("\u00a001/02/1990\u200b", "dmy"), "1990-02-01"),
+            (("10000", "dmy"), "1927-05-18"),
+            (("99999", "dmy"), "2173-10-13"),
+            (("9133", "dmy"), None),
+            (("03/04/1990", "either"), "1990"),
+            (("03041990", "either"), "1990"),
+            (("04/04/1990", "either"), "1990-04-04"),
+            (("13/02/1990", "either"), "1990-02-13"),
+            (("02/13/1990", "either"), "1990-02-13"),
+            (("31/02/1990", "either"), None),
+            (("00/05/1945", "either"), "1945-05"),
+            (("1990-03-04", "either"), "1990-03-04"),
+            (("19900304", "either"), "1990-03-04"),
             (("0000", "dmy"), None),
             (("unknown", "dmy"), None),
             (("", "dmy"), None),
             ((None, "dmy"), None),
         ),
         idempotent=True,
+    ),
+    Function(
+        "date_candidates",
+        parameters("x"),
+        "The two readings of a date whose order is not known, `;` between, day first before month first: what `partial_date` "
+        "with `either` leaves open. Null where one reading is all there is.",
+        (
+            (("04/03/1990",), "1990-03-04;1990-04-03"),
+            (("4.3.1990",), "1990-03-04;1990-04-03"),
+            (("04031990",), "1990-03-04;1990-04-03"),
+            (("13/02/1990",), None),
+            (("04/04/1990",), None),
+            (("1990-03-04",), None),
+            (("1990",), None),
+            ((None,), None),
+        ),
     ),
     Function(
         "date_precision",

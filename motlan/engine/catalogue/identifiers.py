@@ -13,15 +13,19 @@ FUNCTIONS = catalogue(
         "personal_id",
         parameters("x"),
         "The personal ID (số định danh cá nhân, Decree 137/2015 and Circular 59/2021 of the Ministry of Public "
-        "Security): twelve digits PPP G YY NNNNNN. Spaces, dots, dashes and apostrophes go. Eleven digits get the "
+        "Security): twelve digits PPP G YY NNNNNN. Spaces, dots, commas, dashes and apostrophes go. Eleven digits get the "
         "leading zero that a spreadsheet took, where one of the 63 birth-province codes and a century digit of "
-        "1900 to 2099 result. Anything else is null: digits are never invented.",
+        "1900 to 2099 result. Anything else is null, a spreadsheet's exponent form too: digits are never invented.",
         (
             (("001090000001",), "001090000001"),
             ((" 001.090-000 001 ",), "001090000001"),
             (("'001090000001",), "001090000001"),
             (("79090000001",), "079090000001"),
             (("79090000001.0",), "079090000001"),
+            (("79090000001,00",), "079090000001"),
+            (("79,090,000,001",), "079090000001"),
+            (("1.23E+11",), None),
+            (("1,23E+11",), None),
             (("7.909E+10",), None),
             (("7.90900000010E+10",), None),
             (("03090000001",), None),
@@ -34,11 +38,39 @@ FUNCTIONS = catalogue(
         idempotent=True,
     ),
     Function(
+        "spreadsheet_damaged",
+        parameters("x"),
+        "Whether a text is what a spreadsheet shows in place of a number: its exponent form (1.23E+11, or with a decimal "
+        "comma), in which digits are lost for good, an error (#N/A, #REF!) or the signs of a narrow column (####). The "
+        "cleaners of numbers give null for all of them.",
+        (
+            (("1.23E+11",), True),
+            (("1,23E+11",), True),
+            ((" 7.909e10 ",), True),
+            (("1E+11",), True),
+            (("#N/A",), True),
+            (("#DIV/0!",), True),
+            (("########",), True),
+            (("001090000001",), False),
+            (("79090000001.0",), False),
+            (("GD4010123456789",), False),
+            (("12E34A",), False),
+            (("",), False),
+            ((None,), None),
+        ),
+    ),
+    Function(
         "old_identity_number",
         parameters("x"),
         "The number of the old identity card (CMND, Decree 05/1999): nine digits. It is never padded, for eight "
         "digits may have lost any of them; one person may have had several, and one number several people.",
-        ((("012 345 678",), "012345678"), (("12345678",), None), (("001090000001",), None), ((None,), None)),
+        (
+            (("012 345 678",), "012345678"),
+            (("12345678",), None),
+            (("1.23E+8",), None),
+            (("001090000001",), None),
+            ((None,), None),
+        ),
         idempotent=True,
     ),
     Function(
@@ -77,6 +109,8 @@ FUNCTIONS = catalogue(
             (("001090000001",), "001090000001"),
             (("010010910",), None),
             (("010010910.0",), None),
+            (("0100109106.00",), "0100109106"),
+            (("1.00109E+9",), None),
             (("No. 0100109106",), None),
             ((None,), None),
         ),
@@ -107,6 +141,7 @@ FUNCTIONS = catalogue(
             (("0123456789",), "0123456789"),
             (("001090000001",), "001090000001"),
             (("123456789",), None),
+            (("1.23456789E+9",), None),
             ((None,), None),
         ),
         idempotent=True,
@@ -115,10 +150,12 @@ FUNCTIONS = catalogue(
         "health_card",
         parameters("x"),
         "The health-card number without separators, in upper case (Decision 1351 of 2015: object, benefit "
-        "level, province, social-security code). Null when nothing is left.",
+        "level, province, social-security code). Null when nothing is left, or a spreadsheet lost digits.",
         (
             (("gd 4 01 0123456789",), "GD4010123456789"),
             (("GD-4-01-0123456789",), "GD4010123456789"),
+            (("4.01E+12",), None),
+            (("#N/A",), None),
             ((" ",), None),
             ((None,), None),
         ),

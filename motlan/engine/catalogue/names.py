@@ -57,6 +57,44 @@ FUNCTIONS = catalogue(
         idempotent=True,
     ),
     Function(
+        "name_encoding",
+        parameters("x"),
+        "The legacy encoding that `person_name` undoes in a name: `utf8_twice`, `tcvn3` (TCVN 5712:1993 VN3), `vni` or `viqr` "
+        "(RFC 1456). Null where it undoes none, because there is no sign of one, or its confidence stays under 0.75.",
+        (
+            (("Nguyá»…n VÄƒn An",), "utf8_twice"),
+            (("NguyÔn V¨n An",), "tcvn3"),
+            (("TrÇn ThÞ H\u00adng",), "tcvn3"),
+            (("Nguyeãn Vaên An",), "vni"),
+            (("Nguye^~n Va(n A",), "viqr"),
+            (("Nguyễn Văn An",), None),
+            (("NGUYEN VAN AN",), None),
+            (("Müller François",), None),
+            ((None,), None),
+        ),
+    ),
+    Function(
+        "encoding_confidence",
+        parameters("x"),
+        "How sure it is, from 0 to 1, that a name stands in a legacy encoding: 0.99 where it has a sequence that no spelling "
+        "has; 0.95 where every word with a sign of the encoding decodes to a syllable that Vietnamese spelling allows; 0.8 "
+        "where there is no sign, but the text breaks that spelling and what comes out keeps it; 0.3 where signs are all there "
+        "is; else 0. From 0.75 on `person_name` undoes it.",
+        (
+            (("Nguyá»…n VÄƒn An",), 0.99),
+            (("NguyÔn V¨n An",), 0.99),
+            (("Hå H÷u Tó",), 0.99),
+            (("Vaên",), 0.99),
+            (("Nguyeãn",), 0.95),
+            (("TrÇn ThÞ Hoa",), 0.95),
+            (("NGUYÔN",), 0.8),
+            (("Müller François",), 0.3),
+            (("Nguyễn Văn An",), 0.0),
+            (("NGUYEN VAN AN",), 0.0),
+            ((None,), None),
+        ),
+    ),
+    Function(
         "name_key",
         parameters("x"),
         "What two spellings of one name share: lower case, no diacritics (đ is d), y written i (Lý, Lí), only a to z "
@@ -84,6 +122,26 @@ FUNCTIONS = catalogue(
         "where about 38 % are Nguyễn.",
         ((("Nguyễn Thị Lý",), "li"), (("An",), "an"), ((None,), None)),
         idempotent=True,
+    ),
+    Function(
+        "last_word",
+        parameters("x"),
+        "The last word of a text.",
+        ((("nguien van an",), "an"), (("an",), "an"), ((None,), None)),
+        idempotent=True,
+    ),
+    Function(
+        "sorted_words",
+        parameters("x"),
+        "The words of a text in alphabetical order: what two names share whose parts stand in another order.",
+        ((("van an nguien",), "an nguien van"), (("an",), "an"), ((None,), None)),
+        idempotent=True,
+    ),
+    Function(
+        "initials",
+        parameters("x"),
+        "The first letter of every word of a text.",
+        ((("nguien van an",), "nva"), (("an",), "a"), ((None,), None)),
     ),
     Function(
         "contains_only_letters",

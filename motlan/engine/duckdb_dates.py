@@ -1,0 +1,118 @@
+"""DuckDB's SQL for dates and moments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from motlan.engine.duckdb_text import CLEAN, Stage, chain, let
+
+_REAL_DAY = "try_cast({0}[:4] || '-' || {0}[5:6] || '-' || {0}[7:] AS DATE) IS NOT NULL"
+_YEAR_FIRST = f"""CASE WHEN regexp_full_match(v, '(18|19|20)\\d\\d(00|0[1-9]|1[0-2])00')
+ OR (v[:2] IN ('18', '19', '20') AND {_REAL_DAY.format("v")}) THEN v ELSE @last END"""
+_DAY_FIRST = f"""CASE WHEN regexp_full_match(v, '00(00|0[1-9]|1[0-2])(18|19|20)\\d\\d')
+ OR (v[5:6] IN ('18', '19', '20') AND {_REAL_DAY.format("(v[5:] || v[3:4] || v[:2])")})
+ THEN v[5:] || v[3:4] || v[:2] ELSE v END"""
+# Of a date that ends in its year, both orders are possible where neither number says more than a month can.
+_UNSETTLED = """CASE WHEN d[5:6] <> d[7:] AND regexp_full_match(d[5:], '(0[1-9]|1[0-2])(0[1-9]|1[0-2])') THEN d[:4] || '0000'
+ WHEN d[5:6] > '12' AND d[7:] <> '00' THEN d[:4] || d[7:] || d[5:6] ELSE d END"""
+
+
+def _year_last(parts: str) -> str:
+    return f"CASE WHEN @2 = 'either' THEN {let(parts, _UNSETTLED, 'd')} ELSE {parts} END"
+
+
+_SEPARATED = (
+    "regexp_extract(v, '[-/.](\\d{4})', 1) || lpad(regexp_extract(v, '(\\d{1,2})[-/.]\\d{4}', 1), 2, '0')"
+    " || lpad(regexp_extract(v, '^(\\d{1,2})[-/.]\\d{1,2}[-/.]', 1), 2, '0')"
+)
+_BARE = (
+    f"CASE WHEN @2 = 'dmy' THEN {_DAY_FIRST} ELSE "
+    + _YEAR_FIRST.replace("@last", _year_last("v[5:] || v[3:4] || v[:2]"))
+    + " END"
+)
+_FORMATS = (
+    ("a year alone", r"\d{4}", "v || '0000'"),
+    (
+        "year first, with separators (and perhaps a time)",
+        r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ].*)?",
+        r"v[:4] || lpad(regexp_extract(v, '^\d{4}.(\d{1,2})', 1), 2, '0')"
+        r" || lpad(regexp_extract(v, '^\d{4}.\d{1,2}[-/.](\d{1,2})', 1), 2, '0')",
+    ),
+    (
+        "year last, with separators (and perhaps a time)",
+        r"(\d{1,2}[-/.])?\d{1,2}[-/.]\d{4}( .*)?",
+        _year_last(_SEPARATED),
+    ),
+    ("six digits: year and month", r"\d{6}", "v || '00'"),
+    (
+        "five digits: a spreadsheet''s number of days since 1899-12-30",
+        r"[1-9]\d{4}([.,]\d+)?",
+        "strftime(DATE '1899-12-30' + try_cast(v[:5] AS INTEGER), '%Y%m%d')",
+    ),
+    ("eight bare digits", r"\d{8}", _BARE),
+)
+"""Name, pattern, and SQL of the parts as yyyymmdd, with zeros for what is not known."""
+
+
+def _by_format(answers: list[tuple[str, str]], otherwise: str) -> str:
+    cases = " ".join(f"WHEN regexp_full_match(v, '{pattern}') THEN {answer}" for pattern, answer in answers)
+    return let("@1", f"CASE {cases} ELSE {otherwise} END")
+
+
+_PLAIN = Stage(
+    "plain text, without a spreadsheet's leading apostrophe",
+    f"regexp_replace({chain(CLEAN)}, '^''+', '', 'g')",
+)
+_PARTS = Stage(
+    "parts as yyyymmdd, zeros where not known",
+    _by_format([(pattern, parts) for _, pattern, parts in _FORMATS], "NULL"),
+)
+_DAY = Stage(
+    "a day of the calendar, or as much as is known",
+    let(
+        "@1",
+        "CASE WHEN v[:4] < '1000' OR v[:4] > '2199' THEN NULL WHEN v[5:6] = '00' THEN v[:4]"
+        " WHEN v[5:6] > '12' THEN NULL WHEN v[7:] = '00' THEN v[:4] || '-' || v[5:6]"
+        f" WHEN {_REAL_DAY.format('v')} THEN v[:4] || '-' || v[5:6] || '-' || v[7:] END",
+    ),
+)
+_PARTIAL_DATE = chain((_PLAIN, _PARTS, _DAY))
+_DAY_FIRST_READ, _EITHER_READ = (
+    _PARTIAL_DATE.replace("@1", "v").replace("@2", order) for order in ("'dmy'", "'either'")
+)
+
+
+def _swapped(x: str) -> str:
+    return f"{x}[:4] || '-' || {x}[9:10] || '-' || {x}[6:7]"
+
+
+_BOTH = f"CASE WHEN length(d) = 10 AND length({_EITHER_READ}) = 4 THEN d || ';' || {_swapped('d')} END"
+_CANDIDATES = let("@1", let(_DAY_FIRST_READ, _BOTH, "d"))
+_NAMED = _by_format([(pattern, f"'{name}'") for name, pattern, _ in _FORMATS], "'no form of a date that is known'")
+_OPEN = f"CASE WHEN @2 = 'either' THEN coalesce('; day and month may be either: ' || {_CANDIDATES}, '') ELSE '' END"
+_PRECISION = (
+    "CASE WHEN @1 IS NOT NULL THEN 'precise to the ' ||"
+    " CASE WHEN @1[5:] = '0000' THEN 'year' WHEN @1[7:] = '00' THEN 'month' ELSE 'day' END END"
+)
+PARTIAL_DATE = (_PLAIN, replace(_PARTS, note=f"{_NAMED} || {_OPEN}"), replace(_DAY, note=_PRECISION))
+"""Steps of the reading of a date."""
+
+TEMPLATES = {
+    "partial_date": _PARTIAL_DATE,
+    "date_candidates": _CANDIDATES,
+    "date_precision": "CASE length(@1) WHEN 4 THEN 1 WHEN 7 THEN 2 WHEN 10 THEN 3 END",
+    "date_year": r"try_cast(nullif(regexp_extract(@1, '^(\d{4})(-|$)', 1), '') AS INTEGER)",
+    "dates_agree": "(starts_with(@1, @2) OR starts_with(@2, @1))",
+    "date_swapped": let(
+        "@1", f"CASE WHEN length(v) = 10 AND v[9:10] <= '12' AND v[6:7] <> v[9:10] THEN {_swapped('v')} END"
+    ),
+    "moment": let(
+        "trim(@1)",
+        r"strftime(try_cast(CASE WHEN regexp_full_match(v, '\d{4}-\d\d-\d\d') THEN v || ' 00:00:00Z'"
+        r" WHEN regexp_full_match(v, '\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?') THEN v || 'Z'"
+        r" WHEN regexp_matches(v, '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d') THEN v END AS TIMESTAMPTZ) AT TIME ZONE 'UTC', "
+        "'%Y-%m-%dT%H:%M:%S.%fZ')",
+    ),
+    "days_between": "date_diff('day', try_cast((@1)[:10] AS DATE), try_cast((@2)[:10] AS DATE))",
+}
+"""Functions of this room -> SQL."""

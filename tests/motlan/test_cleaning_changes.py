@@ -1,0 +1,47 @@
+"""What cleaners changed can be counted by field."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+from typer.testing import CliRunner
+
+from motlan import pipeline, registry
+from motlan.cleaning.changes import count_query
+from motlan.cli import app
+from motlan.engine import connect, load_code_lists
+from tests.conftest import CARDS, Country
+
+
+def test_changed_values_are_counted_by_field_and_code_words_are_not() -> None:
+    declared = registry.load()
+    dataset = declared.dataset("tax_taxpayers")
+    moment = "2026-01-03T00:00:00.000000Z"
+    rows = [
+        {"HoTen": "Nguyễn Văn An", "SoDinhDanh": "001090000001", "NgaySinh": "1990-02-01", "GioiTinh": "M"},
+        {"HoTen": "NGUYỄN VĂN AN", "SoDinhDanh": "01090000001", "NgaySinh": "1990", "GioiTinh": "F"},
+        {"HoTen": "Nguyeãn Vaên An", "SoDinhDanh": "1.09E+11", "NgaySinh": "01/02/1990"},
+        {"HoTen": None, "SoDinhDanh": None},
+    ]
+    names = ["_ref", "_run", "_key", "_locator", *dataset.columns]
+    table = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in names}
+    with connect(threads=1) as con:
+        load_code_lists(con, declared.code_lists)
+        con.register("raw_rows", pa.table({**table, "_moment": [moment] * len(rows)}))
+        asked = con.execute(count_query(dataset))
+        counted = dict(zip([column[0] for column in asked.description], asked.fetchall()[0], strict=True))
+    assert (counted["full_name"], counted["full_name_changed"]) == (3, 2)
+    assert (counted["personal_id"], counted["personal_id_changed"]) == (2, 1)
+    assert (counted["birth_date"], counted["birth_date_changed"]) == (3, 1)
+    assert "sex" not in counted
+
+
+def test_the_command_counts_the_newest_run_of_a_dataset(country: Country) -> None:
+    pipeline.sync("beta_cards")
+    answer = CliRunner().invoke(app, ["clean", "changes", "beta_cards", "--json"])
+    assert answer.exit_code == 0, answer.output
+    fields = json.loads(answer.stdout)["fields"]
+    assert set(fields) == {"personal_id", "full_name", "birth_date"}
+    assert 0 < fields["full_name"]["values"] <= len(CARDS)
+    assert fields["birth_date"]["changed"] == fields["birth_date"]["values"], "written day first, kept year first"
