@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 
 from demo.main import Choice, leave_running, run
+from motlan.commands.screen import Quiet
 from motlan.errors import MotlanError
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_show_locals=False)
+app = Quiet(add_completion=False, rich_markup_mode=None, pretty_exceptions_show_locals=False)
 ROOT = Path(__file__).resolve().parent.parent
 
 People = Annotated[int, typer.Option(min=1000, max=1_000_000, help="How many people the world has.")]

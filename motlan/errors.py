@@ -13,6 +13,9 @@ libraries quote values (a database's cast error does), so they are wrapped with 
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+
 
 class MotlanError(Exception):
     """Base of all deliberate errors.
@@ -57,3 +60,20 @@ class DataError(MotlanError):
 
 class AccessError(MotlanError):
     """The caller is not known, or may not do this."""
+
+
+def unforeseen(error: BaseException, where: str = "") -> MotlanError:
+    """Tell of an error that is not ours by its class and its place in the code alone, to be raised `from None`.
+
+    Args:
+        error: Any error; its text, arguments and notes are left out, because they may quote a personal value.
+        where: The step or the command that it ended.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    place = f" at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else ""
+    return MotlanError(
+        f"unforeseen {type(error).__name__}{place}",
+        where=where,
+        next_step="run it again with MOTLAN_DEBUG_SQL=1 on synthetic data to see more.",
+    )

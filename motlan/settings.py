@@ -19,7 +19,7 @@ class Settings:
         database_url: A PostgreSQL server of yours (`MOTLAN_DATABASE_URL`); None for the embedded one.
         memory_limit: What the engine may use, such as `4GB` (`MOTLAN_MEMORY_LIMIT`).
         threads: How many threads the engine may use (`MOTLAN_THREADS`).
-        debug_sql: Whether the engine's own errors are shown (`MOTLAN_DEBUG_SQL=1`). They quote values: synthetic data only.
+        debug_sql: Whether libraries' own errors are shown (`MOTLAN_DEBUG_SQL=1`). They quote values: synthetic data only.
     """
 
     home: Path
@@ -50,6 +50,11 @@ class Settings:
         return self.var / "scratch"
 
 
+def debugging() -> bool:
+    """Tell whether libraries' own errors are shown, which quote values: for synthetic data only."""
+    return os.environ.get("MOTLAN_DEBUG_SQL") == "1"
+
+
 def load() -> Settings:
     """Read the settings.
 
@@ -73,5 +78,5 @@ def load() -> Settings:
         database_url=os.environ.get("MOTLAN_DATABASE_URL") or None,
         memory_limit=os.environ.get("MOTLAN_MEMORY_LIMIT", "4GB"),
         threads=int(threads),
-        debug_sql=os.environ.get("MOTLAN_DEBUG_SQL") == "1",
+        debug_sql=debugging(),
     )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from motlan.errors import ContractError
-from motlan.landing.contract import LOCATOR, Limits
+from motlan.landing.contract import LOCATOR, Limits, tellable
 
 Columns = dict[str, Sequence[str | None]]
 """Column name -> the texts of a run of records, null where the source sent nothing. All lists are equally long."""
@@ -77,7 +77,7 @@ def to_batch(columns: Mapping[str, Sequence[str | None]], locators: Iterable[str
         longest = pc.max(pc.binary_length(array)).as_py() or 0
         if longest > limits.field_length and pc.max(pc.utf8_length(array)).as_py() > limits.field_length:
             raise ContractError(
-                f"column {name} has a field longer than {limits.field_length} characters",
+                f"column {tellable(name)} has a field longer than {limits.field_length} characters",
                 where=where,
                 next_step="ask the source's owner, or raise field_length in adapters/agencies.yaml.",
             )

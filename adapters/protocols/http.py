@@ -22,7 +22,8 @@ from adapters.protocols.pace import Throttle, with_retries
 from motlan.errors import AccessError, ContractError, TransientError
 from motlan.landing.contract import Source
 
-logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every URL with its query
+for _library in ("httpx", "httpcore"):  # they would log every URL with its query, and the headers of answers
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from motlan import registry
-from motlan.errors import MotlanError
+from motlan.errors import ConfigurationError, MotlanError, unforeseen
+from motlan.settings import debugging
 
 # A pipe has no width of its own; 80 columns would cut the tables.
 _WIDTH = None if sys.stdout.isatty() else 120
@@ -45,6 +47,25 @@ def local_time(moment: str | None) -> str:
         return moment or ""
 
 
+class Quiet(typer.Typer):
+    """A command line that ends with our own message where a library's error, which may quote a value, would be printed."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception as error:
+            if debugging():
+                raise
+            _tell(error if isinstance(error, MotlanError) else unforeseen(error, "motlan"))
+            raise SystemExit(1) from None
+
+
+def _tell(error: MotlanError) -> None:
+    err.print(f"[red]{type(error).__name__}[/red]: ", end="")
+    err.print(str(error), markup=False, highlight=False)
+
+
 @contextmanager
 def told(as_json: bool = False) -> Iterator[None]:
     """Turn our own errors into a clear message and an exit code of 1."""
@@ -54,8 +75,7 @@ def told(as_json: bool = False) -> Iterator[None]:
         if as_json:
             out.print_json(json.dumps({"error": type(error).__name__, "message": str(error)}))
         else:
-            err.print(f"[red]{type(error).__name__}[/red]: ", end="")
-            err.print(str(error), markup=False, highlight=False)
+            _tell(error)
         raise typer.Exit(1) from None
 
 
@@ -67,3 +87,27 @@ def working(what: str, as_json: bool = False) -> Iterator[None]:
     else:
         with err.status(what):
             yield
+
+
+def me() -> str:
+    """Return who is signed in here, as the ledger names people."""
+    return f"user:{getpass.getuser()}"
+
+
+def asked_why() -> str:
+    """Ask for a decision's reason at a prompt, or read it as JSON from standard input.
+
+    It may name persons, so it is never an argument: those stand in process lists and shell histories.
+
+    Raises:
+        ConfigurationError: Standard input holds something else.
+    """
+    if sys.stdin.isatty():
+        return input("Why: ")
+    try:
+        why = json.load(sys.stdin)["why"]
+    except (ValueError, TypeError, KeyError):
+        why = None
+    if not isinstance(why, str):
+        raise ConfigurationError("standard input is not the decision as JSON", next_step='give {"why": "..."}.')
+    return why

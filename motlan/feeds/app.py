@@ -6,6 +6,7 @@ Every error is a problem document (RFC 9457) that tells how to mend the call.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -14,16 +15,18 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from motlan import __version__
-from motlan.errors import AccessError, ConfigurationError
+from motlan.errors import AccessError, ConfigurationError, unforeseen
 from motlan.feeds import keys
-from motlan.golden.project import ensure_tables
+from motlan.golden.project import ensure_facet_tables, ensure_tables
 from motlan.ledger import accesses
-from motlan.registry import Entity, Grant
+from motlan.registry import Entity, FacetEntity, Grant
 from motlan.workspace import Workspace, open_workspace
 
 PROBLEM = "application/problem+json"
+log = logging.getLogger(__name__)
 routes = APIRouter(prefix="/v1")
 bearer = HTTPBearer(auto_error=False, description="The agency's API key")
 
@@ -39,15 +42,43 @@ class _UnauthenticatedError(Exception):
     """No key, or one that nobody holds."""
 
 
+class _Private:
+    """Keeps what was not foreseen from the server around us, which would log the error with its text and trace."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except Exception as error:  # noqa: BLE001 - its text and its trace are what must not be logged
+            told = unforeseen(error, "feeds")
+            if begun or scope["type"] != "http":
+                raise told from None
+            log.error("%s", told)
+            answer = problem(500, "The server failed", "Ask again later; the operator's log names the place.")
+            await answer(scope, receive, send)
+
+
 def create_app() -> FastAPI:
     """Make the application; the environment names the installation."""
     work = open_workspace()
     with work.store.engine.begin() as connection:
         for entity in work.registry.entities.values():
             ensure_tables(connection, entity)
+        for facet in work.registry.facets.values():
+            ensure_facet_tables(connection, facet)
     app = FastAPI(title="Motlan feeds", version=__version__, docs_url="/docs", redoc_url=None)
     app.state.work = work
     app.include_router(routes)
+    app.add_middleware(_Private)
     _add_handlers(app)
     return app
 
@@ -107,8 +138,8 @@ def _add_handlers(app: FastAPI) -> None:
         return problem(422, "A parameter cannot be used", f"{first['loc'][-1]}: {first['msg']}")
 
 
-def _granted(work: Workspace, entity: str, agency: str) -> tuple[Entity, Grant]:
-    found = work.registry.entity(entity)
+def _granted(work: Workspace, entity: str, agency: str) -> tuple[Entity | FacetEntity, Grant]:
+    found = work.registry.served(entity)
     if agency not in found.grants:
         raise AccessError(
             f"{agency} has no grant for {entity}",
@@ -117,10 +148,11 @@ def _granted(work: Workspace, entity: str, agency: str) -> tuple[Entity, Grant]:
     return found, found.grants[agency]
 
 
-def _read(work: Workspace, entity: Entity, grant: Grant, after: int, limit: int) -> list[dict[str, Any]]:
+def _read(work: Workspace, entity: Entity | FacetEntity, grant: Grant, after: int, limit: int) -> list[dict[str, Any]]:
+    ids = ("person_id",) if isinstance(entity, Entity) else ("id", "person_id")
     feed = sa.table(
         f"feed_{entity.name}",
-        *(sa.column(name) for name in ("seq", "publication", "person_id", "event", "changed")),
+        *(sa.column(name) for name in ("seq", "publication", *ids, "event", "changed")),
         *(sa.column(name) for name in grant.fields),
     )
     publications = sa.table("publications", sa.column("number"), sa.column("recorded_at"))
@@ -138,7 +170,7 @@ def _read(work: Workspace, entity: Entity, grant: Grant, after: int, limit: int)
         {
             "seq": row["seq"],
             "event": row["event"],
-            "person_id": str(row["person_id"]),
+            **{name: str(row[name]) for name in ids if row[name] is not None},
             "recorded_at": row["recorded_at"].isoformat(),
             "changed": [name for name in row["changed"] if name in grant.fields],
             "values": {name: row[name] for name in grant.fields if row[name] is not None},

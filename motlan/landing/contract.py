@@ -6,6 +6,7 @@ watermark. It never cleans, never drops a row, and never logs what it pulled.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,14 @@ import pyarrow as pa
 
 LOCATOR = "_locator"
 """Name of the text column, the last of every page, that tells where in the payload the row stood."""
+
+
+_PLAIN_NAME = re.compile(r"(?!.*\d{6})[a-z_][a-z0-9_]{0,63}", re.ASCII | re.IGNORECASE)
+
+
+def tellable(column: str) -> str:
+    """Return a column's name for a message. One that may be a value (of a file without a header line) is not told."""
+    return column if _PLAIN_NAME.fullmatch(column) else "(a name too odd to tell)"
 
 
 @dataclass(frozen=True)

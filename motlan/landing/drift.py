@@ -7,7 +7,6 @@ names of columns and of shapes are told, never a value.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from motlan.errors import ContractError
+from motlan.landing.contract import tellable
 from motlan.ledger import runs
 from motlan.registry import Dataset
 from motlan.store import Store, tables
@@ -35,7 +35,6 @@ SHAPES = {
     "structure": r"^[\[{]",
 }
 OTHER = "text"
-_UNSAFE_NAME = re.compile(r"\d{6}|^.{65}")
 
 
 @dataclass
@@ -66,7 +65,7 @@ class Drift:
     def counts(self) -> runs.Counts:
         """Return it for the run's counts, names in order."""
         return {
-            "added": [_shown(name) for name in sorted(self.added)],
+            "added": [tellable(name) for name in sorted(self.added)],
             "missing": sorted(self.missing),
             "retyped": {name: list(self.retyped[name]) for name in sorted(self.retyped)},
             "chunks": self.chunks,
@@ -77,11 +76,6 @@ def described(drift: Mapping[str, Any]) -> str:
     """Return the diff of a run's `drift` counts in words; empty where there is none."""
     parts = [f"+{name}" for name in drift.get("added", ())] + [f"-{name}" for name in drift.get("missing", ())]
     return ", ".join([*parts, *(f"~{name}: {was} -> {now}" for name, (was, now) in drift.get("retyped", {}).items())])
-
-
-def _shown(name: str) -> str:
-    """A name that could be a value (a file without a header line) is not told."""
-    return "(a name too odd to tell)" if _UNSAFE_NAME.search(name) else name
 
 
 @dataclass

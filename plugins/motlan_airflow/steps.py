@@ -7,16 +7,22 @@ Airflow writes exceptions to its logs and its database, and libraries quote pers
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryDecision, RetryRule, task
 
-from motlan.errors import AccessError, ConfigurationError, ContractError, DataError, MotlanError, TransientError
+from motlan.errors import (
+    AccessError,
+    ConfigurationError,
+    ContractError,
+    DataError,
+    MotlanError,
+    TransientError,
+    unforeseen,
+)
 
 START = datetime(2026, 1, 1, tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))
 """Start date of every DAG; its zone is the one that the registry's schedules are written in."""
@@ -151,14 +157,4 @@ def _call(function: str, *arguments: Any) -> dict[str, Any]:
     except MotlanError as error:
         raise error from None
     except Exception as error:  # noqa: BLE001 - every foreign error is wrapped, because its text may quote a value
-        raise MotlanError(
-            f"unforeseen {type(error).__name__} at {_place(error)}",
-            where=f"pipeline.{function}",
-            next_step="run the step with `motlan` on the command line to see more.",
-        ) from None
-
-
-def _place(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    return f"{Path(own[-1].filename).name}:{own[-1].lineno}"
+        raise unforeseen(error, f"pipeline.{function}") from None

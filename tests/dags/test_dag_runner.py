@@ -8,11 +8,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from demo.runner import DagRunResult, Runner
 from motlan.errors import MotlanError
 
 SECRET = "Nguyễn"
+ESCAPED = json.dumps(SECRET).strip('"')
 FAILURES = {"land": ["ContractError", 1], "clean": ["TransientError", 1], "link": ["ValueError", 2]}
 
 
@@ -27,7 +29,15 @@ class Played:
         self.calls = [json.loads(line) for line in Path(env["FAKE_JOURNAL"]).read_text().splitlines()]
         self.log = log.read_text()
         url = env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg", "")
+        files = Path(env["AIRFLOW_HOME"], "logs").rglob("*.log")
+        self.files = "".join(path.read_text(errors="replace") for path in files)
         with psycopg.connect(url) as airflow:
+            names = airflow.execute("select tablename from pg_tables where schemaname = 'public'").fetchall()
+            rows = [
+                airflow.execute(sql.SQL("select t::text from {} as t").format(sql.Identifier(name))).fetchall()
+                for (name,) in names
+            ]
+            self.database = "\n".join(text for table in rows for (text,) in table)
             self.xcoms = airflow.execute("select dag_id, task_id, key, value from xcom").fetchall()
             self.events = airflow.execute(
                 "select uri, e.extra from asset_event e join asset a on a.id = e.asset_id"
@@ -59,6 +69,11 @@ class TestRuns:
         result = played.results["reconcile"]
         assert "unforeseen ValueError" in (result.error or "")
         assert SECRET not in played.log + json.dumps(played.calls, ensure_ascii=False) + str(result)
+
+    def test_airflows_own_tables_and_files_hold_no_value(self, played: Played) -> None:
+        assert "run-of-toy_members" in played.database, "what travels between tasks is found there"
+        told = played.database + played.files + played.log
+        assert not [secret for secret in (SECRET, ESCAPED, "001099000001") if secret in told]
 
     def test_between_tasks_travel_run_ids_and_numbers_only(self, played: Played) -> None:
         first = {"begin", "publish"}
