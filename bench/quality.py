@@ -8,19 +8,14 @@ memory watch.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from bench import world
 from bench.progress import Memory, Tell
 from bench.pydantic_rules import PydanticRules
 from bench.truth import Score, Truth
@@ -87,9 +82,9 @@ def run(*, people: int, seed: int, dirt: str, folder: Path | None, tell: Tell) -
         ValueError: The world cannot be made so.
     """
     registry, settings = declared.load(), environment.load()
-    with _work_folder(settings, folder) as work:
+    with world.work_folder(settings, folder, "quality") as work:
         tell("making the world", 0, 0)
-        _make_world(work / "world", people, seed, dirt)
+        world.apart("making the world", world.make, work / "world", people, seed, dirt)
         bench = Bench(registry, settings, work, tell)
         sources = {d.name: work / "world" / "registers" / d.name / "rows.parquet" for d in registry.datasets.values()}
         with duckdb.connect() as con:
@@ -97,33 +92,6 @@ def run(*, people: int, seed: int, dirt: str, folder: Path | None, tell: Tell) -
         for dataset in registry.datasets.values():
             _dataset(bench, dataset, sources[dataset.name])
     return _result(bench)
-
-
-@contextmanager
-def _work_folder(settings: environment.Settings, folder: Path | None) -> Iterator[Path]:
-    parent = folder or settings.var / "bench"
-    parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix="quality-", dir=parent))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def _make_world(folder: Path, people: int, seed: int, dirt: str) -> None:
-    """Make the world in another process, so that its memory is not ours."""
-    process = multiprocessing.get_context("spawn").Process(target=_world, args=(folder, people, seed, dirt))
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise ValueError("the world could not be made: see what its process printed")
-
-
-def _world(folder: Path, people: int, seed: int, dirt: str) -> None:
-    from simulators import make_world
-
-    os.dup2(2, 1)  # its engine draws progress bars, and standard output is for the one JSON object
-    make_world(folder, people=people, seed=seed, dirt=dirt)
 
 
 def _file(path: Path) -> str:
@@ -144,7 +112,7 @@ def _dataset(bench: Bench, dataset: Dataset, source: Path) -> None:
         bare.execute("set enable_progress_bar = false")
         load_code_lists(engine, bench.registry.code_lists)
         landed = _land(bench, engine, dataset, source)
-        truth = Truth(engine, dataset, rules, bench.folder / "world" / "truth")
+        truth = Truth(engine, dataset, rules, bench.folder / "world" / "truth", bench.registry.code_lists)
         took = counted = 0.0
         for files in rows.chunks(landed):
             bench.tell(f"cleaning and checking {dataset.name}", bench.clock.rows, bench.total)

@@ -6,7 +6,9 @@ Words used here:
   says so, else *clean*.
 - A damaged value of a repairable kind is *repaired* when its canonical value equals what the same mapping makes of the
   undamaged row. The canonical field is the one that the kind's group feeds: see `FIELD_OF`.
-- A canonical value whose raw columns are all clean is *harmed* when it is not what `truth/persons.parquet` says.
+- A canonical value whose raw columns are all clean is *harmed* when it is not what `truth/persons.parquet` says. A place
+  whose former commune was divided is not assessed: which part it was, nothing in the row says. How often the default
+  successor is right is a figure of its own, `divided_right_share`.
 - A kind is *to be found* by a row rule where the row alone betrays it: see `FOUND_BY`. Kinds that only another register
   or another row betrays (a wrong digit, somebody else's number, a swapped date) belong to the cross-register rules and
   are not counted here. A defect is found when one of its rules fails on the row.
@@ -35,6 +37,7 @@ FIELD_OF = {
     "name": ("full_name",),
     "date": ("birth_date",),
     "sex": ("sex",),
+    "identity": ("personal_id", "full_name", "birth_date"),
     "place": ("residence_commune", "residence_province"),
 }
 """Group of kinds in `dirt.yaml` -> canonical fields; the first that reads the damaged column is scored."""
@@ -45,6 +48,7 @@ FOUND_BY: dict[str, tuple[str, ...]] = {
     "id_cmnd": ("personal_id_present",),
     "id_leading_zero": ("personal_id_clean", "personal_id_readable"),
     "id_punctuated": ("personal_id_clean",),
+    "id_spreadsheet": ("personal_id_not_rounded",),
     "name_nfd": _NAME,
     "name_new_tone": _NAME,
     "name_upper": _NAME,
@@ -56,9 +60,12 @@ FOUND_BY: dict[str, tuple[str, ...]] = {
     "name_trailing_blank": _NAME,
     "name_invisible": _NAME,
     "name_no_diacritics": ("name_has_marks",),
+    "name_lost_letters": ("name_letters",),
     "date_year_only": ("birth_date_precise",),
     "date_zeros": ("birth_date_precise",),
     "date_stand_in": ("birth_date_no_stand_in",),
+    "date_impossible": ("birth_date_possible", "birth_date_present"),
+    "identity_lost": ("linkable", "name_present", "name_letters"),
     "sex_wrong": ("personal_id_agrees_with_sex",),
     "place_old_code": ("commune_current",),
     "place_old_code_split": ("commune_current",),
@@ -89,8 +96,7 @@ TRUTH = {
 """Canonical field -> SQL over `truth/persons.parquet`."""
 
 REFORM = "2025-07-01"
-"""The generator writes July 2025's commune codes into older records too, where the same digits named another unit: what
-a place should be is known from then on alone."""
+"""The day from which a commune's code means a commune of July 2025."""
 
 _SPEC: dict[str, Any] = yaml.safe_load(DIRT_FILE.read_text(encoding="utf-8"))["kinds"]
 
@@ -104,15 +110,17 @@ class Score:
         clean: Canonical field -> clean values assessed, harmed.
         values: Canonical field -> clean values, those with a false finding.
         rules: Rule -> false findings.
+        divided: Clean places of before the reform whose commune was divided, and those whose default successor is right.
     """
 
     kinds: dict[str, list[int]] = field(default_factory=dict)
     clean: dict[str, list[int]] = field(default_factory=dict)
     values: dict[str, list[int]] = field(default_factory=dict)
     rules: dict[str, int] = field(default_factory=dict)
+    divided: list[int] = field(default_factory=lambda: [0, 0])
 
     def figures(self) -> dict[str, float | None]:
-        """Return the four shares; None where there was nothing to count."""
+        """Return the shares; None where there was nothing to count."""
         repairable = [sums for kind, sums in self.kinds.items() if _SPEC[kind]["repairable"]]
         return {
             "repaired_share": _share(sum(s[1] for s in repairable), sum(s[0] for s in repairable)),
@@ -121,6 +129,7 @@ class Score:
             "false_finding_share": _share(
                 sum(s[1] for s in self.values.values()), sum(s[0] for s in self.values.values())
             ),
+            "divided_right_share": _share(self.divided[1], self.divided[0]),
         }
 
     def table(self) -> dict[str, dict[str, Any]]:
@@ -163,8 +172,14 @@ class Truth:
         dataset: Dataset,
         rules: Sequence[RowRule],
         folder: Path,
+        codes: Path,
     ) -> None:
         self.engine, self.dataset, self.rules, self.folder = engine, dataset, rules, folder
+        engine.execute(
+            f"""create or replace temp table divided as
+                select distinct code from read_csv({literal(str(codes / "communes.csv"))}, all_varchar = true)
+                where valid_to <= {literal(REFORM)} and contains(successors, ';')"""
+        )
         self.reads = {name: self._columns(dataset.expressions[name].fields) for name in dataset.fields}
         dirt = f"read_parquet({literal(str(folder / 'dirt.parquet'))})"
         self.dirt = (
@@ -232,6 +247,8 @@ class Truth:
         mains = ", ".join(
             f"{quote('raw_' + self._main(name))} is not null as {quote('_has_' + name)}" for name in data.fields
         )
+        place = quote("raw_" + self._main("residence_commune"))
+        mains += f", _moment < {literal(REFORM)} and {place} in (from divided) as _divided"
         persons = ", ".join(f"{TRUTH[name]} as {quote('_is_' + name)}" for name in data.fields if name in TRUTH)
         marks = ", ".join(f"coalesce({quote('_hit_' + c)}, false) as {quote('_hit_' + c)}" for c in self.hit)
         engine.execute(
@@ -251,7 +268,7 @@ class Truth:
         for name in self.dataset.fields:
             clean = f"{self._unhurt(self.reads[name])} and {quote('_has_' + name)}"
             if name in FIELD_OF["place"]:
-                clean += f" and _moment >= {literal(REFORM)}"
+                clean += " and _divided is not true"
             own = [rule for rule in self.rules if rule.field == name and rule.name not in DECLARED]
             false = {
                 r.name: f"({quote('_rule_' + r.name)} is false and {self._unhurt(self._columns(r.parsed.fields))})"
@@ -268,6 +285,15 @@ class Truth:
                 score.add(score.clean, name, (values, hurt))
             for rule, count in zip(false, by_rule, strict=True):
                 score.rules[rule] = score.rules.get(rule, 0) + count
+
+        place = FIELD_OF["place"][0]
+        right = f"{quote(place)} = {quote('_is_' + place)}"
+        whole, part = one(
+            self.engine,
+            f"""select count(*), count(*) filter ({right}) from scored
+                where _divided and {self._unhurt(self.reads[place])}""",
+        )
+        score.divided = [score.divided[0] + whole, score.divided[1] + part]
 
     def _score_kinds(self, score: Score) -> None:
         for column in self.hit:

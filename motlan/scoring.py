@@ -23,11 +23,19 @@ class MustBeFull(Declared):
 
 
 class DueDays(Declared):
-    """Days until a finding must be verified, then fixed and sent again, or fixed where the conflict is complex."""
+    """Days until a finding must be verified, then fixed and sent again.
+
+    Attributes:
+        verify: From when it was first seen.
+        fix: From then on.
+        complex: In place of `fix` where records or registers disagree about one of the complex fields.
+        complex_fields: Fields whose correction is more than a change of one register.
+    """
 
     verify: int = Field(default=5, gt=0)
     fix: int = Field(default=5, gt=0)
     complex: int = Field(default=15, gt=0)
+    complex_fields: list[Name] = Field(default=[])
 
 
 class Breaker(Declared):
@@ -106,7 +114,9 @@ def load(path: Path, datasets: frozenset[str], fields: frozenset[str]) -> Scorin
     for name in scoring.datasets:
         if name not in datasets:
             raise refusal(f"there is no dataset {name}", path, ["datasets", name], "use one of agencies.yaml.")
-    for name in scoring.must_be_full.fields:
-        if name not in fields:
-            raise refusal(f"there is no field {name}", path, ["must_be_full", "fields"], "see schemas/.")
+    named = {("must_be_full", "fields"): scoring.must_be_full.fields}
+    named |= {("due_days", "complex_fields"): scoring.due_days.complex_fields}
+    for place, names in named.items():
+        if unknown := [name for name in names if name not in fields]:
+            raise refusal(f"there is no field {unknown[0]}", path, place, "see schemas/.")
     return scoring

@@ -1,4 +1,4 @@
-"""`motlan quality`: the scores of the registers, with their colours and their trend."""
+"""`motlan quality`: the scores of the registers with their colours and trend, and the findings that are open and due."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def quality(
     dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how good each register is as it stands: scores from 0 to 100, green, yellow or red, and their trend."""
+    """Show how good each register is as it stands: scores from 0 to 100, green, yellow or red, their trend, and open findings."""
     from motlan.quality.report import report
     from motlan.workspace import open_workspace
 
@@ -42,12 +42,26 @@ def quality(
     for line in found["lines"]:
         table.add_row(*_cells(line))
     out.print(table)
+    out.print(_findings(found["findings"]))
     limits, days = found["thresholds"], found["due_days"]
     out.print(
-        f"green from {limits['green']:g}, yellow from {limits['yellow']:g}; a finding is verified in {days['verify']} days, "
-        f"fixed in {days['fix']} more, {days['complex']} where it is complex",
+        f"green from {limits['green']:g}, yellow from {limits['yellow']:g}; a finding is verified in {days['verify']} days (then "
+        f"due), fixed and sent again in {days['fix']} more, {days['complex']} where the conflict is complex (then overdue)",
         highlight=False,
     )
+
+
+def _findings(lines: list[dict[str, Any]]) -> Table:
+    """Draw the findings that are open."""
+    table = Table("agency", "findings", title="open findings")
+    for name in ("open", "due", "overdue", "first seen", "due date"):
+        table.add_column(name, justify="right")
+    for line in lines:
+        counts = (f"{line[name]:,}" for name in ("open", "due"))
+        overdue = Text(f"{line['overdue']:,}", style="red" if line["overdue"] else "")
+        name = f"{line['kind']} {line['name']}".strip()
+        table.add_row(line["agency"], name, *counts, overdue, line["first_seen"], line["due_date"])
+    return table
 
 
 def _cells(line: dict[str, Any]) -> list[str | Text]:

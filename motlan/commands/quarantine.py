@@ -102,11 +102,12 @@ def list_(
     for count in counts:
         sums.add_row(*(escape(str(value)) for value in count.values()))
     out.print(sums)
-    table = Table("entry", "dataset", "key", "state", "rules", "seen", "last seen", "place")
+    table = Table("entry", "dataset", "key", "state", "rules", "seen", "last seen", "due", "place")
     for entry in entries:
         place = f"{entry['ref']} {entry['locator'] or ''}"
         cells = (entry["id"][:12], entry["dataset"], entry["source_key"] or "", entry["state"])
-        seen = (", ".join(entry["rules"]), str(entry["times_seen"]), entry["last_seen"][:16], place)
+        due = entry["due_date"] + (" !" if entry["overdue"] else "")
+        seen = (", ".join(entry["rules"]), str(entry["times_seen"]), entry["last_seen"][:16], due, place)
         table.add_row(*map(escape, (*cells, *seen)))
     out.print(table)
 

@@ -12,7 +12,7 @@ import duckdb
 
 from motlan.engine import DUCKDB, literal, one, quote
 from motlan.ledger import runs
-from motlan.quality import persons, sets
+from motlan.quality import due, persons, sets
 from motlan.quality.standing import standing
 from motlan.quality.tally import Tally
 from motlan.registry import CrossRule, Entity
@@ -49,6 +49,7 @@ def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
                 parts += _found(engine, f"persons_{place}", asked, tally)
         engine.execute(f"copy ({' union all '.join(parts)}) to {literal(str(found))} (format parquet)")
         findings = one(engine, f"select count(*) from read_parquet({literal(str(found))})")[0]
+        due.count_changes(work, run, engine, tally)
         for dataset in names:
             standing(work, engine, work.registry.dataset(dataset), inputs.get(dataset, []), tally)
     tally.save(scratch / TALLY)
@@ -76,7 +77,7 @@ def _load(
     )
     values = "".join(f", {quote(field)}" for field in entity.fields if field in golden_fields)
     owned = "".join(
-        f", list_filter(_pointers, lambda p: p.field = {literal(field)} and p.rule = 'authority')[1].ref "
+        f", list_filter(_pointers, lambda p: p.field = {literal(field)} and p.rule != 'refined')[1].ref "
         f"as {quote('_from_' + field)}"
         for field in _agreed_fields(rules)
     )
@@ -119,7 +120,7 @@ def cross_answer(rule: CrossRule, entity: Entity, as_of: str) -> str:
     columns |= {"dataset": "r.dataset", "row_moment": "r._moment", "as_of": as_of}
     asked = _asked(rule)
     if rule.dimension == "dung":
-        authority = entity.authority[rule.field].authority[:1]
+        authority = entity.authority[rule.field].first
         asked += "".join(f" and r.dataset != {literal(name)}" for name in authority)
         asked += f" and g.{quote('_from_' + rule.field)} is distinct from r._ref"
     return f"case when {asked} then {rule.parsed.sql(DUCKDB, columns)} end"

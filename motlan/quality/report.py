@@ -1,12 +1,16 @@
-"""The report of quality: scores by agency, rule, field, dimension, province and day, with colours and their trend."""
+"""The report of quality: scores by agency, rule, field, dimension, province and day, with colours and their trend, and
+how many findings are open and due.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from typing import Any
 
 from motlan.quality import score
+from motlan.quality.due import due
 from motlan.quality.score import DIMENSIONS, By, Count
 from motlan.registry import Registry
 from motlan.scoring import Colour
@@ -43,14 +47,17 @@ class Line:
     passed: int
 
 
-def report(store: Store, registry: Registry, *, by: By | None = None, dataset: str | None = None) -> dict[str, Any]:
-    """Return `lines` (see `Line`), `due_days` and `thresholds`.
+def report(
+    store: Store, registry: Registry, *, by: By | None = None, dataset: str | None = None, today: date | None = None
+) -> dict[str, Any]:
+    """Return `lines` (see `Line`), `findings` (see `motlan.quality.due.Due`), `due_days` and `thresholds`.
 
     Args:
         store: The open store.
         registry: What is declared.
         by: What to score by; by dimension and as a whole where absent.
         dataset: Only this dataset; its agency's others are left out.
+        today: The day in UTC on which findings are due or overdue; this day where absent.
 
     Raises:
         ConfigurationError: There is no such dataset.
@@ -72,6 +79,7 @@ def report(store: Store, registry: Registry, *, by: By | None = None, dataset: s
     scoring = registry.scoring
     return {
         "lines": [asdict(line) for line in lines],
+        "findings": [asdict(line) for line in due(store, registry, by_rule=by == "rule", dataset=dataset, today=today)],
         "due_days": scoring.due_days.model_dump(),
         "thresholds": {"green": scoring.green, "yellow": scoring.yellow},
     }

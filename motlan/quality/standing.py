@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from motlan.engine import one, quote
 from motlan.lake import read_parquet
 from motlan.ledger import runs, versions
+from motlan.quality import due
 from motlan.quality.registers import ask
 from motlan.quality.rows import clean_table
 from motlan.quality.tally import Tally, decode
@@ -21,13 +22,18 @@ from motlan.registry import Dataset
 from motlan.store import tables
 from motlan.workspace import Workspace
 
+PACE_SECONDS = 30 * 86400
+"""The time before a register's newest change that tells its pace of changes."""
+
 
 def standing(
     work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, inputs: list[str], tally: Tally
 ) -> None:
     """Count a dataset's row rules and register rules into a tally."""
     files = work.lake.files(clean_table(dataset.name), set(inputs))
-    accepted, newest = _accepted(work, engine, dataset, files, tally) if files else (0, None)
+    accepted, newest, recent = _accepted(work, engine, dataset, files, tally) if files else (0, None, 0)
+    if files:
+        due.count_rows(engine, dataset.name, "standing", files, tally)
     waiting = _waiting(work, dataset)
     for names, number in waiting["rules"]:
         for name in names:
@@ -35,6 +41,7 @@ def standing(
     records = accepted + _unknown_keys(engine, waiting["keys"], bool(files))
     measures: dict[str, int | None] = {"records": records, "accepted": accepted, "quarantined": len(waiting["keys"])}
     measures |= _newest_pull(work, dataset, newest)
+    measures |= {"freshness": dataset.freshness, "expected": recent * dataset.freshness // PACE_SECONDS}
     for rule in work.registry.rules.registers:
         if rule.applies_to(dataset.name):
             tally.add(dataset.name, rule.name, None, *ask(engine, rule, measures))
@@ -42,15 +49,20 @@ def standing(
 
 def _accepted(
     work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: list[str], tally: Tally
-) -> tuple[int, str | None]:
-    """Count what row rules answered about the newest accepted rows; return how many these are, and the newest moment."""
+) -> tuple[int, str | None, int]:
+    """Count what row rules answered about the newest accepted rows.
+
+    Returns:
+        How many these are, the newest moment, and how many changed in the last `PACE_SECONDS` before it.
+    """
     province = work.registry.scoring.province_field
     place = quote(province) if province in dataset.fields else "null::varchar"
     engine.execute(
         f"""create or replace temp table standing as
-            select _key, _moment, _version, _assessed, {place} as province,
+            select _key, _run, _moment, _version, _assessed, {place} as province, versions,
                    list_transform(_errors, lambda error: error.rule) as broken
-            from (select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
+            from (select *, count(*) over (partition by _key) as versions,
+                         row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
                   from {read_parquet(files)}) where _newest = 1"""
     )
     asked = engine.execute("select _version, province, _assessed, count(*) from standing group by all").fetchall()
@@ -64,7 +76,9 @@ def _accepted(
     for where, name, number in broken:
         tally.add(dataset.name, name, where, 0, -number)
     total, newest = one(engine, "select count(*), max(_moment) from standing")
-    return total, newest
+    since = f"try_cast(? as timestamptz) - to_seconds({PACE_SECONDS})"
+    recent = one(engine, f"select count(*) from standing where try_cast(_moment as timestamptz) > {since}", [newest])[0]
+    return total, newest, recent
 
 
 def _rules_of_version(work: Workspace, version: str) -> list[str]:
@@ -93,7 +107,21 @@ def _unknown_keys(engine: duckdb.DuckDBPyConnection, keys: list[str], known: boo
 
 
 def _newest_pull(work: Workspace, dataset: Dataset, newest: str | None) -> dict[str, int | None]:
-    """Return what the newest pull of a dataset that came through told: counts, and ages in seconds."""
+    """Return what the newest pull of a dataset that came through told: counts, and an age in seconds.
+
+    A pull of which nothing was announced cannot have come short: what it lets stand is the one before.
+    """
+    landed = _landed(work, dataset)
+    announced = landed if landed.get("source_rows") else _landed(work, dataset, announced=True)
+    return {
+        **{name: announced.get(name) for name in ("pulled", "source_rows")},
+        "source_total": landed.get("source_total"),
+        "age": _seconds(newest, landed.get("source_as_of")),
+    }
+
+
+def _landed(work: Workspace, dataset: Dataset, *, announced: bool = False) -> dict[str, Any]:
+    """Return what the newest pull counted, or the newest of which rows were announced."""
     table = tables.runs.c
     query = (
         sa.select(table.steps["land"])
@@ -102,13 +130,10 @@ def _newest_pull(work: Workspace, dataset: Dataset, newest: str | None) -> dict[
         .order_by(table.id.desc())
         .limit(1)
     )
+    if announced:
+        query = query.where(table.steps["land"]["source_rows"].astext.cast(sa.BigInteger) > 0)
     with work.store.engine.connect() as connection:
-        landed = connection.execute(query).scalar_one_or_none() or {}
-    return {
-        **{name: landed.get(name) for name in ("pulled", "source_rows", "source_total")},
-        "age": _seconds(newest, landed.get("source_as_of")),
-        "freshness": dataset.freshness,
-    }
+        return connection.execute(query).scalar_one_or_none() or {}
 
 
 def _seconds(since: str | None, until: str | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Counts of answers: how many rows a rule assessed and passed, by dataset and province.
+"""Counts of answers: how many rows a rule assessed and passed, by dataset and province, and since when findings are open.
 
 What row rules answered is kept beside each clean row as bits, so that a register can be scored as it stands now without
 asking its rows again.
@@ -39,10 +39,11 @@ def decode(names: Sequence[str], words: Sequence[int]) -> list[str]:
 
 
 class Tally:
-    """Counts by dataset, rule and province."""
+    """Counts by dataset, rule and province; open findings by dataset, kind, rule and the day they were first seen."""
 
     def __init__(self) -> None:
         self.counts: dict[str, dict[str, dict[str, list[int]]]] = {}
+        self.open: list[tuple[str, str, str, str, int]] = []
 
     def add(self, dataset: str, rule: str, province: str | None, assessed: int, passed: int) -> None:
         """Add what a rule answered about some rows."""
@@ -50,6 +51,10 @@ class Tally:
         count = provinces.setdefault(province or NOWHERE, [0, 0])
         count[0] += assessed
         count[1] += passed
+
+    def add_open(self, dataset: str, kind: str, subject: str, since: str, number: int) -> None:
+        """Add findings that are open: their kind (see `motlan.quality.due`), rule or field, and day (UTC, yyyy-mm-dd)."""
+        self.open.append((dataset, kind, subject, since, number))
 
     def results(self) -> Results:
         """Return the sums over the provinces, of rules that assessed anything."""
@@ -64,13 +69,14 @@ class Tally:
 
     def save(self, path: Path) -> None:
         """Keep the counts in a file, so that only its path need travel between steps."""
-        path.write_text(json.dumps(self.counts), encoding="utf-8")
+        path.write_text(json.dumps({"counts": self.counts, "open": self.open}), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Tally:
         """Read them back."""
         tally = cls()
-        tally.counts = json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        tally.counts, tally.open = kept["counts"], [tuple(found) for found in kept["open"]]
         return tally
 
 
@@ -97,6 +103,15 @@ def record(
             if assessed
         )
         _insert(connection, tables.province_results, rows)
+        _record_open(connection, results, provinces)
+
+
+def _record_open(connection: sa.Connection, datasets: Iterable[str], tally: Tally) -> None:
+    """Put the findings that are open now in the place of those of the reconcile before."""
+    table = tables.open_findings
+    connection.execute(sa.delete(table).where(table.c.dataset.in_(list(datasets))))
+    names = ("dataset", "kind", "subject", "since", "number")
+    _insert(connection, table, (dict(zip(names, found, strict=True)) for found in tally.open))
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, object]]) -> None:

@@ -36,7 +36,8 @@ def export(work: Workspace, wanted: Wanted, form: Format, out: Path, principal: 
     """Write a dataset's entries to a file that only its owner may read. The look is written down first.
 
     Columns: `entry`, `key`, `state`, `rules`, `reason_vi`, `reason_en`, `first_seen`, `last_seen`, `times_seen`,
-    `locator`, and every raw column of the rows under its own name (with `raw_` before it where that is taken).
+    `locator`, `due_date` (the last day, UTC, on which a corrected row is in time), and every raw column of the rows under
+    its own name (with `raw_` before it where that is taken).
 
     Args:
         work: The open installation.
@@ -74,6 +75,7 @@ def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: str, wa
         bulk.copy_out(connection, query, folder / "entries.csv")
         pairs = sa.select(sa.func.unnest(table.rules), sa.func.unnest(table.fingerprints)).distinct()
         rules = {row[0]: row[1] for row in connection.execute(pairs.where(*wanted.conditions()))}
+    days = work.registry.scoring.due_days
     columns = ", ".join(f"{literal(name)}: 'varchar'" for name in _ENTRY)
     entries = f"read_csv({literal(str(folder / 'entries.csv'))}, header = false, delim = ',', columns = {{{columns}}})"
     engine.execute(f"create temp table entries as select *, row_number() over () as number from {entries}")
@@ -84,7 +86,8 @@ def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: str, wa
     own = (
         "entries.id as entry, source_key as key, state, rules, "
         + ", ".join(f"{_said(language)} as reason_{language}" for language in ("vi", "en"))
-        + ", first_seen, last_seen, times_seen, locator"
+        + ", first_seen, last_seen, times_seen, locator, "
+        + f"(try_cast(first_seen as timestamptz)::date + {days.verify + days.fix})::varchar as due_date"
     )
     taken = {
         "entry",
@@ -97,6 +100,7 @@ def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: str, wa
         "last_seen",
         "times_seen",
         "locator",
+        "due_date",
     }
     if not runs:
         engine.execute(f"create temp table exported as select {own} from entries")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from motlan.ledger import versions
+from motlan.quality.due import held_until
 from motlan.quarantine.decisions import look
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -48,12 +50,18 @@ def counts(work: Workspace, wanted: Wanted) -> list[dict[str, Any]]:
 
 
 def listed(work: Workspace, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
-    """Return entries, those seen last first: ids, keys, rules, places and times."""
+    """Return entries, those seen last first: ids, keys, rules, places, times, due date and whether it has passed."""
     table = tables.quarantine_entries.c
     query = sa.select(*(table[name] for name in _LISTED)).where(*wanted.conditions())
     query = query.order_by(table.last_seen.desc(), table.id).limit(limit)
     with work.store.engine.connect() as connection:
-        return [_told(row) for row in connection.execute(query).mappings()]
+        return [{**_told(row), **_due(work, row)} for row in connection.execute(query).mappings()]
+
+
+def _due(work: Workspace, entry: sa.RowMapping) -> dict[str, Any]:
+    last = held_until(work.registry.scoring.due_days, entry["first_seen"])
+    passed = entry["state"] != "closed" and datetime.now(UTC).date() > last
+    return {"due_date": last.isoformat(), "overdue": passed}
 
 
 def show(work: Workspace, entry: str, principal: str) -> dict[str, Any]:
