@@ -8,9 +8,23 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from schemas.education import Enrolment, SchoolStaff
+from schemas.household import Household, HouseholdMember
+from schemas.insurance import InsuranceMembership
+from schemas.organisation import Organisation
 from schemas.person import Person
+from schemas.tax import Taxpayer
 
-ENTITIES: Mapping[str, type[BaseModel]] = {"person": Person}
-"""Name of an entity, as agencies.yaml uses it, to its model."""
+ENTITIES: Mapping[str, type[BaseModel]] = {
+    "person": Person,
+    "membership": InsuranceMembership,
+    "taxpayer": Taxpayer,
+    "enrolment": Enrolment,
+    "school_staff": SchoolStaff,
+    "household_member": HouseholdMember,
+    "household": Household,
+    "organisation": Organisation,
+}
+"""Name of an entity, as agencies.yaml and authority.yaml use it, to its model."""
 
 __all__ = ["ENTITIES", "Person"]

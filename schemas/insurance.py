@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from schemas.common import HealthCardNumber, SocialCode
+from schemas.common import HealthCardNumber, PartialDate, SocialCode
 from schemas.tax import Employed
 
 
@@ -18,3 +18,9 @@ class Membership(Employed):
     insurance_status: Annotated[str, StringConstraints(pattern=r"^(active|paused|closed)$")] | None = Field(
         None, description="Status of membership (trạng thái tham gia)."
     )
+
+
+class InsuranceMembership(Membership):
+    """A membership as an entity of its own, with what only its register uses."""
+
+    insured_since: PartialDate | None = Field(None, description="First day of insurance (tham gia từ ngày).")

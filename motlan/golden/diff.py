@@ -5,13 +5,13 @@ from __future__ import annotations
 import duckdb
 
 from motlan.engine import literal, one, quote
-from motlan.golden.merge import POINTER
+from motlan.golden import conflicts, facets, guard
+from motlan.golden.survivorship import POINTER
 from motlan.lake import changes, current
 from motlan.ledger import runs
 from motlan.workspace import Workspace
 
 CORRECTION_KEY = ("dataset", "_key", "field")
-CORRECTION_COLUMNS = ("person_id", "_ref", "value", "golden_value", "authority")
 FINDING_KEY = ("dataset", "_key", "rule")
 FINDING_COLUMNS = ("person_id", "_ref", "dimension", "severity", "field")
 
@@ -39,9 +39,11 @@ def diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
 
     Returns:
         Counts: `created`, `updated`, `removed` persons in the feed, `changes` (their sum), `versions` (golden rows written),
-        `corrections` and `findings` (changed), `snapshots`.
+        `corrections` and `findings` (changed), `facets` (of each entity beside it, changes in its feed and `versions`),
+        `held` and `guard` (see `guard.measure`), `snapshots`.
     """
-    tables = [golden_table(run.subject), corrections_table(run.subject), findings_table(run.subject)]
+    beside = [golden_table(facet.name) for facet in work.registry.facets_of(run.subject)]
+    tables = [golden_table(run.subject), corrections_table(run.subject), findings_table(run.subject), *beside]
     return work.staged(run.id, "diff", tables, lambda: _diff(work, run, published))
 
 
@@ -49,33 +51,58 @@ def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
     entity = work.registry.entity(run.subject)
     fields = (*entity.fields, POINTER, "_merge_version")
     others = (
-        (corrections_table(run.subject), "conflicts", CORRECTION_KEY, CORRECTION_COLUMNS),
+        (corrections_table(run.subject), "conflicts", CORRECTION_KEY, conflicts.COLUMNS),
         (findings_table(run.subject), "findings", FINDING_KEY, FINDING_COLUMNS),
     )
     with work.engine(f"comparing {run.subject}") as engine:
         table = golden_table(run.subject)
         _compare(work, engine, run.id, published, table, "golden", ("person_id",), fields, entity.fields)
-        told = "(_op != 'updated' or len(_changed) > 0)"
-        engine.execute(
-            f"""create temp table ordered as select *, case when {told}
-                    then row_number() over (partition by {told} order by person_id) end as _ordinal
-                from difference"""
-        )
+        guarded = _guard(work, engine, run, published)
+        ops = _number(engine, "person_id")
         versions = _stage(work, engine, run.id, table, "ordered")
-        ops = dict(
-            engine.execute("select _op, count(*) from ordered where _ordinal is not null group by _op").fetchall()
-        )
         written = {}
         for table, name, key, columns in others:
             _compare(work, engine, run.id, published, table, name, key, columns)
             written[name] = _stage(work, engine, run.id, table, "difference")
+        beside = {}
+        for facet in work.registry.facets_of(run.subject):
+            table, marked = golden_table(facet.name), ("person_id", *facet.fields)
+            kept = (*facets.COLUMNS, *facet.fields)
+            _compare(work, engine, run.id, published, table, facets.file(facet.name), (facets.KEY,), kept, marked)
+            told = sum(_number(engine, facets.KEY).values())
+            beside[facet.name] = {"changes": told, "versions": _stage(work, engine, run.id, table, "ordered")}
     return {
         **{op: ops.get(op, 0) for op in ("created", "updated", "removed")},
         "changes": sum(ops.values()),
         "versions": versions,
         "corrections": written["conflicts"],
         "findings": written["findings"],
+        "facets": beside,
+        **guarded,
     }
+
+
+def _number(engine: duckdb.DuckDBPyConnection, key: str) -> dict[str, int]:
+    """Make `ordered` of `difference`: `_ordinal` where a feed tells of it. Return how many, by what happened."""
+    told = "(_op != 'updated' or len(_changed) > 0)"
+    engine.execute(
+        f"""create or replace temp table ordered as select *, case when {told}
+                then row_number() over (partition by {told} order by {key}) end as _ordinal
+            from difference"""
+    )
+    counted = engine.execute("select _op, count(*) from ordered where _ordinal is not null group by _op").fetchall()
+    return dict(counted)
+
+
+def _guard(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, published: list[str]) -> runs.Counts:
+    """Count what the merge changes; nothing is a change of the first publication."""
+    files = work.lake.files(f"links.{run.subject}", set(published))
+    if not files:
+        return {"held": 0}
+    before = f"(select dataset, _key, person_id from {current(files, ('dataset', '_key'))})"
+    after = f"read_parquet({literal(str(work.scratch(run.id) / 'links.parquet'))})"
+    entity, province = work.registry.entity(run.subject), work.registry.scoring.province_field
+    return guard.measure(engine, entity, province, before, after)
 
 
 def _compare(

@@ -29,7 +29,9 @@ def publish(connection: sa.Connection, run: runs.Run) -> runs.Counts:
         ContractError: Another run was published since this one began: its comparison is stale.
     """
     counts, began = run.steps["diff"], run.steps["begin"]
+    facets = counts.get("facets", {})
     changed = run.steps["link"]["changed"] + sum(counts[name] for name in ("versions", "corrections", "findings"))
+    changed += sum(facet["versions"] for facet in facets.values())
     last_seq = sa.func.coalesce(sa.func.max(tables.publications.c.first_seq + tables.publications.c.changes), 1) - 1
     seq = int(connection.execute(sa.select(last_seq)).scalar_one())
     if not changed:
@@ -42,6 +44,8 @@ def publish(connection: sa.Connection, run: runs.Run) -> runs.Counts:
         )
     values = {"number": number + 1, "run": run.id, "entity": run.subject, "first_seq": seq + 1}
     connection.execute(sa.insert(tables.publications).values(**values, changes=counts["changes"]))
+    for name, facet in facets.items():
+        _number_facet(connection, number + 1, name, facet["changes"])
     for step in ("link", "diff"):
         for table, snapshot in run.steps[step]["snapshots"].items():
             runs.record_snapshot(connection, run.id, table, snapshot)
@@ -54,6 +58,15 @@ def publish(connection: sa.Connection, run: runs.Run) -> runs.Counts:
         "last_seq": seq + counts["changes"],
         "changes": counts["changes"],
     }
+
+
+def _number_facet(connection: sa.Connection, publication: int, entity: str, changes: int) -> None:
+    """Give an entity beside the main one the next numbers of its own feed."""
+    table = tables.facet_publications
+    newest = sa.func.coalesce(sa.func.max(table.c.first_seq + table.c.changes), 1)
+    first = connection.execute(sa.select(newest).where(table.c.entity == entity)).scalar_one()
+    values = {"publication": publication, "entity": entity, "first_seq": first, "changes": changes}
+    connection.execute(sa.insert(table).values(**values))
 
 
 def told(connection: sa.Connection, run: str) -> runs.Counts:

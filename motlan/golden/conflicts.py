@@ -1,0 +1,87 @@
+"""Conflicts: the values that lost and do not agree with what won, with the evidence for it. Their owners get corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from motlan.engine import literal, quote
+from motlan.golden.survivorship import POINTER, Survivor
+from motlan.registry import Entity
+
+COLUMNS = ("person_id", "_ref", "value", "golden_value", "authority", "severity", "evidence")
+"""Columns of a conflict beside its key (`dataset`, `_key`, `field`). `authority` is the register whose value won, or `set aside`
+where people decided that the losing one is not to be believed. `evidence` is JSON: the landed row of the golden value (`ref`),
+its own moment (`as_of`), the `rule` that chose it, and how many registers say the golden value (`for`) and the other
+(`against`)."""
+SET_ASIDE = "set aside"
+_LOST = "struct(field varchar, value varchar, golden_value varchar)[]"
+
+
+def lost_query(entity: Entity, rows: str, golden: str, withheld: str) -> str:
+    """Return the SQL of what lost: `dataset`, `_key`, `person_id`, `_ref`, `field`, `value`, `golden_value`, `pointer`.
+
+    Every row is compared once; only those that differ are looked at closely.
+
+    Args:
+        entity: The entity.
+        rows: Relation of linked rows.
+        golden: Relation of golden rows.
+        withheld: Relation of the values that were set aside, taken out of the rows.
+    """
+    corrected = _corrected(entity)
+    differs = " or ".join(f"r.{quote(s.field)} != g.{quote(s.field)}" for s in corrected) or "false"
+    values = ", ".join(_lost(survivor) for survivor in corrected)
+    golden_value = " ".join(f"when {literal(field)} then g.{quote(field)}" for field in entity.fields)
+    pointer = f"list_filter({POINTER}, lambda p: p.field = lost.field)[1] as pointer"
+    return f"""
+        select dataset, _key, person_id, _ref, lost.field, lost.value, lost.golden_value, {pointer}
+        from (select r.dataset, r._key, r.person_id, r._ref, g.{POINTER},
+                     unnest(list_filter([{values}]::{_LOST}, lambda l: l is not null)) as lost
+              from {rows} as r join {golden} as g using (person_id) where {differs})
+        union all by name
+        select w.*, case w.field {golden_value} end as golden_value, null as pointer
+        from {withheld} as w join {golden} as g using (person_id)"""
+
+
+def _corrected(entity: Entity) -> Sequence[Survivor]:
+    return [Survivor(field, rule, entity.fields) for field, rule in entity.authority.items() if rule.correct]
+
+
+def _lost(survivor: Survivor) -> str:
+    row, golden = (f"{alias}.{quote(survivor.field)}" for alias in "rg")
+    return (
+        f"case when {row} != {golden} and not {survivor.agrees(golden, row)} "
+        f"then {{'field': {literal(survivor.field)}, 'value': {row}, 'golden_value': {golden}}} end"
+    )
+
+
+def conflicts_query(entity: Entity, rows: str, lost: str) -> str:
+    """Return the SQL of conflicts, of what `lost_query` gave, with how grave each is and the evidence.
+
+    Columns: `dataset`, `_key`, `field` and `COLUMNS`.
+    """
+    survivors = [Survivor(field, rule, entity.fields) for field, rule in entity.authority.items()]
+    said = " ".join(f"when {literal(s.field)} then o.{quote(s.field)}" for s in survivors)
+    severity = " ".join(f"when {literal(s.field)} then {literal(s.rule.severity)}" for s in survivors)
+    votes = ", ".join(
+        f"count(distinct source) filter (case field {_agreeing(survivors, value)} end) as {name}"
+        for value, name in (("golden_value", "votes_for"), ("value", "votes_against"))
+    )
+    evidence = (
+        "to_json({'ref': pointer.ref, 'as_of': pointer.as_of, 'rule': coalesce(pointer.rule, 'set aside'), "
+        "'for': votes_for, 'against': votes_against})::varchar"
+    )
+    return f"""
+        select dataset, _key, field, person_id, _ref, value, golden_value,
+               coalesce(pointer.dataset, {literal(SET_ASIDE)}) as authority, case field {severity} end as severity,
+               {evidence} as evidence
+        from (select * from {lost} join (
+                  select dataset, _key, field, {votes} from (
+                      select l.dataset, l._key, l.field, l.value, l.golden_value, o.dataset as source,
+                             case l.field {said} end as said
+                      from {lost} as l join {rows} as o using (person_id)) group by dataset, _key, field)
+              using (dataset, _key, field))"""
+
+
+def _agreeing(survivors: Sequence[Survivor], value: str) -> str:
+    return " ".join(f"when {literal(s.field)} then {s.agrees(value, 'said')}" for s in survivors)

@@ -1,0 +1,106 @@
+"""What people decide about single values: that a record's word on a field is not to be believed, or that it is again.
+
+A wrong death is undone so: the date is set aside, the next reconcile takes it out of the golden record in one change, and
+what it closed or opened is open or closed again, because findings and corrections follow from the golden record.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from motlan.engine import literal, quote
+from motlan.errors import ConfigurationError, DataError
+from motlan.golden import aside
+from motlan.golden.diff import golden_table
+from motlan.golden.survivorship import POINTER
+from motlan.lake import current
+from motlan.ledger import accesses, log, runs
+from motlan.store import tables
+from motlan.workspace import Workspace
+
+
+def set_aside(work: Workspace, entity: str, person: str, field: str, principal: str, why: str) -> int:
+    """Set aside the record's value that a golden field was taken from. The next reconcile goes without it.
+
+    Args:
+        work: The open installation.
+        entity: The entity's name.
+        person: The bus's own person id.
+        field: The golden field.
+        principal: Who decides, as signed in.
+        why: In the person's words.
+
+    Returns:
+        The decision's number.
+
+    Raises:
+        ConfigurationError: There is no such field, or the reason is missing.
+        DataError: The golden record has no value there.
+    """
+    if field not in work.registry.entity(entity).fields:
+        raise ConfigurationError(f"{entity} has no field {field}", next_step="see schemas/.")
+    accesses.record(work.store, principal, "golden.set_aside", f"{entity} {person} {field}")
+    dataset, key, ref, value = _source(work, entity, person, field)
+    decided = {"entity": entity, "dataset": dataset, "key": key, "field": field, "ref": ref}
+    return _decide(work, {**decided, "digest": aside.digest(work.store, value)}, aside.SET_ASIDE, principal, why)
+
+
+def believe_again(work: Workspace, decision: int, principal: str, why: str) -> int:
+    """Take back a decision that set a value aside. Returns the new decision's number.
+
+    Raises:
+        DataError: There is no such decision, or it was taken back before.
+    """
+    table = tables.value_decisions.c
+    with work.store.engine.connect() as connection:
+        found = (
+            connection.execute(sa.select(tables.value_decisions).where(table.id == decision)).mappings().one_or_none()
+        )
+    if found is None or decision not in {row["decision"] for row in listed(work, found["entity"])}:
+        raise DataError("no such decision holds", next_step="see `motlan golden decisions`.")
+    same = {name: found[name] for name in ("entity", "dataset", "key", "field", "ref", "digest")}
+    return _decide(work, same, aside.BELIEVE_AGAIN, principal, why)
+
+
+def listed(work: Workspace, entity: str) -> list[dict[str, Any]]:
+    """Return the decisions that hold, oldest first: `decision`, `dataset`, `key`, `field`, `principal`, `reason`, `at`."""
+    newest = aside.newest_of_each(entity).subquery()
+    query = sa.select(newest).where(newest.c.action == aside.SET_ASIDE).order_by(newest.c.id)
+    kept = ("dataset", "key", "field", "principal", "reason")
+    with work.store.engine.connect() as connection:
+        return [
+            {"decision": row["id"], **{name: row[name] for name in kept}, "at": row["recorded_at"].isoformat()}
+            for row in connection.execute(query).mappings()
+        ]
+
+
+def _source(work: Workspace, entity: str, person: str, field: str) -> tuple[str, str, str, str]:
+    """Return the register, key, landed row and value of a published golden field."""
+    with work.store.engine.connect() as connection:
+        files = work.lake.files(golden_table(entity), set(runs.visible(connection, "reconcile", entity)))
+    found: list[Any] = []
+    if files:
+        with work.engine(f"looking at a {entity}") as engine:
+            found = engine.execute(
+                f"""select p.dataset, p.key, p.ref, value from (
+                        select unnest({POINTER}) as p, {quote(field)} as value from {current(files, ("person_id",))}
+                        where person_id = $person) where p.field = {literal(field)}""",
+                {"person": person},
+            ).fetchall()
+    if not found:
+        raise DataError(f"there is no golden {field} of this {entity}", next_step="check the person id and the field.")
+    return tuple(found[0])
+
+
+def _decide(work: Workspace, about: dict[str, Any], action: str, principal: str, why: str) -> int:
+    if not why.strip():
+        raise ConfigurationError("a decision needs its reason", next_step="say why.")
+    table = tables.value_decisions
+    values = {**about, "action": action, "principal": principal, "reason": why.strip()}
+    with work.store.publishing() as connection:
+        number = int(connection.execute(sa.insert(table).values(**values).returning(table.c.id)).scalar_one())
+        named = {"decision": number, "action": action, "entity": about["entity"], "field": about["field"]}
+        log.append(connection, "value decision", named)
+    return number

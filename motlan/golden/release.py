@@ -1,0 +1,134 @@
+"""Release: a publication that a limit holds back waits until enough people let it go, or one refuses it.
+
+Who, when and why are kept for ever. Nobody decides twice about one run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from motlan.errors import AccessError, ConfigurationError, ContractError
+from motlan.golden.guard import DETAILS
+from motlan.ledger import log, runs
+from motlan.store import Store, tables
+
+STATES = ("waiting", "released", "refused")
+"""States of a run between its comparison and its publication, where a limit was passed."""
+
+
+def require(store: Store, run: runs.Run) -> None:
+    """Let a run be published, or make it wait.
+
+    Raises:
+        ContractError: It passes limits and people have not let it go yet, or refused it.
+    """
+    passed = run.steps["diff"].get("held", 0)
+    if not passed or run.state in runs.SEEN:
+        return
+    with store.engine.begin() as connection:
+        decided = decisions(connection, run.id)
+        state = _state(run, decided)
+        if state != "released":
+            runs.set_state(connection, run.id, state)
+    if state == "refused":
+        raise ContractError(
+            "this publication was refused", where=run.id, next_step="mend what is wrong, then run `motlan reconcile`."
+        )
+    if state == "waiting":
+        missing = _needed(run) - len(decided)
+        raise ContractError(
+            f"{passed} limits of change are passed: the publication waits for {missing} more to release it",
+            where=run.id,
+            next_step=f"see `motlan release show {run.id}`, then `motlan release approve {run.id}` by each of them.",
+        )
+
+
+def decisions(connection: sa.Connection, run: str) -> list[dict[str, Any]]:
+    """Return what was decided about a run, oldest first: `principal`, `action`, `reason`, `recorded_at`."""
+    table = tables.release_decisions.c
+    columns = (table.principal, table.action, table.reason, table.recorded_at)
+    found = connection.execute(sa.select(*columns).where(table.run == run).order_by(table.recorded_at)).mappings()
+    return [{**row, "recorded_at": row["recorded_at"].isoformat()} for row in found]
+
+
+def _needed(run: runs.Run) -> int:
+    return int(run.steps["diff"][DETAILS]["approvals"])
+
+
+def _state(run: runs.Run, decided: list[dict[str, Any]]) -> str:
+    if any(decision["action"] == "refuse" for decision in decided):
+        return "refused"
+    return "released" if len(decided) >= _needed(run) else "waiting"
+
+
+def decide(store: Store, run: str, principal: str, action: str, why: str) -> str:
+    """Let a waiting run go, or refuse it.
+
+    Args:
+        store: The open store.
+        run: The run's id.
+        principal: Who decides, as signed in.
+        action: `approve` or `refuse`.
+        why: In the person's words.
+
+    Returns:
+        The run's state after it: `waiting`, `released` or `refused`.
+
+    Raises:
+        AccessError: This person decided about this run before.
+        ConfigurationError: The run waits for nobody, or the reason is missing.
+    """
+    if not why.strip():
+        raise ConfigurationError("a decision needs its reason", next_step="say why.")
+    found = runs.get(store, run)
+    with store.publishing() as connection:
+        values = {"run": run, "principal": principal, "action": action, "reason": why.strip()}
+        first = insert(tables.release_decisions).values(**values).on_conflict_do_nothing()
+        if found.state not in ("waiting", "released"):
+            raise ConfigurationError("this run waits for no release", where=run, next_step="see `motlan release list`.")
+        if connection.execute(first.returning(tables.release_decisions.c.run)).one_or_none() is None:
+            raise AccessError(
+                "you decided about this run before", where=run, next_step="another person has to decide as well."
+            )
+        decided = decisions(connection, run)
+        state = _state(found, decided)
+        runs.set_state(connection, run, state)
+        log.append(connection, "release", {"run": run, "action": action, "decisions": len(decided), "state": state})
+    return state
+
+
+def listed(store: Store) -> list[dict[str, Any]]:
+    """Return the runs that a limit held back, newest first: `run`, `entity`, `state`, `started_at`, `passed`, `decisions`."""
+    table = tables.runs.c
+    query = (
+        sa.select(table.id, table.subject, table.state, table.started_at, table.steps)
+        .where(table.kind == "reconcile", table.steps["diff"]["held"].as_integer() > 0)
+        .order_by(table.id.desc())
+    )
+    with store.engine.connect() as connection:
+        return [
+            {
+                "run": row.id,
+                "entity": row.subject,
+                "state": row.state,
+                "started_at": row.started_at.isoformat(),
+                "passed": row.steps["diff"]["held"],
+                "decisions": len(decisions(connection, row.id)),
+            }
+            for row in connection.execute(query)
+        ]
+
+
+def show(store: Store, run: str) -> dict[str, Any]:
+    """Return a run's `state`, limits `passed` and `counts` by register and province, and `decisions`. No personal value."""
+    found = runs.get(store, run)
+    details = found.steps.get("diff", {}).get(DETAILS)
+    if details is None:
+        raise ConfigurationError(
+            "this run changed nothing that has limits", where=run, next_step="see `motlan release list`."
+        )
+    with store.engine.connect() as connection:
+        return {"run": run, "state": found.state, **details, "decisions": decisions(connection, run)}

@@ -1,0 +1,88 @@
+"""A wrong death is undone by one event, which reopens what it closed; and that can be undone."""
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from motlan import pipeline
+from motlan.cli import app
+from motlan.errors import ConfigurationError, DataError
+from motlan.golden import doubts
+from motlan.lineage.evidence import gather
+from motlan.lineage.replay import replay
+from motlan.lineage.sample import sample
+from tests.conftest import SPINE, Country, spine_record
+from tests.motlan.test_pipeline import rows, whole_job
+
+
+def feed_after(country: Country, seq: int) -> list[tuple]:
+    return rows(country, f"select event, changed, death_date from feed_person where seq > {seq} order by seq")
+
+
+def corrections(country: Country) -> list[tuple]:
+    return rows(country, "select dataset, key, field, value, authority from corrections_person order by 1, 2, 3")
+
+
+def in_time(person: str) -> list[dict[str, Any]]:
+    answer = CliRunner().invoke(app, ["golden", "history", person, "death_date", "--json"])
+    assert answer.exit_code == 0, answer.output
+    return json.loads(answer.stdout)
+
+
+def merged_again() -> dict[str, Any]:
+    done = pipeline.reconcile()
+    done["publish"] = pipeline.publish()
+    pipeline.project(done["run"])
+    return done
+
+
+def test_a_wrong_death_is_undone_and_stays_undone(country: Country) -> None:
+    country.declare(
+        "mapping/authority.yaml", lambda content: content["person"]["death_date"].update(correct=True, guarded=True)
+    )
+    first = whole_job()
+    assert first["reconcile"]["cross_check"]["findings"] == 1, "a dead person has a card"
+    ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
+    work = country.open()
+    with pytest.raises(ConfigurationError, match="reason"):
+        doubts.set_aside(work, "person", person, "death_date", "user:a", " ")
+    number = doubts.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
+
+    undone = merged_again()
+    assert feed_after(country, 6) == [("updated", ["death_date"], None)], "one event"
+    assert undone["cross_check"]["findings"] == 0, "what the death opened is closed again"
+    assert corrections(country) == [("alpha_people", "a3", "death_date", "2026-09-01", "set aside")]
+    fields = sample(work, "person", 1000, seed=1)
+    assert replay(work, gather(work, "person", sorted({one for one, _ in fields})), fields).reasons == {}
+
+    said = [(row["publication"], row["event"], row["value"], row["as_of"]) for row in in_time(person)]
+    assert said == [(1, "created", "2026-09-01", "2026-09-01T00:00:00.000000Z"), (2, "updated", None, None)]
+
+    again = [spine_record(row, "2026-10-02T00:00:00.000000Z") for row in SPINE]
+    country.write("alpha_people", again)
+    pipeline.sync("alpha_people")
+    merged_again()
+    assert feed_after(country, 7) == [], "the register repeats the wrong value: the decision outlives it"
+
+    with pytest.raises(DataError, match="no golden death_date"):
+        doubts.set_aside(work, "person", person, "death_date", "user:a", "twice")
+    doubts.believe_again(work, number, "user:b", "it was right after all")
+    assert doubts.listed(work, "person") == []
+    back = merged_again()
+    assert feed_after(country, 7) == [("updated", ["death_date"], "2026-09-01")]
+    assert (back["cross_check"]["findings"], corrections(country)) == (1, [])
+    with pytest.raises(DataError, match="no such decision"):
+        doubts.believe_again(work, number, "user:b", "again")
+
+
+def test_another_value_of_the_register_is_a_new_claim(country: Country) -> None:
+    whole_job()
+    ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
+    doubts.set_aside(country.open(), "person", person, "death_date", "user:a", "wrong")
+    changed = [(*row[:5], "2026-09-20") if row[0] == "a3" else row for row in SPINE]
+    country.write("alpha_people", [spine_record(row, "2026-10-02T00:00:00.000000Z") for row in changed])
+    pipeline.sync("alpha_people")
+    merged_again()
+    assert feed_after(country, 6) == [("updated", ["death_date"], "2026-09-20")]
