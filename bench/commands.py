@@ -39,6 +39,65 @@ def machine() -> dict[str, Any]:
     }
 
 
+People = Annotated[int, typer.Option(min=12, help="People of the simulated country.")]
+Seed = Annotated[int, typer.Option(help="Seed of the world.")]
+Dirt = Annotated[str, typer.Option(help="A profile of simulators/dirt.yaml: default, heavy or clean.")]
+Work = Annotated[
+    Path | None, typer.Option(help="Folder to work in; by default one under MOTLAN_VAR, removed afterwards.")
+]
+
+
+def report(name: str, args: dict[str, Any], result: dict[str, Any], as_json: bool) -> None:
+    """Print a benchmark's result: one JSON object, or its figures as a table."""
+    if as_json:
+        out.print_json(json.dumps({"bench": name, "args": args, "machine": machine(), **result}))
+        return
+    table = Table(
+        "figure", "value", title=f"bench {name}, " + ", ".join(f"{key} {value}" for key, value in args.items())
+    )
+    for figure, value in result["figures"].items():
+        table.add_row(figure, "" if value is None else f"{value:,.6g}")
+    out.print(table)
+
+
+@app.command(
+    epilog=examples(
+        "motlan bench linking --people 100000 --seed 1",
+        "motlan bench linking --people 1000000 --seed 7 --dirt heavy --json > linking.json",
+    )
+)
+def linking(
+    people: People = 100_000,
+    seed: Seed = 1,
+    dirt: Dirt = "default",
+    rounds: Annotated[int, typer.Option(min=1, help="Alternating pairs of runs; medians are told.")] = 3,
+    peer: Annotated[bool, typer.Option(help="Run Splink alone on the same rows.")] = True,
+    memory_limit: Annotated[str, typer.Option(help="The engine's memory limit, of both.")] = "",
+    threads: Annotated[int, typer.Option(min=1, help="The engine's threads, of both.")] = 2,
+    work: Work = None,
+    as_json: AsJson = False,
+) -> None:
+    """Link and merge a dense simulated country; score against its truth, time against Splink alone."""
+    from bench.linking import limit_for, run
+    from bench.progress import shown
+
+    limit = memory_limit or limit_for(people)
+    with told(as_json), shown(err) as tell:
+        result = run(
+            people=people,
+            seed=seed,
+            dirt=dirt,
+            rounds=rounds,
+            peer=peer,
+            memory_limit=limit,
+            threads=threads,
+            folder=work,
+            tell=tell,
+        )
+    args = {"people": people, "seed": seed, "dirt": dirt, "rounds": rounds, "memory_limit": limit, "threads": threads}
+    report("linking", args, result, as_json)
+
+
 @app.command(
     epilog=examples(
         "motlan bench quality --people 20000 --seed 1",
@@ -46,12 +105,10 @@ def machine() -> dict[str, Any]:
     )
 )
 def quality(
-    people: Annotated[int, typer.Option(min=12, help="People of the simulated country.")] = 20_000,
-    seed: Annotated[int, typer.Option(help="Seed of the world.")] = 1,
-    dirt: Annotated[str, typer.Option(help="A profile of simulators/dirt.yaml: default, heavy or clean.")] = "default",
-    work: Annotated[
-        Path | None, typer.Option(help="Folder to work in; by default one under MOTLAN_VAR, removed afterwards.")
-    ] = None,
+    people: People = 20_000,
+    seed: Seed = 1,
+    dirt: Dirt = "default",
+    work: Work = None,
     as_json: AsJson = False,
 ) -> None:
     """Clean and check a simulated country's registers; score against its truth, time against a plain copy."""
@@ -60,15 +117,9 @@ def quality(
 
     with told(as_json), shown(err) as tell:
         result = run(people=people, seed=seed, dirt=dirt, folder=work, tell=tell)
-    args = {"people": people, "seed": seed, "dirt": dirt}
-    result = {"bench": "quality", "args": args, "machine": machine(), **result}
+    report("quality", {"people": people, "seed": seed, "dirt": dirt}, result, as_json)
     if as_json:
-        out.print_json(json.dumps(result))
         return
-    figures = Table("figure", "value", title=f"bench quality, {people:,} people, seed {seed}, dirt {dirt}")
-    for name, value in result["figures"].items():
-        figures.add_row(name, "" if value is None else f"{value:,.6g}")
-    out.print(figures)
     kinds = Table("kind of dirt", "values", "repairable", "repaired", "a row rule finds", "found")
     for kind, row in result["dirt"].items():
         shares = ["" if row[key] is None else f"{row[key]:.4%}" for key in ("repaired_share", "recall")]

@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.tree import Tree
 
 from motlan import pipeline
-from motlan.commands import clean, contract, quality, quarantine
-from motlan.commands.screen import AsJson, err, examples, local_time, out, told, working
+from motlan.commands import clean, contract, golden, link, model, quality, quarantine, release, review
+from motlan.commands.screen import AsJson, Quiet, err, examples, local_time, out, told, working
 from motlan.errors import ConfigurationError
 from motlan.landing.drift import described
 
-app = typer.Typer(
+app = Quiet(
     help="Motlan, the bus between registers: pull, clean, check, link, merge, publish, prove.",
     epilog=examples("motlan sync {dataset}", "motlan reconcile && motlan publish", "motlan status --json"),
     no_args_is_help=True,
@@ -38,7 +38,12 @@ app.add_typer(feeds_app, name="feeds")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contract.app, name="contract")
 app.add_typer(clean.app, name="clean")
+app.add_typer(golden.app, name="golden")
+app.add_typer(release.app, name="release")
+app.add_typer(model.app, name="model")
+app.add_typer(review.app, name="review")
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
+app.command("link", epilog=link.EPILOG)(link.link)
 for _point in entry_points(group="motlan.commands"):
     app.add_typer(_point.load(), name=_point.name)
 
@@ -50,7 +55,8 @@ def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
     table = Table("step", "what happened", "seconds", title=title)
     for step, counted in counts.items():
         if isinstance(counted, dict):
-            hidden = ("run", "seconds", "snapshots", "chunks", "rules", "version", "profile", "key", "cursor")
+            hidden = {"run", "seconds", "snapshots", "chunks", "rules", "version", "profile", "key", "cursor"}
+            hidden |= {"facets", "guard"}
             shown = counted | ({"drift": described(counted["drift"])} if "drift" in counted else {})
             words = (
                 f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
@@ -125,6 +131,8 @@ def status(as_json: AsJson = False) -> None:
     for agency, scores in found["quality"].items():
         quality.add_row(agency, *("" if score is None else f"{score:.2f}" for score in scores.values()))
     out.print(quality)
+    for run in found["waiting"]:
+        out.print(f"[yellow]run {run} waits for people to release it: motlan release show {run}[/yellow]")
     if publication := found["publication"]:
         out.print(f"publication {publication['number']}, feed up to seq {publication['last_seq']:,}")
 

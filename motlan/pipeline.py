@@ -6,17 +6,19 @@ travel between tasks. A step that a run finished before is not done again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
 from motlan.cleaning import select_canonical
-from motlan.errors import ConfigurationError, MotlanError
+from motlan.errors import ConfigurationError, MotlanError, unforeseen
 from motlan.golden import diff as differences
 from motlan.golden import merge as survivorship
 from motlan.golden import project as projection
 from motlan.golden import publish as publication
+from motlan.golden import release
 from motlan.landing import land as landing
 from motlan.landing.land import Watch
 from motlan.ledger import log, runs
@@ -25,13 +27,35 @@ from motlan.linking import link as linking
 from motlan.quality import breaker, cross, exceptions, rows, tally
 from motlan.quarantine import entries
 from motlan.quarantine import replay as requeue
+from motlan.settings import debugging
 from motlan.store import tables
 from motlan.workspace import Workspace, open_workspace
 
 ENTITY = "person"
 """The entity that reconcile runs are about, until there are several."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
+
+def _private(step: Callable[P, T]) -> Callable[P, T]:
+    """Let nothing but our own errors out of a step: a library's text, and what stands behind it, may quote a value."""
+
+    @wraps(step)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return step(*args, **kwargs)
+        except MotlanError as error:
+            raise error from None
+        except Exception as error:
+            if debugging():
+                raise
+            raise unforeseen(error, f"pipeline.{step.__name__}") from None
+
+    return call
+
+
+@_private
 def begin_sync(dataset: str) -> Counts:
     """Open a sync run of a dataset. Returns `run` and `dataset`."""
     work = open_workspace()
@@ -39,12 +63,14 @@ def begin_sync(dataset: str) -> Counts:
     return {"run": run.id, "dataset": dataset}
 
 
+@_private
 def land(run: str, watch: Watch | None = None) -> Counts:
     """Pull what changed and keep it as received."""
     work = open_workspace()
     return runs.step(work.store, run, "land", lambda current: landing.land(work, current, watch))
 
 
+@_private
 def clean(run: str) -> Counts:
     """Map, clean and check what the run landed."""
     work = open_workspace()
@@ -67,6 +93,7 @@ def clean(run: str) -> Counts:
     return runs.step(work.store, run, "clean", split)
 
 
+@_private
 def commit_sync(run: str) -> Counts:
     """Make a sync run visible, move its watermark and append to the log, in one transaction."""
     work = open_workspace()
@@ -96,6 +123,7 @@ def commit_sync(run: str) -> Counts:
     return counts
 
 
+@_private
 def replay(dataset: str, quarantined_by: Sequence[str] = ()) -> Counts:
     """Clean and check the waiting rows of a dataset's quarantine again, as a run of their own.
 
@@ -118,6 +146,7 @@ def replay(dataset: str, quarantined_by: Sequence[str] = ()) -> Counts:
     return _guarded(run, {"land": again, "clean": lambda: clean(run), "commit": lambda: commit_sync(run)})
 
 
+@_private
 def begin_reconcile() -> Counts:
     """Open a reconcile run, and fix which sync runs it reads and which publication it compares with."""
     work = open_workspace()
@@ -137,6 +166,7 @@ def begin_reconcile() -> Counts:
     return {"run": run.id, "entity": ENTITY}
 
 
+@_private
 def link(run: str) -> Counts:
     """Link all current rows to persons."""
     work = open_workspace()
@@ -148,6 +178,7 @@ def link(run: str) -> Counts:
     return runs.step(work.store, run, "link", do)
 
 
+@_private
 def merge(run: str) -> Counts:
     """Merge linked rows into golden records."""
     work = open_workspace()
@@ -156,6 +187,7 @@ def merge(run: str) -> Counts:
     )
 
 
+@_private
 def cross_check(run: str) -> Counts:
     """Check what only a bus can see."""
     work = open_workspace()
@@ -164,6 +196,7 @@ def cross_check(run: str) -> Counts:
     )
 
 
+@_private
 def diff(run: str) -> Counts:
     """Stage what changed since the last publication."""
     work = open_workspace()
@@ -172,20 +205,22 @@ def diff(run: str) -> Counts:
     )
 
 
+@_private
 def publish(run: str | None = None) -> Counts:
     """Make a reconciled run visible and number its feed.
 
     Args:
-        run: The run; by default the newest that is reconciled and not yet published.
+        run: The run; by default the newest that people released, else the newest that is reconciled and not yet published.
 
     Raises:
         ConfigurationError: There is none.
-        ContractError: The run's comparison is stale: reconcile again.
+        ContractError: The run's comparison is stale: reconcile again; or it changes so much that people have to release it.
     """
     work = open_workspace()
     run = run or _newest_reconciled(work)
 
     def do(current: runs.Run) -> Counts:
+        release.require(work.store, current)
         with work.store.publishing() as connection:
             if runs.get(work.store, current.id).state in runs.SEEN:
                 return publication.told(connection, current.id)
@@ -200,18 +235,21 @@ def publish(run: str | None = None) -> Counts:
     return counts
 
 
+@_private
 def project(run: str) -> Counts:
     """Bring PostgreSQL's golden tables, feed and corrections up to the newest publication."""
     work = open_workspace()
     return {"run": run, "publications": projection.project(work, runs.get(work.store, run).subject)}
 
 
+@_private
 def fail(run: str, error: BaseException) -> None:
     """Write down that a try failed: our own errors' words, of any other error its class only (libraries quote values)."""
     reason = f"{type(error).__name__}: {error}" if isinstance(error, MotlanError) else type(error).__name__
     runs.fail(open_workspace().store, run, reason)
 
 
+@_private
 def sync(dataset: str, watch: Watch | None = None) -> Counts:
     """Do a whole sync of a dataset. Returns the counts of its steps under their names."""
     run = begin_sync(dataset)["run"]
@@ -220,6 +258,7 @@ def sync(dataset: str, watch: Watch | None = None) -> Counts:
     )
 
 
+@_private
 def reconcile() -> Counts:
     """Do a whole reconcile run. Returns the counts of its steps under their names."""
     run = begin_reconcile()["run"]
@@ -240,9 +279,13 @@ def _guarded(run: str, steps: dict[str, Any]) -> Counts:
 
 def _newest_reconciled(work: Workspace) -> str:
     table = tables.runs.c
-    query = sa.select(table.id).where(table.kind == "reconcile", table.state == "running", table.steps.op("?")("diff"))
+    state = sa.case({"released": 0, "running": 1, "waiting": 2}, value=table.state)
     with work.store.engine.connect() as connection:
-        found = connection.execute(query.order_by(table.id.desc()).limit(1)).scalar_one_or_none()
+        # Compared with the newest publication: one that waited while another was published is stale.
+        fresh = table.steps["begin"]["after_publication"].as_integer() == publication.last_number(connection)
+        query = sa.select(table.id).where(table.kind == "reconcile", table.steps.op("?")("diff"), state.is_not(None))
+        query = query.where(sa.or_(fresh, table.state == "running"))
+        found = connection.execute(query.order_by(state, table.id.desc()).limit(1)).scalar_one_or_none()
     if found is None:
         raise ConfigurationError("nothing is reconciled and unpublished", next_step="run `motlan reconcile` first.")
     return str(found)

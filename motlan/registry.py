@@ -17,12 +17,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from motlan import authority as believed
 from motlan import rules, scoring
-from motlan.declared import Declared, Name, check, read
+from motlan.authority import Authority as Authority
+from motlan.authority import ChangeLimits, Facet
+from motlan.declared import Declared, Name, check, read, refusal
 from motlan.declared import Text as Text
 from motlan.engine import Expression, parse
 from motlan.errors import ConfigurationError
 from motlan.landing.contract import Adapter, Limits, Pace, Source
+from motlan.matching import Matching as Matching
 from motlan.rules import CrossRule as CrossRule
 from motlan.rules import RowRule as RowRule
 
@@ -95,45 +99,6 @@ class Dataset(Declared):
         return found(self.source())
 
 
-class Authority(Declared):
-    """Who is believed on one field.
-
-    Attributes:
-        authority: Datasets, the most believed first.
-        precision: Expression over `value`; among agreeing values the greater one refines the authority's.
-        agrees: Expression over `left` and `right`: whether two values say the same of the person.
-        correct: Whether a disagreeing register is sent a correction.
-        guarded: Whether a change of this field is looked at twice before it is published.
-    """
-
-    authority: list[Name]
-    precision: str = "1"
-    agrees: str = "left == right"
-    correct: bool = False
-    guarded: bool = False
-
-
-class Level(Declared):
-    """One level of a comparison: the first whose condition holds gives its weight (log2 of a likelihood ratio)."""
-
-    when: str
-    weight: float
-
-
-class Matching(Declared):
-    """How rows of an entity are linked to persons."""
-
-    spine: list[Name] = Field(description="Datasets whose rows found persons.")
-    identifiers: list[Name]
-    accept: float = Field(description="Least sum of weights at which an equal identifier is believed.")
-    exact: list[str] = Field(
-        description="Expressions equal, and unique on both sides, that link without an identifier."
-    )
-    exact_when: str = "True"
-    conflict: str = Field(description="Expression over left_, right_ fields that forbids an exact link.")
-    comparisons: dict[Name, list[Level]]
-
-
 class Grant(Declared):
     """What an agency may read of an entity's feed, and on which legal basis."""
 
@@ -152,6 +117,18 @@ class Entity:
     authority: Mapping[str, Authority]
     matching: Matching
     grants: Mapping[str, Grant]
+    limits: ChangeLimits
+
+
+@dataclass(frozen=True)
+class FacetEntity:
+    """A canonical entity beside another: its fields in order, whose rows it is made of, and who may read it."""
+
+    name: str
+    model: type[BaseModel]
+    fields: tuple[str, ...]
+    facet: Facet
+    grants: Mapping[str, Grant]
 
 
 @dataclass(frozen=True)
@@ -161,6 +138,7 @@ class Registry:
     home: Path
     datasets: dict[str, Dataset]
     entities: dict[str, Entity]
+    facets: dict[str, FacetEntity]
     rules: rules.Rules
     scoring: scoring.Scoring
 
@@ -203,6 +181,18 @@ class Registry:
         if name not in self.entities:
             raise ConfigurationError(f"there is no entity {name}", next_step=f"use one of {', '.join(self.entities)}.")
         return self.entities[name]
+
+    def served(self, name: str) -> Entity | FacetEntity:
+        """Return an entity that has a feed, be it the main one or one beside it.
+
+        Raises:
+            ConfigurationError: It is not declared.
+        """
+        return self.facets[name] if name in self.facets else self.entity(name)
+
+    def facets_of(self, entity: str) -> list[FacetEntity]:
+        """Return the entities beside an entity."""
+        return [facet for facet in self.facets.values() if facet.facet.of == entity]
 
     def datasets_of(self, entity: str) -> list[Dataset]:
         """Return the datasets whose rows are about an entity, the spine's first."""
@@ -249,7 +239,8 @@ def _datasets(home: Path) -> dict[str, Dataset]:
         for name, own in declared.get("datasets", {}).items():
             if name not in mapping:
                 raise ConfigurationError(f"{name} is not mapped", where=str(mapping_file), next_step="map its fields.")
-            content = {**shared, **own, "name": name, "agency": agency, "fields": mapping[name].get("fields", {})}
+            fields = {**mapping[name].get("fields", {}), **mapping[name].get("facets", {})}
+            content = {**shared, **own, "name": name, "agency": agency, "fields": fields}
             found[name] = check(Dataset, content, agencies_file, ("agencies", agency, "datasets", name))
     return found
 
@@ -280,14 +271,42 @@ def _entities(home: Path, datasets: dict[str, Dataset]) -> dict[str, Entity]:
                 agency: check(Grant, content, files["grants"], (name, agency))
                 for agency, content in grants.get(name, {}).items()
             },
+            limits=believed.limits(home, name, frozenset(fields)),
         )
+        believed.check_names(files["authority"], name, found[name].authority, datasets)
     return found
 
 
-def _cross_check(datasets: dict[str, Dataset], entities: dict[str, Entity]) -> None:
+def _facets(home: Path, datasets: dict[str, Dataset], entities: dict[str, Entity]) -> dict[str, FacetEntity]:
+    models: Mapping[str, type[BaseModel]] = importlib.import_module("schemas").ENTITIES
+    file, grants = home / "mapping" / "authority.yaml", home / "mapping" / "grants.yaml"
+    granted = read(grants)
+    found: dict[str, FacetEntity] = {}
+    for name, declared in read(file).items():
+        if name in entities:
+            continue
+        if name not in models:
+            raise refusal(f"no model of {name}", file, [name], "add it to schemas.ENTITIES.")
+        facet = check(Facet, declared, file, (name,))
+        for dataset in facet.authority:
+            if dataset not in datasets or datasets[dataset].entity != facet.of:
+                what = f"no dataset {dataset} of {facet.of}"
+                raise refusal(what, file, [name, "authority"], "use one of agencies.yaml.")
+        fields = tuple(models[name].model_fields)
+        for field in (facet.key, facet.count):
+            if field and field not in fields:
+                raise refusal(f"{name} has no field {field}", file, [name], "see schemas/.")
+        own = granted.get(name, {}).items()
+        allowed = {agency: check(Grant, content, grants, (name, agency)) for agency, content in own}
+        found[name] = FacetEntity(name, models[name], fields, facet, allowed)
+    return found
+
+
+def _cross_check(datasets: dict[str, Dataset], entities: dict[str, Entity], facets: dict[str, FacetEntity]) -> None:
     """Refuse names that lead nowhere, before anything runs."""
     for dataset in datasets.values():
-        known = set(entities[dataset.entity].fields)
+        mine = [facet for facet in facets.values() if dataset.name in facet.facet.authority]
+        known = {*entities[dataset.entity].fields, *(field for facet in mine for field in facet.fields)}
         for field, expression in dataset.expressions.items():
             where = f"mapping/{dataset.agency}.yaml, {dataset.name}.{field}"
             if field not in known:
@@ -318,7 +337,8 @@ def load(home: Path | None = None) -> Registry:
         sys.path.insert(0, str(home))
     datasets = _datasets(home)
     entities = _entities(home, datasets)
-    _cross_check(datasets, entities)
+    facets = _facets(home, datasets, entities)
+    _cross_check(datasets, entities, facets)
     fields = frozenset(field for entity in entities.values() for field in entity.fields)
     known = rules.Known(
         mapped={name: frozenset(dataset.fields) for name, dataset in datasets.items()},
@@ -329,6 +349,7 @@ def load(home: Path | None = None) -> Registry:
         home=home,
         datasets=datasets,
         entities=entities,
+        facets=facets,
         rules=rules.load(home / "mapping" / "quality.yaml", known),
         scoring=scoring.load(home / "mapping" / "scoring.yaml", frozenset(datasets), fields),
     )

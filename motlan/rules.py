@@ -26,11 +26,11 @@ from motlan.errors import ConfigurationError
 
 Example = dict[str, Any]
 REGISTER_NAMES = frozenset(
-    ("records", "accepted", "quarantined", "pulled", "source_rows", "source_total", "age", "freshness")
+    ("records", "accepted", "quarantined", "pulled", "source_rows", "source_total", "age", "freshness", "expected")
 )
 """What a register rule may read: records (distinct keys held), those among them accepted or quarantined in their newest
-version, rows pulled and announced in the newest pull, the source's own count, age of the newest change and the promise,
-both in seconds."""
+version, rows pulled and announced in the newest pull that had any, the source's own count, age of the newest change and
+the promise, both in seconds, and how many changes the register's own pace lets expect within the promised time."""
 
 
 class Rule(Declared):

@@ -6,13 +6,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from motlan.golden import release
 from motlan.quality import breaker, score
 from motlan.store import tables
 from motlan.workspace import Workspace
 
 
 def status(work: Workspace) -> dict[str, Any]:
-    """Return `datasets` (name -> state, counts, watermark), `publication`, `quality` and `log` (entries, tree head)."""
+    """Return `datasets` (name -> state, counts, watermark), `publication`, `waiting` (runs that people must release),
+    `quality` and `log` (entries, tree head).
+    """
     runs, publications = tables.runs.c, tables.publications.c
     pulled = sa.func.coalesce(~runs.steps["land"].has_key("replayed"), sa.true())  # a replay pulled nothing
     newest = sa.select(sa.func.max(runs.id)).where(pulled).group_by(runs.subject)
@@ -43,6 +46,7 @@ def status(work: Workspace) -> dict[str, Any]:
         }
         if published
         else None,
+        "waiting": [row["run"] for row in release.listed(work.store) if row["state"] == "waiting"],
         "quality": score.by_agency(work.store, work.registry),
         "log": {"entries": entry["index"] + 1, "tree_head": bytes(entry["root_hash"]).hex()} if entry else None,
     }

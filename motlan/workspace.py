@@ -83,18 +83,18 @@ class Workspace:
         fields = self.registry.entity(entity).fields
         parts = []
         for dataset in self.registry.datasets_of(entity):
-            if files := self.lake.files(f"clean.{dataset.name}", set(inputs.get(dataset.name, ()))):
-                known = (quote(field) if field in dataset.fields else f"null::varchar as {field}" for field in fields)
-                parts.append(
-                    f"select {literal(dataset.name)} as dataset, _key, _ref, _moment, _version, _errors, {', '.join(known)} "
-                    f"from (select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest "
-                    f"from {read_parquet(files)}) where _newest = 1"
-                )
+            if files := self.clean_files(dataset.name, inputs):
+                known = (quote(name) if name in dataset.fields else f"null::varchar as {name}" for name in fields)
+                parts.append(newest(dataset.name, files, f"_version, _errors, {', '.join(known)}"))
         if not parts:
             raise ContractError(
                 f"no rows of {entity} are landed", next_step="run `motlan sync` for its datasets first."
             )
         return "(" + "\nunion all\n".join(parts) + ")"
+
+    def clean_files(self, dataset: str, inputs: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return the files of a dataset's accepted rows that some sync runs added; none where it has no table yet."""
+        return self.lake.files(f"clean.{dataset}", set(inputs.get(dataset, ())))
 
     def staged(self, run: str, step: str, tables: Sequence[str], write: Callable[[], Counts]) -> Counts:
         """Let a step write its files, seal them, and add them to their tables, so that a kill at any point is harmless.
@@ -131,6 +131,15 @@ class Workspace:
         """Describe what a version must pin beside its query: the engine, and the contents of the code lists."""
         folder = self.registry.code_lists
         return {"engine": fingerprint(), "code_lists": code_lists_digest(folder, code_lists(folder))}
+
+
+def newest(dataset: str, files: Sequence[str], columns: str) -> str:
+    """Return the SQL of the newest accepted row of each record of a dataset: `dataset`, `_key`, `_ref`, `_moment`, and more."""
+    return (
+        f"select {literal(dataset)} as dataset, _key, _ref, _moment, {columns} "
+        f"from (select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest "
+        f"from {read_parquet(files)}) where _newest = 1"
+    )
 
 
 def open_workspace() -> Workspace:

@@ -94,9 +94,12 @@ def set_state(connection: sa.Connection, run: str, state: str) -> None:
 
 
 def fail(store: Store, run: str, reason: str) -> None:
-    """Write down that a try of a run failed. A visible run stays visible; a retry may still finish it."""
+    """Write down that a try of a run failed. A visible run stays visible, and one that waits for people waits.
+
+    A retry may still finish it.
+    """
     table = tables.runs
-    unseen = sa.and_(table.c.id == run, table.c.state.not_in((*SEEN, "unchanged")))
+    unseen = sa.and_(table.c.id == run, table.c.state.not_in((*SEEN, "unchanged", "waiting", "refused")))
     with store.engine.begin() as connection:
         connection.execute(sa.update(table).where(unseen).values(state="failed", error=reason, ended_at=sa.func.now()))
 

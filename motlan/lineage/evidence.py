@@ -13,13 +13,16 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from motlan.engine import literal
+from motlan.golden import aside
 from motlan.golden.diff import golden_table
 from motlan.golden.merge import POINTER
 from motlan.lake import current, read_parquet
 from motlan.landing import payloads
 from motlan.landing.land import table_of
 from motlan.ledger import runs, versions
-from motlan.linking.link import KEY, links_table
+from motlan.linking import store as kept
+from motlan.linking.link import KEY, links_table, load_frequencies
+from motlan.linking.model import Model
 from motlan.store import tables
 from motlan.workspace import Workspace
 
@@ -41,6 +44,8 @@ class Evidence:
         versions: Version id -> what it says.
         chunks: (run, chunk) -> the digest of its rows' commitments that the log holds.
         commitments: (run, chunk) -> the commitments of all its rows, in order.
+        frequencies: Link version -> `comparison`, `value`, `share`: how frequent the values of these rows are.
+        set_aside: Decisions about values that the newest publication honours (see `motlan.golden.aside`).
         payload: Reads a payload by name; raises where it was altered.
     """
 
@@ -52,6 +57,8 @@ class Evidence:
     versions: dict[str, Version]
     chunks: dict[tuple[str, int], str]
     commitments: dict[tuple[str, int], list[str]]
+    frequencies: dict[str, pa.Table]
+    set_aside: pa.Table
     payload: Callable[[str], bytes]
 
 
@@ -110,7 +117,8 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
             for dataset, wanted in refs.items()
             for chunk, commitments in _commitments(work, engine, dataset, {chunk_of(ref) for ref in wanted}).items()
         }
-    used = {*cleaned_by.values(), *golden["_merge_version"].to_pylist(), *links["_link_version"].to_pylist()}
+    linked_by = sorted(set(links["_link_version"].to_pylist()))
+    used = {*cleaned_by.values(), *golden["_merge_version"].to_pylist(), *linked_by}
     return Evidence(
         entity=entity,
         golden=golden,
@@ -120,8 +128,28 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
         versions={version: versions.read(work.store, version) for version in used},
         chunks=_logged_chunks(work, {run for run, _ in chunks}),
         commitments=commitments,
+        frequencies={version: _frequencies(work, entity, version) for version in linked_by},
+        set_aside=_set_aside(work, entity),
         payload=lambda name: payloads.read(work.settings.payloads, name),
     )
+
+
+def _frequencies(work: Workspace, entity: str, version: str) -> pa.Table:
+    """Read the frequencies that a link version weighed by: those of its model."""
+    model = kept.record(work.store, entity, Model.model_validate(versions.read(work.store, version)[2]["model"]))
+    with work.engine(f"reading frequencies of {entity}") as engine:
+        load_frequencies(work, engine, entity, model)
+        return _table(engine, "from frequencies")
+
+
+def _set_aside(work: Workspace, entity: str) -> pa.Table:
+    table = tables.runs.c
+    published = sa.select(table.steps["merge"]["decided_until"].as_integer()).where(
+        table.kind == "reconcile", table.subject == entity, table.state == "published"
+    )
+    with work.store.engine.connect() as connection:
+        until = connection.execute(published.order_by(table.id.desc()).limit(1)).scalar_one_or_none()
+        return aside.holding(connection, entity, until or 0)
 
 
 def _table(engine: duckdb.DuckDBPyConnection, query: str) -> pa.Table:

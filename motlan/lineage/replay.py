@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from motlan.engine import literal, quote
 from motlan.errors import ContractError
+from motlan.golden import aside
 from motlan.golden.merge import POINTER
 from motlan.landing.land import META, commitment
 from motlan.ledger.versions import version_id
@@ -60,7 +62,7 @@ def replay(work: Workspace, evidence: Evidence, sample: Sample) -> Verdict:
         _clean_again(work, engine, evidence, bad_versions)
         bad_links = _bad_links(engine, evidence, bad_versions)
         bad_persons = _bad_persons(engine, evidence, bad_rows, bad_links)
-        again = _merge_again(engine, evidence, bad_versions)
+        again = _merge_again(work, engine, evidence, bad_versions)
     golden = {row["person_id"]: row for row in evidence.golden.to_pylist()}
     verdict = Verdict()
     for person, name in sample:
@@ -156,35 +158,47 @@ def _bad_links(engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versio
             mine = f"_link_version = {literal(version)}"
             bad |= {row[0] for row in engine.execute(f"select _ref from links where {mine}").fetchall()}
             continue
-        body = evidence.versions[version][2]
+        body: Any = evidence.versions[version][2]
+        engine.register("frequencies", evidence.frequencies[version])
+        derived = "".join(f", {sql} as {quote(name)}" for name, sql in body["derived"].items())
+        rarity = f", {body['rarity']}" if body["rarity"] else ""
+        engine.execute(
+            f"create or replace temp view made as select *{derived} from facts; "
+            f"create or replace temp table weighed as select d.*{rarity} from made as d{body['rarity_joins']}"
+        )
+        engine.unregister("frequencies")
         query = f"""
             with pairs as (
-                select links._ref, links.rule, links.dataset || '/' || links._key = links.founder as own,
-                       l.dataset in ({_list(body["spine"])}) as is_spine,
-                       ({body["weight"]}) as weight, ({body["conflict"]}) as conflict,
-                       l.exact_key = r.exact_key as same_key, {_same_identifiers(body)} as same_identifiers
+                select links._ref, links.rule, links.weight as told, links.probability,
+                       links.dataset || '/' || links._key = links.founder as own,
+                       links.rule in ('probable', 'provisional') as likely,
+                       l.dataset in ({_list(body["spine"])}) as is_spine, l._ref is not null and r._ref is not null as whole,
+                       ({body["weight"]}) as weight, l.{body["exact"]} = r.{body["exact"]} as same_key,
+                       {_same_identifiers(body)} as same_identifiers
                 from links
-                left join (select *, {body["exact_key"]} as exact_key from facts) l on l._ref = links._ref
-                left join (select *, {body["exact_key"]} as exact_key from facts) r
+                left join (select *, {body["exact_key"]} as {body["exact"]} from weighed as d) as l on l._ref = links._ref
+                left join (select *, {body["exact_key"]} as {body["exact"]} from weighed as d) as r
                   on r._ref = links.compared_ref and r.dataset || '/' || r._key = links.compared
                 where _link_version = {literal(version)})
             select _ref from pairs where not coalesce(case
                 when rule = 'founder' then own and is_spine
                 when rule = 'provisional founder' then own and not is_spine
-                when rule in ('exact', 'provisional exact') then same_key and not conflict
-                else weight >= {body["accept"]} and list_contains(same_identifiers, true) end, false)"""
+                when rule = 'decided' then whole
+                when rule = 'duplicate' then list_contains(same_identifiers, true)
+                else abs(weight - told) < 0.001 and probability >= if(likely, {body["linked"]}, {body["sure"]})
+                    and (likely or rule = 'exact' and same_key or list_contains(same_identifiers, true))
+                end, false)"""
         bad |= {row[0] for row in engine.execute(query).fetchall()}
     return bad
 
 
-def _list(names: object) -> str:
-    return ", ".join(literal(str(name)) for name in names) if isinstance(names, list) else "''"
+def _list(names: Any) -> str:
+    return ", ".join(map(literal, names)) or "''"
 
 
-def _same_identifiers(body: dict[str, object]) -> str:
-    names = body["identifiers"]
-    parts = [f"l.{quote(str(name))} = r.{quote(str(name))}" for name in names] if isinstance(names, list) else []
-    return f"[{', '.join(parts)}]"
+def _same_identifiers(body: Any) -> str:
+    parts = (f"l.{quote(name)} = r.{quote(name)}" for name in body["identifiers"])
+    return f"[{', '.join(parts)}]::boolean[]"
 
 
 def _bad_persons(
@@ -205,12 +219,13 @@ def _bad_persons(
 
 
 def _merge_again(
-    engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versions: set[str]
+    work: Workspace, engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versions: set[str]
 ) -> dict[str, dict[str, object]]:
     """Merge the persons' rows again by the stored query: person id -> golden row."""
     engine.execute(
         "create temp table linked_rows as select person_id, facts.* from facts join links using (dataset, _key, _ref)"
     )
+    aside.apply(engine, work.store, "linked_rows", evidence.set_aside)
     engine.register("golden", evidence.golden)
     again: dict[str, dict[str, object]] = {}
     for version in sorted(set(evidence.golden["_merge_version"].to_pylist()) - bad_versions):

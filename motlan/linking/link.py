@@ -1,35 +1,53 @@
-"""Link every current row to a person, in stages, and give persons ids that stay.
+"""The step that links every current row to a person, and gives persons ids that stay.
 
-1. Rows of the spine found persons; two spine rows with one identifier that agree are one person.
-2. A row with a person's identifier is linked where the weight of the other fields agrees: identifiers may be
-   mistyped, or somebody else's.
-3. A row without one is linked where name, birth date and sex are equal and unique on both sides, and no identifier speaks
-   against it.
-4. What is left founds provisional persons, by the same two tests among themselves.
-
-Rows are compared with rows, never with golden values. Ties are broken by key, so that order of arrival does not matter.
+Rows are compared with rows, never with golden values, under one frozen version of model, frequencies and thresholds. What a
+pair weighs depends on its two rows alone, and is remembered: a later run weighs only pairs of which a row changed, and comes
+to the same groups as if it had weighed all (see `motlan.linking.stages`).
 """
 
 from __future__ import annotations
 
-import duckdb
+import json
 
-from motlan.engine import literal, one, quote
-from motlan.lake import changes, current
+import duckdb
+import pyarrow as pa
+
+from motlan.engine import literal, one
+from motlan.errors import ContractError
+from motlan.lake import changes, current, read_parquet
 from motlan.ledger import runs, versions
-from motlan.linking import score
-from motlan.registry import Matching
+from motlan.linking import model as models
+from motlan.linking import stages
+from motlan.linking import store as kept
+from motlan.linking.model import Model
+from motlan.matching import Matching
 from motlan.workspace import Workspace
 
 KEY = ("dataset", "_key")
-COLUMNS = ("_ref", "person_id", "founder", "compared", "compared_ref", "rule", "weight", "_link_version")
+COLUMNS = (
+    "_ref",
+    "person_id",
+    "founder",
+    "compared",
+    "compared_ref",
+    "rule",
+    "weight",
+    "probability",
+    "_link_version",
+)
 """Columns of `links.<entity>` beside its key. `founder` is `dataset/key` of the row that founded the person, `compared` of
-the row that this one was compared with (the founder itself, but for groups of groups)."""
+the row that this one was compared with (itself, of a founder)."""
+REVIEW_COLUMNS = ("_ref", "other_dataset", "other_key", "other_ref", "weight", "probability")
 
 
 def links_table(entity: str) -> str:
     """Return the name of the lake's table of an entity's links."""
     return f"links.{entity}"
+
+
+def pairs_table(entity: str) -> str:
+    """Return the name of the lake's table of weighed pairs: rows by number, a hash of each one's `_ref`, weight, version."""
+    return f"pairs.{entity}"
 
 
 def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published: list[str]) -> runs.Counts:
@@ -42,171 +60,196 @@ def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published
         published: The reconcile runs published before.
 
     Returns:
-        Counts: `rows`, `persons`, `changed`, one number for each rule, `version`, `snapshots`. The full set of links is
-        left in the run's scratch folder as `links.parquet`.
+        Counts: `rows`, `persons`, `changed`, `by_rule`, `reviews`, `pairs` (weighed now), `expected_wrong` (links), `version`,
+        `model`, `snapshots`. The full set of links is left in the run's scratch folder as `links.parquet`.
     """
-    matching = work.registry.entity(run.subject).matching
-    version = versions.record(work.store, "link", run.subject, {**score.body(matching), **work.engine_version()})
-    table = links_table(run.subject)
-    return work.staged(run.id, "link", [table], lambda: _link(work, run, inputs, published, version))
+    tables = [table(run.subject) for table in (links_table, kept.reviews_table, pairs_table, kept.frequencies_table)]
+    counts = work.staged(run.id, "link", tables, lambda: _Step(work, run, published).do(inputs))
+    learned = work.scratch(run.id) / "model.json"
+    if learned.exists():
+        model = Model.model_validate_json(learned.read_text(encoding="utf-8"))
+        kept.release_first(work.store, run.subject, counts["model"], model, run.id)
+    return counts
 
 
-def _link(
-    work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published: list[str], version: str
-) -> runs.Counts:
-    matching = work.registry.entity(run.subject).matching
-    table = links_table(run.subject)
-    before = work.lake.files(table, set(published))
-    with work.engine(f"linking {run.subject}") as engine:
-        _load_rows(engine, matching, work.facts(run.subject, inputs))
-        _found_on_spine(engine, matching)
-        _link_by_identifier(engine, matching)
-        _link_by_exact_key(engine, matching)
-        _found_provisional(engine, matching)
+def load_frequencies(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, model: str) -> None:
+    """Make the table `frequencies` that a model (by its id) was learned with; empty where it is as declared."""
+    files = work.lake.files(kept.frequencies_table(entity), {kept.run_of(work.store, model) or ""})
+    relation = read_parquet(files) if files else "(select '' as comparison, '' as value, 0.0 as share where false)"
+    engine.execute(f"create or replace temp table frequencies as select comparison, value, share from {relation}")
+
+
+def load_decisions(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str) -> bool:
+    """Make the table `decided` of what persons decided; tell whether there is anything."""
+    told: pa.Table = kept.decided(work.store, entity)
+    engine.register("told", told)
+    engine.execute(
+        f"""create or replace temp table decided as
+           select {stages.number("left_dataset || '/' || left_key")} as n,
+                  {stages.number("right_dataset || '/' || right_key")} as other, same from told"""
+    )
+    engine.unregister("told")
+    return bool(told.num_rows)
+
+
+class _Step:
+    """The step's work on one engine session."""
+
+    def __init__(self, work: Workspace, run: runs.Run, published: list[str]) -> None:
+        self.work, self.run, self.published = work, run, set(published)
+        self.entity = run.subject
+        self.matching: Matching = work.registry.entity(run.subject).matching
+
+    def do(self, inputs: dict[str, list[str]]) -> runs.Counts:
+        with self.work.engine(f"linking {self.entity}") as engine:
+            facts = self._facts(engine, inputs)
+            released = kept.released(self.work.store, self.entity)
+            decided = load_decisions(self.work, engine, self.entity)
+            if released is None:
+                linking = stages.link_all(engine, self.matching, facts, decided=decided)
+                model, found = kept.record(self.work.store, self.entity, linking.model), linking.model
+                text = found.model_dump_json()
+                (self.work.scratch(self.run.id) / "model.json").write_text(text, encoding="utf-8")
+                self._write(engine, kept.frequencies_table(self.entity), "frequencies")
+                version = self._version(engine, found)
+            else:
+                model, found = released
+                load_frequencies(self.work, engine, self.entity, model)
+                version = self._version(engine, found)
+                remembered = self._remember(engine, version)
+                stages.link_all(engine, self.matching, facts, found, remembered=remembered, decided=decided)
+            return {**self._stage(engine, version), "version": version, "model": model}
+
+    def _facts(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str:
+        """Keep the current rows for this step, and their numbers; return the relation's name."""
+        target = self.work.scratch(self.run.id) / "facts.parquet"
         engine.execute(
-            "create temp table previous as select * from " + (current(before, KEY) if before else _no_links())
+            f"copy (select {stages.ROW} as n, dataset || '/' || _key as id, {stages.number('_ref')} as version, * "
+            f"from {self.work.facts(self.entity, inputs)}) to {literal(str(target))} (format parquet)"
         )
-        _assign_person_ids(engine, work.store.secret("person ids").hex(), version)
-        engine.execute(f"create temp table difference as {changes('links', 'previous', KEY, COLUMNS)}")
-        full = work.scratch(run.id) / "links.parquet"
-        engine.execute(f"copy (from links) to {literal(str(full))} (format parquet)")
-        counts = dict(engine.execute("select rule, count(*) from links group by rule order by rule").fetchall())
-        totals = one(engine, "select count(*), count(distinct person_id), (select count(*) from difference) from links")
-        if totals[2]:
-            target = work.lake.folder(table, run.id) / "000000.parquet"
-            engine.execute(
-                f"copy (select *, {literal(run.id)} as _run from difference) to {literal(str(target))} "
-                "(format parquet, compression zstd)"
+        engine.execute(f"create temp view facts as from read_parquet({literal(str(target))})")
+        rows, numbers = one(engine, "select count(*), count(distinct n) from facts")
+        if rows != numbers:
+            raise ContractError(
+                "two rows have one number", where=self.entity, next_step="report this: no row may be lost."
             )
-    return {"rows": totals[0], "persons": totals[1], "changed": totals[2], "by_rule": counts, "version": version}
+        return "facts"
 
-
-def _no_links() -> str:
-    columns = (f"null::{'double' if column == 'weight' else 'varchar'} as {column}" for column in (*KEY, *COLUMNS))
-    return f"(select {', '.join(columns)} where false)"
-
-
-def _load_rows(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str) -> None:
-    spine = ", ".join(map(literal, matching.spine))
-    engine.execute(
-        f"""create temp table rows_ as
-            select *, dataset || '/' || _key as id, dataset in ({spine}) as is_spine,
-                   {score.exact_key(matching)} as exact_key
-            from {facts}"""
-    )
-    engine.execute(
-        """create temp table linked
-           (id varchar, founder varchar, rule varchar, weight double, compared varchar)"""
-    )
-
-
-def _group_by_identifier(matching: Matching, rows: str, rule: str) -> str:
-    """Rows that share the first identifier and agree with the group's first row, that row left out."""
-    identifier = quote(matching.identifiers[0])
-    return f"""
-        with firsts as (select {identifier}, min(id) as first from {rows} where {identifier} is not null
-                        group by all having count(*) > 1),
-        scored as (
-            select l.id, r.id as founder, {score.weight(matching)} as weight
-            from {rows} as l join firsts on l.{identifier} = firsts.{identifier} and l.id != firsts.first
-            join {rows} as r on r.id = firsts.first)
-        select id, founder, {literal(rule)} as rule, weight, founder as compared from scored where weight >= {matching.accept}"""
-
-
-def _found_on_spine(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
-    engine.execute("create temp view spine_rows as select * from rows_ where is_spine")
-    engine.execute(f"insert into linked {_group_by_identifier(matching, 'spine_rows', 'duplicate')}")
-    engine.execute(
-        "insert into linked select id, id, 'founder', null, id from spine_rows where id not in (select id from linked)"
-    )
-    engine.execute(
-        "create temp table persons as select * from spine_rows where id in (select id from linked where rule = 'founder')"
-    )
-
-
-def _link_by_identifier(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
-    engine.execute("create temp table candidates (id varchar, founder varchar, rule varchar, weight double)")
-    for identifier in matching.identifiers:
-        column = quote(identifier)
-        engine.execute(
-            f"""insert into candidates
-                select l.id, r.id, {literal("identifier " + identifier)}, {score.weight(matching)} as weight
-                from rows_ as l join persons as r on l.{column} = r.{column}
-                where not l.is_spine"""
+    def _version(self, engine: duckdb.DuckDBPyConnection, model: Model) -> str:
+        digest = one(
+            engine,
+            "select coalesce(sum(hash(comparison || '/' || value || '/' || share)), 0)::varchar from frequencies",
         )
-    engine.execute(
-        f"""insert into linked
-            select id, founder, rule, weight, founder from candidates where weight >= {matching.accept}
-            qualify row_number() over (partition by id order by weight desc, founder, rule) = 1"""
-    )
+        body = {**models.body(self.matching, model), "frequencies": digest[0], **self.work.engine_version()}
+        return versions.record(self.work.store, "link", self.entity, json.loads(json.dumps(body)))
+
+    def _remember(self, engine: duckdb.DuckDBPyConnection, version: str) -> bool:
+        """Make `remembered`: pairs weighed before under this version, of rows that are as they were."""
+        files = self.work.lake.files(pairs_table(self.entity), self.published)
+        if not files:
+            return False
+        engine.execute(
+            f"""create temp table remembered as
+                select distinct pairs.n, pairs.other, pairs.weight from {read_parquet(files)} as pairs
+                join facts as l on l.n = pairs.n and l.version = pairs.row_version
+                join facts as r on r.n = pairs.other and r.version = pairs.other_version
+                where _link_version = {literal(version)}"""
+        )
+        return True
+
+    def _stage(self, engine: duckdb.DuckDBPyConnection, version: str) -> runs.Counts:
+        before = self.work.lake.files(links_table(self.entity), self.published)
+        none = ", ".join(
+            f"null::{'double' if name in ('weight', 'probability') else 'varchar'} as {name}"
+            for name in (*KEY, *COLUMNS)
+        )
+        old = current(before, KEY) if before else f"(select {none} where false)"
+        engine.execute(f"create temp table previous as select {', '.join((*KEY, *COLUMNS))} from {old}")
+        assign_person_ids(engine, self.work.store.secret("person ids").hex(), version)
+        engine.execute(f"create temp table difference as {changes('links', 'previous', KEY, COLUMNS)}")
+        full = self.work.scratch(self.run.id) / "links.parquet"
+        engine.execute(f"copy (from links) to {literal(str(full))} (format parquet)")
+        by_rule = dict(engine.execute("select rule, count(*) from links group by rule order by rule").fetchall())
+        totals = one(
+            engine,
+            """select count(*), count(distinct person_id), (select count(*) from difference), (select count(*) from scored),
+                      coalesce(sum(1 - probability), 0) from links""",
+        )
+        self._write(engine, links_table(self.entity), "difference")
+        engine.execute(
+            f"""create temp view weighed as
+                select scored.*, l.version as row_version, r.version as other_version, {literal(version)} as _link_version
+                from scored join facts as l on l.n = scored.n join facts as r on r.n = scored.other"""
+        )
+        self._write(engine, pairs_table(self.entity), "weighed")
+        reviews = self._stage_reviews(engine)
+        return {
+            "rows": totals[0],
+            "persons": totals[1],
+            "changed": totals[2],
+            "by_rule": by_rule,
+            "reviews": reviews,
+            "pairs": totals[3],
+            "expected_wrong": round(totals[4], 3),
+        }
+
+    def _stage_reviews(self, engine: duckdb.DuckDBPyConnection) -> int:
+        engine.execute(
+            """create temp table unsure as
+               select l.dataset, l._key, l._ref, r.dataset as other_dataset, r._key as other_key, r._ref as other_ref,
+                      weight, probability
+               from reviews join facts as l using (n) join facts as r on r.n = reviews.other"""
+        )
+        files = self.work.lake.files(kept.reviews_table(self.entity), self.published)
+        kept_columns = ", ".join((*KEY, *REVIEW_COLUMNS))
+        old = f"select {kept_columns} from {current(files, KEY)}" if files else "from unsure where false"
+        engine.execute(f"create temp table unsure_before as {old}")
+        engine.execute(
+            f"create temp table changed_reviews as {changes('unsure', 'unsure_before', KEY, REVIEW_COLUMNS)}"
+        )
+        self._write(engine, kept.reviews_table(self.entity), "changed_reviews")
+        return int(one(engine, "select count(*) from unsure")[0])
+
+    def _write(self, engine: duckdb.DuckDBPyConnection, table: str, relation: str) -> None:
+        """Write rows for the lake, where there are any."""
+        if not one(engine, f"select count(*) from {relation}")[0]:
+            return
+        target = self.work.lake.folder(table, self.run.id) / "000000.parquet"
+        engine.execute(
+            f"copy (select *, {literal(self.run.id)} as _run from {relation}) to {literal(str(target))} "
+            "(format parquet, compression zstd)"
+        )
 
 
-def _link_by_exact_key(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
-    engine.execute("create temp view unlinked as select * from rows_ where id not in (select id from linked)")
-    engine.execute(
-        f"""insert into linked
-            with alone as (select dataset, exact_key, min(id) as id from unlinked where exact_key is not null
-                           group by all having count(*) = 1),
-            unique_persons as (select exact_key, min(id) as founder from persons where exact_key is not null
-                               group by all having count(*) = 1),
-            claimed as (select distinct rows_.dataset, linked.founder from linked join rows_ using (id))
-            select l.id, r.id, 'exact', {score.weight(matching)}, r.id
-            from alone join unique_persons using (exact_key)
-            join rows_ as l on l.id = alone.id
-            join persons as r on r.id = unique_persons.founder
-            where not {score.conflict(matching)}
-              and not exists (from claimed where claimed.dataset = l.dataset and claimed.founder = r.id)"""
-    )
+def assign_person_ids(engine: duckdb.DuckDBPyConnection, secret: str, version: str) -> None:
+    """Make `links` from `linked`, `doubles`, `facts` and `previous`: every row with its person's id.
 
-
-def _found_provisional(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
-    """Rows that belong to nobody on the spine: groups by identifier first, then groups of groups by exact key."""
-    engine.execute("create temp table rest as select * from unlinked")
-    engine.execute(f"create temp table grouped as {_group_by_identifier(matching, 'rest', 'provisional identifier')}")
-    engine.execute("create temp view firsts as select * from rest where id not in (select id from grouped)")
-    engine.execute(
-        f"""create temp table joined as
-            with alone as (select dataset, exact_key, min(id) as id from firsts where exact_key is not null
-                           group by all having count(*) = 1),
-            groups as (select exact_key, min(id) as founder from alone group by all having count(*) > 1)
-            select l.id, r.id as founder, 'provisional exact' as rule, {score.weight(matching)} as weight, r.id as compared
-            from alone join groups using (exact_key)
-            join rest as l on l.id = alone.id and l.id != groups.founder
-            join rest as r on r.id = groups.founder
-            where not {score.conflict(matching)}"""
-    )
-    engine.execute("insert into linked from joined")
-    engine.execute(
-        """insert into linked
-           select grouped.id, coalesce(joined.founder, grouped.founder), grouped.rule, grouped.weight, grouped.compared
-           from grouped left join joined on joined.id = grouped.founder"""
-    )
-    engine.execute(
-        "insert into linked select id, id, 'provisional founder', null, id from rest where id not in (select id from linked)"
-    )
-
-
-def _assign_person_ids(engine: duckdb.DuckDBPyConnection, secret: str, version: str) -> None:
-    """Keep the id that a group's rows had; a new group's id is drawn from its founder by a keyed hash.
-
-    The founder's own earlier id comes first, then the smallest of the others' that no founder holds. So a provisional
-    person that appears on the spine keeps its id.
+    A group keeps the id that its rows had; a new group's id is drawn from its founder by a keyed hash. The founder's own
+    earlier id comes first, then the smallest of the others' that no founder holds. So a provisional person that appears on the
+    spine keeps its id.
     """
-    new_id = f"substr(sha256({literal(secret)} || linked.founder), 1, 32)::uuid::varchar"
+    new_id = f"substr(sha256({literal(secret)} || founder), 1, 32)::uuid::varchar"
     engine.execute(
-        f"""create temp table links as
+        f"""create temp table grouped as
+            with told as (
+                select * from linked
+                union all select n, person, person, 'duplicate', weight, probability from doubles
+                union all select n, n, n, 'founder', null, null from spine_rows anti join doubles using (n)
+                union all select n, n, n, 'provisional founder', null, null from left_rows anti join linked using (n))
+            select told.n, mine.id, mine.dataset, mine._key, mine._ref, theirs.id as founder, others.id as compared,
+                   others._ref as compared_ref, told.rule, told.weight, told.probability
+            from told join facts as mine using (n) join facts as theirs on theirs.n = told.person
+            join facts as others on others.n = told.compared;
+            create temp table links as
             with known as (
-                select linked.founder, person_id, linked.id = linked.founder as own
-                from linked join previous on linked.id = previous.dataset || '/' || previous._key),
+                select founder, person_id, grouped.id = grouped.founder as own
+                from grouped join (select dataset, _key, person_id from previous) using (dataset, _key)),
             best as (
                 select founder, arg_min(person_id, (not own, person_id)) as person_id, bool_or(own) as own
                 from known group by founder),
             kept as (select founder, person_id from best
                      qualify row_number() over (partition by person_id order by own desc, founder) = 1)
-            select rows_.dataset, rows_._key, rows_._ref,
-                   coalesce(kept.person_id, {new_id}) as person_id,
-                   linked.founder, linked.compared, others._ref as compared_ref, linked.rule, linked.weight,
-                   {literal(version)} as _link_version
-            from linked join rows_ using (id) join rows_ as others on others.id = linked.compared
-            left join kept on kept.founder = linked.founder"""
+            select dataset, _key, _ref, coalesce(kept.person_id, {new_id}) as person_id, founder, compared, compared_ref, rule,
+                   weight, probability, {literal(version)} as _link_version
+            from grouped left join kept using (founder)"""
     )

@@ -6,7 +6,9 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -93,6 +96,15 @@ province_results = Table(
     Column("passed", BigInteger, nullable=False),
     ForeignKeyConstraint(["run", "dataset", "rule"], ["rule_results.run", "rule_results.dataset", "rule_results.rule"]),
 )
+open_findings = Table(
+    "open_findings",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("kind", Text, primary_key=True, comment="row, cross or correction"),
+    Column("subject", Text, primary_key=True, comment="the rule; of a correction the field"),
+    Column("since", Date, primary_key=True, comment="day in UTC on which the findings were first seen"),
+    Column("number", BigInteger, nullable=False, comment="open at the newest reconcile"),
+)
 log_entries = Table(
     "log_entries",
     metadata,
@@ -160,4 +172,107 @@ quarantine_decisions = Table(
     Column("payload", Text, comment="a fix: the payload with before and after"),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("quarantine_decisions_by_entry", "entry"),
+)
+value_decisions = Table(
+    "value_decisions",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("entity", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("key", Text, nullable=False, comment="the record's key at its source"),
+    Column("field", Text, nullable=False),
+    Column("digest", Text, nullable=False, comment="keyed hash of the value"),
+    Column("ref", Text, nullable=False, comment="the landed row, as it was seen"),
+    Column("action", Text, nullable=False, comment="set aside, or believe again"),
+    Column("principal", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="in the person's words; may name persons"),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("value_decisions_by_record", "entity", "dataset", "key", "field", "digest"),
+)
+release_decisions = Table(
+    "release_decisions",
+    metadata,
+    Column("run", Text, ForeignKey("runs.id"), primary_key=True),
+    Column("principal", Text, primary_key=True, comment="nobody decides twice"),
+    Column("action", Text, nullable=False, comment="approve or refuse"),
+    Column("reason", Text, nullable=False, comment="in the person's words"),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+facet_publications = Table(
+    "facet_publications",
+    metadata,
+    Column("publication", BigInteger, ForeignKey("publications.number"), primary_key=True),
+    Column("entity", Text, primary_key=True),
+    Column("first_seq", BigInteger, nullable=False, comment="of this entity's own feed"),
+    Column("changes", BigInteger, nullable=False),
+)
+link_models = Table(
+    "link_models",
+    metadata,
+    Column("id", Text, ForeignKey("versions.id"), primary_key=True),
+    Column("entity", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="proposed, released, superseded or refused"),
+    Column("body", JSONB, nullable=False),
+    Column("run", Text, ForeignKey("runs.id"), comment="the run that staged its frequencies"),
+    Column("drift", Double, comment="largest change of a level's weight against the model released before, in bits"),
+    Column("report", JSONB, comment="what it would change: counts, never a personal value"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("created_by", Text, comment="who fitted it; none of the first, which the bus itself learned"),
+    Column("released_by", Text, comment="who released or refused it"),
+    Column("released_at", DateTime(timezone=True)),
+    Column("reason", Text, comment="in the person's words"),
+    Index("link_models_released", "entity", unique=True, postgresql_where=text("state = 'released'")),
+)
+PAIR = ("left_dataset", "left_key", "right_dataset", "right_key")
+"""Columns of a pair of records, by register and key at the source: the lesser (register, key) stands left."""
+
+
+def _pair() -> tuple[Column[str], ...]:
+    return tuple(Column(name, Text, nullable=False) for name in PAIR)
+
+
+link_cases = Table(
+    "link_cases",
+    metadata,
+    Column("entity", Text, primary_key=True),
+    *(Column(name, Text, primary_key=True) for name in PAIR),
+    Column("purpose", Text, primary_key=True, comment="known: its answer is certain; sample: a link that was made"),
+    Column("answer", Boolean, comment="of a known one: whether they are the same"),
+    Column("weight", Double),
+    Column("probability", Double),
+    Column("queued_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+link_assignments = Table(
+    "link_assignments",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("entity", Text, nullable=False),
+    *_pair(),
+    Column("principal", Text, nullable=False, comment="whose it is to decide"),
+    Column("purpose", Text, nullable=False, comment="unsure, known or sample"),
+    Column("needed", Integer, nullable=False, comment="how many reviewers have to agree"),
+    Column("weight", Double, comment="as the machine had it when the pair was assigned"),
+    Column("probability", Double),
+    Column("assigned_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    UniqueConstraint("entity", *PAIR, "principal"),
+    Index("link_assignments_by_principal", "principal", "entity"),
+)
+link_decisions = Table(
+    "link_decisions",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("entity", Text, nullable=False),
+    *_pair(),
+    Column("verdict", Text, nullable=False, comment="same, different or unknown"),
+    Column("principal", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="in the person's words; may name persons"),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("assignment", BigInteger, ForeignKey("link_assignments.id"), nullable=False),
+    Column("weight", Double, comment="as the machine had it when the pair was assigned"),
+    Column("probability", Double),
+    Column("withdrawn_at", DateTime(timezone=True)),
+    Column("withdrawn_by", Text),
+    Column("withdrawn_reason", Text),
+    Index("link_decisions_by_pair", "entity", *PAIR),
+    Index("link_decisions_in_force", "assignment", unique=True, postgresql_where=text("withdrawn_at is null")),
 )

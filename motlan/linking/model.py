@@ -1,0 +1,185 @@
+"""The model of linking: m, u and priors (Fellegi and Sunter 1969), and the SQL of a pair's weight under it.
+
+A weight is a sum of log2(m / u) over the comparisons. A level that is `common` counts by the frequency of the value
+itself (Winkler 1989): sharing a frequent name is weak evidence. A model is frozen and stored as a version; so are the
+frequencies, by its id.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from motlan.engine import DUCKDB, Expression, literal, parse, quote
+from motlan.matching import Matching, sql
+
+UNTOLD = 0.3
+"""Share of rows left by the first stages whose person is on the spine, until the data tell."""
+
+
+class Model(BaseModel):
+    """A frozen model.
+
+    Attributes:
+        m: Comparison -> how often two rows of one person are on each level; 0 for a level that says nothing.
+        u: The same of two rows of different persons.
+        borrowed: u of rows of different persons that bear the same identifier: they often share a household.
+        collision: Comparison with a frequency -> how often two random rows share its value.
+        persons: Rows of the spine: how many candidates a row has before anything is compared.
+        known: Share of rows whose person is on the spine.
+        known_of_rest: The same of rows that the first two stages leave, by what they bear of each identifier: 0 none, 1 one
+            that nobody on the spine has (so its person may be unknown), 2 one that the spine has (so it is somebody else's).
+        again: Dataset -> how much less likely a person is that a row of the dataset claimed already.
+        linked: A pair of the third stage at least this probable is linked.
+        review: One at least this probable goes to a person.
+        pairs: Pairs that it was learned from; 0 where it is as declared.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    m: dict[str, list[float]]
+    u: dict[str, list[float]]
+    borrowed: dict[str, list[float]] = {}
+    collision: dict[str, float] = {}
+    persons: int = 1
+    known: float = 0.95
+    known_of_rest: dict[str, float] = {}
+    again: dict[str, float] = {}
+    linked: float = 0.99
+    review: float = 0.02
+    pairs: int = 0
+
+    def known_of(self, bearing: str) -> float:
+        """Return `known_of_rest` of rows that bear such identifiers; a guess where the data did not tell."""
+        return self.known_of_rest.get(bearing, UNTOLD)
+
+    def weights(self, comparison: str, *, borrowed: bool = False) -> list[float]:
+        """Return log2(m / u) of each level of a comparison, 0 where it says nothing.
+
+        Args:
+            comparison: Its name.
+            borrowed: Of rows that bear the same identifier.
+        """
+        u_of = self.borrowed.get(comparison, self.u[comparison]) if borrowed else self.u[comparison]
+        return [round(math.log2(m / u), 6) if m and u else 0.0 for m, u in zip(self.m[comparison], u_of, strict=True)]
+
+
+def declared(matching: Matching) -> Model:
+    """Return the model as the declaration starts it."""
+    m = {name: [level.m or 0.0 for level in c.levels] for name, c in matching.comparisons.items()}
+    u = {name: [level.u or 0.0 for level in c.levels] for name, c in matching.comparisons.items()}
+    return Model(m=m, u=u, review=matching.errors.review)
+
+
+def sides(expression: Expression) -> dict[str, str]:
+    """Map `left_<field>` and `right_<field>` to columns of the aliases `l` and `r`."""
+    return {
+        name: f"l.{quote(name[5:])}" if name.startswith("left_") else f"r.{quote(name[6:])}"
+        for name in expression.fields
+    }
+
+
+def condition(text: str) -> str:
+    """Return the SQL of a level's condition over the aliases `l` and `r`."""
+    expression = parse(text, where="matching.yaml, comparisons")
+    return expression.sql(DUCKDB, sides(expression))
+
+
+def rarity(comparison: str) -> str:
+    """Name the column that holds how much more (or less) than usual a row's value says, in bits."""
+    return f"rare_{comparison}"
+
+
+def counted(matching: Matching) -> list[str]:
+    """Return the comparisons that ask how frequent a value is."""
+    return [name for name, comparison in matching.comparisons.items() if comparison.frequency]
+
+
+def level_of(matching: Matching, comparison: str) -> str:
+    """Return the SQL of the number of a comparison's level, from 0."""
+    levels = matching.comparisons[comparison].levels
+    cases = " ".join(f"when {condition(level.when)} then {number}" for number, level in enumerate(levels))
+    return f"(case {cases} end)"
+
+
+def weight_of(matching: Matching, model: Model, comparison: str) -> str:
+    """Return the SQL of a comparison's weight."""
+    cases = ""
+    weights = zip(model.weights(comparison), model.weights(comparison, borrowed=True), strict=True)
+    for level, (usual, borrowed) in zip(matching.comparisons[comparison].levels, weights, strict=True):
+        told = (
+            f"{usual}::double" if usual == borrowed else f"if({same_identifier(matching)}, {borrowed}, {usual})::double"
+        )
+        rare = f" + l.{quote(rarity(comparison))}" if level.common else ""
+        cases += f" when {condition(level.when)} then {told}{rare}"
+    return f"(case{cases} else 0 end)"
+
+
+def same_identifier(matching: Matching) -> str:
+    """Return the SQL of whether `l` and `r` bear the same identifier."""
+    same = " or ".join(f"l.{quote(name)} = r.{quote(name)}" for name in matching.identifiers)
+    return f"coalesce({same or 'false'}, false)"
+
+
+def weight(matching: Matching, model: Model) -> str:
+    """Return the SQL of the weight of `l` and `r`; `l` has the columns of `rarity`."""
+    return " + ".join(weight_of(matching, model, name) for name in matching.comparisons)
+
+
+def rarities(matching: Matching, model: Model, frequencies: str, alias: str) -> tuple[str, str]:
+    """Return the SQL of the columns of `rarity` for the rows of `alias`, and of the joins that they need.
+
+    A value that is in no frequency was seen once at most.
+
+    Args:
+        matching: The declaration.
+        model: The model.
+        frequencies: Relation with `comparison`, `value`, `share`.
+        alias: Alias of the rows.
+    """
+    columns, joins = [], ""
+    for name in counted(matching):
+        usual = model.collision.get(name)
+        if usual is None:
+            columns.append(f"0::double as {quote(rarity(name))}")
+            continue
+        share, value = quote(f"share_{name}"), f"{alias}.{quote(str(matching.comparisons[name].frequency))}"
+        joins += (
+            f" left join (select value, share as {share} from {frequencies} where comparison = {literal(name)})"
+            f" as {quote('f_' + name)} on {quote('f_' + name)}.value = {value}"
+        )
+        columns.append(
+            f"log2({usual} / coalesce({share}, {1 / max(model.persons, 1)}))::double as {quote(rarity(name))}"
+        )
+    return ", ".join(columns), joins
+
+
+def body(matching: Matching, model: Model) -> Mapping[str, Any]:
+    """Return what a version of the linking decisions must pin: SQL over the relations `facts` and `frequencies`."""
+    columns, joins = rarities(matching, model, "frequencies", "d")
+    derived = dict(zip(matching.steps, sql(matching.steps.values(), "facts", matching.derived), strict=True))
+    return {
+        "weight": weight(matching, model),
+        "rarity": columns,
+        "rarity_joins": joins,
+        "derived": derived,
+        "exact": "exact_key",
+        "exact_key": exact_key(matching, "d"),
+        "identifiers": list(matching.identifiers),
+        "spine": list(matching.spine),
+        "blocks": [[list(left), list(right)] for left, right in matching.keys],
+        "sure": 1 - matching.errors.sure,
+        "linked": model.linked,
+        "model": model.model_dump(),
+    }
+
+
+def exact_key(matching: Matching, alias: str) -> str:
+    """Return the SQL of a row's exact key: a hash of all its parts, or null where one is missing or `exact_when` fails."""
+    if not matching.exact:
+        return "null::ubigint"
+    parts, allowed = " || '|' || ".join(sql(matching.exact, alias)), sql([matching.exact_when], alias)[0]
+    return f"(case when {allowed} and ({parts}) is not null then hash({parts}) end)"

@@ -1,0 +1,469 @@
+"""The stages of linking, over tables of one engine session. Every stage gives pairs a weight by the same model.
+
+1. A row with a person's identifier is linked where the rest agrees so well that an error is less probable than `errors.sure`.
+2. So is a row whose exact key is unique on both sides.
+3. What is left is compared with the rows of the spine that share a blocking key. Its candidates, and that it is none of
+   them, share one probability; a person whom a row of the same dataset claimed already gets less of it.
+4. Rows that belong to nobody on the spine are grouped among themselves, by the same keys and weights.
+
+A row's number `n` is a hash of dataset and key: ties are broken by it, so neither order of arrival nor the number of threads
+matters.
+"""
+
+from __future__ import annotations
+
+import math
+
+import duckdb
+
+from motlan.engine import literal, one, quote
+from motlan.linking import model as models
+from motlan.linking.fit import Teacher
+from motlan.linking.model import Model
+from motlan.matching import Matching, sql
+
+
+def number(text: str) -> str:
+    """Return the SQL of a text's number: the same in every run of one engine version; 63 bits, the lake's longest."""
+    return f"(hash({text}) >> 1)::bigint"
+
+
+ROW = number("dataset || '/' || _key")
+"""The number of a row."""
+PAIR = "n bigint, other bigint, weight double"
+DOUBLE = "n bigint, person bigint, weight double, probability double"
+LINKED = "n bigint, person bigint, compared bigint, rule varchar, weight double, probability double"
+
+
+def load_spine(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str, *, all_rows: bool = False) -> None:
+    """Make `spine_rows`: `n`, `dataset`, the columns that linking reads, `exact_key`."""
+    which = "true" if all_rows else _on_spine(matching)
+    engine.execute(f"create or replace temp table spine_rows as {_rows(matching, facts, which, '')}")
+
+
+def load_left(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model, facts: str) -> None:
+    """Make `left_rows`, all other rows: as `spine_rows`, and how rare the values are (from the table `frequencies`)."""
+    columns, joins = models.rarities(matching, model, "frequencies", "d")
+    query = _rows(matching, facts, f"not ({_on_spine(matching)})", columns)
+    engine.execute(f"create or replace temp table left_rows as {query}{joins}")
+
+
+def link_all(
+    engine: duckdb.DuckDBPyConnection,
+    matching: Matching,
+    facts: str,
+    model: Model | None = None,
+    *,
+    remembered: bool = False,
+    decided: bool = False,
+) -> Linking:
+    """Load facts and link them; without a model, learn one first (which leaves the table `frequencies`).
+
+    Args:
+        engine: A session; with a model given, the table `frequencies` is in it.
+        matching: The declaration. With no spine, duplicates are looked for among all rows.
+        facts: Relation with `dataset`, `_key` and the fields of `matching.fields`.
+        model: A frozen model.
+        remembered: As `Linking` takes it.
+        decided: As `Linking` takes it.
+
+    Returns:
+        The linking, done: its model is the one used.
+    """
+    load_spine(engine, matching, facts, all_rows=not matching.spine)
+    if model is None:
+        teacher = Teacher(engine, matching)
+        collision = teacher.frequencies()
+        started = models.declared(matching).model_copy(update={"collision": collision, "persons": teacher.persons})
+        load_left(engine, matching, started, facts)
+        learned = teacher.learn(collision)
+    else:
+        load_left(engine, matching, model, facts)
+        learned = model
+    if not matching.spine:
+        engine.execute("delete from spine_rows")
+    linking = Linking(engine, matching, learned, remembered=remembered, decided=decided)
+    linking.run(calibrate=model is None)
+    return linking
+
+
+def _on_spine(matching: Matching) -> str:
+    return f"dataset in ({', '.join(map(literal, matching.spine))})" if matching.spine else "false"
+
+
+def _rows(matching: Matching, facts: str, which: str, added: str) -> str:
+    texts = sql(matching.steps.values(), "f", matching.derived)
+    derived = [f"{text} as {quote(name)}" for name, text in zip(matching.steps, texts, strict=True)]
+    fields = [f"f.{quote(name)}" for name in matching.fields]
+    kept = [f"d.{quote(name)}" for name in matching.columns]
+    return (
+        f"select n, dataset, {', '.join(kept)}, {models.exact_key(matching, 'd')} as exact_key{', ' + added if added else ''} "
+        f"from (select {ROW} as n, dataset, {', '.join(fields + derived)} from {facts} as f where {which}) as d"
+    )
+
+
+def odds(bits: float, known: float, persons: int) -> float:
+    """Return the log2 odds of a pair: its weight, and how probable one person of so many is before anything is compared."""
+    return bits + math.log2(known / (1 - known) / max(persons, 1))
+
+
+def _maximised(told: list[tuple[float, int]], total: int) -> float:
+    """Find the share of rows that are known, given the log2 odds (under `UNTOLD`) of those that have candidates."""
+    known, was = models.UNTOLD, math.log2(models.UNTOLD / (1 - models.UNTOLD))
+    for _ in range(50):
+        shift = math.log2(known / (1 - known)) - was
+        hits = sum(count / (1 + 2 ** -(bits + shift)) for bits, count in told)
+        known = min(max((hits + models.UNTOLD) / (total + 1), 0.001), 0.999)
+    return round(known, 6)
+
+
+class Linking:
+    """One linking of the loaded rows.
+
+    `run` leaves the tables `linked` (`n`, `person`, `compared`, `rule`, `weight`, `probability`: every row but the persons'
+    founders), `reviews` (`n`, `other`, `weight`, `probability`), `doubles` (rows of the spine that are another's) and `scored`
+    (`n`, `other`, `weight`: the pairs that were given a weight now).
+
+    Args:
+        engine: A session with `spine_rows` and `left_rows`.
+        matching: The declaration.
+        model: The model; `run` completes it where that is asked.
+        remembered: Whether the table `remembered` (`n`, `other`, `weight`) holds the pairs of rows that are as they were,
+            weighed before under this model: they are not weighed again.
+        decided: Whether the table `decided` (`n`, `other`, `same`) holds what persons decided.
+    """
+
+    def __init__(
+        self,
+        engine: duckdb.DuckDBPyConnection,
+        matching: Matching,
+        model: Model,
+        *,
+        remembered: bool = False,
+        decided: bool = False,
+    ) -> None:
+        self.engine, self.matching, self.model = engine, matching, model
+        self.remembered, self.decided = remembered, decided
+        self.weight = models.weight(matching, model)
+
+    def run(self, *, calibrate: bool = False) -> Model:
+        """Run all stages; return the model, completed where `calibrate` is asked."""
+        for table, columns in (("linked", LINKED), ("scored", PAIR), ("doubles", DOUBLE)):
+            self.engine.execute(f"create or replace temp table {table} ({columns})")
+        self._find_doubles()
+        self.engine.execute("create or replace temp view waiting as from left_rows")
+        self._link_decided()
+        for identifier in self.matching.identifiers:
+            column = quote(identifier)
+            self._link_surely(f"identifier {identifier}", f"l.{column} = r.{column}", "waiting")
+        if self.matching.exact:
+            self._link_surely("exact", "l.exact_key = r.exact_key", self._alone())
+        self._tell_bearing()
+        self._weigh(self._pairs_by_keys("waiting", "spine_rows"), "waiting", "spine_rows")
+        self.engine.execute(
+            "create or replace temp table claims as select distinct dataset, person from linked join left_rows using (n)"
+        )
+        if calibrate:
+            self._calibrate()
+        self._link_probably()
+        self._group_rest()
+        return self.model
+
+    def _find_doubles(self) -> None:
+        """Find rows of the spine that share an identifier with another and agree with it: the least of a group founds it."""
+        if not self.matching.identifiers:
+            return
+        column = quote(self.matching.identifiers[0])
+        self.engine.execute(
+            f"""create or replace temp table twins as
+                with shared as (select {column}, min(n) as person from spine_rows where {column} is not null
+                                group by all having count(*) > 1)
+                select s.*{self._no_rarities()}, shared.person from spine_rows as s join shared using ({column})"""
+        )
+        self._weigh("select n, person as other from twins where n != person", "twins", "twins")
+        self.engine.execute(
+            f"insert into doubles select n, other, weight, {self._alone_probability()} as probability from candidates "
+            f"where {self._alone_probability()} >= {1 - self.matching.errors.sure}"
+        )
+
+    def _no_rarities(self) -> str:
+        """Return the SQL of rarities for rows that have none: their values count as usual."""
+        return "".join(f", 0::double as {quote(models.rarity(name))}" for name in models.counted(self.matching))
+
+    def _alone_probability(self, known: float | None = None, persons: int | None = None) -> str:
+        """Return the SQL of the probability of a pair that has no rival."""
+        base = odds(0, known or self.model.known, persons or self.model.persons)
+        return f"(1 / (1 + pow(2, -(weight + {base}))))"
+
+    def _weigh(self, pairs: str, left: str, right: str) -> None:
+        """Make `candidates` from pairs (`n`, `other`) with their weights, remembered or computed; note the latter in `scored`."""
+        self.engine.execute(f"create or replace temp table keyed as {pairs}")
+        if self.decided:
+            self.engine.execute(
+                "delete from keyed where exists (from decided where (decided.n, decided.other) in "
+                "((keyed.n, keyed.other), (keyed.other, keyed.n)))"
+            )
+        known = "keyed"
+        self.engine.execute(f"create or replace temp table candidates ({PAIR})")
+        if self.remembered:
+            self.engine.execute(
+                "insert into candidates select n, other, weight from keyed join remembered using (n, other)"
+            )
+            known = "(from keyed anti join remembered using (n, other))"
+        self.engine.execute(
+            f"""create or replace temp table fresh as
+                select l.n, r.n as other, {self.weight} as weight
+                from {known} as keyed join {left} as l on l.n = keyed.n join {right} as r on r.n = keyed.other"""
+        )
+        self._note_fresh()
+
+    def _weigh_joined(self, left: str, on: str) -> None:
+        """Do the same for the pairs of `left` and the spine that a condition joins, in one pass where nothing is remembered."""
+        if self.remembered or self.decided:
+            self._weigh(f"select l.n, r.n as other from {left} as l join spine_rows as r on {on}", left, "spine_rows")
+            return
+        self.engine.execute(f"create or replace temp table candidates ({PAIR})")
+        self.engine.execute(
+            f"""create or replace temp table fresh as
+                select l.n, r.n as other, {self.weight} as weight from {left} as l join spine_rows as r on {on}"""
+        )
+        self._note_fresh()
+
+    def _note_fresh(self) -> None:
+        self.engine.execute("insert into candidates from fresh; insert into scored from fresh; drop table fresh")
+
+    def _link_decided(self) -> None:
+        """Link what persons decided to be the same, before the machine has a say."""
+        if not self.decided:
+            return
+        self.engine.execute(
+            """insert into linked
+               select w.n, coalesce(d.person, s.n), s.n, 'decided', null, 1
+               from (select n, other from decided where same union select other, n from decided where same) as told
+               join waiting as w on w.n = told.n join spine_rows as s on s.n = told.other
+               left join doubles as d on d.n = s.n
+               qualify row_number() over (partition by w.n order by s.n) = 1"""
+        )
+        self._keep_waiting()
+
+    def _link_surely(self, rule: str, on: str, rows: str) -> None:
+        """Link rows of a relation to the persons that they join, where one is sure; the others wait for stage 3."""
+        self._weigh_joined(rows, on)
+        self._rank(self.model.known)
+        self.engine.execute(
+            f"""insert into linked select n, person, other, {literal(rule)}, weight, probability from ranked
+                where probability >= {1 - self.matching.errors.sure}"""
+        )
+        self._keep_waiting()
+
+    def _rank(self, known: float) -> None:
+        """Make `ranked` from `candidates`: the best person of each row, and its probability among all of them and none."""
+        self._share(f"select *, weight + {odds(0, known, self.model.persons)} as bits from persons")
+
+    def _rank_rest(self) -> None:
+        """Do it for rows of the third stage: by the identifiers that they bear, and by who is claimed already."""
+        again = "".join(f" when {literal(name)} then {bits}" for name, bits in self.model.again.items())
+        claimed = (
+            f"case when claims.person is null then 0 else case waiting.dataset{again} else 0 end end" if again else "0"
+        )
+        bases = "".join(
+            f" when {literal(bearing)} then {odds(0, known, self.model.persons)}"
+            for bearing, known in self.model.known_of_rest.items()
+        )
+        usual = odds(0, models.UNTOLD, self.model.persons)
+        base = f"case bearing{bases} else {usual} end" if bases else str(usual)
+        self._share(
+            f"""select p.*, p.weight + {claimed} + {base} as bits
+                from persons as p join waiting on waiting.n = p.n join bearing on bearing.n = p.n
+                left join claims on claims.person = p.person and claims.dataset = waiting.dataset"""
+        )
+
+    def _tell_bearing(self) -> None:
+        """Make `bearing`: for each waiting row and identifier 0 where it bears none, 2 where the spine has it, else 1."""
+        told = ["''"]
+        joins = ""
+        for place, name in enumerate(self.matching.identifiers):
+            column = quote(name)
+            told.append(
+                f"case when w.{column} is null then '0' when spine_{place}.{column} is null then '1' else '2' end"
+            )
+            spine = f"(select distinct {column} from spine_rows) as spine_{place}"
+            joins += f" left join {spine} on spine_{place}.{column} = w.{column}"
+        self.engine.execute(
+            f"create or replace temp table bearing as select w.n, {' || '.join(told)} as bearing from waiting as w{joins}"
+        )
+
+    def _share(self, told: str) -> None:
+        """Make `ranked`, where `told` gives the log2 odds (`bits`) of each person of `persons` against none."""
+        self.engine.execute(
+            f"""create or replace temp table ranked as
+                with persons as (
+                    select c.n, coalesce(d.person, c.other) as person, max(c.weight) as weight,
+                           arg_max(c.other, (c.weight, c.other)) as other
+                    from candidates as c left join doubles as d on d.n = c.other group by all),
+                told as (select *, pow(2, bits) as odds from ({told}))
+                select n, arg_max(person, (odds, person)) as person, arg_max(other, (odds, person)) as other,
+                       arg_max(weight, (odds, person)) as weight, max(odds) / (1 + sum(odds)) as probability,
+                       sum(odds) as all_odds
+                from told group by n"""
+        )
+
+    def _keep_waiting(self) -> None:
+        """Let wait only what is not linked."""
+        self.engine.execute(
+            """create or replace temp table still as from waiting anti join linked using (n);
+               drop view if exists waiting"""
+            if self._all_wait()
+            else "create or replace temp table still as from waiting anti join linked using (n); drop table waiting"
+        )
+        self.engine.execute("alter table still rename to waiting")
+
+    def _all_wait(self) -> bool:
+        """Tell whether nothing was taken out of `waiting` yet: it is a view till then."""
+        return bool(one(self.engine, "select count(*) from duckdb_views() where view_name = 'waiting'")[0])
+
+    def _alone(self) -> str:
+        """Return the rows whose exact key nobody else has, on either side."""
+        self.engine.execute(
+            """create or replace temp table alone as
+               with keys as (
+                   select distinct exact_key from (
+                       select exact_key from waiting where exact_key is not null group by exact_key, dataset having count(*) = 1))
+               select exact_key from spine_rows semi join keys using (exact_key) group by exact_key having count(*) = 1"""
+        )
+        return (
+            "(select * from waiting semi join alone using (exact_key) "
+            "qualify count(*) over (partition by exact_key, dataset) = 1)"
+        )
+
+    def _pairs_by_keys(self, left: str, right: str, also: str = "true") -> str:
+        """Return the SQL of the pairs (`n`, `other`) that share an identifier or a blocking key."""
+        keys = [((name,), (name,)) for name in self.matching.identifiers] + list(self.matching.keys)
+        parts = []
+        for mine, theirs in keys:
+            on = " and ".join(f"{a} = {b}" for a, b in zip(sql(mine, "l"), sql(theirs, "r"), strict=True))
+            parts.append(f"select l.n, r.n as other from {left} as l join {right} as r on {on} where {also}")
+        return " union ".join(parts)
+
+    def _calibrate(self) -> None:
+        """Complete the model by what this data shows: how often a register has a person again, how many persons of waiting
+        rows are unknown, and where to cut.
+        """
+        if not self.matching.spine:
+            return
+        again = {}
+        for dataset, rows, persons in self.engine.execute(
+            "select dataset, count(*), count(distinct person) from linked join left_rows using (n) group by all order by all"
+        ).fetchall():
+            twice, claimed = (rows - persons + 0.5) / (rows + 1), min(persons / self.model.persons, 0.999)
+            again[dataset] = round(min(math.log2(twice / claimed * (1 - claimed) / (1 - twice)), 0.0), 3)
+        self.model = self.model.model_copy(update={"again": again})
+        self._rank_rest()
+        self.model = self.model.model_copy(update={"known_of_rest": self._known_of_rest()})
+        self._rank_rest()
+        self.model = self.model.model_copy(update={"linked": self._threshold()})
+
+    def _known_of_rest(self) -> dict[str, float]:
+        """Estimate the shares of waiting rows whose person is on the spine, by expectation and maximisation."""
+        totals = self.engine.execute("select bearing, count(*) from bearing group by all order by all").fetchall()
+        told = self.engine.execute(
+            """select bearing, round(log2(all_odds), 1) as bits, count(*) from ranked join bearing using (n)
+               where all_odds > 0 group by all order by all"""
+        ).fetchall()
+        return {
+            name: _maximised([(bits, count) for b, bits, count in told if b == name], total) for name, total in totals
+        }
+
+    def _threshold(self) -> float:
+        """Find the least probability at which the expected share of wrong links stays in the wanted limit."""
+        made, wrong = one(self.engine, "select count(*), coalesce(sum(1 - probability), 0) from linked")
+        found = one(
+            self.engine,
+            f"""select min(probability) from (
+                    select probability, {wrong} + sum(1 - probability) over up as wrong, {made} + count(*) over up as made
+                    from ranked window up as (order by probability desc))
+                where wrong <= {self.matching.errors.linked} * made""",
+        )[0]
+        return max(math.floor((found if found is not None else 0.999) * 1e6) / 1e6, 0.5)
+
+    def _link_probably(self) -> None:
+        """Link rows to their best person. Of rows of one dataset with one person the best comes first, the others think again."""
+        self._rank_rest()
+        self._take_probable(
+            "qualify row_number() over (partition by waiting.dataset, person order by ranked.probability desc, n) = 1"
+        )
+        self.engine.execute(
+            """insert into claims select distinct waiting.dataset, person from linked join waiting using (n)
+               where rule = 'probable'"""
+        )
+        self.engine.execute("create or replace temp table candidates as from candidates anti join linked using (n)")
+        self._rank_rest()
+        self._take_probable("")
+        self.engine.execute(
+            f"""create or replace temp table reviews as select n, other, weight, probability
+                from ranked anti join linked using (n) where probability >= {self.model.review}"""
+        )
+        self._keep_waiting()
+
+    def _take_probable(self, best: str) -> None:
+        self.engine.execute(
+            f"""insert into linked select n, person, other, 'probable', weight, ranked.probability
+                from ranked join waiting using (n) where ranked.probability >= {self.model.linked} {best}"""
+        )
+
+    def _group_rest(self) -> None:
+        """Group rows that belong to nobody on the spine: those that are connected by pairs that are probable enough."""
+        rows = one(self.engine, "select count(*) from waiting")[0]
+        self._weigh(self._pairs_by_keys("waiting", "waiting", "l.n < r.n"), "waiting", "waiting")
+        probability = self._alone_probability(models.UNTOLD if self.matching.spine else self.model.known, rows)
+        same = (
+            "select n, other, null, 1 from decided where same"
+            if self.decided
+            else "select n, other, weight, 1 from candidates limit 0"
+        )
+        self.engine.execute(
+            f"""create or replace temp table edges as
+                select *, {probability} as probability from candidates where {probability} >= {self.model.linked}
+                union all (from ({same}) as told(n, other, weight, probability) semi join waiting using (n)
+                           semi join (select n as other from waiting) using (other))"""
+        )
+        self._connect()
+        self.engine.execute(
+            """insert into linked
+               with best as (
+                   select n, arg_max(other, (coalesce(weight, 1000), other)) as other, max(weight) as weight,
+                          max(probability) as probability
+                   from ways group by n)
+               select best.n, labels.person, best.other, if(best.weight is null, 'decided', 'provisional'), best.weight,
+                      best.probability
+               from best join labels using (n) where best.n != labels.person"""
+        )
+        self.engine.execute(
+            f"""insert into reviews
+                select n, other, weight, {probability} as probability from candidates
+                left join labels as mine using (n) left join labels as theirs on theirs.n = candidates.other
+                where {probability} >= {self.model.review} and coalesce(mine.person, n) != coalesce(theirs.person, other)
+                  and n not in (select n from reviews)
+                qualify row_number() over (partition by n order by weight desc, other) = 1"""
+        )
+
+    def _connect(self) -> None:
+        """Make `labels`: each row of `edges` with the least row that it is connected to; and `ways`, the edges both ways."""
+        self.engine.execute(
+            """create or replace temp table ways as
+                   from edges union all by name select other as n, n as other, weight, probability from edges;
+               create or replace temp table labels as select n, least(n, min(other)) as person from ways group by n"""
+        )
+        while True:
+            self.engine.execute(
+                """create or replace temp table next as
+                   select ways.n, least(any_value(mine.person), min(theirs.person)) as person
+                   from ways join labels as mine on mine.n = ways.n join labels as theirs on theirs.n = ways.other
+                   group by ways.n"""
+            )
+            changed = one(
+                self.engine, "select count(*) from next join labels using (n) where next.person != labels.person"
+            )
+            self.engine.execute("create or replace temp table labels as from next")
+            if not changed[0]:
+                return

@@ -1,0 +1,255 @@
+"""The desk: which pairs are given to whom, and what is told of them. Nobody chooses a pair, and nobody sees another's verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from motlan.engine import one
+from motlan.errors import AccessError, ConfigurationError, DataError
+from motlan.ledger import accesses
+from motlan.linking import store as decisions
+from motlan.review import known, pairs, published, rules
+from motlan.store import tables
+from motlan.store.tables import PAIR
+from motlan.workspace import Workspace
+
+MOST_REVIEWERS = 3
+"""After so many, who do not agree, the pair stays as the machine has it."""
+Chosen = tuple[str, str, str, str, str, int, float | None, float | None]
+"""A pair, the purpose, how many reviewers have to agree, weight and probability."""
+
+
+def take(work: Workspace, entity: str, principal: str, count: int) -> list[int]:
+    """Assign the next pairs to a reviewer; return the assignments' ids. Fewer where fewer wait.
+
+    Args:
+        work: The open installation.
+        entity: The entity's name.
+        principal: The reviewer, as signed in.
+        count: How many.
+    """
+    review = rules.of(work, entity)
+    with work.store.engine.connect() as connection:
+        had = connection.execute(
+            sa.select(sa.func.count()).select_from(tables.link_assignments).where(_mine(entity, principal))
+        ).scalar_one()
+    key = work.store.secret(known.SECRET)
+    tests = sum(_fraction(key, f"{principal} {had + number}") < review.known for number in range(count))
+    measured = _known(work, entity, principal, tests)
+    with work.store.publishing() as connection:
+        chosen = [*measured, *_waiting(work, connection, entity, principal, count, review, measured)]
+        chosen.sort(key=lambda pair: _fraction(key, f"{principal} {pair[:4]}"))
+        ids = []
+        for pair in chosen:
+            names = (*PAIR, "purpose", "needed", "weight", "probability")
+            values = {"entity": entity, "principal": principal, **dict(zip(names, pair, strict=True))}
+            made = sa.insert(tables.link_assignments).values(**values).returning(tables.link_assignments.c.id)
+            ids.append(int(connection.execute(made).scalar_one()))
+    return ids
+
+
+def _mine(entity: str, principal: str) -> sa.ColumnElement[bool]:
+    table = tables.link_assignments.c
+    return sa.and_(table.entity == entity, table.principal == principal)
+
+
+def _fraction(key: bytes, text: str) -> float:
+    """Return a number from 0 to 1 that nobody can guess, and that is the same on every try."""
+    return int.from_bytes(hmac.new(key, text.encode(), hashlib.sha256).digest()[:8]) / 2**64
+
+
+def _known(work: Workspace, entity: str, principal: str, count: int) -> list[Chosen]:
+    """Choose pairs with a certain answer that this reviewer has not had; make new ones where there are too few."""
+    found = _unseen(work, entity, principal, count)
+    if len(found) < count:
+        known.fill(work, entity)
+        found = _unseen(work, entity, principal, count)
+    return found
+
+
+def _unseen(work: Workspace, entity: str, principal: str, count: int) -> list[Chosen]:
+    case, mine = tables.link_cases.c, tables.link_assignments.c
+    same = sa.and_(*(mine[name] == case[name] for name in PAIR), _mine(entity, principal))
+    query = (
+        sa.select(*(case[name] for name in PAIR), case.purpose, sa.literal(1), case.weight, case.probability)
+        .where(case.entity == entity, case.purpose == "known", ~sa.exists().where(same))
+        .order_by(sa.func.md5(case.left_key + case.right_key + principal))
+        .limit(count)
+    )
+    with work.store.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def _waiting(
+    work: Workspace,
+    connection: sa.Connection,
+    entity: str,
+    principal: str,
+    count: int,
+    review: rules.Review,
+    measured: Sequence[Chosen],
+) -> list[Chosen]:
+    """Choose pairs that still need a reviewer: first those that others began, then sampled links, then by a keyed hash."""
+    secret = work.store.secret(known.SECRET).hex()
+    low, high = review.second.between or (2.0, 2.0)
+    pair = ", ".join(PAIR)
+    text = " || '/' || ".join(PAIR)
+    with work.engine(f"choosing pairs of {entity}") as engine:
+        engine.register("standing", _standing(connection, entity, principal, review.lapse))
+        engine.register("queued", _sampled(connection, entity))
+        engine.register("measured", published.table([pair[:4] for pair in measured], dict.fromkeys(PAIR, pa.string())))
+        return engine.execute(
+            f"""with found as (select {pair}, 'unsure' as purpose, weight, probability from ({_unsure(work, entity)})
+                               anti join queued using ({pair}) union all by name from queued),
+                rated as (select *, {published.share_of(secret, text)} as place,
+                                 {published.share_of(secret, f"'second ' || {text}")} as chance from found)
+                select {pair}, purpose,
+                       if(probability between {low} and {high} or chance < {review.second.share}, 2, 1) as wanted,
+                       weight, probability
+                from rated anti join measured using ({pair}) left join standing using ({pair})
+                where not coalesce(mine, false) and coalesce(said, 0) < {MOST_REVIEWERS}
+                  and coalesce(open, 0) + greatest(coalesce(same, 0), coalesce(different, 0))
+                      < greatest(wanted, case when same = different then same + 1 else 0 end)
+                order by said is null, purpose != 'sample', place, {pair} limit {count - len(measured)}"""
+        ).fetchall()
+
+
+def _unsure(work: Workspace, entity: str) -> str:
+    """Return the SQL of the pairs that the newest publication leaves to people."""
+    relation = published.relation(work, entity, reviewspublished.table(entity))
+    names = published.ordered(("dataset", "_key"), ("other_dataset", "other_key"))
+    if relation is None:
+        empty = ", ".join(f"null::varchar as {name}" for name in PAIR)
+        return f"select {empty}, null::double as weight, null::double as probability where false"
+    best = f"qualify row_number() over (partition by {', '.join(PAIR)} order by probability desc) = 1"
+    return f"select {names}, weight, probability from {relation} {best}"
+
+
+def _standing(connection: sa.Connection, entity: str, principal: str, lapse: int) -> pa.Table:
+    """Return where pairs stand that were assigned: the pair, `same`, `different`, `said`, `open`, `mine`."""
+    mine, decision = tables.link_assignments.c, tables.link_decisions.c
+    count = sa.func.count()
+    fresh = mine.assigned_at > sa.func.now() - sa.func.make_interval(0, 0, 0, lapse)
+    query = (
+        sa.select(
+            *(mine[name] for name in PAIR),
+            count.filter(decision.verdict == "same").label("same"),
+            count.filter(decision.verdict == "different").label("different"),
+            count.filter(decision.verdict.is_not(None)).label("said"),
+            count.filter(decision.verdict.is_(None), fresh).label("open"),
+            sa.func.bool_or(mine.principal == principal).label("mine"),
+        )
+        .join_from(
+            tables.link_assignments,
+            tables.link_decisions,
+            sa.and_(decision.assignment == mine.id, decision.withdrawn_at.is_(None)),
+            isouter=True,
+        )
+        .where(mine.entity == entity, sa.or_(mine.purpose != "known", mine.principal == principal))
+        .group_by(*(mine[name] for name in PAIR))
+    )
+    kinds = {**dict.fromkeys(PAIR, pa.string()), **dict.fromkeys(("same", "different", "said", "open"), pa.int64())}
+    return published.table(connection.execute(query).all(), {**kinds, "mine": pa.bool_()})
+
+
+def _sampled(connection: sa.Connection, entity: str) -> pa.Table:
+    case = tables.link_cases.c
+    query = sa.select(*(case[name] for name in PAIR), case.purpose, case.weight, case.probability)
+    rows = connection.execute(query.where(case.entity == entity, case.purpose == "sample")).all()
+    numbers = dict.fromkeys(("weight", "probability"), pa.float64())
+    return published.table(rows, {**dict.fromkeys((*PAIR, "purpose"), pa.string()), **numbers})
+
+
+def waiting(work: Workspace, entity: str) -> int:
+    """Return how many pairs the newest publication leaves to people, and nobody has decided yet."""
+    with work.engine(f"counting pairs of {entity}") as engine:
+        engine.register("settled", decisions.decided(work.store, entity))
+        return int(
+            one(engine, f"select count(*) from ({_unsure(work, entity)}) anti join settled using ({', '.join(PAIR)})")[
+                0
+            ]
+        )
+
+
+def assigned(work: Workspace, entity: str, principal: str) -> list[dict[str, Any]]:
+    """Return a reviewer's undecided pairs, oldest first: `assignment`, the pair, `assigned_at`. No value of any person."""
+    return [
+        {"assignment": row["id"], **{name: row[name] for name in PAIR}, "assigned_at": row["assigned_at"].isoformat()}
+        for row in _open(work, entity, principal)
+    ]
+
+
+def _open(work: Workspace, entity: str, principal: str) -> Sequence[sa.RowMapping]:
+    table, decision = tables.link_assignments, tables.link_decisions.c
+    decided = sa.exists().where(decision.assignment == table.c.id, decision.withdrawn_at.is_(None))
+    query = sa.select(table).where(_mine(entity, principal), ~decided).order_by(table.c.id)
+    with work.store.engine.connect() as connection:
+        return connection.execute(query).mappings().all()
+
+
+def find(connection: sa.Connection, assignment: int, principal: str) -> sa.RowMapping:
+    """Find an assignment of a reviewer.
+
+    Raises:
+        DataError: There is none.
+        AccessError: It is somebody else's.
+    """
+    table = tables.link_assignments
+    found = connection.execute(sa.select(table).where(table.c.id == assignment)).mappings().one_or_none()
+    if found is None:
+        raise DataError(f"there is no assignment {assignment}", next_step="see `motlan review list`.")
+    if found["principal"] != principal:
+        raise AccessError(
+            f"assignment {assignment} is another reviewer's", next_step="take pairs of your own: `motlan review next`."
+        )
+    return found
+
+
+def show(work: Workspace, assignment: int, principal: str) -> dict[str, Any]:
+    """Show a reviewer a pair: `fields` side by side, the `waterfall` of weights, `prior`, `weight`, `probability`.
+
+    The look is written down first. Of other reviewers' verdicts nothing is told.
+
+    Raises:
+        DataError: There is no such assignment.
+        AccessError: It is somebody else's.
+    """
+    with work.store.engine.connect() as connection:
+        found = find(connection, assignment, principal)
+    return describe(work, found["entity"], principal, "review.read", [found])[0]
+
+
+def export(work: Workspace, entity: str, principal: str) -> list[dict[str, Any]]:
+    """Return all undecided pairs of a reviewer as `show` does, `verdict` and `reason` left for the reviewer to fill."""
+    found = _open(work, entity, principal)
+    return [
+        {**row, "verdict": None, "reason": None} for row in describe(work, entity, principal, "review.export", found)
+    ]
+
+
+def describe(
+    work: Workspace, entity: str, principal: str, action: str, rows: Sequence[sa.RowMapping]
+) -> list[dict[str, Any]]:
+    """Write down a look at assignments, then describe their pairs. Known answers are shown without identifiers."""
+    if not rows:
+        return []
+    ids = [row["id"] for row in rows]
+    if any(row["entity"] != entity for row in rows):
+        raise ConfigurationError("these pairs are of another entity", next_step="ask for one entity at a time.")
+    accesses.record(work.store, principal, action, f"{entity} assignments {', '.join(map(str, ids))}")
+    told: dict[int, dict[str, Any]] = {}
+    for hidden in (False, True):
+        if mine := [row for row in rows if (row["purpose"] == "known") == hidden]:
+            with work.engine(f"showing pairs of {entity}") as engine:
+                asked = [(row["left_dataset"], row["left_key"], row["right_dataset"], row["right_key"]) for row in mine]
+                described = pairs.weigh(work, engine, entity, asked, hide_identifiers=hidden).described()
+            for row, description in zip(mine, described, strict=True):
+                registers = {"left": row["left_dataset"], "right": row["right_dataset"]}
+                told[row["id"]] = {"assignment": row["id"], **registers, **description}
+    return [told[number] for number in ids]

@@ -1,0 +1,220 @@
+"""A new model, learned from what is landed; and what it would change, told before anybody releases it.
+
+All rows are linked in scratch under the released model and under the new one, on the same rows and the same decisions. So the
+difference is the model's alone. Nothing of it is published.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from motlan.engine import literal, one, quote
+from motlan.errors import ConfigurationError
+from motlan.ledger import runs
+from motlan.linking import stages, store
+from motlan.linking.link import load_decisions, load_frequencies
+from motlan.linking.model import Model
+from motlan.matching import Matching
+from motlan.review import published
+from motlan.workspace import Workspace
+
+FACTS, WAS, NOW = "facts.parquet", "was.parquet", "now.parquet"
+"""Files in the scratch folder of a fit: the rows, and their groups under either model."""
+
+
+def fit(work: Workspace, entity: str, principal: str) -> dict[str, Any]:
+    """Learn a model, and propose it with a report.
+
+    Args:
+        work: The open installation.
+        entity: The entity's name.
+        principal: Who fits, as signed in.
+
+    Returns:
+        `model`, `state` (`released` where it is the one that is), `drift` (bits), `limit`, `report`.
+
+    Raises:
+        ConfigurationError: Nothing was linked yet.
+    """
+    before = store.released(work.store, entity)
+    if before is None:
+        raise ConfigurationError("there is no model of linking yet", next_step="run `motlan reconcile` first.")
+    run = runs.begin(work.store, "fit", entity)
+    learned, told = Path(work.scratch(run.id) / "model.json"), _Fit(work, entity, run.id)
+    counts = work.staged(run.id, "fit", [store.frequencies_table(entity)], lambda: told.do(before))
+    model = Model.model_validate_json(learned.read_text(encoding="utf-8"))
+    change = {"principal": principal, "run": run.id, "drift": counts["drift"], "report": counts["report"]}
+    proposed = store.propose(work.store, entity, model, **change)
+    with work.store.engine.begin() as connection:
+        for table, snapshot in counts["snapshots"].items():
+            runs.record_snapshot(connection, run.id, table, snapshot)
+        runs.set_state(connection, run.id, "visible")
+    work.sweep(run.id)
+    found = store.find(work.store, proposed)
+    limit = work.registry.entity(entity).matching.drift
+    return {
+        "model": proposed,
+        "state": found["state"],
+        "drift": counts["drift"],
+        "limit": limit,
+        "report": counts["report"],
+    }
+
+
+def weights(matching: Matching, model: Model, before: Model | None = None) -> list[dict[str, Any]]:
+    """Return each level's weight: `comparison`, `level`, `is`, `bits`, and `was` under a model before."""
+    found = []
+    for name, comparison in matching.comparisons.items():
+        now, was = model.weights(name), before.weights(name) if before else [None] * len(comparison.levels)
+        for number, (level, bits, earlier) in enumerate(zip(comparison.levels, now, was, strict=True)):
+            if not level.missing:
+                told = {"comparison": name, "level": number, "is": level.is_, "bits": bits}
+                found.append(told | ({"was": earlier} if before else {}))
+    return found
+
+
+def _drift(matching: Matching, was: Model, now: Model) -> float:
+    """Return the largest change of a level's weight, be it of rows that bear the same identifier or of others, in bits."""
+    changes = (
+        abs(a - b)
+        for name in matching.comparisons
+        for borrowed in (False, True)
+        for a, b in zip(was.weights(name, borrowed=borrowed), now.weights(name, borrowed=borrowed), strict=True)
+    )
+    return round(max(changes), 3)
+
+
+class _Fit:
+    """The work of one fit, each linking in an engine session of its own."""
+
+    def __init__(self, work: Workspace, entity: str, run: str) -> None:
+        self.work, self.entity, self.run = work, entity, run
+        self.matching: Matching = work.registry.entity(entity).matching
+        self.place = work.registry.scoring.province_field
+
+    def do(self, before: tuple[str, Model]) -> runs.Counts:
+        self._keep_facts()
+        comparable = store.fits(self.matching, before[1])
+        if comparable:
+            self._link(WAS, before)
+        model = self._link(NOW, None)
+        (self.work.scratch(self.run) / "model.json").write_text(model.model_dump_json(), encoding="utf-8")
+        told = weights(self.matching, model, before[1] if comparable else None)
+        drift = _drift(self.matching, before[1], model) if comparable else None
+        return {"drift": drift, "report": {"weights": told, **(self._compare() if comparable else {})}}
+
+    def _file(self, name: str) -> str:
+        return literal(str(self.work.scratch(self.run) / name))
+
+    def _keep_facts(self) -> None:
+        fields = {*self.matching.fields, *([self.place] if self._has_place() else [])}
+        columns = ", ".join(map(quote, sorted(fields)))
+        with self.work.engine(f"reading {self.entity}") as engine:
+            rows = published.facts(self.work, self.entity)
+            engine.execute(
+                f"copy (select dataset, _key, {columns} from {rows}) to {self._file(FACTS)} (format parquet)"
+            )
+
+    def _link(self, name: str, known: tuple[str, Model] | None) -> Model:
+        """Link all rows under a model, or under one learned now; leave each row's group, rule and outcome in a file."""
+        with self.work.engine(f"linking {self.entity} in scratch") as engine:
+            facts = f"(from read_parquet({self._file(FACTS)}))"
+            given = {"decided": load_decisions(self.work, engine, self.entity)}
+            if known:
+                load_frequencies(self.work, engine, self.entity, known[0])
+            linking = stages.link_all(engine, self.matching, facts, known[1] if known else None, **given)
+            engine.execute(f"copy ({self._grouped(facts)}) to {self._file(name)} (format parquet)")
+            if not known and one(engine, "select count(*) from frequencies")[0]:
+                target = self.work.lake.folder(store.frequencies_table(self.entity), self.run) / "000000.parquet"
+                engine.execute(
+                    f"copy (select *, {literal(self.run)} as _run from frequencies) to {literal(str(target))} (format parquet)"
+                )
+            return linking.model
+
+    def _grouped(self, facts: str) -> str:
+        """Return the SQL of `n`, `place`, `least` (row of its group), `rule`, `outcome`, `wrong` and `missed` (expected)."""
+        place = quote(self.place) if self._has_place() else "null::varchar"
+        return f"""
+            with told as (select n, person, rule, probability from linked
+                          union all select n, person, 'duplicate', probability from doubles)
+            select f.n, f.place, min(f.n) over (partition by coalesce(told.person, f.n)) as least,
+                   coalesce(rule, 'founder') as rule,
+                   case when told.n is not null then 'linked' when reviews.n is not null then 'review' else 'none' end as outcome,
+                   1 - told.probability as wrong, case when told.n is null then reviews.probability end as missed
+            from (select {stages.ROW} as n, {place} as place from {facts}) as f
+            left join told using (n) left join reviews using (n)"""
+
+    def _has_place(self) -> bool:
+        return self.place in self.work.registry.entity(self.entity).fields
+
+    def _compare(self) -> dict[str, Any]:
+        """Count the rows whose group or outcome is another one: all, by outcome, by rule, by province."""
+        with self.work.engine(f"comparing models of {self.entity}") as engine:
+            engine.execute(
+                f"""create temp table both_ as
+                    select now.place as province, was.least != now.least as regrouped, was.rule as was_rule, now.rule as now_rule,
+                           was.outcome as was_outcome, now.outcome as now_outcome,
+                           was.wrong as was_wrong, now.wrong as now_wrong, was.missed as was_missed, now.missed as now_missed
+                    from read_parquet({self._file(NOW)}) as now join read_parquet({self._file(WAS)}) as was using (n)"""
+            )
+            changed = "(regrouped or was_outcome != now_outcome)"
+            return {
+                **_rows(
+                    engine,
+                    f"""select count(*) as rows, count(*) filter (where regrouped) as regrouped,
+                               count(*) filter (where {changed}) as changed,
+                               round(coalesce(sum(was_wrong), 0), 3) as expected_wrong_was,
+                               round(coalesce(sum(now_wrong), 0), 3) as expected_wrong,
+                               round(coalesce(sum(was_missed), 0), 3) as expected_missed_was,
+                               round(coalesce(sum(now_missed), 0), 3) as expected_missed from both_""",
+                )[0],
+                **{
+                    f"by_{name}": _rows(
+                        engine,
+                        f"select {columns}, count(*) as rows from both_ where {changed} group by all order by all",
+                    )
+                    for name, columns in (
+                        ("outcome", "was_outcome, now_outcome"),
+                        ("rule", "was_rule, now_rule"),
+                        ("province", "province"),
+                    )
+                },
+            }
+
+
+def _rows(engine: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    found = engine.execute(query)
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def shown(work: Workspace, model: str | None, entity: str) -> dict[str, Any]:
+    """Return a model (the released one by default): `model`, `state`, `weights`, thresholds and priors, its `report`.
+
+    Raises:
+        ConfigurationError: There is none yet, or its comparisons are not the declared ones.
+        DataError: There is no such model.
+    """
+    released = store.released(work.store, entity)
+    if model is None and released is None:
+        raise ConfigurationError("there is no model of linking yet", next_step="run `motlan reconcile` first.")
+    found = store.find(work.store, model or (released[0] if released else ""))
+    body = Model.model_validate(found["body"])
+    matching = work.registry.entity(found["entity"]).matching
+    if not store.fits(matching, body):
+        raise ConfigurationError(
+            "this model is of other comparisons than are declared", next_step="run `motlan model fit` for a new one."
+        )
+    named = ("state", "drift", "created_by", "released_by", "reason", "report")
+    kept = ("persons", "known", "known_of_rest", "again", "linked", "review", "pairs")
+    return {
+        "model": found["id"],
+        "entity": found["entity"],
+        **{name: found[name] for name in named},
+        **{name: getattr(body, name) for name in kept},
+        "weights": weights(matching, body),
+        "body": body.model_dump(),
+    }
