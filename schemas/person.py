@@ -39,6 +39,9 @@ class Identity(Canonical):
     ethnicity: EthnicityCode | None = Field(None, description="Ethnic group (dân tộc).")
     marital_status: MaritalStatus | None = Field(None, description="Marital status (tình trạng hôn nhân).")
     birth_place: CommuneCode | None = Field(None, description="Commune of birth registration (nơi đăng ký khai sinh).")
+    birth_province: ProvinceCode | None = Field(
+        None, description="Province of birth registration, of before July 2025 (tỉnh đăng ký khai sinh)."
+    )
     residence_commune: CommuneCode | None = Field(None, description="Commune of permanent residence (nơi thường trú).")
     residence_candidates: CommuneCandidates | None = Field(
         None,

@@ -36,10 +36,13 @@ TEMPLATES = {
     "last_word": "string_split(@1, ' ')[-1]",
     "sorted_words": "array_to_string(list_sort(string_split(@1, ' ')), ' ')",
     "initials": r"regexp_replace(@1, '(\w)\w*( |$)', '\1', 'g')",
+    "spelt_in_vietnamese": names.spelt("@1"),
     "contains_only_letters": names.ONLY_LETTERS,
     "similarity": "jaro_winkler_similarity(@1, @2)",
     "edits": "damerau_levenshtein(@1, @2)",
-    "one_edit": "(abs(length(@1) - length(@2)) <= 1 AND damerau_levenshtein(@1, @2) <= 1)",
+    # One edit leaves two letters at the beginning or at the end as they were.
+    "one_edit": "(abs(length(@1) - length(@2)) <= 1 AND (length(@1) < 6 OR @1[:2] = @2[:2] OR @1[-2:] = @2[-2:])"
+    " AND damerau_levenshtein(@1, @2) <= 1)",
     **names.TEMPLATES,
     **identifiers.TEMPLATES,
     **dates.TEMPLATES,

@@ -26,7 +26,7 @@ def _damage(encoding: str, confidence: str, name: str) -> str:
     return f"{{'encoding': '{encoding}', 'confidence': {confidence}, 'name': {name}}}"
 
 
-def _spelt(x: str) -> str:
+def spelt(x: str) -> str:
     """Return SQL that asks whether every word is one that Vietnamese spelling allows."""
     return f"regexp_full_match({x}, {text(SYLLABLES)})"
 
@@ -38,7 +38,7 @@ _NAMES_ELSEWHERE = "(?i)Seán|Loïc|Naïm|Haïm|Caïn"
 def _every_sure_word(raw: str, decoded: str, sure: str) -> str:
     """Return SQL that asks whether there are words with a sure sign, and all of them decode to possible syllables."""
     marked = f"regexp_matches(w, {text(sure)}) AND NOT regexp_full_match(w, {text(_NAMES_ELSEWHERE)})"
-    plain = _spelt(f"string_split({decoded}, ' ')[i]")
+    plain = spelt(f"string_split({decoded}, ' ')[i]")
     answers = f"list_transform(string_split({raw}, ' '), lambda w, i: CASE WHEN {marked} THEN {plain} END)"
     return f"coalesce(list_bool_and({answers}), false)"
 
@@ -86,7 +86,7 @@ _TCVN3 = (
             "tcvn3",
             f"CASE WHEN regexp_matches(s, '[{_TCVN3_SYMBOLS}]') THEN {CERTAIN}"
             f" WHEN {_every_sure_word('s', 'd', _TCVN3_SURE)} THEN {SURE}"
-            f" WHEN NOT {_spelt('s')} AND {_spelt('d')} THEN {LIKELY}"
+            f" WHEN NOT {spelt('s')} AND {spelt('d')} THEN {LIKELY}"
             f" WHEN regexp_matches(s, {text(_TCVN3_SURE)}) THEN {DOUBTFUL} END",
             _capitalised("d"),
         ),
@@ -129,8 +129,8 @@ _VNI = (
     + " END"
 )
 _VNI_UNLIKELY = (
-    f"CASE WHEN regexp_full_match(s, '(?i)([a-z .-]|o[àáã]|[ôíìóò])+') AND NOT {_spelt('s')} THEN "
-    + let(_VNI_DECODED, f"CASE WHEN {_spelt('d')} THEN {_damage('vni', LIKELY, 'd')} END", "d")
+    f"CASE WHEN regexp_full_match(s, '(?i)([a-z .-]|o[àáã]|[ôíìóò])+') AND NOT {spelt('s')} THEN "
+    + let(_VNI_DECODED, f"CASE WHEN {spelt('d')} THEN {_damage('vni', LIKELY, 'd')} END", "d")
     + " END"
 )
 

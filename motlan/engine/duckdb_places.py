@@ -154,6 +154,12 @@ LOOKUPS = {
         _FOLDED.format("@1"),
         "@found",
     ),
+    "former_province_of_commune": Lookup(
+        "SELECT c.cl_code AS code, arg_max(c.cl_province, c.cl_valid_from) AS found FROM motlan_codes c"
+        " WHERE c.cl_list = 'communes' AND c.cl_valid_to <> '' GROUP BY c.cl_code",
+        _FOLDED.format("@1"),
+        "@found",
+    ),
     "address_commune": Lookup(
         _NAMED_COMMUNES,
         f"nullif(regexp_extract(motlan_address(@1), '.*, ({_COMMUNE_KINDS} [^,]+)', 1), '')",
@@ -182,6 +188,9 @@ TEMPLATES = {
     "commune": chain(COMMUNE),
     "commune_candidates": f"nullif({_lookup(text('communes'), _FOLD, value='c.cl_candidates', also=_BY_THEN.format('@2'))}, '')",
     "province_of_commune": _lookup(text("communes"), _FOLD, value="c.cl_province", also=" AND c.cl_valid_to = ''"),
+    "former_province_of_commune": _lookup(
+        text("communes"), _FOLD, value="c.cl_province", also=" AND c.cl_valid_to <> ''"
+    ),
     "address_commune": _alone("address_commune"),
     "address_province": _alone("address_province"),
     "candidate_of": "CASE WHEN @1 IS NOT NULL THEN coalesce(list_contains(string_split(@2, ';'), @1), false) END",

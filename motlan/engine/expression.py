@@ -29,7 +29,9 @@ _COMPARISONS: Mapping[type[ast.cmpop], str] = {
 _LONGEST = 4000
 _LIST_FUNCTIONS = ("code", "code_at")
 _LISTS_OF: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("commune", "commune_candidates", "province_of_commune"), ("communes",)),
+    **dict.fromkeys(
+        ("commune", "commune_candidates", "province_of_commune", "former_province_of_commune"), ("communes",)
+    ),
     "address_commune": ("communes", "provinces"),
     "address_province": ("provinces",),
 }

@@ -59,6 +59,8 @@ def connect(
     con.execute(f"SET allowed_directories = [{listed}]")
     con.execute("SET enable_progress_bar = false")
     con.execute("SET TimeZone = 'UTC'")
+    # A session in memory has nothing to checkpoint, and would rewrite its tables after a drop.
+    con.execute("SET checkpoint_threshold = '1TB'")
     con.execute("SET enable_external_access = false")
     prepare(con)
     con.execute("SET lock_configuration = true")

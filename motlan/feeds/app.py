@@ -149,10 +149,11 @@ def _granted(work: Workspace, entity: str, agency: str) -> tuple[Entity | FacetE
 
 
 def _read(work: Workspace, entity: Entity | FacetEntity, grant: Grant, after: int, limit: int) -> list[dict[str, Any]]:
-    ids = ("person_id",) if isinstance(entity, Entity) else ("id", "person_id")
+    main = isinstance(entity, Entity)
+    ids = ("person_id",) if main else ("id", "person_id")
     feed = sa.table(
         f"feed_{entity.name}",
-        *(sa.column(name) for name in ("seq", "publication", *ids, "event", "changed")),
+        *(sa.column(name) for name in ("seq", "publication", *ids, "event", "changed", *(["others"] if main else []))),
         *(sa.column(name) for name in grant.fields),
     )
     publications = sa.table("publications", sa.column("number"), sa.column("recorded_at"))
@@ -173,6 +174,7 @@ def _read(work: Workspace, entity: Entity | FacetEntity, grant: Grant, after: in
             **{name: str(row[name]) for name in ids if row[name] is not None},
             "recorded_at": row["recorded_at"].isoformat(),
             "changed": [name for name in row["changed"] if name in grant.fields],
+            **({"others": [str(other) for other in row["others"]]} if main and row["others"] else {}),
             "values": {name: row[name] for name in grant.fields if row[name] is not None},
         }
         for row in rows

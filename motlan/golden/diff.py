@@ -35,10 +35,12 @@ def diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
     """Stage what turns the published state into this run's.
 
     Golden changes carry `_ordinal` (1, 2, ... in the order of the feed, null where no value changed): the feed's numbers
-    are these, counted on from the last publication's.
+    are these, counted on from the last publication's. A removed person whose rows went over to others, and a created one whose
+    rows were others', carry these persons' ids in `_others`: a merge and a split.
 
     Returns:
-        Counts: `created`, `updated`, `removed` persons in the feed, `changes` (their sum), `versions` (golden rows written),
+        Counts: `created`, `updated`, `removed` persons in the feed, `changes` (their sum), `merged` and `split` (those among the
+        removed and the created that have others), `versions` (golden rows written),
         `corrections` and `findings` (changed), `facets` (of each entity beside it, changes in its feed and `versions`),
         `held` and `guard` (see `guard.measure`), `snapshots`.
     """
@@ -58,6 +60,7 @@ def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
         table = golden_table(run.subject)
         _compare(work, engine, run.id, published, table, "golden", ("person_id",), fields, entity.fields)
         guarded = _guard(work, engine, run, published)
+        merged, split = _name_others(work, engine, run, published)
         ops = _number(engine, "person_id")
         versions = _stage(work, engine, run.id, table, "ordered")
         written = {}
@@ -74,12 +77,44 @@ def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
     return {
         **{op: ops.get(op, 0) for op in ("created", "updated", "removed")},
         "changes": sum(ops.values()),
+        "merged": merged,
+        "split": split,
         "versions": versions,
         "corrections": written["conflicts"],
         "findings": written["findings"],
         "facets": beside,
         **guarded,
     }
+
+
+def _name_others(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, published: list[str]
+) -> tuple[int, int]:
+    """Give `difference` the column `_others`; return how many persons were merged into others, and split off from others."""
+    files = work.lake.files(f"links.{run.subject}", set(published))
+    was = (
+        current(files, ("dataset", "_key"))
+        if files
+        else "(select '' as dataset, '' as _key, '' as person_id where false)"
+    )
+    now = f"read_parquet({literal(str(work.scratch(run.id) / 'links.parquet'))})"
+    engine.execute(
+        f"""create temp table told as
+            with moved as (
+                select was.person_id as old, now.person_id as new
+                from {was} as was join {now} as now using (dataset, _key) where was.person_id != now.person_id)
+            select difference.*, _others from difference left join (
+                select 'removed' as _op, old as person_id, list(distinct new order by new) as _others from moved group by all
+                union all select 'created', new, list(distinct old order by old) from moved group by all)
+            using (person_id, _op);
+            drop table difference; alter table told rename to difference"""
+    )
+    merged, split = one(
+        engine,
+        """select count(*) filter (where _op = 'removed'), count(*) filter (where _op = 'created')
+           from difference where _others is not null""",
+    )
+    return int(merged), int(split)
 
 
 def _number(engine: duckdb.DuckDBPyConnection, key: str) -> dict[str, int]:

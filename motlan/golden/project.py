@@ -20,6 +20,8 @@ from motlan.store import tables
 from motlan.workspace import Workspace
 
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
+_EVENT = "case when len(_others) > 0 then case _op when 'removed' then 'merged' else 'split' end else _op end"
+"""What the feed calls a change: a removed person whose rows are others' now is merged, a created one with others' rows split."""
 
 
 def ensure_tables(connection: sa.Connection, entity: Entity) -> None:
@@ -33,6 +35,7 @@ def ensure_tables(connection: sa.Connection, entity: Entity) -> None:
         f"create table if not exists corrections_{name} (dataset text, key text, field text, person_id uuid not null, "
         "ref text not null, value text, golden_value text, authority text, opened bigint not null, "
         "refreshed bigint not null, primary key (dataset, key, field))",
+        f"alter table feed_{name} add column if not exists others uuid[]",
         f"alter table corrections_{name} add column if not exists severity text",
         f"alter table corrections_{name} add column if not exists evidence jsonb",
     ]
@@ -97,8 +100,11 @@ def _load(work: Workspace, entity: Entity, number: int, run: str, first_seq: int
         with target.cursor() as cursor:
             if golden:
                 columns = ", ".join(map(quote, entity.fields))
-                rows = f"""select person_id, _op as event, array_to_string(_changed, ',') as changed, _ordinal::bigint as ordinal,
-                           {columns} from {read_parquet(golden)} order by _ordinal"""
+                # Publications from before merges and splits were told have no column of the others.
+                none = "select null::varchar[] as _others where false"
+                rows = f"""select person_id, {_EVENT} as event, array_to_string(_changed, ',') as changed,
+                           array_to_string(_others, ',') as others, _ordinal::bigint as ordinal, {columns}
+                    from (from {read_parquet(golden)} union all by name {none}) order by _ordinal"""
                 _ingest(engine, cursor, "staged_golden", rows)
                 for statement in _golden_statements(entity, number, first_seq):
                     cursor.execute(statement)
@@ -135,11 +141,12 @@ def _golden_statements(entity: Entity, number: int, first_seq: int) -> list[str]
     updates = ", ".join(f"{field} = excluded.{field}" for field in ("publication", *entity.fields))
     return [
         f"delete from golden_{name} using staged_golden s where golden_{name}.person_id = s.person_id::uuid "
-        "and s.event = 'removed'",
+        "and s.event in ('removed', 'merged')",
         f"insert into golden_{name} (person_id, publication, {fields}) select person_id::uuid, {number}, {fields} "
-        f"from staged_golden where event != 'removed' on conflict (person_id) do update set {updates}",
-        f"insert into feed_{name} (seq, publication, person_id, event, changed, {fields}) "
-        f"select {first_seq} + ordinal - 1, {number}, person_id::uuid, event, string_to_array(changed, ','), {fields} "
+        f"from staged_golden where event not in ('removed', 'merged') on conflict (person_id) do update set {updates}",
+        f"insert into feed_{name} (seq, publication, person_id, event, changed, others, {fields}) "
+        f"select {first_seq} + ordinal - 1, {number}, person_id::uuid, event, string_to_array(changed, ','), "
+        f"string_to_array(others, ',')::uuid[], {fields} "
         "from staged_golden where ordinal is not null on conflict (seq) do nothing",
         "drop table staged_golden",
     ]

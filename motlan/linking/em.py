@@ -2,6 +2,7 @@
 
 Two rows that share a blocking key are of one person or of two; which is not known, so the share of pairs that are, and m,
 are found together (Winkler 1988; Linacre and others 2022). A key teaches only those comparisons that it is not made of.
+Fields that change together (town and street) mislead it where few others tell: declare keys of different fields.
 Samples are taken by the rows' own hashed keys: the same on every run.
 """
 
@@ -90,7 +91,7 @@ def _settled(m: float, u: float, start: float, pairs: int) -> float:
     """Return m of a level, the start value counted as a few pairs; u where neither a lesson's nor a random pair was on it."""
     if not m and u <= UNSEEN:
         return u
-    return (m * pairs + start * START_PAIRS) / (pairs + START_PAIRS)
+    return round((m * pairs + start * START_PAIRS) / (pairs + START_PAIRS), 9)
 
 
 def _lessons(

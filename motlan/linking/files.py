@@ -131,10 +131,7 @@ class _Job:
         key = self.files.key_of(side)
         for name in key:
             self._check_column(name, columns, ["key"], path)
-        parts = ", ".join(f"nullif(trim({quote(name)}), '')" for name in key)
-        made = (
-            "_row::varchar" if not key else f"list_aggregate([{parts}], 'string_agg', '|')" if len(key) > 1 else parts
-        )
+        made = " || '|' || ".join(f"nullif(trim({quote(name)}), '')" for name in key) or "_row::varchar"
         fields = [f"{self._field(name, side, path, columns)} as {quote(name)}" for name in self.matching.fields]
         return f"select {literal(side)} as dataset, {made} as _key, {', '.join(fields)} from {side}_file"
 
@@ -165,14 +162,10 @@ class _Job:
                 from facts where dataset = {literal(side)}""",
         )
         if empty or keys < rows:
-            key = ", ".join(self.files.key_of(side))
-            what = (
-                f"is empty in {empty:,} rows"
-                if empty
-                else f"stands on more than one row: {rows - keys:,} rows too many"
-            )
+            twice = f"stands on more than one row: {rows - keys:,} rows too many"
+            what = f"is empty in {empty:,} rows" if empty else twice
             raise ContractError(
-                f"the key ({key}) {what}",
+                f"the key ({', '.join(self.files.key_of(side))}) {what}",
                 where=path.name,
                 next_step="give key: more columns, or leave it out to number the rows.",
             )
@@ -344,7 +337,8 @@ class _Job:
         """Write the results into a folder."""
         self.say("writing")
         self.engine.execute(
-            f"""copy (select l.key as left_key, r.key as right_key, weight as match_weight, probability as match_probability,
+            f"""copy (select l.key as left_key, r.key as right_key, round(weight, 6) as match_weight,
+                             round(probability, 9) as match_probability,
                              decision
                       from pairs join keys as l on l.n = pairs.n join keys as r on r.n = pairs.other order by all)
                 to {literal(str(folder.resolve() / "pairs.parquet"))} (format parquet, compression zstd);

@@ -19,8 +19,8 @@ from motlan.linking import model as models
 from motlan.linking.model import Model
 from motlan.matching import Matching, sql
 
-RANDOM_ROWS = 500
-"""Rows of each side whose pairs teach u: a quarter of a million pairs."""
+RANDOM_ROWS = 400
+"""Rows of each side whose pairs teach u: 160,000 pairs."""
 ROUNDS = 30
 BORROWED = 0.01
 """Share of rows that bear somebody else's identifier, until the data tell."""

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from motlan.engine import literal, one
-from motlan.errors import ContractError
+from motlan.errors import ConfigurationError, ContractError
 from motlan.lake import changes, current, read_parquet
 from motlan.ledger import runs, versions
 from motlan.linking import model as models
@@ -103,7 +103,7 @@ class _Step:
     def do(self, inputs: dict[str, list[str]]) -> runs.Counts:
         with self.work.engine(f"linking {self.entity}") as engine:
             facts = self._facts(engine, inputs)
-            released = kept.released(self.work.store, self.entity)
+            released = self._released()
             decided = load_decisions(self.work, engine, self.entity)
             if released is None:
                 linking = stages.link_all(engine, self.matching, facts, decided=decided)
@@ -119,6 +119,17 @@ class _Step:
                 remembered = self._remember(engine, version)
                 stages.link_all(engine, self.matching, facts, found, remembered=remembered, decided=decided)
             return {**self._stage(engine, version), "version": version, "model": model}
+
+    def _released(self) -> tuple[str, Model] | None:
+        """Return the model to link by; None where this run has to learn one."""
+        found = kept.standing(self.work.store, self.entity)
+        if found and not kept.fits(self.matching, found[1]):
+            raise ConfigurationError(
+                "the released model does not have the declared comparisons and levels",
+                where=f"matching.yaml, {self.entity}",
+                next_step="run `motlan model fit` and release what it proposes, or declare them as they were.",
+            )
+        return found
 
     def _facts(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str:
         """Keep the current rows for this step, and their numbers; return the relation's name."""

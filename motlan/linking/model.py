@@ -105,14 +105,14 @@ def level_of(matching: Matching, comparison: str) -> str:
     return f"(case {cases} end)"
 
 
-def weight_of(matching: Matching, model: Model, comparison: str) -> str:
-    """Return the SQL of a comparison's weight."""
+def weight_of(matching: Matching, model: Model, comparison: str, *, same: bool = False) -> str:
+    """Return the SQL of a comparison's weight, of pairs that are known to bear the `same` identifier or of any."""
     cases = ""
     weights = zip(model.weights(comparison), model.weights(comparison, borrowed=True), strict=True)
     for level, (usual, borrowed) in zip(matching.comparisons[comparison].levels, weights, strict=True):
-        told = (
-            f"{usual}::double" if usual == borrowed else f"if({same_identifier(matching)}, {borrowed}, {usual})::double"
-        )
+        told = f"{borrowed}::double"
+        if usual != borrowed and not same:
+            told = f"if({same_identifier(matching)}, {borrowed}, {usual})::double"
         rare = f" + l.{quote(rarity(comparison))}" if level.common else ""
         cases += f" when {condition(level.when)} then {told}{rare}"
     return f"(case{cases} else 0 end)"
@@ -124,9 +124,9 @@ def same_identifier(matching: Matching) -> str:
     return f"coalesce({same or 'false'}, false)"
 
 
-def weight(matching: Matching, model: Model) -> str:
+def weight(matching: Matching, model: Model, *, same: bool = False) -> str:
     """Return the SQL of the weight of `l` and `r`; `l` has the columns of `rarity`."""
-    return " + ".join(weight_of(matching, model, name) for name in matching.comparisons)
+    return " + ".join(weight_of(matching, model, name, same=same) for name in matching.comparisons)
 
 
 def rarities(matching: Matching, model: Model, frequencies: str, alias: str) -> tuple[str, str]:

@@ -31,7 +31,8 @@ HEADERS: dict[Kind, str] = {
     "postcode": r"(.*_)?(postcode|post_code|zip|zipcode|zip_code|postal_code|ma_buu_chinh)",
     "place": r"(.*_)?(suburb|city|town|village|commune|ward|district|province|state|county|country"
     r"|xa|phuong|quan|huyen|tinh)(_.*)?",
-    "name": r"(.*_)?(name|forename|surname|firstname|lastname|fullname|ho|ten|ho_ten|ho_va_ten|ho_dem)(_.*)?",
+    "name": r"(.*_)?(names?|given|first|last|middle|family|forename|surname|firstname|lastname|fullname"
+    r"|ho|ten|ho_ten|ho_va_ten|ho_dem)(_.*)?",
 }
 """What a header tells, the first that fits."""
 READY_FOR: dict[Kind, str] = {

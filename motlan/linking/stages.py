@@ -151,15 +151,18 @@ class Linking:
         for table, columns in (("linked", LINKED), ("scored", PAIR), ("doubles", DOUBLE)):
             self.engine.execute(f"create or replace temp table {table} ({columns})")
         self._find_doubles()
+        if not self._all_wait():
+            self.engine.execute("drop table if exists waiting")
         self.engine.execute("create or replace temp view waiting as from left_rows")
         self._link_decided()
         for identifier in self.matching.identifiers:
             column = quote(identifier)
-            self._link_surely(f"identifier {identifier}", f"l.{column} = r.{column}", "waiting")
+            self._link_surely(f"identifier {identifier}", f"l.{column} = r.{column}", "waiting", same=True)
         if self.matching.exact:
             self._link_surely("exact", "l.exact_key = r.exact_key", self._alone())
         self._tell_bearing()
         self._weigh(self._pairs_by_keys("waiting", "spine_rows"), "waiting", "spine_rows")
+        self._gather()
         self.engine.execute(
             "create or replace temp table claims as select distinct dataset, person from linked join left_rows using (n)"
         )
@@ -217,15 +220,16 @@ class Linking:
         )
         self._note_fresh()
 
-    def _weigh_joined(self, left: str, on: str) -> None:
-        """Do the same for the pairs of `left` and the spine that a condition joins, in one pass where nothing is remembered."""
+    def _weigh_joined(self, left: str, on: str, *, same: bool) -> None:
+        """Do it for the pairs of `left` and the spine that a condition joins, in one pass where nothing is remembered."""
         if self.remembered or self.decided:
             self._weigh(f"select l.n, r.n as other from {left} as l join spine_rows as r on {on}", left, "spine_rows")
             return
-        self.engine.execute(f"create or replace temp table candidates ({PAIR})")
+        weight = models.weight(self.matching, self.model, same=same)
         self.engine.execute(
-            f"""create or replace temp table fresh as
-                select l.n, r.n as other, {self.weight} as weight from {left} as l join spine_rows as r on {on}"""
+            f"""create or replace temp table candidates ({PAIR});
+                create or replace temp table fresh as
+                select l.n, r.n as other, {weight} as weight from {left} as l join spine_rows as r on {on}"""
         )
         self._note_fresh()
 
@@ -244,17 +248,18 @@ class Linking:
                left join doubles as d on d.n = s.n
                qualify row_number() over (partition by w.n order by s.n) = 1"""
         )
-        self._keep_waiting()
+        self._keep_waiting("decided")
 
-    def _link_surely(self, rule: str, on: str, rows: str) -> None:
+    def _link_surely(self, rule: str, on: str, rows: str, *, same: bool = False) -> None:
         """Link rows of a relation to the persons that they join, where one is sure; the others wait for stage 3."""
-        self._weigh_joined(rows, on)
+        self._weigh_joined(rows, on, same=same)
+        self._gather()
         self._rank(self.model.known)
         self.engine.execute(
             f"""insert into linked select n, person, other, {literal(rule)}, weight, probability from ranked
                 where probability >= {1 - self.matching.errors.sure}"""
         )
-        self._keep_waiting()
+        self._keep_waiting(rule)
 
     def _rank(self, known: float) -> None:
         """Make `ranked` from `candidates`: the best person of each row, and its probability among all of them and none."""
@@ -293,30 +298,46 @@ class Linking:
             f"create or replace temp table bearing as select w.n, {' || '.join(told)} as bearing from waiting as w{joins}"
         )
 
+    def _gather(self) -> None:
+        """Make `persons`: of each row of `candidates` every person with the best of its rows; `alone` where there is but one.
+
+        Most rows have one candidate: they need no more than a count.
+        """
+        self.engine.execute(
+            """create or replace temp table several as
+               select n, count(*) as many, any_value(other) as other, any_value(weight) as weight from candidates group by n;
+               create or replace temp table persons as
+               with best as (
+                   select c.n, coalesce(d.person, c.other) as person, max(c.weight) as weight,
+                          arg_max(c.other, (c.weight, c.other)) as other
+                   from candidates as c semi join (select n from several where many > 1) using (n)
+                   left join doubles as d on d.n = c.other group by all)
+               select several.n, coalesce(d.person, other) as person, several.weight, other, true as alone
+               from several left join doubles as d on d.n = other where many = 1
+               union all by name select *, false as alone from best"""
+        )
+
     def _share(self, told: str) -> None:
         """Make `ranked`, where `told` gives the log2 odds (`bits`) of each person of `persons` against none."""
         self.engine.execute(
             f"""create or replace temp table ranked as
-                with persons as (
-                    select c.n, coalesce(d.person, c.other) as person, max(c.weight) as weight,
-                           arg_max(c.other, (c.weight, c.other)) as other
-                    from candidates as c left join doubles as d on d.n = c.other group by all),
-                told as (select *, pow(2, bits) as odds from ({told}))
+                with told as (select *, pow(2, bits) as odds from ({told}))
+                select n, person, other, weight, odds / (1 + odds) as probability, odds as all_odds from told where alone
+                union all by name
                 select n, arg_max(person, (odds, person)) as person, arg_max(other, (odds, person)) as other,
                        arg_max(weight, (odds, person)) as weight, max(odds) / (1 + sum(odds)) as probability,
                        sum(odds) as all_odds
-                from told group by n"""
+                from told where not alone group by n"""
         )
 
-    def _keep_waiting(self) -> None:
-        """Let wait only what is not linked."""
+    def _keep_waiting(self, rule: str) -> None:
+        """Let wait only what was not linked by a rule just now."""
+        kind = "view if exists" if self._all_wait() else "table"
         self.engine.execute(
-            """create or replace temp table still as from waiting anti join linked using (n);
-               drop view if exists waiting"""
-            if self._all_wait()
-            else "create or replace temp table still as from waiting anti join linked using (n); drop table waiting"
+            "create or replace temp table still as from waiting "
+            f"anti join (select n from linked where rule = {literal(rule)}) using (n); "
+            f"drop {kind} waiting; alter table still rename to waiting"
         )
-        self.engine.execute("alter table still rename to waiting")
 
     def _all_wait(self) -> bool:
         """Tell whether nothing was taken out of `waiting` yet: it is a view till then."""
@@ -396,14 +417,14 @@ class Linking:
             """insert into claims select distinct waiting.dataset, person from linked join waiting using (n)
                where rule = 'probable'"""
         )
-        self.engine.execute("create or replace temp table candidates as from candidates anti join linked using (n)")
+        self.engine.execute("create or replace temp table persons as from persons anti join linked using (n)")
         self._rank_rest()
         self._take_probable("")
         self.engine.execute(
             f"""create or replace temp table reviews as select n, other, weight, probability
                 from ranked anti join linked using (n) where probability >= {self.model.review}"""
         )
-        self._keep_waiting()
+        self._keep_waiting("probable")
 
     def _take_probable(self, best: str) -> None:
         self.engine.execute(

@@ -57,6 +57,22 @@ def released(store: Store, entity: str) -> tuple[str, Model] | None:
     return (found.id, Model.model_validate(found.body)) if found else None
 
 
+def standing(store: Store, entity: str) -> tuple[str, Model] | None:
+    """Return the released model with its id; None before there was enough to learn from and nobody released one."""
+    found = released(store, entity)
+    table = tables.link_models.c
+    with store.engine.connect() as connection:
+        unlearned = connection.execute(sa.select(table.id).where(_unlearned(entity))).scalar_one_or_none()
+    return None if found is None or found[0] == unlearned else found
+
+
+def _unlearned(entity: str) -> sa.ColumnElement[bool]:
+    """Ask for the model that the bus released itself, as it was declared."""
+    table = tables.link_models.c
+    started = sa.and_(table.released_by.is_(None), table.body["pairs"].as_integer() == 0)
+    return sa.and_(table.entity == entity, table.state == "released", started)
+
+
 def run_of(store: Store, model: str) -> str | None:
     """Return the run whose files of the frequencies' table are those of a model."""
     table = tables.link_models.c
@@ -65,7 +81,9 @@ def run_of(store: Store, model: str) -> str | None:
 
 
 def release_first(store: Store, entity: str, model_id: str, model: Model, run: str | None = None) -> None:
-    """Release the model that the first linking learned. Done twice, or where there is a released one, it changes nothing.
+    """Release the model that the first linking learned, or learned as soon as there was enough to learn from.
+
+    Done twice, or where another model is released already, it changes nothing.
 
     Args:
         store: The open store.
@@ -75,8 +93,12 @@ def release_first(store: Store, entity: str, model_id: str, model: Model, run: s
         run: The run that staged its frequencies.
     """
     values = {"id": model_id, "entity": entity, "state": "released", "body": model.model_dump(), "run": run}
+    table = tables.link_models
     with store.publishing() as connection:
-        known = insert(tables.link_models).values(**values, released_at=sa.func.now()).on_conflict_do_nothing()
+        connection.execute(
+            sa.update(table).where(_unlearned(entity), table.c.id != model_id).values(state="superseded")
+        )
+        known = insert(table).values(**values, released_at=sa.func.now()).on_conflict_do_nothing()
         if connection.execute(known).rowcount:
             log.append(connection, "link model", {"model": model_id, "entity": entity, "action": "release first"})
 

@@ -14,6 +14,7 @@ from motlan.engine import one
 from motlan.errors import AccessError, ConfigurationError, DataError
 from motlan.ledger import accesses
 from motlan.linking import store as decisions
+from motlan.linking.store import reviews_table
 from motlan.review import known, pairs, published, rules
 from motlan.store import tables
 from motlan.store.tables import PAIR
@@ -122,7 +123,7 @@ def _waiting(
 
 def _unsure(work: Workspace, entity: str) -> str:
     """Return the SQL of the pairs that the newest publication leaves to people."""
-    relation = published.relation(work, entity, reviewspublished.table(entity))
+    relation = published.relation(work, entity, reviews_table(entity))
     names = published.ordered(("dataset", "_key"), ("other_dataset", "other_key"))
     if relation is None:
         empty = ", ".join(f"null::varchar as {name}" for name in PAIR)

@@ -34,19 +34,15 @@ _STANDING = f"""
     where d.entity = :entity and d.withdrawn_at is null"""
 _REVIEWERS = f"""
     with standing as ({_STANDING}),
-    judged as (select s.*, (s.verdict = 'same') = s.answer as is_right,
-                      exists (select from standing o where o.principal != s.principal and o.purpose != 'known'
-                              and ({", ".join(f"o.{name}" for name in PAIR)}) = ({", ".join(f"s.{name}" for name in PAIR)})
-                              and o.verdict != 'unknown') as is_doubled,
-                      exists (select from standing o where o.principal != s.principal and o.purpose != 'known'
-                              and ({", ".join(f"o.{name}" for name in PAIR)}) = ({", ".join(f"s.{name}" for name in PAIR)})
-                              and o.verdict = s.verdict) as is_agreed
-               from standing s)
+    judged as (
+        select *, (verdict = 'same') = answer as is_right, purpose != 'known' and verdict != 'unknown' as counts,
+               count(*) filter (where purpose != 'known' and verdict != 'unknown') over (partition by {", ".join(PAIR)}) as said,
+               count(*) filter (where purpose != 'known') over (partition by {", ".join(PAIR)}, verdict) as alike
+        from standing)
     select principal as reviewer, count(*) as decided, count(*) filter (where verdict = 'unknown') as unknown,
            count(*) filter (where purpose = 'known' and verdict != 'unknown') as known,
            count(*) filter (where purpose = 'known' and verdict != 'unknown' and is_right) as "right",
-           count(*) filter (where purpose != 'known' and verdict != 'unknown' and is_doubled) as doubled,
-           count(*) filter (where purpose != 'known' and verdict != 'unknown' and is_agreed) as agreed
+           count(*) filter (where counts and said > 1) as doubled, count(*) filter (where counts and alike > 1) as agreed
     from judged group by principal order by principal"""
 
 

@@ -6,13 +6,12 @@ difference is the model's alone. Nothing of it is published.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from motlan.engine import literal, one, quote
-from motlan.errors import ConfigurationError
+from motlan.errors import ConfigurationError, MotlanError
 from motlan.ledger import runs
 from motlan.linking import stages, store
 from motlan.linking.link import load_decisions, load_frequencies
@@ -43,8 +42,12 @@ def fit(work: Workspace, entity: str, principal: str) -> dict[str, Any]:
     if before is None:
         raise ConfigurationError("there is no model of linking yet", next_step="run `motlan reconcile` first.")
     run = runs.begin(work.store, "fit", entity)
-    learned, told = Path(work.scratch(run.id) / "model.json"), _Fit(work, entity, run.id)
-    counts = work.staged(run.id, "fit", [store.frequencies_table(entity)], lambda: told.do(before))
+    learned, told = work.scratch(run.id) / "model.json", _Fit(work, entity, run.id)
+    try:
+        counts = work.staged(run.id, "fit", [store.frequencies_table(entity)], lambda: told.do(before))
+    except BaseException as error:
+        runs.fail(work.store, run.id, str(error) if isinstance(error, MotlanError) else type(error).__name__)
+        raise
     model = Model.model_validate_json(learned.read_text(encoding="utf-8"))
     change = {"principal": principal, "run": run.id, "drift": counts["drift"], "report": counts["report"]}
     proposed = store.propose(work.store, entity, model, **change)

@@ -42,7 +42,10 @@ def decide(work: Workspace, principal: str, said: Sequence[Said]) -> list[int]:
         DataError: There is no such assignment, or it is decided.
     """
     with work.store.publishing() as connection:
-        return [_keep(connection, principal, one) for one in said if one.verdict]
+        kept = {_keep(connection, principal, one): one.verdict for one in said if one.verdict}
+        if kept:
+            log.append(connection, "link decision", {"decisions": [list(pair) for pair in kept.items()]})
+    return list(kept)
 
 
 def _keep(connection: sa.Connection, principal: str, said: Said) -> int:
@@ -61,9 +64,7 @@ def _keep(connection: sa.Connection, principal: str, said: Said) -> int:
         )
     values = {name: found[name] for name in ("entity", *PAIR, "weight", "probability")}
     values |= {"verdict": said.verdict, "principal": principal, "reason": reason, "assignment": said.assignment}
-    number = int(connection.execute(sa.insert(table).values(**values).returning(table.c.id)).scalar_one())
-    log.append(connection, "link decision", {"decision": number, "entity": found["entity"], "verdict": said.verdict})
-    return number
+    return int(connection.execute(sa.insert(table).values(**values).returning(table.c.id)).scalar_one())
 
 
 def parsed(lines: Sequence[str]) -> list[Said]:
@@ -102,7 +103,7 @@ def withdraw(work: Workspace, decision: int, principal: str, why: str) -> None:
     with work.store.publishing() as connection:
         if not connection.execute(sa.update(table).where(*mine).values(**values)).rowcount:
             raise DataError("no such decision holds", next_step="see `motlan review decisions`.")
-        log.append(connection, "link decision", {"decision": decision, "verdict": "withdrawn"})
+        log.append(connection, "link decision", {"decisions": [[decision, "withdrawn"]]})
 
 
 def listed(work: Workspace, entity: str, principal: str) -> list[dict[str, Any]]:

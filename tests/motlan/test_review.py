@@ -2,22 +2,30 @@
 
 import json
 import stat
+from dataclasses import replace as altered
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from motlan import pipeline
+from motlan import pipeline, registry
 from motlan.cli import app
 from motlan.errors import AccessError, ConfigurationError, DataError
+from motlan.feeds import keys
+from motlan.feeds.app import create_app
+from motlan.lineage.evidence import gather
+from motlan.lineage.replay import replay
+from motlan.lineage.sample import sample
 from motlan.linking import store
 from motlan.linking.model import declared
-from motlan.review import desk, known, measures, pairs, verdicts
+from motlan.review import desk, known, measures, pairs, published, rules, verdicts
 from motlan.review.verdicts import Said
 from motlan.workspace import Workspace
-from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
+from tests.conftest import CARDS, ROOT, SPINE, Country, card_record, spine_record
 from tests.motlan.test_pipeline import LATER, rows, whole_job
 
 NAMESAKE = ("a6", "001085000006", "Nguyễn Văn An", "1985-01-01", "male", None)
@@ -31,17 +39,17 @@ UNSURE = [
 ANN, BEN, CHI = "user:ann", "user:ben", "user:chi"
 
 
-def reviewed(country: Country, **rules: Any) -> Workspace:
+def reviewed(country: Country, **said: Any) -> Workspace:
     """A country with unsure pairs, linked under a model that leaves much to people, and published."""
     country.declare("mapping/matching.yaml", lambda found: found["person"]["blocks"].extend([["name"], ["birth_date"]]))
-    rules = {"known": 0, "second": {"between": None, "share": 0}} | rules
+    rules = {"known": 0, "second": {"between": None, "share": 0}} | said
     (country.home / "mapping" / "review.yaml").write_text(yaml.safe_dump({"person": rules}), encoding="utf-8")
     country.write("alpha_people", [spine_record(row) for row in (*SPINE, NAMESAKE)])
     country.write("beta_cards", [card_record(row) for row in (*CARDS, *UNSURE)])
     work = country.open()
     started = declared(work.registry.entity("person").matching)
     borne_by_others = [0.0, 0.01, *started.u["personal_id"][2:]]
-    wide = {"linked": 0.99999, "review": 0.1, "persons": 6, "u": started.u | {"personal_id": borne_by_others}}
+    wide = {"linked": 0.99999, "review": 0.1, "persons": 6, "pairs": 1, "u": started.u | {"personal_id": borne_by_others}}
     model = started.model_copy(update=wide)
     store.release_first(work.store, "person", store.record(work.store, "person", model), model)
     whole_job()
@@ -66,12 +74,19 @@ def in_force(work: Workspace) -> dict[str, bool]:
     return {row["right_key"]: row["same"] for row in store.decided(work.store, "person").to_pylist()}
 
 
+def told(country: Country, event: str) -> list[tuple[str, list[str]]]:
+    """Persons of whom the feed told an event, with the others that it names."""
+    query = f"select person_id::text, others::text[] from feed_person where event = '{event}' order by seq"
+    return rows(country, query)
+
+
 def linked(country: Country) -> dict[str, tuple[str, str]]:
     """Card or citizen -> (person, rule), of the newest run."""
-    work = country.open()
-    pipeline.publish()
-    from motlan.review import published
+    pipeline.project(pipeline.publish()["run"])
+    return linked_now(country.open())
 
+
+def linked_now(work: Workspace) -> dict[str, tuple[str, str]]:
     with work.engine("reading") as engine:
         found = engine.execute(f"select _key, person_id, rule from {published.links(work, 'person')}").fetchall()
     return {key: (person, rule) for key, person, rule in found}
@@ -112,8 +127,22 @@ def test_a_pair_is_seen_by_whom_it_is_assigned_to_and_a_decision_outlives_every_
     assert in_force(work) == {"c2": False, "c5": True, "c7": True}
     assert desk.waiting(work, "person") == 1
 
-    pipeline.reconcile()
+    before = linked_now(work)
+    counts = pipeline.reconcile()["diff"]
+    assert (counts["merged"], counts["removed"], counts["split"]) == (2, 2, 0)
     found = linked(country)
+    assert sorted(told(country, "merged")) == sorted(
+        (before[key][0], [found[citizen][0]]) for key, citizen in {"c5": "a5", "c7": "a6"}.items()
+    )
+    assert told(country, "removed") == []
+    key = keys.issue(work.store, "beta")
+    client = TestClient(create_app(), headers={"Authorization": f"Bearer {key}"})
+    lines = [json.loads(line) for line in client.get("/v1/feeds/person/changes").text.splitlines()]
+    seen = {line["person_id"]: line["others"] for line in lines if line["event"] == "merged"}
+    assert seen == dict(told(country, "merged")), "an agency is told into whom"
+    assert all("others" not in line for line in lines if line["event"] != "merged")
+    fields = sample(work, "person", 1000, seed=1)
+    assert replay(work, gather(work, "person", sorted({one for one, _ in fields})), fields).reasons == {}
     assert (found["c5"], found["c7"]) == ((found["a5"][0], "decided"), (found["a6"][0], "decided"))
     assert found["c2"][0] != found["a2"][0]
     verdicts.withdraw(work, decided["c7"], BEN, "the photo was of somebody else")
@@ -122,7 +151,8 @@ def test_a_pair_is_seen_by_whom_it_is_assigned_to_and_a_decision_outlives_every_
     assert in_force(work) == {"c2": False, "c5": True}
     pipeline.reconcile()
     found = linked(country)
-    assert found["c7"][0] != found["a6"][0], "undone"
+    assert found["c7"][0] == before["c7"][0] != found["a6"][0], "undone, under the id that it had"
+    assert told(country, "split") == [(before["c7"][0], [found["a6"][0]])]
     assert found["c5"][0] == found["a5"][0]
 
     assert measures.contradicted(work, "person") == []
@@ -201,6 +231,14 @@ def test_known_answers_measure_reviewers_and_samples_the_links(country: Country,
     found = measures.calibration(work, "person")["links"]
     assert (found["decided"], found["right"]) == (len(checked), len(checked) - 1)
     assert found["precision"]["share"] == pytest.approx((len(checked) - 1) / len(checked))
+    (apart,) = [key for key, same in in_force(work).items() if not same]
+    before = linked_now(work)
+    pipeline.reconcile()
+    after = linked(country)
+    assert before[apart][0] != after[apart][0], "the machine linked it surely, and gives way"
+    assert {key: person for key, (person, _) in before.items() if key != apart} == {
+        key: person for key, (person, _) in after.items() if key != apart
+    }
 
 
 def call(who: str, *words: str, said: Any = None, fails: bool = False) -> Any:
@@ -262,3 +300,17 @@ def test_wilsons_interval_is_that_of_the_books() -> None:
     assert pairs.wilson(0, 0) == (0.0, 1.0)
     assert pairs.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-4)  # Newcombe 1998, table I
     assert pairs.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-4)
+
+
+def test_the_declared_rules_name_fields_that_exist(tmp_path: Path) -> None:
+    declared_here = registry.load(ROOT)
+    assert set(rules.of(SimpleNamespace(registry=declared_here), "person").errors_by) == {
+        "province",
+        "age",
+        "ethnicity",
+    }
+    (tmp_path / "mapping").mkdir()
+    (tmp_path / "mapping" / "review.yaml").write_text("person:\n  errors_by:\n    place: {row: residnce}\n")
+    elsewhere = SimpleNamespace(registry=altered(declared_here, home=tmp_path))
+    with pytest.raises(ConfigurationError, match="line 3: person has no field residnce"):
+        rules.of(elsewhere, "person")

@@ -38,7 +38,7 @@ CASES = {
         },
         {
             **SAME, "old_identity_number": "012345678", "birth_date": "1990-02-01", "sex": "female", "ethnicity": "01",
-            "marital_status": "married", "birth_place": "00097", "death_date": "2026-01-02",
+            "marital_status": "married", "birth_place": "00097", "birth_province": "01", "death_date": "2026-01-02",
         },
     ),
     "flat form, old card in the place of the ID, year alone, unknown sex": (

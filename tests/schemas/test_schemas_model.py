@@ -25,6 +25,7 @@ GOOD = {
     "ethnicity": "12",
     "marital_status": "single",
     "birth_place": "00004",
+    "birth_province": "01",
     "residence_commune": "00097",
     "residence_candidates": "00097;00004",
     "residence_province": "01",

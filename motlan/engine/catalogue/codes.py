@@ -118,5 +118,12 @@ FUNCTIONS = catalogue(
         "The province (one of 34) of a commune of July 2025.",
         ((("00004",), "01"), (("99999",), None), ((None,), None)),
     ),
+    Function(
+        "former_province_of_commune",
+        parameters("x"),
+        "The province (one of 63) that a commune of before July 2025 stood in: with a 0 before it, the place of registration "
+        "that a personal ID begins with.",
+        ((("00004",), "01"), (("99999",), None), ((None,), None)),
+    ),
 )
 """The functions of this page, by name."""

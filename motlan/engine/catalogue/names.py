@@ -144,6 +144,20 @@ FUNCTIONS = catalogue(
         ((("nguien van an",), "nva"), (("an",), "a"), ((None,), None)),
     ),
     Function(
+        "spelt_in_vietnamese",
+        parameters("x"),
+        "Whether every word of a text is one that Vietnamese spelling allows (letters, vowel groups and tone marks fit "
+        "together). Names of other languages are not, and neither are most slips of the pen.",
+        (
+            (("Nguyễn Văn An",), True),
+            (("Nguyễn Văn Ann",), False),
+            (("Nguyen Van An",), False),
+            (("Khảải",), False),
+            (("H'Hen Niê",), False),
+            ((None,), None),
+        ),
+    ),
+    Function(
         "contains_only_letters",
         parameters("x"),
         "Whether a name has only Vietnamese letters (NFC), spaces, apostrophes and hyphens.",
