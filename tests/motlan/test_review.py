@@ -49,7 +49,13 @@ def reviewed(country: Country, **said: Any) -> Workspace:
     work = country.open()
     started = declared(work.registry.entity("person").matching)
     borne_by_others = [0.0, 0.01, *started.u["personal_id"][2:]]
-    wide = {"linked": 0.99999, "review": 0.1, "persons": 6, "pairs": 1, "u": started.u | {"personal_id": borne_by_others}}
+    wide = {
+        "linked": 0.99999,
+        "review": 0.1,
+        "persons": 6,
+        "pairs": 1,
+        "u": started.u | {"personal_id": borne_by_others},
+    }
     model = started.model_copy(update=wide)
     store.release_first(work.store, "person", store.record(work.store, "person", model), model)
     whole_job()
