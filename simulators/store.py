@@ -20,8 +20,8 @@ def read_today(world: Path) -> int:
 
 
 def as_of(day: int) -> str:
-    """The moment a register's content of a day stands for: the day's last."""
-    return f"{DAY0 + timedelta(days=day)}T23:59:59.999999Z"
+    """The moment a register's content of a day stands for: the day's last; day 0 has what was before it."""
+    return f"{DAY0 + timedelta(days=day)}T{'23:59:59.999999' if day else '00:00:00.000000'}Z"
 
 
 def cursor_of(position: int) -> str:
