@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -80,7 +81,7 @@ class Lake:
     def __init__(self, settings: Settings, store: Store) -> None:
         self.root = settings.lake
         self.root.mkdir(parents=True, exist_ok=True)
-        self._catalog = SqlCatalog("motlan", uri=sqlalchemy_url(store.url), warehouse=self.root.as_uri(), echo="false")
+        self._catalog = _catalog(sqlalchemy_url(store.url), self.root.as_uri())
 
     def folder(self, table: str, run: str) -> Path:
         """Return the folder in which a run stages its files of a table, made where missing."""
@@ -123,6 +124,12 @@ class Lake:
         self._catalog.create_namespace_if_not_exists(table.split(".")[0])
         location = self.root.joinpath(*table.split(".")).as_uri()
         return self._catalog.create_table_if_not_exists(table, schema=_schema(example), location=location)
+
+
+@cache
+def _catalog(uri: str, warehouse: str) -> SqlCatalog:
+    """Open a catalog once in a process: each has connections of its own."""
+    return SqlCatalog("motlan", uri=uri, warehouse=warehouse, echo="false")
 
 
 def _schema(path: Path) -> pa.Schema:

