@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import traversable_folder
 from tests.privacy.leaks import Known
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 DAYS = 2
 
 
@@ -35,7 +35,7 @@ def demo() -> Iterator[tuple[subprocess.CompletedProcess[str], Path]]:
         ]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MOTLAN_")}
         done = subprocess.run(
-            command, cwd="/", env=environment, capture_output=True, text=True, check=False, timeout=280
+            command, cwd="/", env=environment, capture_output=True, text=True, check=False, timeout=800
         )
         yield done, folder
 
