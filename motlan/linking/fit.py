@@ -143,11 +143,9 @@ class Teacher:
                 continue
             found = maximise(patterns, names, u, m, learn_u=lesson == "identifier")
             m |= found.m
-            if lesson == "identifier":
-                borrowed = found.u
             learned += int(seen)
             if lesson == "identifier":
-                pairs, matched = whole, whole * found.true
+                borrowed, pairs, matched = found.u, whole, whole * found.true
         first = self.matching.identifiers[0] if self.matching.identifiers else None
         if first in self.matching.comparisons and pairs:
             self._set_same(u, first, (pairs - matched) / (rows * self.persons))

@@ -52,10 +52,6 @@ class Model(BaseModel):
     review: float = 0.02
     pairs: int = 0
 
-    def known_of(self, bearing: str) -> float:
-        """Return `known_of_rest` of rows that bear such identifiers; a guess where the data did not tell."""
-        return self.known_of_rest.get(bearing, UNTOLD)
-
     def weights(self, comparison: str, *, borrowed: bool = False) -> list[float]:
         """Return log2(m / u) of each level of a comparison, 0 where it says nothing.
 

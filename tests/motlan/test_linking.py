@@ -172,8 +172,8 @@ def test_what_people_decided_stands(work: Path, matching: Matching, learned: Lea
     assert told[together[0]] == (together[1], "decided")
 
 
-def test_a_borrowed_number_in_one_household_does_not_link() -> None:
-    """Rows of a household share an address: that says little of whose number it is."""
+def test_pairs_with_one_identifier_have_weights_of_their_own() -> None:
+    """Where numbers are borrowed in households, an equal address says little of whose number it is."""
     registered = load(ROOT).entity("person").matching
     model = declared(registered).model_copy(update={"persons": 1_000_000})
     usual, borrowed = (
