@@ -7,13 +7,15 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from simulators.agencies import Agencies
 from simulators.agencies import set_day as show_day
+from simulators.ranges import MOST_PEOPLE, free_disk, make_ranges, needed_disk
 from simulators.world import make_world
 
 app = typer.Typer(help="A synthetic country and its four agencies.", no_args_is_help=True, add_completion=False)
@@ -40,6 +42,51 @@ def world(
             counts = make_world(out, people=people, seed=seed, days=days, dirt=dirt, dense=dense)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
+    _tell_counts(counts, as_json)
+
+
+@app.command(epilog="Example: python -m simulators country --people 10000000 --seed 1 --dense --out var/country")
+def country(
+    out: Annotated[Path, typer.Option(help="Folder to make, or to go on with.")],
+    people: Annotated[int, typer.Option(help="People on day 0.", min=12, max=MOST_PEOPLE)] = 1_000_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same country.")] = 1,
+    dirt: Annotated[str, typer.Option(help="Profile of dirt.yaml: default, heavy, clean.")] = "default",
+    dense: Annotated[
+        bool, typer.Option("--dense", help="As many people share a birth date as among 100 million.")
+    ] = False,
+    people_a_range: Annotated[int, typer.Option(help="People made at a time (in twelves).", min=12)] = 1_000_000,
+    memory_limit: Annotated[str, typer.Option(help="Memory of the engine.")] = "3GB",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the realised counts as JSON.")] = False,
+) -> None:
+    """Make the registers of up to 100 million people, range by range, without agencies; a killed run goes on."""
+    needed = needed_disk(out, people=people, people_a_range=people_a_range)
+    _console.print(f"{needed / 1e9:.1f} GB of disk are still to be filled, {free_disk(out) / 1e9:.1f} GB are free")
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    try:
+        with Progress(*columns, console=_console) as bar:
+            task = bar.add_task("starting", total=people)
+            counts = make_ranges(
+                out,
+                people=people,
+                seed=seed,
+                dirt=dirt,
+                dense=dense,
+                people_a_range=people_a_range,
+                memory_limit=memory_limit,
+                tell=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+            )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    _tell_counts(counts, as_json)
+
+
+def _tell_counts(counts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(counts, ensure_ascii=False) + "\n")
         return

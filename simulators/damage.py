@@ -1,6 +1,6 @@
 """What each kind of dirt does to a value, as SQL expressions.
 
-An expression sees `{v}`, the undamaged text, and the columns of `clean_<dataset>` (with `_how`, a 64-bit hash of the
+An expression sees `{v}`, the undamaged text, and the columns of `record` (with `_how`, a 64-bit hash of the
 row). It gives the value itself back where the kind cannot apply, so nothing is ever logged that did not happen.
 """
 
@@ -42,6 +42,9 @@ CREATE MACRO punctuate(s, how) AS CASE how % 4
   WHEN 2 THEN s || ' '
   ELSE ' ' || s END;
 CREATE MACRO lose_letters(s, how) AS regexp_replace(s, '[^ -~]', if(how % 2 = 0, '?', chr(65533)), 'g');
+-- The number before it was re-established: wrong birth year, last digits of another row of the book.
+CREATE MACRO cancelled_id(prefix, id) AS digits((prefix // 100 * 100 + (prefix + 1) % 100) * 1000000
+  + below(id, 'cancelled', 1000000), 12);
 CREATE MACRO one_of(units, how) AS units[1 + (how % greatest(len(units), 1)::UBIGINT)::BIGINT];
 """
 
@@ -49,8 +52,8 @@ NUMBER: dict[str, str] = {
     "id_typo": "turn_digit({v}, 1 + (_how % 12)::INTEGER, 1 + ((_how >> 8) % 9)::INTEGER)",
     "id_transposed": "transpose_digits({v}, (_how % 1000)::BIGINT)",
     "id_missing": "NULL",
-    "id_cmnd": "coalesce(_cmnd, {v})",
-    "id_reissued": "_cancelled_id",
+    "id_cmnd": "coalesce(cmnd, {v})",
+    "id_reissued": "cancelled_id(prefix, true_id)",
     "id_other": "coalesce(_other_id, {v})",
     "id_leading_zero": "if({v} LIKE '0%', substr({v}, 2), {v})",
     "id_punctuated": "punctuate({v}, _how)",
@@ -77,16 +80,16 @@ LAST_PART_ONLY = frozenset({"name_trailing_blank", "name_invisible", "name_typo"
 """Kinds that hit the given name alone where the name is served in parts."""
 
 DATE: dict[str, tuple[str, str, str]] = {
-    "date_year_only": ("year(_birth) < 1985", "", ""),
-    "date_stand_in": ("year(_birth) < 1985", "'01'", "'01'"),
-    "date_zeros": ("year(_birth) < 1985", "'00'", "'00'"),
-    "date_swapped": ("day(_birth) <= 12", "strftime(_birth, '%d')", "strftime(_birth, '%m')"),
+    "date_year_only": ("year(birth_date) < 1985", "", ""),
+    "date_stand_in": ("year(birth_date) < 1985", "'01'", "'01'"),
+    "date_zeros": ("year(birth_date) < 1985", "'00'", "'00'"),
+    "date_swapped": ("day(birth_date) <= 12", "strftime(birth_date, '%d')", "strftime(birth_date, '%m')"),
 }
 """Kind to (whom it can hit, month, day); an empty month means the year alone."""
 
 IMPOSSIBLE_YEAR = "CASE _how % 3 WHEN 0 THEN 9999 WHEN 1 THEN 1790 ELSE 2030 + (_how >> 8) % 60 END"
 
-WRONG_YEAR = "year(_birth) - CASE WHEN _how % 3 = 0 THEN 10 WHEN year(_birth) % 10 = 0 THEN -1 ELSE 1 END"
+WRONG_YEAR = "year(birth_date) - CASE WHEN _how % 3 = 0 THEN 10 WHEN year(birth_date) % 10 = 0 THEN -1 ELSE 1 END"
 """Another decade, or the last digit off by one."""
 
 PLACE: dict[str, str] = {
@@ -94,6 +97,6 @@ PLACE: dict[str, str] = {
     "place_old_code_split": "if(_age_roll >= 0.12, one_of(split, _how), NULL)",
     "place_reused_code": "if(_age_roll >= 0.12, one_of(reused, _how), NULL)",
     "place_unknown_code": "{{'code': '99' || digits((_how % 1000)::INTEGER, 3), 'province': _place.province, 'name': ''}}",
-    "stale_record": "if(_former_commune <> _commune, _former_place, NULL)",
+    "stale_record": "if(former_commune <> commune, _former_place, NULL)",
 }
 """Kind to the {code, province, name} served, NULL where the kind cannot apply."""

@@ -14,7 +14,7 @@ import duckdb
 import yaml
 
 from simulators import damage
-from simulators.registers import COLUMNS
+from simulators.registers import COLUMNS, TURNED, define_records, key_text
 
 DIRT_FILE = Path(__file__).with_name("dirt.yaml")
 
@@ -54,21 +54,21 @@ FIELDS: dict[str, Fields] = {
     "insurance_members": Fields(
         "id", "updatedAt", "soDinhDanh", ("hoTen",), "ngaySinh", "{d} || '/' || {m} || '/' || {y}", "gioiTinh",
         ("Nam", "Nữ"), "maTinh", "maXa", "trangThai", "active",
-        "maSoBhxh", "scatter(_true_id + 500000000, 'social insurance', 10)", card="soCmnd",
+        "maSoBhxh", "scatter(true_id + 500000000, 'social insurance', 10)", card="soCmnd",
     ),
     "tax_taxpayers": Fields(
         "MaHoSo", "NgayCapNhat", "SoDinhDanh", ("HoTen",), "NgaySinh", "{y} || '-' || {m} || '-' || {d}", "GioiTinh",
-        ("M", "F"), "MaTinh", "MaXa", "TrangThai", "00", "MST", "tax_code(_true_id + 40000000)", "DiaChi", "SoCMND",
+        ("M", "F"), "MaTinh", "MaXa", "TrangThai", "00", "MST", "second_tax_code(true_id)", "DiaChi", "SoCMND",
     ),
     "education_pupils": Fields(
         "ma_ho_so", "updated_at", "so_dinh_danh", ("ho_ten",), "ngay_sinh", "{d} || '/' || {m} || '/' || {y}", "gioi_tinh",
         ("1", "0"), "ma_tinh", "ma_xa", "trang_thai", "dang_hoc",
-        "ma_dinh_danh", "scatter(_true_id + 500000000, 'education', 10)",
+        "ma_dinh_danh", "scatter(true_id + 500000000, 'education', 10)",
     ),
     "education_staff": Fields(
         "ma_ho_so", "updated_at", "so_dinh_danh", ("ho_ten",), "ngay_sinh", "{d} || '/' || {m} || '/' || {y}", "gioi_tinh",
         ("1", "0"), "ma_tinh", "ma_xa", "trang_thai", "dang_lam",
-        "ma_dinh_danh", "scatter(_true_id + 500000000, 'education', 10)",
+        "ma_dinh_danh", "scatter(true_id + 500000000, 'education', 10)",
     ),
 }  # fmt: skip
 
@@ -101,62 +101,75 @@ class Profile:
         return {kind: rate for kind in kinds if (rate := self.rate(kind, dataset)) > 0}
 
 
-def make_dirt(con: duckdb.DuckDBPyConnection, dataset: str, profile: Profile) -> None:
-    """Create view `served`, over `damaged` and `turn`, from `clean_<dataset>`, and add its damaged values to table `dirt`.
+def make_dirt(con: duckdb.DuckDBPyConnection, dataset: str, profile: Profile, first: int) -> None:
+    """Create `turn` and view `served` from view `version`, and add the damaged values to table `dirt`.
+
+    `turn` has a narrow row for each row of the register, in its order. Rows that damage or time can have changed are
+    worked out in table `hit`; the others are served as they are.
 
     Args:
-        con: connection with `clean_<dataset>`, `life`, the code tables and `dirt`.
+        con: connection with `version`, `life`, the code tables and `dirt`.
         dataset: which register.
         profile: how often.
+        first: number of the first person of `life`.
     """
     fields = FIELDS[dataset]
-    rolls = ",\n".join(f"{_kind(profile.rates(field, dataset), dataset, field)} AS _{field}_kind" for field in ROLLED)
-    changed = _changes(fields)
+    rolled = _rolled(profile, dataset)
+    con.execute(_TURN.format(rolled=rolled.format(rows="version"), dataset=dataset, turned=", ".join(TURNED)))
+    define_records(con, dataset)
+    changed = _changes(fields) | {name: name for name in fields.names}
+    written = _written_then(fields)
     con.execute(
-        f"""
-        CREATE TABLE damaged AS
-        WITH rolled AS (SELECT *, h(_row, '{dataset} how') AS _how, {rolls} FROM clean_{dataset}),
-        started AS (SELECT * REPLACE ({_LOST}), {_START} AS _start FROM rolled),
-        timed AS (SELECT *, {_MOMENT} AS _moment, _moment < {_REFORM} AS _past FROM started),
-        informed AS (
-          SELECT timed.*, other.personal_id AS _other_id, here.whole, here.split, here.reused, {_place("here")} AS _place,
-            {_place("formerly")} AS _former_place
-          FROM timed
-          LEFT JOIN life other ON _id_kind = 'id_other' AND other.id_day = 0 AND other.true_id = CASE
-            WHEN _how % 2 = 1 THEN below(_row, 'other', (SELECT count(*) FROM life))
-            WHEN _household <> _true_id THEN _household ELSE _true_id + 1 END
-          LEFT JOIN commune_alternatives here ON here.code = _commune AND (_past OR _place_kind IS NOT NULL)
-          LEFT JOIN commune_alternatives formerly ON formerly.code = _former_commune AND _place_kind = 'stale_record'
-        ), placed AS (
-          SELECT * REPLACE ({_written_then(fields)}), CASE _place_kind {_cases(damage.PLACE)} END AS _unit FROM informed
+        _HIT.format(
+            rolled=rolled.format(rows="record WHERE _hit"),
+            first=first,
+            here=_place("here"),
+            formerly=_place("formerly"),
+            written=", ".join(f"{sql} AS {column}" for column, sql in written.items()),
+            unit=f"CASE _place_kind {_cases(damage.PLACE)} END",
+            kinds=", ".join(f"_{field}_kind" for field in ROLLED),
+            truths=", ".join(changed),
+            served=", ".join(f"{sql} AS served_{name}" for name, sql in ({n: n for n in written} | changed).items()),
         )
-        SELECT * EXCLUDE (whole, split, reused, _place, _former_place, _unit),
-          {", ".join(f"{sql} AS served_{name}" for name, sql in changed.items())}
-        FROM placed;
-        DROP TABLE clean_{dataset};
-        """
+    )
+    names = _names(fields.names)
+    con.execute(
+        _HIT_NAMES.format(
+            names=", ".join(names),
+            damaged=", ".join(f"{sql} AS new_{name}" for name, sql in names.items()),
+            served=", ".join(f"served_{name} = new_{name}" for name in names),
+        )
     )
     _log(con, dataset, fields, list(changed))
-    replaced = ", ".join(f"served_{name} AS {name}" for name in changed)
+    hit = changed.keys() | written.keys()
+    columns = (
+        f"if(_hit, served_{name}, record.{name}) AS {name}" if name in hit else name for name in COLUMNS[dataset]
+    )
     con.execute(
         f"""
-        -- Narrow rows are put in order; wide ones are sorted once, as they are written.
-        CREATE TABLE turn AS
-        SELECT _key, _day, row_number() OVER (ORDER BY _moment, _key, _day) AS _pos,
-          coalesce(lead(_day) OVER (PARTITION BY _key ORDER BY _day), 32767) AS _until
-        FROM damaged;
         CREATE VIEW served AS
-        SELECT _pos, _key, _moment, _day, _until, _true_id, {", ".join(COLUMNS[dataset])}
-        FROM (SELECT * REPLACE ({replaced}) FROM damaged) JOIN turn USING (_key, _day);
+        SELECT _pos, {key_text(dataset, "record._number")} AS _key, _moment, record._day, _until, {", ".join(columns)}
+        FROM record JOIN hit ON place = if(_hit, _pos, 0)
         """
     )
+
+
+def _rolled(profile: Profile, dataset: str) -> str:
+    """SQL of `{rows}` with the kind of damage of each field, and what else chance decides of a record."""
+    kinds = {field: _kind(profile.rates(field, dataset), dataset, field) for field in ROLLED}
+    kinds["status"] = f"if(death_date IS NOT NULL, {kinds['status']}, NULL)"
+    rolls = ",\n".join(f"{kind} AS _{field}_kind" for field, kind in kinds.items())
+    return f"""
+        SELECT * REPLACE ({_LOST}) FROM (
+          SELECT *, _copy = 1 AS _is_copy, h(_row, '{dataset} how') AS _how, u(_row, '{dataset} age of record') AS _age_roll,
+            {rolls} FROM {{rows}})"""
 
 
 def _kind(rates: dict[str, float], dataset: str, field: str) -> str:
     """Roll for a kind: one interval of [0, 1) each; a duplicate rolls with half the number."""
     if not rates:
         return "NULL::VARCHAR"
-    roll = f"u(_row, '{dataset} {field}') / if(_is_copy, 2, 1)"
+    roll = f"u(_row, '{dataset} {field}') / if(_copy = 1, 2, 1)"
     cases, reached = "", 0.0
     for kind, rate in rates.items():
         reached += rate
@@ -176,14 +189,13 @@ def _changes(fields: Fields) -> dict[str, str]:
     }
     if fields.card:
         out[fields.card] = f"if(_identity_kind IS NULL, {fields.card}, NULL)"
-    out |= _names(fields.names)
     out[fields.birth] = _date(fields)
     one, two = fields.sexes
     out[fields.sex] = f"if(_sex_kind IS NULL, {fields.sex}, if({fields.sex} = '{one}', '{two}', '{one}'))"
     out[fields.commune] = f"coalesce(_unit.code, {fields.commune})"
     out[fields.province] = f"coalesce(_unit.province, {fields.province})"
     alive = f"'{fields.alive}'" if fields.alive else "NULL"
-    out[fields.status] = f"if(_status_kind IS NOT NULL AND _long_dead, {alive}, {fields.status})"
+    out[fields.status] = f"if(_status_kind IS NOT NULL, {alive}, {fields.status})"
     if fields.code:
         out[fields.code] = f"if(_is_copy AND _how % 2 = 0, {fields.second_code}, {fields.code})"
     return out
@@ -204,25 +216,25 @@ def _names(columns: tuple[str, ...]) -> dict[str, str]:
 def _place(alternatives: str) -> str:
     """The unit of a row's moment: of before the reform, a former commune, the same one for a whole household."""
     now = ", ".join(f"'{name}': {alternatives}.{name}" for name in ("code", "province", "name"))
-    return f"if(_past, one_of({alternatives}.former, h(_household, 'former unit')), {{{now}}})"
+    return f"if(_past, one_of({alternatives}.former, h(household, 'former unit')), {{{now}}})"
 
 
-def _written_then(fields: Fields) -> str:
-    """The undamaged place of a record of before the reform."""
+def _written_then(fields: Fields) -> dict[str, str]:
+    """Raw column to the SQL of the undamaged place of a record of before the reform."""
     then = {fields.commune: "_place.code", fields.province: "_place.province"}
     if fields.address:
-        then[fields.address] = f"replace({fields.address}, _commune_name, _place.name)"
-    return ", ".join(f"if(_past, {sql}, {column}) AS {column}" for column, sql in then.items())
+        then[fields.address] = f"replace({fields.address}, commune_name, _place.name)"
+    return {column: f"if(_past, {sql}, {column})" for column, sql in then.items()}
 
 
 def _date(fields: Fields) -> str:
-    year = "year(_birth)::VARCHAR"
+    year = "year(birth_date)::VARCHAR"
     cases = ""
     for kind, (condition, month, day) in damage.DATE.items():
         text = fields.date.format(y=year, m=month, d=day) if month else year
         cases += f" WHEN _date_kind = '{kind}' AND {condition} THEN {text}"
     for kind, year in (("date_wrong_year", damage.WRONG_YEAR), ("date_impossible", damage.IMPOSSIBLE_YEAR)):
-        text = fields.date.format(y=f"({year})", m="strftime(_birth, '%m')", d="strftime(_birth, '%d')")
+        text = fields.date.format(y=f"({year})", m="strftime(birth_date, '%m')", d="strftime(birth_date, '%d')")
         cases += f" WHEN _date_kind = '{kind}' THEN {text}"
     return f"CASE{cases} WHEN _date_kind = 'identity_lost' THEN NULL ELSE {fields.birth} END"
 
@@ -232,10 +244,12 @@ _LOST = ", ".join(f"coalesce(_identity_kind, _{field}_kind) AS _{field}_kind" fo
 _REFORM = "DATE '2025-07-01'"
 """The day from which records carry the communes of July 2025; those of before keep the code that held then."""
 
+_KNOWN_SINCE = "coalesce(death_date + 1, birth_date)"
+
 _START = f"""
-CASE WHEN (_age_roll < 0.12 OR _place_kind = 'stale_record' AND _former_commune <> _commune)
-    AND _known_since < DATE '2025-06-01'
-  THEN greatest(_known_since, DATE '2015-01-01') ELSE greatest(_known_since, {_REFORM}) END
+CASE WHEN (_age_roll < 0.12 OR _place_kind = 'stale_record' AND NOT changed_home AND former_commune <> commune)
+    AND {_KNOWN_SINCE} < DATE '2025-06-01'
+  THEN greatest({_KNOWN_SINCE}, DATE '2015-01-01') ELSE greatest({_KNOWN_SINCE}, {_REFORM}) END
 """
 """Earliest day of a row's moment: an eighth of the rows, and stale ones, are from before the communes of July 2025."""
 
@@ -246,9 +260,52 @@ CASE WHEN _day > 0
     * date_diff('day', _start, if(_start < {_REFORM}, {_REFORM}, DATE '2026-10-01')))::BIGINT) END
 """
 
+_ANY_KIND = f"coalesce({', '.join(f'_{field}_kind' for field in ROLLED)}) IS NOT NULL"
+
+_TURN = f"""
+CREATE TABLE turn AS
+WITH rolled AS ({{rolled}}), started AS (
+  SELECT *, {_START} AS _start FROM rolled
+), timed AS (
+  SELECT *, {_MOMENT} AS _moment FROM started
+)
+SELECT {{turned}}, h(_row, '{{dataset}} key') AS _number, _moment, _moment < {_REFORM} AS _past,
+  _moment < {_REFORM} OR _is_copy OR {_ANY_KIND} AS _hit
+FROM timed ORDER BY _moment, _number, _day;
+"""
+
+_HIT = """
+CREATE TABLE hit AS
+WITH rolled AS NOT MATERIALIZED ({rolled}), asked AS (
+  SELECT _pos, CASE WHEN _how % 2 = 1 THEN {first} + below(_row, 'other', (SELECT count(*) FROM life))
+    WHEN household <> true_id THEN household ELSE true_id + 1 END AS other
+  FROM rolled WHERE _id_kind = 'id_other'
+), other AS (
+  SELECT _pos, life.personal_id AS _other_id FROM life JOIN asked ON life.true_id = other WHERE life.id_day = 0
+), informed AS (
+  SELECT rolled.*, _other_id, here.whole, here.split, here.reused, {here} AS _place, {formerly} AS _former_place
+  FROM rolled LEFT JOIN other USING (_pos)
+  LEFT JOIN commune_alternatives here ON here.code = commune AND (_past OR _place_kind IS NOT NULL)
+  LEFT JOIN commune_alternatives formerly ON formerly.code = former_commune AND _place_kind = 'stale_record'
+), placed AS (
+  SELECT * REPLACE ({written}), {unit} AS _unit FROM informed
+)
+SELECT _pos AS place, _number, _day, _how, {kinds}, {truths}, {served} FROM placed;
+-- What rows that are not hit are joined to.
+INSERT INTO hit (place) VALUES (0);
+"""
+
+_HIT_NAMES = """
+-- Names by themselves, kind by kind: every chunk that holds a name of a kind pays for the whole table of its letters.
+UPDATE hit SET {served}
+FROM (SELECT place, {damaged} FROM (
+  SELECT place, _how, _name_kind, {names} FROM hit WHERE _name_kind IS NOT NULL ORDER BY _name_kind, place)) named
+WHERE hit.place = named.place;
+"""
+
 
 def _log(con: duckdb.DuckDBPyConnection, dataset: str, fields: Fields, columns: list[str]) -> None:
-    """Add every value of `damaged` that is not served as it is to `dirt`, and every duplicate row by its key."""
+    """Add every value of `hit` that is not served as it is to `dirt`, and every duplicate row by its key."""
     kind_of = {
         fields.number: "id",
         fields.birth: "date",
@@ -262,14 +319,15 @@ def _log(con: duckdb.DuckDBPyConnection, dataset: str, fields: Fields, columns: 
         kind = f"_{kind_of[column]}_kind" if column in kind_of else "'duplicate_row'"
         con.execute(
             f"""
-            INSERT INTO dirt SELECT '{dataset}', _key, _day, '{column}', {kind}, {column}, served_{column} FROM damaged
+            INSERT INTO dirt SELECT '{dataset}', _number, _day, '{column}', {kind}, {column}, served_{column} FROM hit
             WHERE {column} IS DISTINCT FROM served_{column}
             """
         )
     con.execute(
         f"""
-        INSERT INTO dirt SELECT '{dataset}', copy._key, copy._day, '{fields.key}', 'duplicate_row', first._key, copy._key
-        FROM damaged copy JOIN damaged first ON first._true_id = copy._true_id AND NOT first._is_copy AND first._day = 0
-        WHERE copy._is_copy
+        INSERT INTO dirt SELECT '{dataset}', copy._number, copy._day, '{fields.key}', 'duplicate_row',
+          {key_text(dataset, "first._number")}, {key_text(dataset, "copy._number")}
+        FROM turn copy JOIN turn first ON first.true_id = copy.true_id AND first._copy = 0 AND first._day = 0
+        WHERE copy._copy = 1
         """
     )

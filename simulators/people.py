@@ -2,13 +2,18 @@
 
 Every attribute is a function of (seed, person's number, salt), so a world does not depend on the number of threads and
 can be made one range of numbers at a time. People come in blocks of twelve that are cut into households, so that
-families never cross a range. Two things look at all people at once, and would count per range in a world made in
-ranges: the serial numbers of personal IDs, and the choice of mothers (as `events` chooses whom its events happen to).
+families never cross a range. What looks at all people at once counts per range: the serial numbers of personal IDs (each
+range has its own), and the choice of mothers (as `events` chooses whom its events happen to).
 """
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
+
 import duckdb
+
+from simulators.codes import SLOTS
 
 BLOCK = 12
 """People in a block: the unit households are cut from."""
@@ -25,6 +30,22 @@ _LEAST_DATES = 25
 _YEARS = 97
 
 
+@dataclass(frozen=True)
+class Range:
+    """People `first` to `after - 1` of a country of `people`: its range `number`, from 0, of `ranges`."""
+
+    people: int
+    first: int
+    after: int
+    number: int = 0
+    ranges: int = 1
+
+
+def whole(people: int) -> Range:
+    """The country as one range."""
+    return Range(people, 0, people)
+
+
 def define_chance(con: duckdb.DuckDBPyConnection, seed: int) -> None:
     """Define the world's chance: `h` a 64-bit hash, `u` uniform in [0, 1), `below` an integer below a bound.
 
@@ -37,51 +58,57 @@ def define_chance(con: duckdb.DuckDBPyConnection, seed: int) -> None:
         CREATE MACRO u(id, salt) AS (h(id, salt) >> 11)::DOUBLE / 9007199254740992.0;
         CREATE MACRO below(id, salt, bound) AS (h(id, salt) % bound::UBIGINT)::BIGINT;
         CREATE MACRO digits(number, width) AS lpad((number)::VARCHAR, width, '0');
-        -- A number of `width` digits for each id, one to one: the multiplier is prime to 10.
-        CREATE MACRO scatter(id, salt, width) AS digits(
-          ((id::HUGEINT * 7368787873 + (hash(salt || ' {seed}') % 1000000007)::HUGEINT) % (10::HUGEINT ** width)::HUGEINT)
-          ::BIGINT, width);
+        -- A number of `width` digits for each id below a thousand million, one to one: the multiplier is prime to 10.
+        CREATE MACRO scattered(id, salt, size) AS
+          (id::BIGINT * 7368787873 + (hash(salt || ' {seed}') % 1000000007)::BIGINT) % size;
+        CREATE MACRO scatter(id, salt, width) AS digits(scattered(id, salt, (10 ** width)::BIGINT), width);
         """
     )
 
 
-def _pick(alias: str, kind: str, key: str, number: str, salt: str) -> str:
-    """Join one weighted choice, made by hash of `number` and `salt`."""
-    return (
-        f"LEFT JOIN pick {alias} ON {alias}.kind = '{kind}' AND {alias}.key = {key} "
-        f"AND {alias}.slot = below({number}, '{salt}', 4096)::INTEGER"
-    )
-
-
 def make_people(
-    con: duckdb.DuckDBPyConnection, people: int, days: int, births: int, namesakes: float, dense: bool = False
+    con: duckdb.DuckDBPyConnection, part: Range, days: int, births: int, namesakes: float, dense: bool = False
 ) -> None:
-    """Create `person`: a row for each of `people` numbers and each newborn of the days, as they are before any event.
+    """Create view `person`: a row for each number of the range and each newborn of the days, as they are before any event.
 
     Args:
         con: connection with the tables of `codes.load` and the macros of `define_chance`.
-        people: people of day 0, the dead of the last ten years among them.
+        part: which people of day 0, the dead of the last ten years among them.
         days: days after day 0.
         births: newborns of each of these days; numbered from `people` on.
         namesakes: share of people who have another person's full name and birth date.
         dense: let the people of day 0 share few birth dates (see `_squeeze`).
+
+    Raises:
+        ValueError: so many and small ranges that serial numbers of personal IDs do not suffice.
     """
-    cuts = [(number, size) for number, cut in enumerate(CUTS) for size in cut]
-    con.execute("CREATE TABLE cut (cut INTEGER, position INTEGER, head INTEGER, size INTEGER)")
-    rows, start, last = [], 0, -1
-    for number, size in cuts:
-        start = start if number == last else 0
-        rows += [(number, start + place, start, size) for place in range(size)]
-        start, last = start + size, number
-    con.executemany("INSERT INTO cut VALUES (?, ?, ?, ?)", rows)
-    con.execute(_HOUSEHOLDS.format(people=people, block=BLOCK, cuts=len(CUTS), namesakes=namesakes * BLOCK))
-    con.execute(_AGES)
-    _squeeze(con, people if dense else 0)
+    con.execute("CREATE TABLE cut (slot INTEGER, head INTEGER, size INTEGER)")
+    con.executemany("INSERT INTO cut VALUES (?, ?, ?)", _places())
+    con.execute(_HOUSEHOLDS.format(part=part, block=BLOCK, cuts=len(CUTS), namesakes=namesakes * BLOCK))
+    con.execute(_AGES.format(people=part.people))
+    _squeeze(con, part.people if dense else 0)
     con.execute(_RESIDENTS)
     _add_newborns(con, days, births)
-    con.execute(_NAMES)
-    con.execute(_IDENTIFIERS)
+    con.execute(_HOMES)
+    con.execute(_SERIALS.format(part=part))
+    if con.execute("SELECT max(serial) > 1000000 FROM serial").fetchone() == (True,):
+        raise ValueError(
+            f"{part.ranges:,} ranges leave too few serial numbers of personal IDs to each: make them larger"
+        )
     con.execute(_PERSON)
+
+
+def _places() -> list[tuple[int, int, int]]:
+    """Slot (cut and place in the block), place of the household's head, size of the household."""
+    rows = []
+    for number, cut in enumerate(CUTS):
+        slots = [
+            (head, size)
+            for head, size in zip(itertools.accumulate(cut, initial=0), cut, strict=False)
+            for _ in range(size)
+        ]
+        rows += [(number * BLOCK + place, head, size) for place, (head, size) in enumerate(slots)]
+    return rows
 
 
 def _squeeze(con: duckdb.DuckDBPyConnection, people: int) -> None:
@@ -103,7 +130,7 @@ def _add_newborns(con: duckdb.DuckDBPyConnection, days: int, births: int) -> Non
     con.execute(
         f"""
         INSERT INTO resident BY NAME
-          SELECT (SELECT count(*) FROM resident) + rank AS id, household, 'child' AS role,
+          SELECT (SELECT count(*) FROM resident) + rank AS id, household, head_source, bearer, 'child' AS role,
             CASE WHEN u(id, 'baby') < 0.515 THEN 'male' ELSE 'female' END AS sex,
             ({DAY0} + (1 + rank // {births} - below(id, 'reported late', 2))::INTEGER)::DATE AS birth_date,
             1 + rank // {births} AS birth_day
@@ -117,28 +144,30 @@ def _add_newborns(con: duckdb.DuckDBPyConnection, days: int, births: int) -> Non
 
 
 _HOUSEHOLDS = """
-CREATE TABLE placed AS
+CREATE TABLE number AS FROM range({part.first}, {part.after}) r(id);
+-- The first of some blocks have the full name and birth date of the first of another block.
+CREATE MACRO source_of(id) AS CASE WHEN id % {block} = 0 AND u(id, 'namesake') < {namesakes}
+  THEN {block} * below(id, 'namesake of', ceil({part.people} / {block})) ELSE id END;
+CREATE VIEW placed AS
   SELECT id, id - id % {block} + cut.head AS household, id % {block} - cut.head AS place, cut.size,
-    CASE WHEN id % {block} = 0 AND u(id, 'namesake') < {namesakes}
-      THEN {block} * below(id, 'namesake of', ceil({people} / {block})) ELSE id END AS source
-  FROM range({people}) numbers(id)
-  JOIN cut ON cut.position = id % {block} AND cut.cut = below(id // {block}, 'cut', {cuts});
+    source_of(id) AS source, source_of(id - id % {block} + cut.head) AS head_source
+  FROM number JOIN cut ON cut.slot = (below(id // {block}, 'cut', {cuts}) * {block} + id % {block})::INTEGER;
 """
 
 _AGES = f"""
 CREATE VIEW aged AS
-WITH head AS (
-  SELECT id AS household, source AS head_source,
-    30 + 47 * power(u(source, 'age'), 1.4) AS head_age,
-    CASE WHEN u(source, 'sex') < 0.72 THEN 'male' ELSE 'female' END AS head_sex
-  FROM placed WHERE place = 0
+WITH headed AS (
+  SELECT *, 30 + 47 * power(u(head_source, 'age'), 1.4) AS head_age,
+    CASE WHEN u(head_source, 'sex') < 0.72 THEN 'male' ELSE 'female' END AS head_sex,
+    size > 2 OR size = 2 AND u(household + 1, 'couple') < 0.8 AS has_spouse
+  FROM placed
 ), roles AS (
   SELECT *, CASE
       WHEN place = 0 THEN 'head'
-      WHEN place = 1 AND (size > 2 OR u(id, 'couple') < 0.8) THEN 'spouse'
+      WHEN place = 1 AND has_spouse THEN 'spouse'
       WHEN place = size - 1 AND size >= 5 AND head_age < 62 THEN 'grandparent'
       ELSE 'child' END AS role
-  FROM placed JOIN head USING (household)
+  FROM headed
 ), descent AS (
   SELECT *, head_age - 21 - 13 * u(id, 'birth gap') AS child_age, head_age - 44 - 14 * u(id, 'birth gap') AS grandchild_age
   FROM roles
@@ -148,7 +177,9 @@ WITH head AS (
       THEN 'grandchild' ELSE role END AS part
   FROM descent
 )
-SELECT id, household, source, part AS role,
+SELECT id, household, source, head_source, part AS role,
+  -- The father gives the family name; a household without one takes the head's. The last block may be cut short.
+  if(head_sex = 'female' AND has_spouse AND household + 1 < {{people}}, household + 1, head_source) AS bearer,
   ({DAY0} - CAST(greatest(1, 365.2425 * CASE part
       WHEN 'head' THEN head_age
       WHEN 'spouse' THEN greatest(20, head_age - 5 + 8 * u(id, 'age'))
@@ -211,35 +242,50 @@ SELECT *,
 FROM born;
 DROP VIEW born;
 DROP VIEW aged;
-DROP TABLE placed;
+DROP VIEW placed;
+DROP TABLE number;
 """
 
-_NAMES = f"""
--- The father gives the family name; a household without one takes the head's.
-CREATE TABLE family AS
-  SELECT household, coalesce(max(source) FILTER (role = 'head' AND sex = 'male'), max(id) FILTER (role = 'spouse' AND
-      sex = 'male'), max(source) FILTER (role = 'head')) AS bearer,
-    max(source) FILTER (role = 'head') AS head_source
-  FROM resident GROUP BY household;
-CREATE TABLE household AS
-  SELECT family.*, ethnic.value AS ethnicity, style.style AS style,
-    coalesce(CASE WHEN u(household, 'at home') < 0.8 THEN home.value END, anywhere.value) AS commune,
-    former.value AS former_commune
-  FROM family
-  {_pick("ethnic", "group", "''", "head_source", "ethnicity")}
-  JOIN ethnic_group style ON style.code = ethnic.value
-  {_pick("home", "home", "ethnic.value", "household", "home")}
-  {_pick("anywhere", "commune", "''", "household", "commune")}
-  {_pick("former", "commune", "''", "household", "former commune")};
-DROP TABLE family;
-CREATE TABLE named AS
+
+def _slot(number: str, salt: str, start: str = "0") -> str:
+    """Number of a weighted choice: a slot of the key that starts at `start`, drawn by hash of `number` and `salt`."""
+    return f"({start} + below({number}, '{salt}', {SLOTS}))::INTEGER"
+
+
+_HOMES = f"""
+-- Where people live and were born, and their kind of name.
+CREATE VIEW housed AS
+SELECT resident.*, ethnic.value AS ethnicity, ethnic.name AS ethnic_name, style, family_start, given_start,
+  home.value AS commune, home.province, home.name AS commune_name, birthplace.value AS birthplace, old_commune_start,
+  (birthplace.value::INTEGER * 10 + (year(birth_date) - 1900) // 100 * 2 + if(sex = 'male', 0, 1)) * 100
+    + year(birth_date) % 100 AS prefix
+FROM resident
+JOIN pick_ethnic ethnic ON ethnic.slot = {_slot("head_source", "ethnicity")}
+JOIN pick_commune home ON home.slot = if(home_start IS NOT NULL AND u(household, 'at home') < 0.8,
+  {_slot("household", "home", "home_start")}, {_slot("household", "commune")})
+JOIN pick_birthplace birthplace ON birthplace.slot = {_slot("id", "birthplace", "birthplace_start")};
+"""
+
+_SERIALS = """
+-- Serial numbers of personal IDs, counted from 1 among those that share place, century, sex and year. Each range has its own.
+CREATE TABLE serial AS
+SELECT id, (row_number() OVER (PARTITION BY prefix ORDER BY h(id, 'serial')) - 1) * {part.ranges} + {part.number} + 1 AS serial
+FROM housed;
+"""
+
+_PERSON = f"""
+CREATE VIEW person AS
 WITH bearers AS (
-  SELECT resident.*, style, coalesce(source, id) AS own,
+  SELECT housed.*, serial, coalesce(source, id) AS own,
     CASE WHEN role IN ('head', 'spouse', 'grandparent') THEN coalesce(source, id) ELSE bearer END AS family_source,
-    birth_date < DATE '1985-01-01' AS older
-  FROM resident JOIN household USING (household)
+    birth_date < DATE '1985-01-01' AS older, if(sex = 'male', 0, {SLOTS}) AS sex_start
+  FROM housed JOIN serial USING (id)
 )
-SELECT p.* EXCLUDE (own, family_source, older),
+SELECT id AS true_id, household, role, sex, birth_date, birth_day, death_date, ethnicity, ethnic_name,
+  '0' || birthplace AS birth_province, native.value AS birth_commune, origin.value AS origin_commune, commune, commune_name,
+  bearers.province, former.value AS former_commune, prefix,
+  digits(prefix * 1000000 + (serial * 618033 + below(prefix, 'serial', 1000000)) % 1000000, 12) AS personal_id,
+  CASE WHEN birth_date < DATE '2001-01-01' AND u(id, 'old card') < 0.92 THEN scatter(id, 'old card', 9) END AS cmnd,
   CASE style
     WHEN 'ede' THEN if(sex = 'male', 'Y ', 'H''') || given.value || ' ' || family.value
     WHEN 'giarai' THEN family.value || if(sex = 'male', ' ', ' H''') || given.value
@@ -251,46 +297,13 @@ SELECT p.* EXCLUDE (own, family_source, older),
       given.value)
   END AS full_name,
   coalesce(nullif(another.value, given.value), 'Minh Anh') AS other_given, given.value AS given
-FROM bearers p
-{_pick("family", "family", "style", "family_source", "family")}
-{_pick("middle", "middle", "sex", "own", "middle")}
-{_pick("second", "middle", "sex", "own", "second")}
-{_pick("given", "given", "if(style IN ('ede', 'giarai'), 'ede_', '') || sex", "own", "given")}
-{_pick("another", "given", "if(style IN ('ede', 'giarai'), 'ede_', '') || sex", "own", "another given")};
-DROP TABLE resident;
-"""
-
-_IDENTIFIERS = f"""
-CREATE TABLE identified AS
-WITH born AS (
-  SELECT id, '0' || birthplace.value AS birth_province, native.value AS birth_commune, origin.value AS origin_commune,
-    household.*
-    EXCLUDE (household, head_source, bearer), commune_now.province AS province, sex, birth_date
-  FROM named JOIN household USING (household)
-  JOIN commune_now ON commune_now.code = household.commune
-  {_pick("birthplace", "birthplace", "commune_now.province", "id", "birthplace")}
-  {_pick("native", "old_commune", "birthplace.value", "id", "birth commune")}
-  {_pick("origin", "old_commune", "birthplace.value", "household", "origin")}
-), prefixed AS (
-  SELECT *, birth_province || ((year(birth_date) - 1900) // 100 * 2 + if(sex = 'male', 0, 1))::VARCHAR
-    || digits(year(birth_date) % 100, 2) AS prefix
-  FROM born
-)
-SELECT id, birth_province, birth_commune, origin_commune, ethnicity, commune, former_commune, province,
-  prefix || digits(((row_number() OVER (PARTITION BY prefix ORDER BY h(id, 'serial'), id)) * 618033
-      + below(prefix::BIGINT, 'serial', 1000000)) % 1000000, 6)
-    AS personal_id,
-  -- The number before it was re-established: wrong birth year, last digits of another row of the book.
-  left(prefix, 4) || digits((right(prefix, 2)::INTEGER + 1) % 100, 2) || digits(below(id, 'cancelled', 1000000), 6)
-    AS cancelled_id,
-  CASE WHEN birth_date < DATE '2001-01-01' AND u(id, 'old card') < 0.92 THEN scatter(id, 'old card', 9) END AS cmnd
-FROM prefixed;
-"""
-
-_PERSON = """
-CREATE TABLE person AS
-SELECT id AS true_id, named.* EXCLUDE (id, style, source), identified.* EXCLUDE (id)
-FROM named JOIN identified USING (id);
-DROP TABLE named;
-DROP TABLE identified;
+FROM bearers
+JOIN pick_old_commune native ON native.slot = {_slot("id", "birth commune", "old_commune_start")}
+JOIN pick_old_commune origin ON origin.slot = {_slot("household", "origin", "old_commune_start")}
+JOIN pick_commune former ON former.slot = {_slot("household", "former commune")}
+JOIN pick_family family ON family.slot = {_slot("family_source", "family", "family_start")}
+JOIN pick_middle middle ON middle.slot = {_slot("own", "middle", "sex_start")}
+JOIN pick_middle second ON second.slot = {_slot("own", "second", "sex_start")}
+JOIN pick_given given ON given.slot = {_slot("own", "given", "given_start + sex_start")}
+JOIN pick_given another ON another.slot = {_slot("own", "another given", "given_start + sex_start")};
 """

@@ -1,4 +1,4 @@
-"""What each register holds about its people, undamaged: one table `clean_<dataset>` with a row for each version.
+"""What each register holds about its people, undamaged: views with a row for each version of a record.
 
 Columns that start with `_` are for the makers and the servers; the others are the raw columns of the wire, all text.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import duckdb
 
-from simulators.events import DATASETS, MEMBERS, SEEN
+from simulators.events import MEMBERS, SEEN
 
 KEY_PREFIX = {
     "population_citizens": "DC",
@@ -20,6 +20,10 @@ _LATER = ("death", "move", "name", "job", "school", "id")
 
 _CLASS = "greatest(1, least(12, 2021 - birth_year))::VARCHAR"
 _SCHOOL = "province || digits(below({of}, 'school', 900) + 100, 6)"
+_STREET = (
+    "'Số ' || (1 + below(household, 'house', 380)) || if(u(household, 'country') < 0.55, ', thôn ', ', tổ dân phố ') "
+    "|| (1 + below(household, 'hamlet', 24))"
+)
 _DMY = "strftime(birth_date, '%d/%m/%Y')"
 
 _PUPIL_OR_TEACHER = {
@@ -48,7 +52,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "NoiDangKyKhaiSinh_MaDonViHanhChinh": "birth_commune",
         "QueQuan_MaDonViHanhChinh": "origin_commune",
         "ThuongTru_MaDonViHanhChinh": "commune",
-        "ThuongTru_ChiTiet": "street",
+        "ThuongTru_ChiTiet": _STREET,
         "NoiDangKyKhaiSinh_MaTinhThanh": "birth_province[2:]",
         "QueQuan_MaTinhThanh": "birth_province[2:]",
         "ThuongTru_MaTinhThanh": "province",
@@ -71,7 +75,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "soTheBhyt": "health_card",
         "trangThai": "CASE WHEN dead THEN 'closed' WHEN u(true_id, 'insurance state') < 0.9 THEN 'active' "
         "WHEN u(true_id, 'insurance state') < 0.97 THEN 'paused' ELSE 'closed' END",
-        "maDonVi": "employer_code",
+        "maDonVi": "employer_code(employer)",
         "tuNgay": "strftime(greatest(birth_date, DATE '2010-01-01' + below(true_id, 'insured since', 6000)::INTEGER), "
         "'%Y-%m-%d')",
     },
@@ -84,10 +88,10 @@ COLUMNS: dict[str, dict[str, str]] = {
         "GioiTinh": "if(sex = 'male', 'M', 'F')",
         "MaTinh": "province",
         "MaXa": "commune",
-        "DiaChi": "street || ', ' || commune_name",
+        "DiaChi": f"{_STREET} || ', ' || commune_name",
         "TrangThai": "CASE WHEN dead THEN '03' WHEN u(true_id, 'tax state') < 0.92 THEN '00' "
         "WHEN u(true_id, 'tax state') < 0.95 THEN '03' ELSE '10' END",
-        "CoQuanChiTra": "employer_code",
+        "CoQuanChiTra": "employer_code(employer)",
     },
     "education_pupils": {
         **_PUPIL_OR_TEACHER,
@@ -110,24 +114,24 @@ COLUMNS: dict[str, dict[str, str]] = {
 """Dataset to raw column (key and moment aside) to its SQL over `state`."""
 
 
-def make_registers(con: duckdb.DuckDBPyConnection, days: int, duplicates: dict[str, float]) -> None:
-    """Create `clean_<dataset>` for every dataset.
+def make_relatives(con: duckdb.DuckDBPyConnection) -> None:
+    """Create `relatives`: what the people of a household are to each other, on day 0."""
+    con.execute(_RELATIVES)
+
+
+def define_versions(con: duckdb.DuckDBPyConnection, dataset: str, days: int, duplicates: float) -> None:
+    """Create view `version`: `life` with a row for each day on which a record of the register is new or changed.
+
+    Besides the columns of `life` it has `_row`, the number of the record; `_copy`, 1 if it is a second one of the same
+    person; `_day` and `_until`, the first day it is served and the day a newer version replaces it; and what the
+    register has seen by then: `changed_home`, `changed_job`, `changed_school`, `changed_name`, `dead`, `has_number`.
 
     Args:
-        con: connection with `life`, `moved` and the macros.
+        con: connection with `life` and the macros.
+        dataset: which register.
         days: days after day 0.
-        duplicates: dataset to the share of its people who have a second row there.
+        duplicates: share of its people who have a second row there.
     """
-    con.execute(_RELATIVES)
-    for dataset in DATASETS:
-        _versions(con, dataset, days, duplicates[dataset])
-        columns = ",\n".join(f"({sql})::VARCHAR AS {name}" for name, sql in COLUMNS[dataset].items())
-        con.execute(_CLEAN.format(dataset=dataset, columns=columns, prefix=KEY_PREFIX[dataset]))
-        con.execute("DROP TABLE version")
-
-
-def _versions(con: duckdb.DuckDBPyConnection, dataset: str, days: int, duplicates: float) -> None:
-    """Create `version`: a row for each day on which a row of the register is new or changed."""
     seen = SEEN[dataset]
     columns = []
     for kind in _LATER:
@@ -135,21 +139,39 @@ def _versions(con: duckdb.DuckDBPyConnection, dataset: str, days: int, duplicate
         day = f"CASE WHEN u(true_id, '{dataset} sees {kind}') < {share} AND {kind}_day > 0 THEN {kind}_day + {lag} END"
         columns.append(f"{day} AS {kind}_seen")
     lag, share = seen.get("birth", (0, 0))
-    later = ", ".join(f"{kind}_seen" for kind in _LATER)
     con.execute(
-        f"""
-        CREATE TABLE version AS
-        WITH member AS (
-          SELECT true_id, 0 AS copy, if(birth_day > 0, birth_day + {lag}, 0) AS entry, {", ".join(columns)} FROM life
-          WHERE {MEMBERS[dataset]} AND (birth_day = 0 OR u(true_id, '{dataset} sees birth') < {share})
-          UNION ALL BY NAME
-          SELECT true_id, 1 AS copy, 0 AS entry FROM life
-          WHERE {MEMBERS[dataset]} AND birth_day = 0 AND u(true_id, '{dataset} duplicate') < {duplicates}
+        _VERSION.format(
+            member=MEMBERS[dataset],
+            born=f"birth_day = 0 OR u(true_id, '{dataset} sees birth') < {share}",
+            entry=f"if(birth_day > 0, birth_day + {lag}, 0)",
+            columns=", ".join(columns),
+            copied=f"birth_day = 0 AND u(true_id, '{dataset} duplicate') < {duplicates}",
+            dated=_DATED.format(later=", ".join(f"{kind}_seen" for kind in _LATER), days=days) if days else _DAY_0,
         )
-        SELECT *, unnest(list_distinct(list_filter([entry, {later}], lambda d: d >= entry AND d <= {days}))) AS day
-        FROM member WHERE entry <= {days}
-        """
     )
+
+
+def define_records(con: duckdb.DuckDBPyConnection, dataset: str) -> None:
+    """Create view `record`: the rows of `turn` in its order, with the columns of `life` as they are then, and the raw ones.
+
+    `turn` has chosen columns of `version` (`TURNED`) in the order of the register; `_pos` counts them from 1. Joins to
+    numbers that occur once keep the order.
+    """
+    columns = ",\n".join(f"({sql})::VARCHAR AS {name}" for name, sql in COLUMNS[dataset].items())
+    relatives = "JOIN relatives USING (household)" if dataset == "population_citizens" else ""
+    con.execute(_RECORD.format(columns=columns, relatives=relatives, member=MEMBERS[dataset]))
+
+
+TURNED = (
+    "true_id", "_row", "_copy", "_day", "_until", "changed_home", "changed_job", "changed_school", "changed_name", "dead",
+    "has_number",
+)  # fmt: skip
+"""Columns of `version` that `record` reads from `turn`."""
+
+
+def key_text(dataset: str, number: str) -> str:
+    """SQL of a record's key, of its 64-bit number."""
+    return f"'{KEY_PREFIX[dataset]}' || lpad(lower(to_hex({number})), 16, '0')"
 
 
 _RELATIVES = """
@@ -158,37 +180,50 @@ CREATE TABLE relatives AS
     max(personal_id) FILTER (role IN ('head', 'spouse') AND sex = 'male') AS father_id,
     max(full_name) FILTER (role IN ('head', 'spouse') AND sex = 'male') AS father_name,
     max(personal_id) FILTER (role IN ('head', 'spouse') AND sex = 'female') AS mother_id,
-    max(full_name) FILTER (role IN ('head', 'spouse') AND sex = 'female') AS mother_name,
-    'Số ' || (1 + below(household, 'house', 380)) || if(u(household, 'country') < 0.55, ', thôn ', ', tổ dân phố ')
-      || (1 + below(household, 'hamlet', 24)) AS street
+    max(full_name) FILTER (role IN ('head', 'spouse') AND sex = 'female') AS mother_name
   FROM life WHERE birth_day = 0 GROUP BY household;
 """
 
-_CLEAN = """
-CREATE TABLE clean_{dataset} AS
-WITH seen AS (
-  SELECT version.*, life.* EXCLUDE (true_id), moved.* EXCLUDE (true_id), relatives.* EXCLUDE (household),
-    coalesce(move_seen <= day, false) AS changed_home, coalesce(job_seen <= day, false) AS changed_job,
-    coalesce(school_seen <= day, false) AS changed_school, ethnic_group.name AS ethnic_name,
-    death_date IS NOT NULL OR coalesce(death_seen <= day, false) AS dead
-  FROM version JOIN life USING (true_id) LEFT JOIN moved USING (true_id) LEFT JOIN relatives USING (household)
-  JOIN ethnic_group ON ethnic_group.code = life.ethnicity
-), state AS (
-  SELECT seen.* REPLACE (
-      if(id_day = 0 OR id_seen <= day, personal_id, NULL) AS personal_id,
-      if(name_seen <= day, new_name, full_name) AS full_name,
-      if(changed_home, new_commune, commune) AS commune, if(changed_home, new_province, seen.province) AS province,
-      if(changed_job, next_employer_code, employer_code) AS employer_code),
-    commune_now.name AS commune_name
-  FROM seen JOIN commune_now ON commune_now.code = if(changed_home, new_commune, commune)
+_VERSION = """
+CREATE VIEW version AS
+WITH member AS (
+  SELECT *, 0 AS _copy, {entry} AS entry, {columns} FROM life WHERE {member} AND ({born})
+  UNION ALL BY NAME
+  SELECT *, 1 AS _copy, 0 AS entry FROM life WHERE {member} AND {copied}
+), dated AS ({dated})
+SELECT *, true_id * 2 + _copy AS _row, coalesce(move_seen <= _day, false) AS changed_home,
+  coalesce(job_seen <= _day, false) AS changed_job, coalesce(school_seen <= _day, false) AS changed_school,
+  coalesce(name_seen <= _day, false) AS changed_name,
+  death_date IS NOT NULL OR coalesce(death_seen <= _day, false) AS dead,
+  coalesce(id_day = 0 OR id_seen <= _day, false) AS has_number
+FROM dated
+"""
+
+_DAY_0 = "SELECT *, 0::INTEGER AS _day, 32767::INTEGER AS _until FROM member"
+
+_DATED = """
+SELECT * EXCLUDE (served), served[turn]::INTEGER AS _day, coalesce(served[turn + 1], 32767)::INTEGER AS _until
+FROM (
+  SELECT *, unnest(range(1, len(served) + 1)) AS turn FROM (
+    SELECT *, list_sort(list_distinct(list_filter([entry, {later}], lambda d: d >= entry AND d <= {days}))) AS served
+    FROM member WHERE entry <= {days}
+  )
 )
-SELECT true_id AS _true_id, copy AS _copy, true_id * 2 + copy AS _row, day::INTEGER AS _day,
-  '{prefix}' || lpad(lower(to_hex(h(true_id * 2 + copy, '{dataset} key'))), 16, '0') AS _key,
-  u(true_id * 2 + copy, '{dataset} age of record') AS _age_roll, copy = 1 AS _is_copy,
-  birth_date AS _birth, coalesce(death_date + 1, birth_date) AS _known_since,
-  cancelled_id AS _cancelled_id, cmnd AS _cmnd, household AS _household,
-  commune AS _commune, commune_name AS _commune_name, if(changed_home, NULL, former_commune) AS _former_commune,
-  dead AND death_date IS NOT NULL AS _long_dead,
+"""
+
+_RECORD = """
+CREATE VIEW record AS
+WITH state AS (
+  SELECT turn.*, turn.rowid + 1 AS _pos,
+    life.* EXCLUDE (true_id) REPLACE (
+      if(has_number, personal_id, NULL) AS personal_id, if(changed_name, new_name, full_name) AS full_name,
+      if(changed_home, new_commune, commune) AS commune, if(changed_home, new_province, province) AS province,
+      if(changed_home, new_commune_name, commune_name) AS commune_name,
+      if(changed_home, NULL, former_commune) AS former_commune,
+      if(changed_job, next_employer, employer) AS employer)
+  FROM turn JOIN (FROM life WHERE {member}) life USING (true_id)
+)
+SELECT *,
   {columns}
-FROM state;
+FROM state {relatives};
 """

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,9 @@ import duckdb
 from simulators import codes, events, people, registers
 from simulators.damage import define_damage
 from simulators.dirt import Profile, make_dirt
+from simulators.people import Range, whole
 
 AGENCIES = ("population", "insurance", "tax", "education")
-
-_ROW_GROUP = 20480
 
 
 def make_world(
@@ -63,29 +63,95 @@ def make_world(
     profile = Profile(dirt)
     out = Path(out)
     _clear(out)
-    con = duckdb.connect(config={"temp_directory": str(out / "scratch"), **({"threads": threads} if threads else {})})
-    try:
-        _make_people(con, people, seed, days, profile, dense)
-        registers.make_registers(con, days, {name: profile.rate("duplicate_row", name) for name in events.DATASETS})
-        define_damage(con)
-        con.execute(
-            'CREATE TABLE dirt (dataset VARCHAR, key VARCHAR, day INTEGER, "column" VARCHAR, kind VARCHAR, truth VARCHAR, '
-            "damaged VARCHAR)"
-        )
-        for dataset in events.DATASETS:
-            make_dirt(con, dataset, profile)
-            _write_register(con, dataset, out)
-        _write_truth(con, out, days)
-        counts = _counts(con, days)
-    finally:
-        con.close()
+    counts = make_range(
+        whole(people), Files(out), out / "scratch", seed=seed, days=days, profile=profile, dense=dense, threads=threads
+    )
     counts = {"people": people, "seed": seed, "days": days, "profile": dirt, "dense": dense, **counts}
-    _write_json(out / "truth" / "counts.json", counts)
-    _write_json(out / "world.json", {"people": people, "seed": seed, "days": days, "dirt": dirt, "dense": dense})
+    write_json(out / "truth" / "counts.json", counts)
+    write_json(out / "world.json", {"people": people, "seed": seed, "days": days, "dirt": dirt, "dense": dense})
     _write_credentials(out)
     (out / "today").write_text("0", encoding="ascii")
-    shutil.rmtree(out / "scratch", ignore_errors=True)
     return counts
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a range of a world is written: as a world of its own, or (`number` given) as a file among other ranges'."""
+
+    out: Path
+    number: int | None = None
+
+    def rows(self, dataset: str) -> Path:
+        """File of a register's rows."""
+        if self.number is None:
+            return self.out / "registers" / dataset / "rows.parquet"
+        return self.out / "landed" / dataset / f"{self.number:06d}.parquet"
+
+    @property
+    def row_group(self) -> int:
+        """Rows in a row group: few where servers read pages from the middle."""
+        return 20_480 if self.number is None else 122_880
+
+    def truth(self, table: str) -> Path:
+        """File of a table of the truth: `persons`, `rows` or `dirt`."""
+        name = f"{table}.parquet" if self.number is None else f"{table}/{self.number:06d}.parquet"
+        return self.out / "truth" / name
+
+
+def make_range(
+    part: Range,
+    files: Files,
+    scratch: Path,
+    *,
+    seed: int,
+    days: int,
+    profile: Profile,
+    dense: bool,
+    threads: int | None = None,
+    memory_limit: str | None = None,
+) -> dict[str, Any]:
+    """Make the people of a range, their registers' rows and the truth about them.
+
+    Args:
+        part: which people.
+        files: where to write.
+        scratch: folder of what does not fit in memory; removed afterwards.
+        seed: as for `make_world`.
+        days: days of changes after day 0; of a range that is the whole country.
+        profile: how often what is wrong.
+        dense: as for `make_world`.
+        threads: threads of DuckDB, all cores by default.
+        memory_limit: memory of DuckDB, such as `3GB`.
+
+    Returns:
+        The realised counts.
+
+    Raises:
+        ValueError: the ranges are too many for their serial numbers of personal IDs.
+        RuntimeError: a range does not fit in memory, so that its rows lost their order.
+    """
+    given = {
+        "temp_directory": str(scratch),
+        "threads": threads,
+        "memory_limit": memory_limit,
+        # Joins are done as they are written, the larger side first: rows keep its order, and need no sort of wide rows.
+        "disabled_optimizers": "join_order,build_side_probe_side",
+    }
+    con = duckdb.connect(config={name: value for name, value in given.items() if value})
+    try:
+        _make_people(con, part, seed, days, profile, dense)
+        registers.make_relatives(con)
+        define_damage(con)
+        con.execute(_LOGS.format(dataset=f"ENUM {tuple(sorted(events.DATASETS))}"))
+        for dataset in events.DATASETS:
+            registers.define_versions(con, dataset, days, profile.rate("duplicate_row", dataset))
+            make_dirt(con, dataset, profile, part.first)
+            _write_register(con, dataset, files)
+        _write_truth(con, files, days)
+        return _counts(con, days)
+    finally:
+        con.close()
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _clear(out: Path) -> None:
@@ -96,60 +162,71 @@ def _clear(out: Path) -> None:
 
 
 def _make_people(
-    con: duckdb.DuckDBPyConnection, count: int, seed: int, days: int, profile: Profile, dense: bool
+    con: duckdb.DuckDBPyConnection, part: Range, seed: int, days: int, profile: Profile, dense: bool
 ) -> None:
     codes.load(con)
     people.define_chance(con, seed)
-    births = events.a_day(events.BIRTHS, count)
-    people.make_people(con, count, days, births, profile.world("namesake"), dense)
-    events.make_events(con, count, days, profile.world("no_population_record"))
+    births = events.a_day(events.BIRTHS, part.people)
+    people.make_people(con, part, days, births, profile.world("namesake"), dense)
+    events.make_events(con, part, days, profile.world("no_population_record"))
 
 
-def _write_register(con: duckdb.DuckDBPyConnection, dataset: str, out: Path) -> None:
-    folder = out / "registers" / dataset
-    folder.mkdir(parents=True)
+def _write_register(con: duckdb.DuckDBPyConnection, dataset: str, files: Files) -> None:
+    file = files.rows(dataset)
+    file.parent.mkdir(parents=True, exist_ok=True)
     con.execute(
         f"""
-        COPY (SELECT * EXCLUDE (_true_id) REPLACE (strftime(_moment, '%Y-%m-%dT%H:%M:%S.%fZ') AS _moment)
-          FROM served ORDER BY _pos)
-        TO '{folder / "rows.parquet"}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP})
+        COPY (SELECT * REPLACE (strftime(_moment, '%Y-%m-%dT%H:%M:%S.%fZ') AS _moment) FROM served)
+        TO '{file}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {files.row_group}, PRESERVE_ORDER true)
         """
     )
-    # Only what the counts and the truth need stays in memory.
+    in_order = f"SELECT bool_and(_pos = file_row_number + 1) FROM read_parquet('{file}', file_row_number = true)"
+    if con.execute(in_order).fetchone() == (False,):
+        raise RuntimeError(f"{file} is out of order: its range does not fit in memory; make ranges smaller")
     con.execute(
         f"""
-        CREATE TABLE row_{dataset} AS SELECT _key, _true_id, _day FROM damaged;
+        INSERT INTO shown SELECT '{dataset}', _number, true_id, _day FROM turn;
         DROP VIEW served;
-        DROP TABLE damaged;
+        DROP VIEW record;
+        DROP VIEW version;
+        DROP TABLE hit;
         DROP TABLE turn;
         """
     )
 
 
-def _write_truth(con: duckdb.DuckDBPyConnection, out: Path, days: int) -> None:
-    truth = out / "truth"
-    con.execute(f"COPY ({_PERSONS.format(days=days)}) TO '{truth / 'persons.parquet'}' (FORMAT parquet)")
-    rows = " UNION ALL ".join(
-        f"SELECT '{dataset}' AS dataset, _key AS key, _true_id AS true_id, _day AS valid_from_day FROM row_{dataset}"
-        for dataset in events.DATASETS
-    )
-    con.execute(f"COPY ({rows} ORDER BY dataset, key, valid_from_day) TO '{truth / 'rows.parquet'}' (FORMAT parquet)")
-    con.execute(
-        f"COPY (FROM dirt ORDER BY dataset, key, day, \"column\") TO '{truth / 'dirt.parquet'}' (FORMAT parquet)"
-    )
+def _write_truth(con: duckdb.DuckDBPyConnection, files: Files, days: int) -> None:
+    key = " ".join(f"WHEN '{name}' THEN {registers.key_text(name, 'number')}" for name in events.DATASETS)
+    key = f"CASE dataset {key} END AS key"
+    version = _VERSION.format(days=days) if days else "0"
+    tables = {
+        "persons": _PERSONS.format(version=version),
+        "rows": f"SELECT dataset::VARCHAR AS dataset, {key}, true_id, day AS valid_from_day "
+        "FROM (FROM shown ORDER BY dataset, number, day)",
+        "dirt": f"SELECT dataset::VARCHAR AS dataset, {key}, * EXCLUDE (dataset, number) "
+        'FROM (FROM dirt ORDER BY dataset, number, day, "column")',
+    }
+    for name, query in tables.items():
+        file = files.truth(name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        con.execute(f"COPY ({query}) TO '{file}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)")
 
 
 def _counts(con: duckdb.DuckDBPyConnection, days: int) -> dict[str, Any]:
     """Rows per dataset and day, damaged values and rows per dataset and kind, people, events per day."""
     dirt: dict[str, dict[str, int]] = {dataset: {} for dataset in events.DATASETS}
     hit: dict[str, dict[str, int]] = {dataset: {} for dataset in events.DATASETS}
-    query = "SELECT dataset, kind, count(*), count(DISTINCT key) FILTER (day = 0) FROM dirt GROUP BY 1, 2 ORDER BY 1, 2"
+    query = (
+        "SELECT dataset, kind, count(*), count(DISTINCT number) FILTER (day = 0) FROM dirt GROUP BY 1, 2 ORDER BY 1, 2"
+    )
     for dataset, kind, values, keys in con.execute(query).fetchall():
         dirt[dataset][kind] = values
         hit[dataset][kind] = keys
     kinds = ("birth", "id", *events.KINDS)
     return {
-        "rows": {name: _by_day(con, f"row_{name}", "_day", range(days + 1)) for name in events.DATASETS},
+        "rows": {
+            name: _by_day(con, f"shown WHERE dataset = '{name}'", "day", range(days + 1)) for name in events.DATASETS
+        },
         "dirt": dirt,
         "dirty_rows_day0": hit,
         "world": _facts(con.execute(_WORLD)),
@@ -170,13 +247,21 @@ def _facts(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
 def _write_credentials(out: Path) -> None:
     users = {"population": "motlan", "insurance": "motlan", "tax": "motlan", "education": "education_reader"}
     path = out / "credentials.json"
-    _write_json(path, {name: f"{users[name]}:{secrets.token_urlsafe(18)}" for name in AGENCIES})
+    write_json(path, {name: f"{users[name]}:{secrets.token_urlsafe(18)}" for name in AGENCIES})
     path.chmod(0o600)
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """Write a small file for people and machines."""
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
+
+_LOGS = """
+-- Every row served, and every damaged value; `number` stands for a row's key.
+CREATE TABLE shown (dataset {dataset}, number UBIGINT, true_id BIGINT, day INTEGER);
+CREATE TABLE dirt (dataset {dataset}, number UBIGINT, day INTEGER, "column" VARCHAR, kind VARCHAR, truth VARCHAR,
+  damaged VARCHAR);
+"""
 
 _WORLD = """
 SELECT count(*) FILTER (birth_day = 0) AS people, count(death_date) AS dead_on_day0,
@@ -188,18 +273,18 @@ FROM life
 """
 
 _PERSONS = """
-WITH version AS (
-  SELECT *, unnest(list_distinct(list_filter([birth_day, death_day, move_day, name_day, job_day, school_day, id_day],
-    lambda d: d >= birth_day AND d <= {days}))) AS valid_from_day
-  FROM life
-)
 SELECT true_id, valid_from_day::INTEGER AS valid_from_day,
   if(id_day <= valid_from_day, personal_id, NULL) AS personal_id, cmnd,
   if(name_day <= valid_from_day, new_name, full_name) AS full_name, birth_date, sex, ethnicity, birth_province,
   if(move_day <= valid_from_day, new_commune, commune) AS residence_commune,
-  if(move_day <= valid_from_day, new_province, version.province) AS residence_province,
+  if(move_day <= valid_from_day, new_province, province) AS residence_province,
   coalesce(death_date, if(death_day <= valid_from_day, DATE '2026-10-01' + death_day::INTEGER, NULL)) AS death_date,
   in_population, household AS household_id, tax_code, social_insurance_code, health_card, education_id
-FROM version LEFT JOIN moved USING (true_id)
+FROM (SELECT *, {version} AS valid_from_day FROM life)
 ORDER BY true_id, valid_from_day
+"""
+
+_VERSION = """
+unnest(list_distinct(list_filter([birth_day, death_day, move_day, name_day, job_day, school_day, id_day],
+  lambda d: d >= birth_day AND d <= {days})))
 """
