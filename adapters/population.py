@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from adapters.protocols.columns import numbered, rows_of, to_batch
 from adapters.protocols.guard import moment, whole_number
+from adapters.protocols.http import Answer
 from adapters.protocols.options import read_options
 from adapters.protocols.paging import follow
-from adapters.protocols.soap import SoapAnswer, SoapClient
+from adapters.protocols.soap import SoapClient, refuse_fault
 from adapters.protocols.xml import XmlRecords, text_of
 from motlan.errors import ContractError
 from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
@@ -42,7 +43,7 @@ class PopulationAdapter(Adapter):
 
     def count(self, since: Watermark | None) -> SourceCount:
         """Ask `DemSo`."""
-        root = self._client.call("DemSo", **_since(since)).root
+        root = self._client.call("DemSo", **_since(since))
         where = f"{self.source.dataset} DemSo"
         return SourceCount(
             rows=whole_number(text_of(root, "SoCongDan"), where),
@@ -56,21 +57,21 @@ class PopulationAdapter(Adapter):
 
         def fetch(cursor: str | None, number: int) -> tuple[Page, str | None]:
             place = {} if cursor is None else {"ConTro": cursor}
-            answer = self._client.call("LayThayDoi", **asked, **place, SoDong=self.source.page_rows)
+            answer = self._client.ask("LayThayDoi", **asked, **place, SoDong=self.source.page_rows)
             return self._page(answer, f"page={number}")
 
         return follow(fetch, self.source)
 
-    def _page(self, answer: SoapAnswer, name: str) -> tuple[Page, str | None]:
+    def _page(self, answer: Answer, name: str) -> tuple[Page, str | None]:
         where = f"{self.source.dataset} {name}"
-        columns = self._records.read_page(answer.root, where)
+        columns, root = self._records.read_document(answer.body, where)
+        refuse_fault(root, answer, where)
         rows = rows_of(columns)
-        if whole_number(text_of(answer.root, "SoCongDan"), where) != rows:
+        if whole_number(text_of(root, "SoCongDan"), where) != rows:
             raise ContractError(f"the page has {rows} records, and says another number", where=where)
         batch = to_batch(columns, numbered(f"{name};{_RECORD}=", 1, rows), self.source.limits, where)
-        got = answer.answer
-        page = Page(batch, got.body, got.media_type or "text/xml", got.charset, name)
-        return page, text_of(answer.root, "ConTroTiep") or None
+        page = Page(batch, answer.body, answer.media_type or "text/xml", answer.charset, name)
+        return page, text_of(root, "ConTroTiep") or None
 
 
 def _since(since: Watermark | None) -> dict[str, str]:

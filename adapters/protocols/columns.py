@@ -7,7 +7,7 @@ valid Unicode is kept visibly instead of being lost. Values are never cleaned.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from motlan.errors import ContractError
 from motlan.landing.contract import LOCATOR, Limits, tellable
 
-Columns = dict[str, Sequence[str | None]]
-"""Column name -> the texts of a run of records, null where the source sent nothing. All lists are equally long."""
+Columns = dict[str, Any]
+"""Column name -> the texts of a run of records, null where the source sent nothing: a list of `str`, or an Arrow array of
+type string where a format makes one at once. All are equally long."""
 
 EXTRA_COLUMNS = 256
 """Columns beyond the declared ones that a source may surprise us with."""
@@ -61,13 +62,16 @@ def rows_of(columns: Columns) -> int:
     return len(next(iter(columns.values()), []))
 
 
-def numbered(prefix: str, first: int, rows: int) -> list[str]:
-    """Make the locators of records that stand in a row: the prefix and a running number."""
-    return [f"{prefix}{number}" for number in range(first, first + rows)]
+def numbered(prefix: str, first: int, rows: int) -> Any:
+    """Make the locators of records that stand in a row, as an Arrow array: the prefix and a running number."""
+    numbers = pa.array(range(first, first + rows), pa.int64()).cast(pa.string())
+    return pc.binary_join_element_wise(prefix, numbers, "")
 
 
-def to_batch(columns: Mapping[str, Sequence[str | None]], locators: Iterable[str], limits: Limits, where: str) -> Any:
+def to_batch(columns: Mapping[str, Any], locators: Any, limits: Limits, where: str) -> Any:
     """Build the `pyarrow.RecordBatch` of a page: the columns in their order, `_locator` last, all of type string.
+
+    Columns and locators are lists of text or Arrow arrays of type string.
 
     Raises:
         ContractError: A field is longer than `Limits.field_length`.
@@ -81,12 +85,14 @@ def to_batch(columns: Mapping[str, Sequence[str | None]], locators: Iterable[str
                 where=where,
                 next_step="ask the source's owner, or raise field_length in adapters/agencies.yaml.",
             )
-    arrays[LOCATOR] = pa.array(locators, pa.string())
+    arrays[LOCATOR] = _text(locators)
     return pa.RecordBatch.from_pydict(arrays)
 
 
-def _text(values: Sequence[str | None]) -> Any:
+def _text(values: Any) -> Any:
     """Make a string array. Half a surrogate pair (JSON can send one) stays readable as its escape."""
+    if isinstance(values, pa.Array):
+        return values
     try:
         return pa.array(values, pa.string())
     except UnicodeEncodeError:

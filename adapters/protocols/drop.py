@@ -155,7 +155,7 @@ class DropAdapter(Adapter):
         if hashlib.sha256(body).hexdigest() != file.sha256.lower():
             raise ContractError("the file's SHA-256 is not the manifest's", where=where, next_step="ask its owner.")
         zipped = file.name.endswith(".gz")
-        chunks = gunzip([body], self.source.limits.decompressed_bytes, where) if zipped else slices(body)
+        chunks = gunzip(slices(body), self.source.limits.decompressed_bytes, where) if zipped else slices(body)
         done = 0
         for columns in self._format.read(chunks, self.source.page_rows * PAGES_AT_ONCE, where):
             rows = rows_of(columns)

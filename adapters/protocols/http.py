@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 
 import httpx
 
@@ -24,6 +25,12 @@ from motlan.landing.contract import Source
 
 for _library in ("httpx", "httpcore"):  # they would log every URL with its query, and the headers of answers
     logging.getLogger(_library).setLevel(logging.WARNING)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Load the system's certificates once a process: it takes longer than a small pull."""
+    return ssl.create_default_context()
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class HttpLine:
         self._throttle = Throttle(source.pace.requests_per_second)
         self._client = httpx.Client(
             timeout=httpx.Timeout(source.pace.read_timeout, connect=source.pace.connect_timeout),
-            verify=ssl.create_default_context(),
+            verify=_trusted(),
             trust_env=False,
             follow_redirects=False,
             headers={"User-Agent": "motlan", "Accept-Encoding": "gzip"},

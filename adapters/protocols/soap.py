@@ -7,7 +7,6 @@ to the declared endpoint through our own line. It never reads an answer either: 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import zeep
@@ -34,14 +33,6 @@ _OUR_FAULTS = {"Client", "Sender", "MustUnderstand", "VersionMismatch", "DataEnc
 """SOAP 1.1 section 4.4.1 and SOAP 1.2 section 5.4.6: the same question would fail again."""
 
 
-@dataclass(frozen=True)
-class SoapAnswer:
-    """An answer that is no fault: its tree, and the bytes that it was read from."""
-
-    root: etree._Element
-    answer: Answer
-
-
 class SoapClient:
     """Asks the operations of one service.
 
@@ -57,21 +48,29 @@ class SoapClient:
         self._wsdl = wsdl
         self._client: Any = None
 
-    def call(self, operation: str, **arguments: str | int) -> SoapAnswer:
-        """Ask an operation (document/literal, wrapped).
+    def ask(self, operation: str, **arguments: str | int) -> Answer:
+        """Ask an operation (document/literal, wrapped), and leave the answer unread: `refuse_fault` is for who reads it.
 
         Raises:
             AccessError: A security fault.
-            ContractError: A fault of the sender, or an answer or a WSDL that cannot be used.
+            ContractError: A fault of the sender, or a WSDL that cannot be used.
             TransientError: A fault of the server, after the last retry.
         """
-        where = f"{self._where} {operation}"
-        envelope, action = self._message(operation, arguments, where)
+        envelope, action = self._message(operation, arguments, f"{self._where} {operation}")
         headers = {"Content-Type": "text/xml; charset=utf-8", "SOAPAction": f'"{action}"'}
-        answer = self._line.post(self._line.endpoint, envelope, headers, judge=_judge)
+        return self._line.post(self._line.endpoint, envelope, headers, judge=_judge)
+
+    def call(self, operation: str, **arguments: str | int) -> etree._Element:
+        """Ask an operation, and read its short answer at once.
+
+        Raises:
+            AccessError, ContractError, TransientError: As `ask`; ContractError for an answer that cannot be used, too.
+        """
+        where = f"{self._where} {operation}"
+        answer = self.ask(operation, **arguments)
         root = parse_document(answer.body, where)
-        _refuse_fault(root, answer, where)  # HTTP wants a fault to be a 500; not every server knows
-        return SoapAnswer(root, answer)
+        refuse_fault(root, answer, where)
+        return root
 
     def _message(self, operation: str, arguments: Mapping[str, Any], where: str) -> tuple[bytes, str]:
         try:
@@ -112,12 +111,20 @@ def _judge(answer: Answer, where: str) -> None:
         except ContractError:
             judge_status(answer, where)
         else:
-            _refuse_fault(root, answer, where)
+            refuse_fault(root, answer, where)
     judge_status(answer, where)
 
 
-def _refuse_fault(root: etree._Element, answer: Answer, where: str) -> None:
-    """Raise a fault as the error that its code stands for. Its text is not repeated: it may quote what we asked."""
+def refuse_fault(root: etree._Element, answer: Answer, where: str) -> None:
+    """Raise a fault as the error that its code stands for: HTTP wants it to be a 500, and not every server knows.
+
+    Its text is not repeated: it may quote what we asked.
+
+    Raises:
+        AccessError: A security fault.
+        ContractError: A fault of the sender.
+        TransientError: A fault of the server.
+    """
     fault = root.find("{*}Body/{*}Fault")
     if fault is None:
         return

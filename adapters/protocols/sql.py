@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import sql
 
 from adapters.protocols.columns import Columns, to_batch
 from adapters.protocols.guard import capped, moment, whole_number
 from adapters.protocols.options import read_options
-from adapters.protocols.postgres import Connection, PostgresLine, connection_settings
+from adapters.protocols.postgres import PostgresLine, connection_settings
 from motlan.errors import ConfigurationError, ContractError
 from motlan.landing.contract import LOCATOR, Adapter, Page, Source, SourceCount, Watermark
 
@@ -57,16 +58,16 @@ class SqlAdapter(Adapter):
     def check(self) -> None:
         """Ask for the declared columns of no row."""
         with PostgresLine(self.source) as line:
-            line.ask(self._types)
+            self._types(line)
 
     def count(self, since: Watermark | None) -> SourceCount:
         """Count the view; `as_of` is the database server's clock."""
         with PostgresLine(self.source) as line:
-            wanted = self._behind(_Place(since.cursor) if since else None, line.ask(self._types))
+            wanted = self._behind(_Place(since.cursor) if since else None, self._types(line))
             query = sql.SQL(
-                "select count(*) filter (where {}), count(*), to_char(now() at time zone 'UTC', {}) from {}"
+                "select (count(*) filter (where {}))::text, count(*)::text, to_char(now() at time zone 'UTC', {}) from {}"
             ).format(wanted, _ISO, self._view)
-            rows, total, as_of = line.ask(lambda connection: connection.execute(query).fetchall())[0]
+            rows, total, as_of = _only_row(line.ask(query))
         where = self.source.dataset
         return SourceCount(whole_number(rows, where), whole_number(total, where), moment(as_of, where))
 
@@ -80,24 +81,27 @@ class SqlAdapter(Adapter):
     def _pages(self, since: Watermark | None) -> Iterator[Page]:
         place = _Place(since.cursor) if since else None
         with PostgresLine(self.source) as line:
-            types, number, full = line.ask(self._types), 0, True
+            types, number, full = self._types(line), 0, True
             while full:
-                query = self._query(place, types)
-                rows = line.ask(lambda connection, query=query: connection.execute(query).fetchall())  # type: ignore[misc]
-                full, number = len(rows) == self.source.page_rows, number + 1
-                if rows:
-                    page = self._page(rows, f"page={number}")
+                table = line.ask(self._query(place, types))
+                full, number = table.num_rows == self.source.page_rows, number + 1
+                if table.num_rows:
+                    page = self._page(table, f"page={number}")
                     place = self._last(page)
                     yield page
 
-    def _types(self, connection: Connection) -> dict[str, str]:
-        """Learn the type of each declared column, by the column's own name."""
+    def _types(self, line: PostgresLine) -> dict[str, str]:
+        """Learn the type of each declared column, by the column's own name, of no row."""
         names = sorted(set(self.source.columns.values()))
-        columns = sql.SQL(", ").join(map(sql.Identifier, names))
-        cursor = connection.execute(sql.SQL("select {} from {} limit 0").format(columns, self._view))
-        known = connection.adapters.types
-        found = [known.get(column.type_code) for column in cursor.description or ()]
-        return {name: kind.name if kind else "text" for name, kind in zip(names, found, strict=True)}
+        columns = list(map(sql.Identifier, names))
+        query = sql.SQL(
+            "select {} from (select 1) as one left join (select {} from {} limit 0) as none on true"
+        ).format(
+            sql.SQL(", ").join(sql.SQL("pg_typeof({})::text").format(column) for column in columns),
+            sql.SQL(", ").join(columns),
+            self._view,
+        )
+        return dict(zip(names, _only_row(line.ask(query)), strict=True))
 
     def _query(self, place: _Place | None, types: dict[str, str]) -> sql.Composed:
         return sql.SQL("select {columns} from {view} where {wanted} order by {cursor}, {key} limit {limit}").format(
@@ -110,7 +114,7 @@ class SqlAdapter(Adapter):
         )
 
     def _as_text(self, column: str, types: dict[str, str]) -> sql.Composed:
-        if types[column] == "timestamptz":
+        if types[column] == "timestamp with time zone":
             return sql.SQL("to_char({} at time zone 'UTC', {})").format(sql.Identifier(column), _ISO)
         return sql.SQL("{}::text").format(sql.Identifier(column))
 
@@ -118,19 +122,21 @@ class SqlAdapter(Adapter):
         """Compare in the columns' own types, so that an index on them serves."""
         if place is None:
             return sql.SQL("true")
-        cursor, key = (sql.Identifier(types[self.source.columns[n]]) for n in (self.source.cursor, self.source.key))
+        cursor, key = (sql.SQL(types[self.source.columns[n]]) for n in (self.source.cursor, self.source.key))
         if place.key is None:
             return sql.SQL("{} >= {}::{}").format(self._cursor, sql.Literal(place.cursor), cursor)
         return sql.SQL("({}, {}) > ({}::{}, {}::{})").format(
             self._cursor, self._key, sql.Literal(place.cursor), cursor, sql.Literal(place.key), key
         )
 
-    def _page(self, rows: list[tuple[Any, ...]], name: str) -> Page:
-        columns: Columns = dict(zip(self.source.columns, zip(*rows, strict=True), strict=True))
+    def _page(self, table: Any, name: str) -> Page:
         where = f"{self.source.dataset} {name}"
-        if None in columns[self.source.key] or None in columns[self.source.cursor]:
+        columns: Columns = {
+            name: array.combine_chunks() for name, array in zip(self.source.columns, table.columns, strict=True)
+        }
+        if any(columns[column].null_count for column in (self.source.key, self.source.cursor)):
             raise ContractError("a row has no key or no cursor", where=where, next_step="ask the source's owner.")
-        locators = [f"{self._name}:{key}" for key in columns[self.source.key]]
+        locators = pc.binary_join_element_wise(f"{self._name}:", columns[self.source.key], "")
         batch = to_batch(columns, locators, self.source.limits, where)
         return Page(batch, self._payload(batch.drop_columns([LOCATOR]), where), MEDIA_TYPE, name=name)
 
@@ -146,3 +152,7 @@ class SqlAdapter(Adapter):
     def _last(self, page: Page) -> _Place:
         row = page.rows.slice(page.rows.num_rows - 1).select([self.source.cursor, self.source.key]).to_pylist()[0]
         return _Place(row[self.source.cursor], row[self.source.key])
+
+
+def _only_row(table: Any) -> list[Any]:
+    return [column[0].as_py() for column in table.columns]

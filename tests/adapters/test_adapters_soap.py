@@ -120,7 +120,7 @@ def test_faults_are_sorted_and_not_quoted(make_source, service, reply, secret, c
 
 def test_a_fault_of_the_server_is_tried_again(make_source, service, reply):
     service.posts = [reply(fault("e:Server"), status=500), reply("no Fault at all", status=500), reply(citizens())]
-    assert client(make_source, service).call("DemSo").answer.status == 200
+    assert client(make_source, service).call("DemSo").find("{*}Body") is not None
 
 
 def test_a_fault_of_soap_1_2_is_understood(make_source, service, reply):

@@ -9,9 +9,10 @@ import warnings
 import psycopg
 import pyarrow as pa
 import pytest
+from psycopg import sql
 
 from adapters.protocols import PostgresLine, SqlAdapter
-from adapters.protocols.postgres import connection_settings
+from adapters.protocols.postgres import connection_settings, refuse_no_text
 from motlan.errors import AccessError, ConfigurationError, ContractError, TransientError
 from motlan.landing.contract import Limits, Pace, Watermark
 
@@ -94,12 +95,15 @@ def test_counts_are_of_the_same_rows(adapter):
 
 def test_the_line_cannot_write(make_source, database):
     with PostgresLine(make_source(database)) as line, pytest.raises(ContractError, match="25006"):
-        line.ask(lambda connection: connection.execute("create temp table x (y int)"))
+        line.ask(sql.SQL("create temp table x (y int)"))
 
 
-def test_bytes_that_are_no_text_break_the_contract(make_source, database):
-    with PostgresLine(make_source(database)) as line, pytest.raises(ContractError, match="no text"):
-        line.ask(lambda _: b"Nguy\xff".decode())
+def test_bytes_that_are_no_text_break_the_contract():
+    buffers = pa.py_buffer(b"\0\0\0\0\5\0\0\0"), pa.py_buffer(b"Nguy\xff")
+    array = pa.StringArray.from_buffers(1, *buffers)
+    with pytest.raises(ContractError, match="no text") as error:
+        refuse_no_text(pa.table({"name": array}), "d")
+    assert error.value.__cause__ is None
 
 
 def test_columns_that_are_not_granted_are_an_access_error(adapter):
@@ -132,6 +136,16 @@ def test_a_row_without_a_moment_breaks_the_contract(adapter):
 def test_a_slow_question_is_given_up(adapter):
     with pytest.raises(TransientError, match="57014"):
         adapter("v_slow", pace=Pace(1000, 2, 0.1, 1)).count(None)
+
+
+def test_a_slow_page_is_given_up(adapter):
+    with pytest.raises(TransientError, match="57014"):
+        list(adapter("v_slow", pace=Pace(1000, 2, 0.1, 1)).pull(None))
+
+
+def test_pages_are_read_in_the_order_of_an_index_without_sorting(make_source, database):
+    with PostgresLine(make_source(database)) as line:
+        assert line.ask(sql.SQL("select current_setting('enable_sort')"))[0].to_pylist() == ["off"]
 
 
 def test_limits_of_rows_fields_and_payload_hold(adapter):

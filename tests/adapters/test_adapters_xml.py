@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.protocols.columns import rows_of
+from adapters.protocols.columns import rows_of, to_batch
 from adapters.protocols.guard import slices
-from adapters.protocols.xml import RECORD_BYTES, XmlRecords, parse_document
+from adapters.protocols.xml import RECORD_BYTES, XmlRecords, parse_document, text_of
+from adapters.protocols.xml_plain import is_utf_8
 from motlan.errors import ConfigurationError, ContractError
 from motlan.landing.contract import Limits
 
@@ -23,19 +24,23 @@ def document(*records, root="<Tap xmlns='urn:x'>"):
 
 
 def read(body, columns=COLUMNS, rows=100, limits=LIMITS):
-    """Rows of both ways of reading, which must be the same."""
-    paged = as_rows([XmlRecords("Nguoi", columns, limits).read_page(parse_document(body, "d"), "d")])
-    streamed = as_rows(XmlRecords("Nguoi", columns, limits).read(slices(body), rows, "d"))
-    assert [{k: v for k, v in row.items() if v is not None} for row in paged] == [
-        {k: v for k, v in row.items() if v is not None} for row in streamed
-    ]
+    """Rows of three ways of reading, which must be the same: an answer, a file in pieces, and element by element."""
+    records = XmlRecords("Nguoi", columns, limits)
+    paged = as_rows([records.read_document(body, "d")[0]])
+    streamed = as_rows(records.read([body[n : n + 40] for n in range(0, len(body), 40)], rows, "d"))
+    walked = as_rows(records.read(slices(body.decode().encode("utf-16")), rows, "d")) if is_utf_8(body) else paged
+    assert filled(paged) == filled(streamed) == filled(walked)
     return paged
+
+
+def filled(rows):
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
 def as_rows(batches):
     rows = []
     for columns in batches:
-        rows += [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        rows += to_batch(columns, [""] * rows_of(columns), LIMITS, "d").drop_columns(["_locator"]).to_pylist()
     return rows
 
 
@@ -85,6 +90,86 @@ def test_a_file_comes_in_batches_of_the_asked_size():
 
 def test_a_document_without_records_gives_none():
     assert read(b"<Tap/>") == []
+
+
+PLAIN = "<Nguoi><Ma>1</Ma><Ten><Ho>Đỗ</Ho></Ten></Nguoi>"
+
+
+def test_plain_records_are_not_parsed_one_by_one(monkeypatch):
+    walked = []
+    walk = XmlRecords.walk
+    monkeypatch.setattr(XmlRecords, "walk", lambda self, *given: walked.append(1) or walk(self, *given))
+    body = f"<Tap>{PLAIN * 2000}<Nguoi><Ma>&lt;</Ma></Nguoi>{PLAIN * 2000}</Tap>".encode()
+    records = XmlRecords("Nguoi", COLUMNS, LIMITS)
+    assert rows_of(records.read_document(body, "d")[0]) == 4001
+    assert len(walked) == 2
+
+
+def test_what_stands_around_the_records_is_given_back():
+    body = f"<Tap><So>2</So>{PLAIN * 50}<Sau>x</Sau></Tap>".encode()
+    columns, root = XmlRecords("Nguoi", COLUMNS, LIMITS).read_document(body, "d")
+    assert (rows_of(columns), text_of(root, "So"), text_of(root, "Sau"), text_of(root, "Ma")) == (50, "2", "x", None)
+
+
+@pytest.mark.parametrize(
+    ("between", "found"),
+    [
+        (f"<!-- {PLAIN} -->", 0),
+        (f"<x><![CDATA[{PLAIN}]]></x>", 0),
+        (f"<?x {PLAIN}?>", 0),
+        (f"<x>{PLAIN}</x>", 1),
+        ("<Nguoi>\n<Ma>2</Ma>\n<Ten>\n\t<Ho>Lê</Ho>\n</Ten>\n</Nguoi>\n", 1),
+        ("<Nguoi>\n</Nguoi>", 1),
+        ("<Nguoi><Ten> </Ten></Nguoi>", 1),
+        ("<Nguoi><DanToc></DanToc></Nguoi>", 1),
+        ("<Nguoi/>", 1),
+        ("<Nguoi><Ma>a\r\nb</Ma></Nguoi>", 1),
+        ("<Nguoi><Ma>\ufffd\x7f\x85</Ma></Nguoi >", 1),
+        ("<b:Nguoi xmlns:b='urn:x'><b:Ma>2</b:Ma></b:Nguoi>", 1),
+        ("<Nguoi xmlns='urn:y'><Ma>2</Ma></Nguoi>", 1),
+        (f"<Nguoi>{PLAIN}</Nguoi>", 2),
+    ],
+)
+def test_what_is_odd_between_plain_records_is_read_as_a_parser_reads_it(between, found):
+    assert len(read(f"<Tap>{' ' * 300}{PLAIN * 3}{between}{PLAIN * 3}</Tap>".encode())) == 6 + found
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        b"<Nguoi><Ma>\xff</Ma></Nguoi>",
+        b"<Nguoi><Ma>\xed\xa0\x80</Ma></Nguoi>",
+        b"<Nguoi><Ma>\xef\xbf\xbf</Ma></Nguoi>",
+        b"<Nguoi><Ma>\x01</Ma></Nguoi>",
+        b"<Nguoi><Ma>]]></Ma></Nguoi>",
+        b"<Nguoi><Ma>&x;</Ma></Nguoi>",
+        b"<a:Nguoi><a:Ma>2</a:Ma></a:Nguoi>",
+        b"<Nguoi><Ma>2</Ma>",
+        b"</Tap>",
+    ],
+)
+def test_what_is_no_xml_between_plain_records_is_refused(between):
+    body = b"<Tap>" + b" " * 300 + PLAIN.encode() * 3 + between + PLAIN.encode() * 3 + b"</Tap>"
+    records = XmlRecords("Nguoi", COLUMNS, LIMITS)
+    with pytest.raises(ContractError):
+        records.read_document(body, "d")
+    with pytest.raises(ContractError):
+        list(records.read([body[n : n + 40] for n in range(0, len(body), 40)], 100, "d"))
+
+
+def test_records_too_deep_are_refused_however_plain():
+    body = f"{'<Tap>' * 4}{' ' * 300}{PLAIN * 3}{'</Tap>' * 4}".encode()
+    assert rows_of(XmlRecords("Nguoi", COLUMNS, Limits(depth=7)).read_document(body, "d")[0]) == 3
+    with pytest.raises(ContractError, match="deeper"):
+        XmlRecords("Nguoi", COLUMNS, Limits(depth=5)).read_document(body, "d")
+
+
+def test_a_column_that_nobody_declared_stays_with_its_rows():
+    new = "<Nguoi><Moi>{}</Moi></Nguoi>"
+    body = "".join([PLAIN * 10, new.format(1), PLAIN * 10, new.format(2), PLAIN * 4])
+    batches = XmlRecords("Nguoi", COLUMNS, LIMITS).read(slices(f"<Tap>{' ' * 300}{body}</Tap>".encode()), 15, "d")
+    places = [[n for n, row in enumerate(as_rows([columns])) if row.get("Moi")] for columns in batches]
+    assert places == [[10], [6]]
 
 
 TEXT = st.text(
@@ -137,7 +222,7 @@ HOSTILE = {
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_document_is_refused_without_quoting_it(body):
     with pytest.raises(ContractError) as page:
-        XmlRecords("Nguoi", COLUMNS, LIMITS).read_page(parse_document(body.encode(), "d"), "d")
+        XmlRecords("Nguoi", COLUMNS, LIMITS).read_document(body.encode(), "d")
     with pytest.raises(ContractError) as stream:
         list(XmlRecords("Nguoi", COLUMNS, LIMITS).read(slices(body.encode()), 100, "d"))
     assert page.value.__cause__ is stream.value.__cause__ is None
