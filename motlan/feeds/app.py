@@ -167,18 +167,21 @@ def _read(work: Workspace, entity: Entity | FacetEntity, grant: Grant, after: in
     )
     with work.store.engine.connect() as connection:
         rows = connection.execute(query).mappings().all()
-    return [
-        {
-            "seq": row["seq"],
-            "event": row["event"],
-            **{name: str(row[name]) for name in ids if row[name] is not None},
-            "recorded_at": row["recorded_at"].isoformat(),
-            "changed": [name for name in row["changed"] if name in grant.fields],
-            **({"others": [str(other) for other in row["others"]]} if main and row["others"] else {}),
-            "values": {name: row[name] for name in grant.fields if row[name] is not None},
-        }
-        for row in rows
-    ]
+    return [_line(row, ids, grant) for row in rows]
+
+
+def _line(row: sa.RowMapping, ids: tuple[str, ...], grant: Grant) -> dict[str, Any]:
+    values = {name: row[name] for name in grant.fields if row[name] is not None}
+    changed = [name for name in row["changed"] if name in grant.fields] if row["event"] == "updated" else list(values)
+    return {
+        "seq": row["seq"],
+        "event": row["event"],
+        **{name: str(row[name]) for name in ids if row[name] is not None},
+        "recorded_at": row["recorded_at"].isoformat(),
+        "changed": changed,
+        **({"others": [str(other) for other in row["others"]]} if row.get("others") else {}),
+        "values": values,
+    }
 
 
 def _ndjson(lines: list[dict[str, Any]]) -> Iterator[str]:

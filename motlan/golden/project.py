@@ -1,183 +1,267 @@
 """The projection: PostgreSQL's golden tables, feed and corrections mirror the lake, typed, and rebuildable from it.
 
-Loaded publication by publication, each in a transaction of its own, so that a kill leaves whole publications only.
+Loaded publication by publication, each in a transaction of its own, so that a kill leaves whole publications only. Where
+nothing is loaded yet, or by an earlier version into tables without partitions, all publications are loaded aside, in one
+transaction, which puts the tables in place at its end: readers see the old state or the new one, and wait for no load. To have
+the projection built anew, drop the entity's golden table.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import adbc_driver_postgresql.dbapi as adbc
 import duckdb
 import sqlalchemy as sa
 
-from motlan.engine import quote
+from motlan.engine import one, quote
 from motlan.errors import ConfigurationError
 from motlan.golden.diff import corrections_table, golden_table
+from motlan.golden.mirror import STAGED, Mirror, mirror_of
 from motlan.lake import read_parquet
 from motlan.registry import Entity, FacetEntity
-from motlan.store import tables
+from motlan.store.session import PUBLISHER_LOCK
 from motlan.workspace import Workspace
 
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
+PROJECTOR_LOCK = PUBLISHER_LOCK + 2
+ASIDE = "motlan_aside"
+"""The schema in which tables are built that nobody reads yet. It lives no longer than the transaction."""
+BUILD_MEMORY = "512MB"
+"""The server's memory for the sort of one index: enough for a partition's."""
+BATCH = 100_000
+"""Rows sent to the store at a time."""
 _EVENT = "case when len(_others) > 0 then case _op when 'removed' then 'merged' else 'split' end else _op end"
 """What the feed calls a change: a removed person whose rows are others' now is merged, a created one with others' rows split."""
+_SOURCES = {
+    "id": "unhex(replace(id, '-', ''))",
+    "person_id": "unhex(replace(person_id, '-', ''))",
+    "key": "_key",
+    "ref": "_ref",
+    "as_of": "_moment",
+    "event": _EVENT,
+    "changed": "case when _op = 'updated' then _changed else [] end",
+    "others": "_others",
+}
+"""Column of the store -> the lake's. A UUID is sent as its 16 bytes, as COPY has it."""
+
+Watch = Callable[[str], None]
+"""Told what is begun."""
+
+
+def _unwatched(_: str) -> None:
+    """Watch nothing."""
 
 
 def ensure_tables(connection: sa.Connection, entity: Entity) -> None:
     """Make an entity's tables from the canonical schema; a field that is new becomes a nullable column by itself."""
-    name = entity.name
-    _check_names(entity)
-    statements = [
-        f"create table if not exists golden_{name} (person_id uuid primary key, publication bigint not null)",
-        f"create table if not exists feed_{name} (seq bigint primary key, publication bigint not null, "
-        "person_id uuid not null, event text not null, changed text[] not null)",
-        f"create table if not exists corrections_{name} (dataset text, key text, field text, person_id uuid not null, "
-        "ref text not null, value text, golden_value text, authority text, opened bigint not null, "
-        "refreshed bigint not null, primary key (dataset, key, field))",
-        f"alter table feed_{name} add column if not exists others uuid[]",
-        f"alter table corrections_{name} add column if not exists severity text",
-        f"alter table corrections_{name} add column if not exists evidence jsonb",
-    ]
-    for table in ("golden", "feed"):
-        statements += [f"alter table {table}_{name} add column if not exists {field} text" for field in entity.fields]
-    for field in entity.matching.identifiers:
-        statements.append(f"create index if not exists golden_{name}_{field} on golden_{name} ({field})")
-    for statement in statements:
-        connection.execute(sa.text(statement))
+    _ensure(connection, entity)
+    connection.execute(sa.text(_corrections(entity)))
 
 
 def ensure_facet_tables(connection: sa.Connection, entity: FacetEntity) -> None:
     """Make the tables of an entity beside the main one: what it is now, and its feed."""
-    name = entity.name
-    _check_names(entity)
-    statements = [
-        f"create table if not exists golden_{name} (id uuid primary key, person_id uuid, dataset text not null, "
-        "key text not null, ref text not null, as_of text, publication bigint not null)",
-        f"create table if not exists feed_{name} (seq bigint primary key, publication bigint not null, id uuid not null, "
-        "person_id uuid, event text not null, changed text[] not null)",
-        f"create index if not exists golden_{name}_person on golden_{name} (person_id)",
-    ]
-    for table in ("golden", "feed"):
-        statements += [f"alter table {table}_{name} add column if not exists {field} text" for field in entity.fields]
-    if entity.facet.key:
-        statements.append(f"create index if not exists golden_{name}_key on golden_{name} ({entity.facet.key})")
-    for statement in statements:
-        connection.execute(sa.text(statement))
+    _ensure(connection, entity)
 
 
-def _check_names(entity: Entity | FacetEntity) -> None:
+def _ensure(connection: sa.Connection, entity: Entity | FacetEntity) -> None:
     if wrong := [field for field in (entity.name, *entity.fields) if not COLUMN.fullmatch(field)]:
         raise ConfigurationError(f"{wrong[0]} cannot name a column", where="schemas", next_step="use snake_case.")
+    mirror = mirror_of(entity)
+    for statement in mirror.parents():
+        connection.execute(sa.text(statement))
+    if connection.execute(sa.text(_has_parts(mirror))).scalar_one():
+        for statement in mirror.indexes():
+            connection.execute(sa.text(statement))
 
 
-def project(work: Workspace, entity_name: str) -> int:
+def _corrections(entity: Entity) -> str:
+    return (
+        f"create table if not exists corrections_{entity.name} (dataset text, key text, field text, person_id uuid not null, "
+        "ref text not null, value text, golden_value text, authority text, opened bigint not null, "
+        "refreshed bigint not null, severity text, evidence jsonb, primary key (dataset, key, field))"
+    )
+
+
+def _has_parts(mirror: Mirror) -> str:
+    return f"select exists (select from pg_inherits where inhparent = to_regclass('{mirror.golden_table}'))"
+
+
+def project(work: Workspace, entity_name: str, watch: Watch = _unwatched) -> int:
     """Load every publication that the projection does not hold yet; return how many.
 
     Done twice, the second time changes nothing.
+
+    Args:
+        work: The installation.
+        entity_name: The main entity; those beside it come with it.
+        watch: Told what is begun, such as `copy feed_person`.
     """
     entity = work.registry.entity(entity_name)
-    table = tables.publications
     with work.store.publishing() as connection:
         ensure_tables(connection, entity)
         for facet in work.registry.facets_of(entity_name):
             ensure_facet_tables(connection, facet)
-        pending = connection.execute(
-            sa.select(table)
-            .where(table.c.entity == entity_name, table.c.projected_at.is_(None))
-            .order_by(table.c.number)
-        ).all()
-    for publication in pending:
-        _load(work, entity, publication.number, publication.run, publication.first_seq)
+        anew = not connection.execute(sa.text(_has_parts(mirror_of(entity)))).scalar_one()
+    total = _load(work, entity, watch, anew=True) if anew else 0
+    while loaded := _load(work, entity, watch, anew=False):
+        total += loaded
+    return total
+
+
+def _load(work: Workspace, entity: Entity, watch: Watch, *, anew: bool) -> int:
+    """Load the next publication, or, to build anew, all of them aside, in one transaction; return how many."""
+    with (
+        work.engine(f"projecting {entity.name}") as engine,
+        adbc.connect(work.store.url) as target,
+        target.cursor() as cursor,
+    ):
+        _ask(cursor, f"select 1 from pg_advisory_xact_lock({PROJECTOR_LOCK})")
+        which = "order by number" if anew else "and projected_at is null order by number limit 1"
+        pending = _ask(
+            cursor, f"select number, run, first_seq from publications where entity = '{entity.name}' {which}"
+        )
+        if not pending:
+            return 0
+        home = _step_aside(cursor, work, entity) if anew else ""
+        for number, run, first_seq in pending:
+            _Publication(work, engine, cursor, watch, number, run).load(entity, first_seq)
+        watch("commit")
+        if anew:
+            _take_place(cursor, home)
+        target.commit()
     return len(pending)
 
 
-def _load(work: Workspace, entity: Entity, number: int, run: str, first_seq: int) -> None:
-    """Load one publication by COPY into staging tables and from there, in one transaction."""
-    golden = work.lake.files(golden_table(entity.name), {run})
-    corrections = work.lake.files(corrections_table(entity.name), {run})
-    with work.engine(f"projecting {entity.name}") as engine, adbc.connect(work.store.url) as target:
-        with target.cursor() as cursor:
-            if golden:
-                columns = ", ".join(map(quote, entity.fields))
-                # Publications from before merges and splits were told have no column of the others.
-                none = "select null::varchar[] as _others where false"
-                rows = f"""select person_id, {_EVENT} as event, array_to_string(_changed, ',') as changed,
-                           array_to_string(_others, ',') as others, _ordinal::bigint as ordinal, {columns}
-                    from (from {read_parquet(golden)} union all by name {none}) order by _ordinal"""
-                _ingest(engine, cursor, "staged_golden", rows)
-                for statement in _golden_statements(entity, number, first_seq):
-                    cursor.execute(statement)
-            if corrections:
-                rows = f"select * exclude (_changed, _run) from {read_parquet(corrections)}"
-                _ingest(engine, cursor, "staged_corrections", rows)
-                for statement in _correction_statements(entity, number):
-                    cursor.execute(statement)
-            for facet in work.registry.facets_of(entity.name):
-                if files := work.lake.files(golden_table(facet.name), {run}):
-                    _load_facet(engine, cursor, facet, number, files)
-            cursor.execute(f"update publications set projected_at = now() where number = {number}")
-        target.commit()
+def _ask(cursor: adbc.Cursor, query: str) -> list[tuple[Any, ...]]:
+    cursor.execute(query)
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
-def _load_facet(
-    engine: duckdb.DuckDBPyConnection, cursor: adbc.Cursor, entity: FacetEntity, number: int, files: list[str]
-) -> None:
-    columns = ", ".join(map(quote, entity.fields))
-    rows = f"""select id, person_id, dataset, _key as key, _ref as ref, _moment as as_of, _op as event,
-               array_to_string(_changed, ',') as changed, _ordinal::bigint as ordinal, {columns} from {read_parquet(files)}"""
-    _ingest(engine, cursor, "staged_facet", rows)
-    for statement in _facet_statements(entity, number):
+def _step_aside(cursor: adbc.Cursor, work: Workspace, entity: Entity) -> str:
+    """Let this transaction work on empty tables in a schema of its own; return the name of the one that readers use."""
+    home = quote(_ask(cursor, "select current_schema()::text")[0][0])
+    mirrors = [mirror_of(entity), *map(mirror_of, work.registry.facets_of(entity.name))]
+    made = [_corrections(entity), *(statement for mirror in mirrors for statement in mirror.parents())]
+    for statement in (f"create schema {ASIDE}", f"set local search_path = {ASIDE}, {home}", *made):
         cursor.execute(statement)
+    return home
 
 
-def _ingest(engine: duckdb.DuckDBPyConnection, cursor: adbc.Cursor, table: str, query: str) -> None:
-    reader = engine.sql(query).to_arrow_reader(100_000)
-    cursor.adbc_ingest(table, reader, mode="create", temporary=True)
+def _take_place(cursor: adbc.Cursor, home: str) -> None:
+    """Put the tables made aside in the place of those of their names."""
+    tables = _ask(
+        cursor,
+        f"select relname::text from pg_class where relnamespace = '{ASIDE}'::regnamespace and relkind in ('r', 'p') "
+        "order by relispartition",
+    )
+    for change in ("drop table if exists {home}.{table}", "alter table {aside}.{table} set schema {home}"):
+        for (table,) in tables:
+            cursor.execute(change.format(home=home, aside=ASIDE, table=table))
+    cursor.execute(f"drop schema {ASIDE}")
 
 
-def _golden_statements(entity: Entity, number: int, first_seq: int) -> list[str]:
-    name, fields = entity.name, ", ".join(entity.fields)
-    updates = ", ".join(f"{field} = excluded.{field}" for field in ("publication", *entity.fields))
-    return [
-        f"delete from golden_{name} using staged_golden s where golden_{name}.person_id = s.person_id::uuid "
-        "and s.event in ('removed', 'merged')",
-        f"insert into golden_{name} (person_id, publication, {fields}) select person_id::uuid, {number}, {fields} "
-        f"from staged_golden where event not in ('removed', 'merged') on conflict (person_id) do update set {updates}",
-        f"insert into feed_{name} (seq, publication, person_id, event, changed, others, {fields}) "
-        f"select {first_seq} + ordinal - 1, {number}, person_id::uuid, event, string_to_array(changed, ','), "
-        f"string_to_array(others, ',')::uuid[], {fields} "
-        "from staged_golden where ordinal is not null on conflict (seq) do nothing",
-        "drop table staged_golden",
-    ]
+@dataclass(frozen=True)
+class _Publication:
+    """One publication on its way from the lake into the store's tables."""
 
+    work: Workspace
+    engine: duckdb.DuckDBPyConnection
+    cursor: adbc.Cursor
+    watch: Watch
+    number: int
+    run: str
 
-def _facet_statements(entity: FacetEntity, number: int) -> list[str]:
-    name, fields = entity.name, ", ".join(entity.fields)
-    written = ("person_id", "dataset", "key", "ref", "as_of", "publication", *entity.fields)
-    updates = ", ".join(f"{field} = excluded.{field}" for field in written)
-    first = f"(select first_seq from facet_publications where publication = {number} and entity = '{name}')"
-    return [
-        f"delete from golden_{name} g using staged_facet s where g.id = s.id::uuid and s.event = 'removed'",
-        f"insert into golden_{name} (id, {', '.join(written)}) select id::uuid, person_id::uuid, dataset, key, ref, as_of, "
-        f"{number}, {fields} from staged_facet where event != 'removed' on conflict (id) do update set {updates}",
-        f"insert into feed_{name} (seq, publication, id, person_id, event, changed, {fields}) "
-        f"select {first} + ordinal - 1, {number}, id::uuid, person_id::uuid, event, string_to_array(changed, ','), {fields} "
-        "from staged_facet where ordinal is not null on conflict (seq) do nothing",
-        "drop table staged_facet",
-    ]
+    def load(self, entity: Entity, first_seq: int) -> None:
+        """Load what it changed of the entity, of its corrections, and of the entities beside it."""
+        self._load_mirror(mirror_of(entity), first_seq)
+        if files := self.work.lake.files(corrections_table(entity.name), {self.run}):
+            self._load_corrections(entity, files)
+        numbered = f"select entity, first_seq from facet_publications where publication = {self.number}"
+        first_seqs = dict(_ask(self.cursor, numbered))
+        for facet in self.work.registry.facets_of(entity.name):
+            if facet.name in first_seqs:
+                self._load_mirror(mirror_of(facet), first_seqs[facet.name])
+        self.cursor.execute(f"update publications set projected_at = now() where number = {self.number}")
 
+    def _load_mirror(self, mirror: Mirror, first_seq: int) -> None:
+        files = self.work.lake.files(golden_table(mirror.name), {self.run})
+        if not files:
+            return
+        rows, last = one(self.engine, f"select count(*), max(_ordinal)::bigint from {read_parquet(files)}")
+        parts = mirror.feed_parts(first_seq, first_seq - 1 + last) if last else []
+        if _ask(self.cursor, _has_parts(mirror))[0][0]:
+            self._change(mirror, self._rows(mirror, files, first_seq), parts)
+        else:
+            self._fill(mirror, self._rows(mirror, files, first_seq), [*mirror.golden_parts(rows), *parts])
 
-def _correction_statements(entity: Entity, number: int) -> list[str]:
-    name = entity.name
-    return [
-        f"delete from corrections_{name} c using staged_corrections s "
-        "where (c.dataset, c.key, c.field) = (s.dataset, s._key, s.field) and s._op = 'removed'",
-        f"insert into corrections_{name} (dataset, key, field, person_id, ref, value, golden_value, authority, opened, "
-        "refreshed, severity, evidence) select dataset, _key, field, person_id::uuid, _ref, value, golden_value, "
-        f"authority, {number}, {number}, severity, evidence::jsonb from staged_corrections where _op != 'removed' "
-        "on conflict (dataset, key, field) do update set person_id = excluded.person_id, ref = excluded.ref, "
-        "value = excluded.value, golden_value = excluded.golden_value, authority = excluded.authority, "
-        "severity = excluded.severity, evidence = excluded.evidence, refreshed = excluded.refreshed",
-        "drop table staged_corrections",
-    ]
+    def _rows(self, mirror: Mirror, files: list[str], first_seq: int) -> str:
+        """Return the engine's SQL of what changed: every column of both tables. `seq` is null where the feed tells nothing."""
+        # Publications from before a field was declared, or before merges and splits were told, lack its column.
+        late = ", ".join(
+            ("null::varchar[] as _others", *(f"null::varchar as {quote(field)}" for field in mirror.fields))
+        )
+        sources = _SOURCES | {"seq": f"{first_seq} - 1 + _ordinal::bigint", "publication": f"{self.number}::bigint"}
+        columns = dict.fromkeys((*mirror.feed, *mirror.golden, *mirror.fields))
+        chosen = ", ".join(f"{sources.get(column, quote(column))} as {quote(column)}" for column in columns)
+        return f"select {chosen} from (from {read_parquet(files)} union all by name select {late} where false)"
+
+    def _copy(self, table: str, query: str, *, temporary: bool = False) -> None:
+        reader = self.engine.sql(query).to_arrow_reader(BATCH)
+        self.cursor.adbc_ingest(table, reader, mode="append", temporary=temporary)
+
+    def _fill(self, mirror: Mirror, rows: str, parts: list[str]) -> None:
+        """Fill empty tables: copy straight into their partitions; make keys and indexes when all rows are there.
+
+        A first publication creates every row and tells of each, so golden rows with no column of their own come from the feed,
+        within the server.
+        """
+        for statement in (*parts, f"set local maintenance_work_mem = '{BUILD_MEMORY}'"):
+            self.cursor.execute(statement)
+        feed, golden = (", ".join((*columns, *mirror.fields)) for columns in (mirror.feed, mirror.golden))
+        self.watch(f"copy {mirror.feed_table}")
+        self._copy(mirror.feed_table, f"select {feed} from ({rows})")
+        self.watch(f"copy {mirror.golden_table}")
+        if mirror.golden.keys() <= mirror.feed.keys():
+            self.cursor.execute(
+                f"insert into {mirror.golden_table} ({golden}) select {golden} from {mirror.feed_table}"
+            )
+        else:
+            self._copy(mirror.golden_table, f"select {golden} from ({rows})")
+        self.watch(f"index {mirror.name}")
+        for statement in (*mirror.keys(), *mirror.indexes(), mirror.statistics()):
+            self.cursor.execute(statement)
+
+    def _change(self, mirror: Mirror, rows: str, parts: list[str]) -> None:
+        """Change filled tables by way of a staging table."""
+        self.watch(f"change {mirror.name}")
+        self.cursor.execute(mirror.staging())
+        self._copy(STAGED, rows, temporary=True)
+        # A table that is new has no statistics, and the plan would read the whole golden table.
+        for statement in (f"analyze {STAGED}", *parts, *mirror.changes(), f"drop table {STAGED}"):
+            self.cursor.execute(statement)
+
+    def _load_corrections(self, entity: Entity, files: list[str]) -> None:
+        name = f"corrections_{entity.name}"
+        self.watch(f"change {name}")
+        rows = f"select * exclude (_changed, _run) from {read_parquet(files)}"
+        reader = self.engine.sql(rows).to_arrow_reader(BATCH)
+        self.cursor.adbc_ingest(STAGED, reader, mode="create", temporary=True)
+        statements = [
+            f"analyze {STAGED}",
+            f"delete from {name} c using {STAGED} s "
+            "where (c.dataset, c.key, c.field) = (s.dataset, s._key, s.field) and s._op = 'removed'",
+            f"insert into {name} (dataset, key, field, person_id, ref, value, golden_value, authority, opened, "
+            "refreshed, severity, evidence) select dataset, _key, field, person_id::uuid, _ref, value, golden_value, "
+            f"authority, {self.number}, {self.number}, severity, evidence::jsonb from {STAGED} where _op != 'removed' "
+            "on conflict (dataset, key, field) do update set person_id = excluded.person_id, ref = excluded.ref, "
+            "value = excluded.value, golden_value = excluded.golden_value, authority = excluded.authority, "
+            "severity = excluded.severity, evidence = excluded.evidence, refreshed = excluded.refreshed",
+            f"drop table {STAGED}",
+        ]
+        for statement in statements:
+            self.cursor.execute(statement)

@@ -23,7 +23,15 @@ QUIET_LOG = {
     "log_parameter_max_length_on_error": "0",
     "log_statement": "none",
 }
-TUNING = {"shared_buffers": "256MB", "max_wal_size": "4GB", "maintenance_work_mem": "256MB", "max_connections": "120"}
+TUNING = {
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+    "maintenance_work_mem": "256MB",
+    "max_connections": "120",
+    # Nobody replicates from it: rows copied into a table that the same transaction made need no log of their own.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
 
 
 def _server(settings: Settings) -> Any:
