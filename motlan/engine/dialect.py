@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 Scalar = str | int | float | bool | None
 """A value that an expression may write out."""
@@ -51,12 +52,15 @@ class Dialect(ABC):
         lookups: Catalogue function -> the join that answers it for a whole relation at once.
         costly: Catalogue function of one value (what else it takes is written out) that is worth computing once for
             each distinct value -> SQL of a cheap test of `@1`; where that is true the answer is the value itself.
+        answers: Costly function -> what writes the query that answers it for a whole relation of the column `given`:
+            columns `given` and `made`. Where there is none the call itself does.
     """
 
     name: str
     templates: Mapping[str, str]
     lookups: Mapping[str, Lookup]
     costly: Mapping[str, str]
+    answers: Mapping[str, Callable[[str], str]] = MappingProxyType({})
 
     @abstractmethod
     def quote(self, identifier: str) -> str:

@@ -7,6 +7,8 @@ without `try_`: DuckDB's cast errors quote values.
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from motlan.engine import duckdb_dates as dates
 from motlan.engine import duckdb_identifiers as identifiers
 from motlan.engine import duckdb_names as names
@@ -41,7 +43,7 @@ TEMPLATES = {
     "similarity": "jaro_winkler_similarity(@1, @2)",
     "edits": "damerau_levenshtein(@1, @2)",
     # One edit leaves two letters at the beginning or at the end as they were.
-    "one_edit": "(abs(length(@1) - length(@2)) <= 1 AND (length(@1) < 6 OR @1[:2] = @2[:2] OR @1[-2:] = @2[-2:])"
+    "one_edit": "(@1 = @2 OR abs(length(@1) - length(@2)) <= 1 AND (length(@1) < 6 OR @1[:2] = @2[:2] OR @1[-2:] = @2[-2:])"
     " AND damerau_levenshtein(@1, @2) <= 1)",
     **names.TEMPLATES,
     **identifiers.TEMPLATES,
@@ -73,6 +75,7 @@ class DuckDbDialect(Dialect):
     templates = TEMPLATES
     lookups = places.LOOKUPS
     costly = COSTLY
+    answers = MappingProxyType({"person_name": names.answers})
 
     def quote(self, identifier: str) -> str:
         """Return the identifier in double quotes."""

@@ -9,6 +9,7 @@ Müller, Israël and Ðinh stay what they are.
 
 from __future__ import annotations
 
+from motlan.engine.dialect import fill
 from motlan.engine.duckdb_text import CLEAN, Stage, chain, clean, let, text
 from motlan.engine.vietnamese import CAPITALS, LETTERS, SMALL, SYLLABLES, TONE_MARKS, VOWELS
 
@@ -221,15 +222,15 @@ def _note(damage: str, otherwise: str) -> str:
     return _if_suspicious("@1", let(damage, f"coalesce({found}, {otherwise})", "d"), "NULL")
 
 
-def _proper_case(x: str) -> str:
-    """Return SQL that gives every word a capital where the text is all capitals, or has none."""
+def _proper_case() -> str:
+    """Return SQL that gives every word of `v` a capital where the text is all capitals, or has none."""
     words = r"regexp_extract_all(lower(v), '[^ ''-]+|[ ''-]+')"
     proper = f"array_to_string(list_transform({words}, lambda w: upper(w[1]) || w[2:]), '')"
-    return let(x, f"CASE WHEN v = lower(v) OR NOT regexp_matches(v, '[a-z]') THEN {proper} ELSE v END")
+    return f"CASE WHEN v = lower(v) OR NOT regexp_matches(v, '[a-z]') THEN {proper} ELSE v END"
 
 
-def _placed_tones(x: str) -> str:
-    r"""Return SQL that puts the tone mark of open oa, oe, uy at its traditional place.
+def _placed_tones() -> str:
+    r"""Return SQL that puts the tone mark of open oa, oe, uy of `v` at its traditional place.
 
     RE2's `\B` is about ASCII letters alone, so after a vowel with a mark it means: no ASCII letter follows.
     """
@@ -242,7 +243,7 @@ def _placed_tones(x: str) -> str:
                     rf"regexp_replace({steps}, '({before}[{first}]){toned}\B', '\1'||chr({ord(mark)})||'{plain}', 'g')"
                 )
     misplaced = f"regexp_matches(v, '{_TONE_MISPLACED}') AND NOT regexp_matches(v, '{_NO_SYLLABLE}')"
-    return let(x, f"CASE WHEN {misplaced} THEN nfc_normalize(({steps})[2:]) ELSE v END")
+    return f"CASE WHEN {misplaced} THEN nfc_normalize(({steps})[2:]) ELSE v END"
 
 
 # Icelandic has ð inside of words, Vietnamese đ at their beginning alone.
@@ -271,14 +272,35 @@ PERSON_NAME = (
         _note("motlan_damage(v)", _UNSURE),
     ),
     Stage("look-alike letters made the usual ones", _LOOK_ALIKES),
-    Stage("proper case where all was upper or lower", _if_suspicious("@1", "v", _proper_case("v"))),
-    Stage("tone marks at their traditional place", _if_suspicious("@1", "v", _placed_tones("v"))),
+    Stage("proper case where all was upper or lower", _if_suspicious("@1", "v", _proper_case())),
+    Stage("tone marks at their traditional place", _if_suspicious("@1", "v", _placed_tones())),
 )
 """Steps of the cleaning of a name, in order.
 
 Repairs come before cleaning where bytes of the damage look like spaces or controls, and after it elsewhere. What stays
 suspicious keeps its case and its marks, so that a second look finds what the first one found.
 """
+
+
+def answers(odd: str) -> str:
+    """Return the query that cleans the names of a relation, as `person_name` does: columns `given` and `made`.
+
+    A step that binds its value compiles its patterns anew for every vector. So the steps stand in queries of their own, and
+    only what looks like a legacy encoding at some step, which is rare, is gathered and goes through the whole function.
+
+    Args:
+        odd: Relation with the column `given`.
+    """
+    query = f"select given, {fill(_PLAINED[0].sql, ('given',))} as v, false as hard from {odd}"
+    for step in (chain(_PLAINED[2:], "v"), fill(_LOOK_ALIKES, ("v",)), _proper_case(), _placed_tones()):
+        hard = f"hard or coalesce(regexp_matches(v, {text(_SUSPICIOUS)}), false)"
+        query = f"select given, {step} as v, {hard} as hard from ({query})"
+    repaired = fill(TEMPLATES["person_name"], ("word",))
+    return (
+        f"with stepped as materialized (select given, v, case when hard then given end as word from ({query}))\n"
+        "select given, case when word is null then v else repaired end as made from stepped left join "
+        f"(select word as known, {repaired} as repaired from (select distinct word from stepped)) on known = word"
+    )
 
 
 def _unless_canonical(then: str, otherwise: str) -> str:

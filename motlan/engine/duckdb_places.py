@@ -142,7 +142,12 @@ def _meaning_at(moment: str, field: str = "value") -> str:
 
 
 LOOKUPS = {
-    "code": Lookup(_MEANINGS.format("@1"), _FOLDED.format("@2"), "@found[1].value"),
+    "code": Lookup(
+        "SELECT c.cl_code AS code, arg_max(c.cl_value, c.cl_valid_from) AS found FROM motlan_codes c"
+        " WHERE c.cl_list = @1 GROUP BY c.cl_code",
+        _FOLDED.format("@2"),
+        "@found",
+    ),
     "code_at": Lookup(_MEANINGS.format("@1"), _FOLDED.format("@2"), _meaning_at("@3")),
     "commune": Lookup(_MEANINGS.format("'communes'"), _FOLDED.format("@1"), _meaning_at("@2")),
     "commune_candidates": Lookup(

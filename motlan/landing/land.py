@@ -6,13 +6,17 @@ purpose). Every row gets a salted commitment: a bare hash of twelve digits and a
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
@@ -39,7 +43,7 @@ def table_of(dataset: str) -> str:
     return f"raw.{dataset}"
 
 
-def canonical_row(columns: list[str]) -> str:
+def canonical_row(columns: Iterable[str]) -> str:
     """Return the SQL of a row's unambiguous text: name, length and value of each filled column, by name."""
     parts = (
         f"coalesce({literal(name + ':')} || length({quote(name)}) || ':' || {quote(name)} || ';', '')"
@@ -48,9 +52,21 @@ def canonical_row(columns: list[str]) -> str:
     return f"concat({', '.join(parts)})"
 
 
-def commitment(columns: list[str], salt: str = "_salt") -> str:
-    """Return the SQL of a row's salted commitment: SHA-256 (hex) of salt and canonical text."""
-    return f"sha256({salt} || {canonical_row(columns)})"
+def commitment(columns: Iterable[str], salt: str = "_salt") -> str:
+    """Return the SQL of a row's salted commitment, SHA-256 (hex): of as few bytes as bind the row, for it costs by the byte.
+
+    It is of the salt (32 characters), the first 32 of the names' SHA-256 (hex, as a JSON list), and of each column, by name,
+    the value's length in bytes, `:` and the value. A null has no length, so that no two rows give one text.
+    """
+    names = sorted(columns)
+    of_names = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:32]
+    parts = (f"strlen({quote(name)}), ':', {quote(name)}" for name in names)
+    return f"sha256(concat({salt}, {literal(of_names)}, {', '.join(parts)}))"
+
+
+def first_commitment(columns: Iterable[str]) -> str:
+    """Return the SQL of a commitment as rows landed before 22 November 2026 have it: of salt and canonical text."""
+    return f"sha256(_salt || {canonical_row(columns)})"
 
 
 def lagged(watermark: Watermark | None, lag: int) -> Watermark | None:
@@ -127,11 +143,14 @@ def _land_chunk(
         raise ContractError(f"the source sent no column {sorted(missing)[0]}", where=dataset.name)
     drifted = watcher.see(rows, set(raw))
     engine.register("pulled", rows)
-    seen = f"md5({canonical_row(raw)}) not in (select row_hash from landed_before)"
+    unseen = "true"
+    if one(engine, "select count(*) from landed_before")[0]:
+        unseen = (
+            f"md5({canonical_row(raw)}) not in (select row_hash from landed_before) or {quote(dataset.key)} is null"
+        )
     engine.execute(
         f"""create or replace temp table fresh as
-            select *, row_number() over () - 1 as _position
-            from (select * from pulled where {seen} or {quote(dataset.key)} is null)""",
+            select *, row_number() over () - 1 as _position from (select * from pulled where {unseen})""",
     )
     engine.unregister("pulled")
     count, used = one(engine, "select count(*), list(distinct _payload) from fresh")
@@ -151,32 +170,27 @@ def write_chunk(
 
     Args:
         work: The open installation.
-        engine: A session with the table `fresh`: raw columns, `_payload`, `_locator`, `_position` (from 0).
+        engine: A session with the table `fresh`: raw columns, `_payload`, `_locator`, `_position` (from 0, in order).
         dataset: Whose rows they are.
         run: The run that lands them.
         number: The chunk's number.
         raw: Names of the raw columns.
     """
-    # The salts come from one random secret that is then forgotten: erasing a row's salt erases its link to the hash.
-    seed = secrets.token_hex(32)
+    # The salts come from one random secret that is then forgotten: erasing a row's salt erases its link to the hash. With a
+    # position the secret fits one block of SHA-256, whose output tells nothing of the other salts to who does not have it.
+    seed = secrets.token_hex(16)
     target = work.lake.folder(table_of(dataset.name), run) / f"{number:06d}.parquet"
     columns = ", ".join(quote(name) for name in raw)
-    engine.execute(
-        f"""create or replace temp table salted as
-            select *, substr(sha256({literal(seed)} || _position), 1, 32) as _salt from fresh"""
-    )
     engine.execute(
         f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {literal(run)} as _run,
                 {quote(dataset.key)} as _key, {quote(dataset.cursor)} as _cursor, {quote(dataset.moment)} as _moment,
                 _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns}
-            from salted order by _position) to {literal(str(target))} (format parquet, compression zstd)"""
+            from (select *, substr(sha256({literal(seed)} || _position), 1, 32) as _salt from fresh))
+            to {literal(str(target))} (format parquet, compression zstd, compression_level 1)"""
     )
-    digest: str = one(
-        engine,
-        f"select sha256(string_agg(_commitment, '' order by _position)) from "
-        f"(select _position, {commitment(raw)} as _commitment from salted)",
-    )[0]
-    return digest
+    written = pq.read_table(target, columns=["_commitment"]).column(0).combine_chunks()
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(written)]), written), "")
+    return hashlib.sha256(joined[0].as_buffer()).hexdigest()
 
 
 def _load_landed_before(

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from motlan.engine import literal
 from motlan.golden import aside
 from motlan.golden.diff import golden_table
 from motlan.golden.merge import POINTER
 from motlan.lake import current, read_parquet
 from motlan.landing import payloads
-from motlan.landing.land import table_of
+from motlan.landing.land import META, table_of
 from motlan.ledger import runs, versions
 from motlan.linking import store as kept
 from motlan.linking.link import KEY, links_table, load_frequencies
@@ -44,6 +44,7 @@ class Evidence:
         versions: Version id -> what it says.
         chunks: (run, chunk) -> the digest of its rows' commitments that the log holds.
         commitments: (run, chunk) -> the commitments of all its rows, in order.
+        columns: (run, chunk) -> the raw columns that it was landed with.
         frequencies: Link version -> `comparison`, `value`, `share`: how frequent the values of these rows are.
         set_aside: Decisions about values that the newest publication honours (see `motlan.golden.aside`).
         payload: Reads a payload by name; raises where it was altered.
@@ -57,6 +58,7 @@ class Evidence:
     versions: dict[str, Version]
     chunks: dict[tuple[str, int], str]
     commitments: dict[tuple[str, int], list[str]]
+    columns: dict[tuple[str, int], tuple[str, ...]]
     frequencies: dict[str, pa.Table]
     set_aside: pa.Table
     payload: Callable[[str], bytes]
@@ -112,11 +114,12 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
             cleaned = _landed(work, engine, f"clean.{dataset}", wanted, "_ref, _version")
             cleaned_by.update(zip(cleaned["_ref"].to_pylist(), cleaned["_version"].to_pylist(), strict=True))
         chunks = {chunk_of(ref) for wanted in refs.values() for ref in wanted}
-        commitments = {
-            chunk: commitments
+        landed = {
+            chunk: path
             for dataset, wanted in refs.items()
-            for chunk, commitments in _commitments(work, engine, dataset, {chunk_of(ref) for ref in wanted}).items()
+            for chunk, path in _chunk_files(work, dataset, {chunk_of(ref) for ref in wanted}).items()
         }
+        commitments = {chunk: _commitments(engine, path) for chunk, path in landed.items()}
     linked_by = sorted(set(links["_link_version"].to_pylist()))
     used = {*cleaned_by.values(), *golden["_merge_version"].to_pylist(), *linked_by}
     return Evidence(
@@ -128,6 +131,7 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
         versions={version: versions.read(work.store, version) for version in used},
         chunks=_logged_chunks(work, {run for run, _ in chunks}),
         commitments=commitments,
+        columns={chunk: _raw_columns(path) for chunk, path in landed.items()},
         frequencies={version: _frequencies(work, entity, version) for version in linked_by},
         set_aside=_set_aside(work, entity),
         payload=lambda name: payloads.read(work.settings.payloads, name),
@@ -164,17 +168,19 @@ def _landed(
     return _table(engine, f"select {columns} from {read_parquet(files)} semi join wanted using (_ref)")
 
 
-def _commitments(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: str, chunks: set[tuple[str, int]]
-) -> dict[tuple[str, int], list[str]]:
+def _chunk_files(work: Workspace, dataset: str, chunks: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
     wanted = {f"/run={run}/{chunk:06d}.parquet": (run, chunk) for run, chunk in chunks}
-    found: dict[tuple[str, int], list[str]] = {}
-    for path in work.lake.files(table_of(dataset), {run for run, _ in chunks}):
-        for ending, chunk in wanted.items():
-            if path.endswith(ending):
-                rows = engine.execute(f"select _commitment from read_parquet({literal(path)})").fetchall()
-                found[chunk] = [row[0] for row in rows]
-    return found
+    paths = work.lake.files(table_of(dataset), {run for run, _ in chunks})
+    return {chunk: path for path in paths for ending, chunk in wanted.items() if path.endswith(ending)}
+
+
+def _commitments(engine: duckdb.DuckDBPyConnection, path: str) -> list[str]:
+    rows = engine.execute(f"select _commitment from {read_parquet([path])}").fetchall()
+    return [row[0] for row in rows]
+
+
+def _raw_columns(path: str) -> tuple[str, ...]:
+    return tuple(name for name in pq.read_schema(path).names if name not in META)
 
 
 def _logged_chunks(work: Workspace, wanted: set[str]) -> dict[tuple[str, int], str]:

@@ -7,7 +7,7 @@ chunk's digest in the log, the rule that cleaned it, the link of every row of th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from motlan.engine import literal, quote
 from motlan.errors import ContractError
 from motlan.golden import aside
 from motlan.golden.merge import POINTER
-from motlan.landing.land import META, commitment
+from motlan.landing.land import META, commitment, first_commitment
 from motlan.ledger.versions import version_id
 from motlan.lineage.evidence import Evidence, chunk_of
 from motlan.workspace import Workspace
@@ -84,8 +84,10 @@ def _bad_rows(engine: duckdb.DuckDBPyConnection, evidence: Evidence) -> dict[str
     for rows in evidence.raw.values():
         engine.register("landed", rows)
         raw = [name for name in rows.column_names if name not in META]
-        query = f"select _ref, _payload, _commitment, {commitment(raw)} = _commitment from landed"
-        for ref, payload, committed, holds in engine.execute(query).fetchall():
+        landed_with = sorted({evidence.columns.get(chunk_of(ref), ()) for ref in rows["_ref"].to_pylist()})
+        query = f"select _ref, _payload, _commitment, [{', '.join(_holds(raw, columns) for columns in landed_with)}] from landed"
+        for ref, payload, committed, answers in engine.execute(query).fetchall():
+            holds = answers[landed_with.index(evidence.columns.get(chunk_of(ref), ()))]
             if payload not in payload_ok:
                 payload_ok[payload] = _payload_holds(evidence, payload)
             run, chunk = chunk_of(ref)
@@ -100,6 +102,14 @@ def _bad_rows(engine: duckdb.DuckDBPyConnection, evidence: Evidence) -> dict[str
             elif not chunk_ok[run, chunk]:
                 bad[ref] = "the commitments do not match the log"
     return bad
+
+
+def _holds(raw: Sequence[str], landed_with: Sequence[str]) -> str:
+    """Return the SQL of whether a row is the one committed to: of the columns that its chunk was landed with, no other filled."""
+    others = [f"{quote(name)} is null" for name in raw if name not in landed_with]
+    known = set(landed_with) <= set(raw)
+    now = " and ".join([f"{commitment(landed_with)} = _commitment", *others]) if landed_with and known else "false"
+    return f"coalesce(({now}) or {first_commitment(raw)} = _commitment, false)"
 
 
 def _committed_at(evidence: Evidence, ref: str) -> str | None:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motlan.engine.duckdb_names import TCVN3_FROM, TCVN3_TO, THRESHOLD
+from motlan.engine import DUCKDB, FUNCTIONS, connect
+from motlan.engine.duckdb_names import TCVN3_FROM, TCVN3_TO, THRESHOLD, answers
 from simulators import names as generator
 
 BATCHES = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -276,3 +277,13 @@ def test_all_spellings_of_a_name_share_its_key(ask, names: list[str]) -> None:
 def test_a_toneless_name_keeps_its_vowels(ask, names: list[str]) -> None:
     expected = ["".join(_parts(letter)[0] for letter in name.lower()) for name in names]
     assert ask("name_toneless", [(name,) for name in names]) == expected
+
+
+def test_a_relation_of_names_is_answered_as_name_by_name() -> None:
+    damaged = [example[0][0] for example in FUNCTIONS["person_name"].examples]
+    with connect() as engine:
+        engine.execute("create temp table odd as select distinct unnest($1::varchar[]) as given", [damaged])
+        one_by_one = f"select given, {DUCKDB.call('person_name', ['given'])} from odd order by all"
+        answered = engine.execute(f"from ({answers('odd')}) order by all").fetchall()
+        assert answered == engine.execute(one_by_one).fetchall()
+    assert len(answered) == len(set(damaged))
