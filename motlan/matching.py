@@ -143,6 +143,18 @@ class Matching(Declared):
         return found | waiting
 
     @cached_property
+    def by_value(self) -> dict[str, list[str]]:
+        """The derived fields that depend on one field alone, by that field: they can be made once for each of its values."""
+        made_of: dict[str, frozenset[str]] = {}
+        for name, text in self.steps.items():
+            made_of[name] = frozenset().union(*(made_of.get(f, {f}) for f in _expression(text).fields))
+        found: dict[str, list[str]] = {}
+        for name, fields in made_of.items():
+            if len(fields) == 1:
+                found.setdefault(next(iter(fields)), []).append(name)
+        return found
+
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The fields and derived fields that stages compare or join by: all but those that only derived ones are made of."""
         return tuple(sorted(self._names(set())))

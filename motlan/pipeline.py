@@ -7,7 +7,7 @@ travel between tasks. A step that a run finished before is not done again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -76,8 +76,8 @@ def clean(run: str) -> Counts:
     work = open_workspace()
 
     def split(current: runs.Run) -> Counts:
-        canonical = select_canonical(work.registry.dataset(current.subject))
-        counts = rows.split(work, current, canonical)
+        dataset = work.registry.dataset(current.subject)
+        counts = rows.split(work, current, partial(select_canonical, dataset))
         landed = current.steps["land"]["landed"]
         if counts["accepted"] + counts["quarantined"] != landed:
             raise ConfigurationError(

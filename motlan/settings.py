@@ -19,6 +19,8 @@ class Settings:
         database_url: A PostgreSQL server of yours (`MOTLAN_DATABASE_URL`); None for the embedded one.
         memory_limit: What the engine may use, such as `4GB` (`MOTLAN_MEMORY_LIMIT`).
         threads: How many threads the engine may use (`MOTLAN_THREADS`).
+        engine: What runs the steps: `duckdb`, or `spark` (`MOTLAN_ENGINE`).
+        spark_master: Where Spark runs: `local[2]`, or a cluster's master URL (`MOTLAN_SPARK_MASTER`).
         debug_sql: Whether libraries' own errors are shown (`MOTLAN_DEBUG_SQL=1`). They quote values: synthetic data only.
     """
 
@@ -27,6 +29,8 @@ class Settings:
     database_url: str | None
     memory_limit: str
     threads: int
+    engine: str = "duckdb"
+    spark_master: str = "local[2]"
     debug_sql: bool = False
 
     @property
@@ -72,11 +76,18 @@ def load() -> Settings:
     threads = os.environ.get("MOTLAN_THREADS", str(os.cpu_count() or 2))
     if not threads.isdigit() or int(threads) < 1:
         raise ConfigurationError("not a number of threads", where="MOTLAN_THREADS", next_step="set it to 1 or more.")
+    engine = os.environ.get("MOTLAN_ENGINE", "duckdb")
+    if engine not in ("duckdb", "spark"):
+        raise ConfigurationError(
+            f"there is no engine {engine}", where="MOTLAN_ENGINE", next_step="use duckdb or spark."
+        )
     return Settings(
         home=home,
         var=Path(os.environ.get("MOTLAN_VAR", home / "var" / "demo")).resolve(),
         database_url=os.environ.get("MOTLAN_DATABASE_URL") or None,
         memory_limit=os.environ.get("MOTLAN_MEMORY_LIMIT", "4GB"),
         threads=int(threads),
+        engine=engine,
+        spark_master=os.environ.get("MOTLAN_SPARK_MASTER", "local[2]"),
         debug_sql=debugging(),
     )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import duckdb
 
 from motlan import registry as declared
 from motlan import settings as environment
 from motlan.engine import code_lists, code_lists_digest, connect, fingerprint, literal, load_code_lists, quote
-from motlan.errors import ContractError
+from motlan.engine.named import named_calls
+from motlan.errors import ConfigurationError, ContractError
 from motlan.lake import Lake, read_parquet
 from motlan.ledger.runs import Counts
 from motlan.registry import Registry
@@ -63,6 +65,42 @@ class Workspace:
             ) from None
         finally:
             connection.close()
+
+    @contextmanager
+    def bulk_engine(self, where: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the engine that runs the steps: DuckDB as `engine` does, or the one that `MOTLAN_ENGINE` names.
+
+        Another engine's session has the part of a DuckDB connection's face that steps use, and reads their SQL, which inside
+        is written with calls by name.
+
+        Args:
+            where: The step and its subject, named in errors.
+
+        Raises:
+            ConfigurationError: The other engine is not installed, or does not know what a step asks.
+            ContractError: A query failed on the data.
+        """
+        if self.settings.engine == "duckdb":
+            with self.engine(where) as engine:
+                yield engine
+            return
+        try:
+            from motlan.engine.spark_session import SparkEngine
+        except ImportError as error:
+            raise ConfigurationError(
+                f"{error.name} is not installed",
+                where="MOTLAN_ENGINE=spark",
+                next_step="uv pip install -e '.[spark]', or unset MOTLAN_ENGINE.",
+            ) from None
+        folder = self.settings.scratch
+        folder.mkdir(parents=True, exist_ok=True)
+        master, codes, debug = self.settings.spark_master, self.registry.code_lists, self.settings.debug_sql
+        with SparkEngine(master, folder, codes, where, debug=debug) as spark, self.calls():
+            yield cast(duckdb.DuckDBPyConnection, spark)
+
+    def calls(self) -> AbstractContextManager[None]:
+        """Let expressions be written as the engine of the steps reads them."""
+        return named_calls(self.settings.engine == "spark")
 
     def scratch(self, run: str) -> Path:
         """Return the folder for what passes between the steps of one run, made where missing."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from motlan.engine import DUCKDB, Call, Dialect, Expression, fill
+from motlan.engine import DUCKDB, SPARK, Call, Dialect, Expression, fill
+from motlan.engine.named import naming, verbatim
 from motlan.registry import Dataset
 
 RAW = "raw_rows"
@@ -26,6 +27,8 @@ def select_canonical(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
     Columns: `_ref`, `_run`, `_key`, `_moment`, `_locator`, the mapped canonical fields, and every declared raw column
     as `raw_<column>` for the rules that look at what was sent.
     """
+    if dialect is DUCKDB and naming():
+        return verbatim(select_canonical(dataset, SPARK))
     first, second = split(dataset)
     quote = dialect.quote
     raw = [f"{quote(column)} as {quote('raw_' + column)}" for column in dataset.columns]
@@ -68,10 +71,12 @@ class _Once:
     @property
     def join(self) -> str:
         """The join with the answers. No filter takes the null out: it would be pushed down, and the tests written out."""
-        odd = f"select distinct {self.odd} as given from {_beside([self], '', self.dialect)}"
+        odd = f"(select distinct {self.odd} as given from {_beside([self], '', self.dialect)})"
+        answers = self.dialect.answers.get(self.call.function)
+        made = answers(odd) if answers else f"select given, {self.call.sql(self.dialect, 'given')} as made from {odd}"
         return (
-            f"\nleft join (select given as _key{self.made}, {self.call.sql(self.dialect, 'given')} as {self.made}\n"
-            f"           from ({odd})) on _key{self.made} = {self.odd}"
+            f"\nleft join (select given as _key{self.made}, made as {self.made}\n"
+            f"           from ({made})) on _key{self.made} = {self.odd}"
         )
 
     @property

@@ -48,13 +48,22 @@ def load_code_lists(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     Raises:
         ConfigurationError: The folder has no list, or a list lacks a column or says one thing twice.
     """
-    paths = sorted(folder.glob("*.csv"))
-    if not paths:
-        raise ConfigurationError("no code list here", where=str(folder), next_step="point at mapping/codes")
-    table = _table(tuple((path, path.stat().st_mtime_ns) for path in paths))
+    table = code_table(folder)
     with con.cursor() as cursor:  # the caller's own may still be reading a result
         cursor.register("motlan_codes_arrow", table)
         cursor.execute("CREATE OR REPLACE TABLE motlan_codes AS SELECT * FROM motlan_codes_arrow")
+
+
+def code_table(folder: Path) -> pa.Table:
+    """Return every list in a folder as one table.
+
+    Raises:
+        ConfigurationError: As `load_code_lists`.
+    """
+    paths = sorted(folder.glob("*.csv"))
+    if not paths:
+        raise ConfigurationError("no code list here", where=str(folder), next_step="point at mapping/codes")
+    return _table(tuple((path, path.stat().st_mtime_ns) for path in paths))
 
 
 @lru_cache(maxsize=4)

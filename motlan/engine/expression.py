@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from motlan.engine.catalogue import FUNCTIONS
 from motlan.engine.dialect import Dialect, Scalar
+from motlan.engine.named import written
 from motlan.errors import ConfigurationError
 
 _COMPARISONS: Mapping[type[ast.cmpop], str] = {
@@ -84,7 +85,7 @@ class Expression:
         Returns:
             One SQL expression.
         """
-        return _Writer(dialect, columns or {}, made or {}).write(self._tree)
+        return _Writer(written(dialect), columns or {}, made or {}).write(self._tree)
 
     def calls(self, functions: Container[str]) -> tuple[Call, ...]:
         """Return the outermost calls of some functions."""

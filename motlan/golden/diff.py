@@ -56,7 +56,7 @@ def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
         (corrections_table(run.subject), "conflicts", CORRECTION_KEY, conflicts.COLUMNS),
         (findings_table(run.subject), "findings", FINDING_KEY, FINDING_COLUMNS),
     )
-    with work.engine(f"comparing {run.subject}") as engine:
+    with work.bulk_engine(f"comparing {run.subject}") as engine:
         table = golden_table(run.subject)
         _compare(work, engine, run.id, published, table, "golden", ("person_id",), fields, entity.fields)
         guarded = _guard(work, engine, run, published)

@@ -107,11 +107,12 @@ def _passed(
                        count(distinct person_id) as known
                 from {before} left join published using (person_id)
                 group by grouping sets ((dataset, {place}), (dataset)))
-            select measure, m.source, m.province, changed, coalesce(k.known, 0) as known, case measure {limit} end as "limit"
-            from measured as m
-            left join known as k on k.source = m.source and k.whole = m.whole and k.province is not distinct from m.province
-            where {many} and changed > coalesce(k.known, 0) * "limit"
-              and m.source in (select source from known)
+            select * from (
+                select measure, m.source, m.province, changed, coalesce(k.known, 0) as known,
+                       case measure {limit} end as "limit"
+                from measured as m left join known as k
+                on k.source = m.source and k.whole = m.whole and k.province is not distinct from m.province where {many})
+            where changed > known * "limit" and source in (select source from known)
             order by all"""
     ).fetchall()
     return [dict(zip(PASSED, row, strict=True)) for row in found]

@@ -33,7 +33,7 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
     with work.store.engine.connect() as connection:
         until = aside.newest(connection, entity.name)
         decisions = aside.holding(connection, entity.name, until)
-    with work.engine(f"merging {run.subject}") as engine:
+    with work.bulk_engine(f"merging {run.subject}") as engine:
         links = literal(str(work.scratch(run.id) / "links.parquet"))
         engine.execute(
             f"""create temp table linked_rows as

@@ -137,7 +137,7 @@ class Teacher:
         borrowed: dict[str, list[float]] = {}
         for lesson, keys in self._lessons():
             names = [name for name, c in self.matching.comparisons.items() if c.learned_from == lesson]
-            patterns, whole = self._patterns(names, keys)
+            patterns = self._patterns(names, keys)
             seen = sum(count for _, count in patterns)
             if seen < self.matching.least:
                 continue
@@ -145,7 +145,8 @@ class Teacher:
             m |= found.m
             learned += int(seen)
             if lesson == "identifier":
-                borrowed, pairs, matched = found.u, whole, whole * found.true
+                borrowed, pairs = found.u, self._pairs(keys)
+                matched = pairs * found.true
         first = self.matching.identifiers[0] if self.matching.identifiers else None
         if first in self.matching.comparisons and pairs:
             self._set_same(u, first, (pairs - matched) / (rows * self.persons))
@@ -175,10 +176,10 @@ class Teacher:
         if identifier not in self.matching.comparisons:
             return
         names = [name for name, c in self.matching.comparisons.items() if c.learned_from == "identifier"]
-        patterns, whole = self._patterns(names, [identifier])
+        patterns = self._patterns(names, [identifier])
         if sum(count for _, count in patterns) >= self.matching.least:
             true = maximise(patterns, names, u, m).true
-            self._set_same(u, identifier, whole * (1 - true) / (rows * self.persons))
+            self._set_same(u, identifier, self._pairs([identifier]) * (1 - true) / (rows * self.persons))
 
     def _lessons(self) -> list[tuple[str, list[str]]]:
         lessons = []
@@ -204,9 +205,8 @@ class Teacher:
         """Set u of an identifier's equality: random pairs are too few to show it."""
         u[comparison][self._same(comparison)] = max(share, 1e-12)
 
-    def _patterns(self, names: Sequence[str], keys: Sequence[str]) -> tuple[Patterns, int]:
-        """Count the patterns of levels among the pairs that share a key, on a sample; return them and the number of all."""
-        joined = " and ".join(f"{left} = {right}" for left, right in zip(sql(keys, "l"), sql(keys, "r"), strict=True))
+    def _patterns(self, names: Sequence[str], keys: Sequence[str]) -> Patterns:
+        """Count the patterns of levels among the pairs that share a key, on a sample of the rows."""
         present = " and ".join(f"{left} is not null" for left in sql(keys, "s"))
         sizes = self.engine.execute(
             f"select dataset, count(*) from left_rows as s where {present} group by all order by all"
@@ -218,17 +218,20 @@ class Teacher:
             f"when {literal(name)} then {max(1, round(count / max(min(count * wanted / total, most), 1)))}"
             for name, count in sizes
         )
+        # A table of its own, so that the engine knows how few they are.
+        self.engine.execute(
+            f"""create or replace temp table sampled as select * from left_rows as s
+                where {present} and n % (case dataset {steps or "when null then 1"} end) = 0"""
+        )
         levels = ", ".join(models.level_of(self.matching, name) for name in names)
         found = self.engine.execute(
-            f"""select {levels}, count(*) from
-                (select * from left_rows as s where {present} and n % (case dataset {steps or "when null then 1"} end) = 0) as l
-                join spine_rows as r on {joined} and l.n != r.n group by all order by all"""
+            f"select {levels}, count(*) from sampled as l join spine_rows as r on {_joined(keys)} group by all order by all"
         ).fetchall()
-        patterns = [(tuple(row[:-1]), float(row[-1])) for row in found]
-        whole = one(
-            self.engine, f"select count(*) from left_rows as l join spine_rows as r on {joined} and l.n != r.n"
-        )[0]
-        return patterns, whole
+        return [(tuple(row[:-1]), float(row[-1])) for row in found]
+
+    def _pairs(self, keys: Sequence[str]) -> int:
+        """Count all pairs that share a key."""
+        return int(one(self.engine, f"select count(*) from left_rows as l join spine_rows as r on {_joined(keys)}")[0])
 
     def _u(self, collision: dict[str, float]) -> dict[str, list[float]]:
         """Learn u from random pairs; the levels of a comparison with a frequency from the frequencies themselves."""
@@ -251,6 +254,12 @@ class Teacher:
                 shares = _rescaled(shares, common, collision[name], self.start.u[name])
             u[name] = shares
         return u
+
+
+def _joined(keys: Sequence[str]) -> str:
+    """Return the condition that joins rows `l` and `r` by a key; where there is no spine, not with themselves."""
+    equal = [f"{left} = {right}" for left, right in zip(sql(keys, "l"), sql(keys, "r"), strict=True)]
+    return " and ".join([*equal, "l.n != r.n"])
 
 
 def _rescaled(shares: list[float], common: list[int], collision: float, declared: list[float]) -> list[float]:

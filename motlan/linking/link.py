@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from motlan.engine import literal, one
+from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
 from motlan.lake import changes, current, read_parquet
 from motlan.ledger import runs, versions
@@ -37,6 +38,8 @@ COLUMNS = (
 )
 """Columns of `links.<entity>` beside its key. `founder` is `dataset/key` of the row that founded the person, `compared` of
 the row that this one was compared with (itself, of a founder)."""
+FREQUENCY = "comparison || '/' || value || '/' || floor(share * 1e15)::bigint"
+"""A frequency as a text that is the same on every engine."""
 REVIEW_COLUMNS = ("_ref", "other_dataset", "other_key", "other_ref", "weight", "probability")
 
 
@@ -101,7 +104,7 @@ class _Step:
         self.matching: Matching = work.registry.entity(run.subject).matching
 
     def do(self, inputs: dict[str, list[str]]) -> runs.Counts:
-        with self.work.engine(f"linking {self.entity}") as engine:
+        with self.work.bulk_engine(f"linking {self.entity}") as engine:
             facts = self._facts(engine, inputs)
             released = self._released()
             decided = load_decisions(self.work, engine, self.entity)
@@ -149,9 +152,11 @@ class _Step:
     def _version(self, engine: duckdb.DuckDBPyConnection, model: Model) -> str:
         digest = one(
             engine,
-            "select coalesce(sum(hash(comparison || '/' || value || '/' || share)), 0)::varchar from frequencies",
+            f"select coalesce(sum({stages.number(FREQUENCY)}::decimal(38, 0)), 0)::varchar from frequencies",
         )
-        body = {**models.body(self.matching, model), "frequencies": digest[0], **self.work.engine_version()}
+        with named_calls(False):
+            weighing = models.body(self.matching, model)
+        body = {**weighing, "frequencies": digest[0], **self.work.engine_version()}
         return versions.record(self.work.store, "link", self.entity, json.loads(json.dumps(body)))
 
     def _remember(self, engine: duckdb.DuckDBPyConnection, version: str) -> bool:

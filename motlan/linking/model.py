@@ -148,7 +148,8 @@ def rarities(matching: Matching, model: Model, frequencies: str, alias: str) -> 
             f" as {quote('f_' + name)} on {quote('f_' + name)}.value = {value}"
         )
         columns.append(
-            f"log2({usual} / coalesce({share}, {1 / max(model.persons, 1)}))::double as {quote(rarity(name))}"
+            # Rounded, for the last digits of a logarithm are an engine's own.
+            f"round(log2({usual} / coalesce({share}, {1 / max(model.persons, 1)}))::double, 6) as {quote(rarity(name))}"
         )
     return ", ".join(columns), joins
 

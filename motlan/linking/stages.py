@@ -6,8 +6,8 @@
    them, share one probability; a person whom a row of the same dataset claimed already gets less of it.
 4. Rows that belong to nobody on the spine are grouped among themselves, by the same keys and weights.
 
-A row's number `n` is a hash of dataset and key: ties are broken by it, so neither order of arrival nor the number of threads
-matters.
+A row's number `n` is a hash (MD5) of dataset and key, the same on every engine: ties are broken by it, so neither order of
+arrival nor the number of threads matters.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from motlan.matching import Matching, sql
 
 
 def number(text: str) -> str:
-    """Return the SQL of a text's number: the same in every run of one engine version; 63 bits, the lake's longest."""
-    return f"(hash({text}) >> 1)::bigint"
+    """Return the SQL of a text's number: 63 bits, the lake's longest, of its MD5; the same in every run and on every engine."""
+    return f"(md5_number({text}) >> 65)::bigint"
 
 
 ROW = number("dataset || '/' || _key")
@@ -35,8 +35,23 @@ DOUBLE = "n bigint, person bigint, weight double, probability double"
 LINKED = "n bigint, person bigint, compared bigint, rule varchar, weight double, probability double"
 
 
+def load_values(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str) -> None:
+    """Make `values_of_<field>` for each field that derived ones depend on alone: its values with those, each made once."""
+    for field, names in matching.by_value.items():
+        steps = [matching.steps[name] for name in names]
+        told = ", ".join(f"{text} as {quote(n)}" for n, text in zip(names, sql(steps, "v", names), strict=True))
+        values = f"select distinct {quote(field)} from {facts} where {quote(field)} is not null"
+        engine.execute(
+            f"create or replace temp table {_values_of(field)} as select v.{quote(field)}, {told} from ({values}) as v"
+        )
+
+
+def _values_of(field: str) -> str:
+    return quote(f"values_of_{field}")
+
+
 def load_spine(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str, *, all_rows: bool = False) -> None:
-    """Make `spine_rows`: `n`, `dataset`, the columns that linking reads, `exact_key`."""
+    """Make `spine_rows`, of the tables of `load_values`: `n`, `dataset`, the columns that linking reads, `exact_key`."""
     which = "true" if all_rows else _on_spine(matching)
     engine.execute(f"create or replace temp table spine_rows as {_rows(matching, facts, which, '')}")
 
@@ -70,6 +85,7 @@ def link_all(
     Returns:
         The linking, done: its model is the one used.
     """
+    load_values(engine, matching, facts)
     load_spine(engine, matching, facts, all_rows=not matching.spine)
     if model is None:
         teacher = Teacher(engine, matching)
@@ -92,13 +108,18 @@ def _on_spine(matching: Matching) -> str:
 
 
 def _rows(matching: Matching, facts: str, which: str, added: str) -> str:
+    known = {name: _values_of(field) for field, names in matching.by_value.items() for name in names}
     texts = sql(matching.steps.values(), "f", matching.derived)
-    derived = [f"{text} as {quote(name)}" for name, text in zip(matching.steps, texts, strict=True)]
+    derived = [
+        f"{known[name]}.{quote(name)}" if name in known else f"{text} as {quote(name)}"
+        for name, text in zip(matching.steps, texts, strict=True)
+    ]
+    joins = "".join(f" left join {_values_of(field)} using ({quote(field)})" for field in matching.by_value)
     fields = [f"f.{quote(name)}" for name in matching.fields]
     kept = [f"d.{quote(name)}" for name in matching.columns]
     return (
         f"select n, dataset, {', '.join(kept)}, {models.exact_key(matching, 'd')} as exact_key{', ' + added if added else ''} "
-        f"from (select {ROW} as n, dataset, {', '.join(fields + derived)} from {facts} as f where {which}) as d"
+        f"from (select {ROW} as n, dataset, {', '.join(fields + derived)} from {facts} as f{joins} where {which}) as d"
     )
 
 
@@ -164,7 +185,8 @@ class Linking:
         self._weigh(self._pairs_by_keys("waiting", "spine_rows"), "waiting", "spine_rows")
         self._gather()
         self.engine.execute(
-            "create or replace temp table claims as select distinct dataset, person from linked join left_rows using (n)"
+            "create or replace temp table claims as "
+            "select dataset, person, count(*) as claimants from linked join left_rows using (n) group by all"
         )
         if calibrate:
             self._calibrate()
@@ -374,7 +396,7 @@ class Linking:
             return
         again = {}
         for dataset, rows, persons in self.engine.execute(
-            "select dataset, count(*), count(distinct person) from linked join left_rows using (n) group by all order by all"
+            "select dataset, sum(claimants)::bigint, count(*) from claims group by all order by all"
         ).fetchall():
             twice, claimed = (rows - persons + 0.5) / (rows + 1), min(persons / self.model.persons, 0.999)
             again[dataset] = round(min(math.log2(twice / claimed * (1 - claimed) / (1 - twice)), 0.0), 3)
@@ -414,8 +436,8 @@ class Linking:
             "qualify row_number() over (partition by waiting.dataset, person order by ranked.probability desc, n) = 1"
         )
         self.engine.execute(
-            """insert into claims select distinct waiting.dataset, person from linked join waiting using (n)
-               where rule = 'probable'"""
+            """insert into claims select waiting.dataset, person, count(*) from linked join waiting using (n)
+               where rule = 'probable' group by all"""
         )
         self.engine.execute("create or replace temp table persons as from persons anti join linked using (n)")
         self._rank_rest()
@@ -461,11 +483,11 @@ class Linking:
         )
         self.engine.execute(
             f"""insert into reviews
-                select n, other, weight, {probability} as probability from candidates
-                left join labels as mine using (n) left join labels as theirs on theirs.n = candidates.other
-                where {probability} >= {self.model.review} and coalesce(mine.person, n) != coalesce(theirs.person, other)
-                  and n not in (select n from reviews)
-                qualify row_number() over (partition by n order by weight desc, other) = 1"""
+                select c.n, other, weight, {probability} as probability from candidates as c
+                left join labels as mine on mine.n = c.n left join labels as theirs on theirs.n = c.other
+                where {probability} >= {self.model.review} and coalesce(mine.person, c.n) != coalesce(theirs.person, other)
+                  and c.n not in (select n from reviews)
+                qualify row_number() over (partition by c.n order by weight desc, other) = 1"""
         )
 
     def _connect(self) -> None:

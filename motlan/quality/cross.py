@@ -35,7 +35,7 @@ def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
     scratch, tally = work.scratch(run.id), Tally()
     found = scratch / "findings.parquet"
     names = [dataset.name for dataset in work.registry.datasets_of(run.subject)]
-    with work.engine(f"checking {run.subject} across registers") as engine:
+    with work.bulk_engine(f"checking {run.subject} across registers") as engine:
         _load(work, run, inputs, engine, entity)
         parts = [_nothing()]
         row_rules: tuple[Rule, ...] = (*rules.cross, *rules.sets)

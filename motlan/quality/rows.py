@@ -6,18 +6,18 @@ replayed when a rule or a mapping has changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 
-from motlan.engine import DUCKDB, literal, one, quote
+from motlan.engine import DUCKDB, literal, quote
 from motlan.lake import read_parquet
 from motlan.ledger import runs, versions
 from motlan.quality import exceptions
-from motlan.quality.tally import assessed
+from motlan.quality.tally import assessed, decode
 from motlan.registry import Dataset, Registry, RowRule
 from motlan.workspace import Workspace
 
@@ -65,25 +65,26 @@ def tag(rules: Sequence[RowRule], canonical: str) -> str:
     )
 
 
-def split(work: Workspace, run: runs.Run, canonical: str) -> runs.Counts:
+def split(work: Workspace, run: runs.Run, canonical: Callable[[], str]) -> runs.Counts:
     """Clean and check every row that the run landed; stage accepted and quarantined rows.
 
     Args:
         work: The open installation.
         run: A sync run whose landing is done.
-        canonical: The query from `raw_rows` to canonical rows.
+        canonical: Writes the query from `raw_rows` to canonical rows.
 
     Returns:
         Counts: `accepted`, `quarantined`, `version`, `snapshots`. Their sum is what landed.
     """
     dataset = work.registry.dataset(run.subject)
     rules = rules_of(work.registry, dataset)
-    query = tag(rules, canonical)
+    query = tag(rules, canonical())
     names = [rule.name for rule in rules]
     pinned = {"query": query, "columns": list(dataset.columns), "rules": names, **work.engine_version()}
     version = versions.record(work.store, "clean", dataset.name, pinned)
     exceptions.record_rules(work, rules)
-    query = exceptions.amended(query, exceptions.of(work, run))
+    with work.calls():
+        query = exceptions.amended(tag(rules, canonical()), exceptions.of(work, run))
     written = [clean_table(dataset.name), quarantine_table(dataset.name)]
     return work.staged(run.id, "clean", written, lambda: _split(work, dataset, run.id, rules, query, version))
 
@@ -93,7 +94,7 @@ def _split(
 ) -> runs.Counts:
     accepted = quarantined = 0
     results = {rule.name: [0, 0] for rule in rules}
-    with work.engine(f"cleaning {dataset.name}") as engine:
+    with work.bulk_engine(f"cleaning {dataset.name}") as engine:
         for number, files in enumerate(chunks(work.lake.files(f"raw.{dataset.name}", {run}))):
             clean, kept = (
                 work.lake.folder(table, run) / f"{number:06d}.parquet"
@@ -149,7 +150,7 @@ def check_chunk(
     """Clean and check the rows of landed files, and write them: the one path of the pipeline and the benchmark.
 
     Args:
-        engine: Where it runs; the table `tagged` stays in it until the next chunk.
+        engine: Where it runs.
         dataset: Whose rows they are.
         rules: The rules inside the query.
         query: What `tag` made of the canonical query.
@@ -161,25 +162,36 @@ def check_chunk(
     absent = _absent_columns(engine, files, dataset)
     engine.execute(f"create or replace temp view raw_rows as select *{absent} from {read_parquet(files)}")
     raw = ", ".join(f"{quote(column)} := {quote('raw_' + column)}" for column in dataset.columns)
-    dropped = ", ".join(quote("raw_" + column) for column in dataset.columns)
+    meta, fields = "_ref, _run, _key, _moment, _errors", ", ".join(quote(field) for field in dataset.fields)
     engine.execute(
-        f"create or replace temp table tagged as select * exclude ({dropped}), "
+        f"create or replace temp table tagged as select {meta}, {assessed(rules)} as _assessed, {fields}, _accepted, _locator, "
         f"case when not _accepted then to_json(struct_pack({raw}))::varchar end as _raw from ({query})"
     )
-    asked = [quote("_rule_" + rule.name) for rule in rules]
-    sums = "".join(f", count({name}), count(*) filter ({name})" for name in asked)
-    good, bad, *answers = one(
-        engine, f"select count(*) filter (_accepted), count(*) filter (not _accepted){sums} from tagged"
-    )
-    meta = f"_ref, _run, _key, _moment, _errors, {literal(version)} as _version"
-    fields = ", ".join(quote(field) for field in dataset.fields)
-    if good:
-        _copy(engine, f"select {meta}, {assessed(rules)} as _assessed, {fields} from tagged where _accepted", clean)
-    if bad:
+    checked = _counted(engine, rules)
+    meta += f", {literal(version)} as _version"
+    if checked.accepted:
+        _copy(engine, f"select {meta}, _assessed, {fields} from tagged where _accepted", clean)
+    if checked.quarantined:
         kept = f"{meta}, {exceptions.broken(rules)} as _rules, _locator, _raw"
         _copy(engine, f"select {kept} from tagged where not _accepted", quarantined)
-    pairs = zip(answers[::2], answers[1::2], strict=True)
-    return Checked(good, bad, {rule.name: pair for rule, pair in zip(rules, pairs, strict=True)})
+    engine.execute("drop table tagged")  # or the next chunk's would be made beside it
+    return checked
+
+
+def _counted(engine: duckdb.DuckDBPyConnection, rules: Sequence[RowRule]) -> Checked:
+    """Count the tagged rows; few ways of answering occur, so each is decoded once."""
+    ways = engine.execute(
+        "select _accepted, _assessed, list_transform(_errors, lambda error: error.rule), count(*) from tagged group by all"
+    ).fetchall()
+    names = [rule.name for rule in rules]
+    counts = {name: [0, 0] for name in names}
+    for _, words, broken, number in ways:
+        for name in decode(names, words):
+            counts[name][0] += number
+            counts[name][1] += number * (name not in broken)
+    accepted = sum(number for good, _, _, number in ways if good)
+    whole = sum(number for *_, number in ways)
+    return Checked(accepted, whole - accepted, {name: (asked, passed) for name, (asked, passed) in counts.items()})
 
 
 def _absent_columns(engine: duckdb.DuckDBPyConnection, files: Sequence[str], dataset: Dataset) -> str:
@@ -189,4 +201,4 @@ def _absent_columns(engine: duckdb.DuckDBPyConnection, files: Sequence[str], dat
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, rows: str, target: Path) -> None:
-    engine.execute(f"copy ({rows}) to {literal(str(target))} (format parquet, compression zstd)")
+    engine.execute(f"copy ({rows}) to {literal(str(target))} (format parquet, compression zstd, compression_level 1)")

@@ -92,6 +92,7 @@ def _namesakes(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str) 
             where dataset in ({", ".join(map(literal, matching.spine))})
                or (dataset, _key) in (select (dataset, _key) from certain)"""
     )
+    stages.load_values(engine, matching, "blind")
     stages.load_spine(engine, matching, "blind")
     stages.load_left(engine, matching, model, "blind")
     pair = published.ordered(("c.dataset", "c._key"), ("o.dataset", "o._key"))

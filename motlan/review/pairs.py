@@ -116,6 +116,7 @@ def weigh(
     )
     _orient(engine, matching)
     everything = matching.model_copy(update={"spine": []})
+    stages.load_values(engine, everything, "asked_facts")
     stages.load_left(engine, everything, model, "asked_facts")
     parts = ", ".join(
         f"{models.level_of(matching, name)} as {quote('level_' + name)}, "

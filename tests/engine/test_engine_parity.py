@@ -1,4 +1,4 @@
-"""Both engines answer alike: every example of every function, random values, and the mapping of every dataset.
+"""Both engines answer alike: every example of every function, and random values. tests/spark runs whole registers.
 
 All values go through each engine in few queries, for planning one costs Spark more than a thousand rows do.
 """
@@ -6,23 +6,17 @@ All values go through each engine in few queries, for planning one costs Spark m
 from __future__ import annotations
 
 import math
-import re
-import shutil
-import subprocess
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from motlan import registry
-from motlan.cleaning import select_canonical
 from motlan.engine import (
     DUCKDB,
     FUNCTIONS,
@@ -31,14 +25,8 @@ from motlan.engine import (
     Dialect,
     Function,
     Scalar,
-    connect,
-    load_code_lists,
-    quote,
 )
-from motlan.registry import Dataset
-from simulators import make_world
-
-ROOT = Path(__file__).resolve().parents[2]
+from motlan.engine.spark_start import java_version
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -49,19 +37,10 @@ Row = tuple[str | None, str | None, str | None, int | None, int | None]
 
 
 # --- Spark, where it is ---------------------------------------------------------------------------------------------
-def _java() -> int:
-    java = shutil.which("java")
-    if java is None:
-        return 0
-    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    version = re.search(r'version "(\d+)', told)
-    return int(version[1]) if version else 0
-
-
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
     pyspark_sql = pytest.importorskip("pyspark.sql", reason="needs pyspark: uv pip install -e '.[spark]'")
-    if _java() < 17:
+    if java_version() < 17:
         pytest.skip("needs Java 17 on the path: apt-get install openjdk-17-jre-headless")
     options = SPARK_SETTINGS | {
         "spark.driver.host": "127.0.0.1",
@@ -258,51 +237,3 @@ def test_every_example_of_the_catalogue_holds_on_spark(answers, function: Functi
         if of is function:
             place = CALLS.index((function, tuple(value for value, _ in _placed(function, arguments))))
             assert same(answers["spark"][number][place], answer), arguments
-
-
-# --- whole mappings -------------------------------------------------------------------------------------------------
-DECLARED = registry.load(ROOT)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("world")
-    make_world(folder, people=2000, seed=7, dirt="heavy")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def cleaner() -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect(threads=2) as con:
-        load_code_lists(con, DECLARED.code_lists)
-        yield con
-
-
-def landed(world: Path, dataset: Dataset) -> pa.Table:
-    """Return a register's rows as landing leaves them."""
-    rows = pq.read_table(world / "registers" / dataset.name / "rows.parquet")
-    texts = pa.nulls(len(rows), pa.string())
-    named = {dataset.key: "_key", dataset.moment: "_moment"}
-    sent = {name: rows[named.get(name, name)] for name in dataset.columns if named.get(name, name) in rows.column_names}
-    numbers = pa.array([str(number) for number in range(len(rows))])
-    meta = {"_ref": numbers, "_run": texts, "_key": rows["_key"], "_moment": rows["_moment"], "_locator": texts}
-    return pa.table(meta | {name: sent.get(name, texts) for name in dataset.columns})
-
-
-@pytest.mark.parametrize("dataset", DECLARED.datasets.values(), ids=lambda dataset: dataset.name)
-def test_both_engines_clean_a_whole_register_alike(
-    spark, cleaner, world: Path, tmp_path: Path, dataset: Dataset
-) -> None:
-    raw = landed(world, dataset)
-    fields = sorted(dataset.fields)
-    codes = cleaner.sql("FROM motlan_codes").to_arrow_table()
-    cleaner.register("raw_rows", raw)
-    asked = "SELECT {} FROM ({})"
-    here = cleaner.execute(asked.format(", ".join(map(quote, ["_ref", *fields])), select_canonical(dataset))).fetchall()
-    cleaner.unregister("raw_rows")
-    query = asked.format(", ".join(map(SPARK.quote, ["_ref", *fields])), select_canonical(dataset, SPARK))
-    load(spark, tmp_path, raw_rows=raw, motlan_codes=codes)
-    there = list(map(tuple, spark.sql(query).collect()))
-    assert len(here) == len(raw) > 20
-    assert any(all(value is not None for value in row[1:4]) for row in here)
-    assert sorted(there, key=str) == sorted(here, key=str)

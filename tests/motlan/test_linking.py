@@ -19,7 +19,7 @@ from motlan.linking import fit, stages
 from motlan.linking.model import Model, declared
 from motlan.matching import Matching
 from motlan.registry import load
-from simulators import make_world
+from simulators import make_ranges
 from tests.conftest import ROOT
 
 PEOPLE = 2500
@@ -33,7 +33,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTLAN_HOME", str(ROOT))
         patch.setenv("MOTLAN_VAR", str(folder / "var"))
-        make_world(folder / "world", people=PEOPLE, seed=4, dirt="heavy", dense=True)
+        make_ranges(folder / "world", people=PEOPLE, seed=4, dirt="heavy", dense=True, people_a_range=1200)
         bench.clean(folder)
         yield folder
 
@@ -98,7 +98,7 @@ def test_the_order_of_the_rows_does_not_matter(work: Path, matching: Matching, l
 def test_most_rows_find_their_person_and_hardly_any_another(work: Path, matching: Matching, learned: Learned) -> None:
     with session(work) as engine:
         stages.link_all(engine, matching, "everyone", frozen(engine, learned))
-        engine.register("told", pq.read_table(work / "world" / "truth" / "rows.parquet"))
+        engine.register("told", pq.read_table(work / "world" / "truth" / "rows"))
         engine.execute(
             f"create table truth as select {stages.ROW} as n, true_id from (select *, key as _key from told)"
         )

@@ -1,0 +1,107 @@
+"""A bus over simulated registers: the same runs and the same secrets in each, so that two engines must leave the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import duckdb
+import sqlalchemy as sa
+
+from motlan import pipeline
+from motlan.engine import literal, quote
+from motlan.golden import aside, facets
+from motlan.ledger import runs
+from motlan.ledger.runs import Counts
+from motlan.registry import Dataset
+from motlan.store import tables
+from motlan.workspace import Workspace, open_workspace
+
+RECONCILE = "20260101T000000000000-ffff"
+STEPS = ("link", "merge", "cross_check", "diff")
+
+
+def run_of(dataset: str) -> str:
+    """Return the id of a dataset's sync run: the same in every bus."""
+    return f"20260101T000000000000-{dataset}"
+
+
+def land(work: Workspace, world: Path, dataset: Dataset) -> None:
+    """Put a simulated register's rows where landing leaves them."""
+    run = begin("sync", dataset.name, run_of(dataset.name))
+    table = f"raw.{dataset.name}"
+
+    def write() -> Counts:
+        landed = _write(
+            world / "registers" / dataset.name / "rows.parquet", work.lake.folder(table, run.id), run.id, dataset
+        )
+        return {
+            "landed": landed,
+            "pulled": landed,
+            "source_rows": landed,
+            "source_total": landed,
+            "cursor": "",
+            "chunks": [],
+        }
+
+    runs.step(work.store, run.id, "land", lambda _: work.staged(run.id, "land", [table], write))
+
+
+def _write(source: Path, folder: Path, run: str, dataset: Dataset) -> int:
+    rows = f"read_parquet({literal(str(source))})"
+    named = {dataset.key: "_key", dataset.moment: "_moment"}
+    with duckdb.connect() as con:
+        sent = {row[0] for row in con.execute(f"describe from {rows}").fetchall()}
+        columns = [(named.get(name, name), name) for name in dataset.columns if named.get(name, name) in sent]
+        raw = ", ".join(f"{quote(here)} as {quote(name)}" for here, name in columns)
+        con.execute(
+            f"""copy (select {literal(run + "/0/")} || (row_number() over (order by _pos) - 1) as _ref, {literal(run)} as _run,
+                    _key, _moment as _cursor, _moment, 'page 0' as _locator, {raw} from {rows} order by _pos)
+                to {literal(str(folder / "000000.parquet"))} (format parquet)"""
+        )
+        landed: int = con.execute(f"select count(*) from {rows}").fetchall()[0][0]
+    return landed
+
+
+def begin(kind: str, subject: str, run: str) -> runs.Run:
+    """Open a run by an id of our own."""
+    store = open_workspace().store
+    with store.engine.begin() as connection:
+        connection.execute(sa.insert(tables.runs).values(id=run, kind=kind, subject=subject, state="running"))
+    return runs.get(store, run)
+
+
+@contextmanager
+def fixed_reconcile() -> Iterator[None]:
+    """Let reconcile runs have the one id."""
+    with patch.object(runs, "begin", lambda _store, kind, subject: begin(kind, subject, RECONCILE)):
+        yield
+
+
+def open_bus(world: Path) -> Workspace:
+    """Open the bus of the environment, its secrets fixed and every register landed."""
+    work = open_workspace()
+    with work.store.engine.begin() as connection:
+        for name in ("person ids", facets.SECRET, aside.SECRET):
+            connection.execute(sa.insert(tables.secrets).values(name=name, value=name.encode().ljust(32, b".")))
+    for dataset in work.registry.datasets.values():
+        land(work, world, dataset)
+    return work
+
+
+def clean(work: Workspace) -> dict[str, Counts]:
+    """Clean and check every register, and make the runs visible."""
+    counts = {}
+    for name in work.registry.datasets:
+        counts[name] = pipeline.clean(run_of(name))
+        pipeline.commit_sync(run_of(name))
+    return counts
+
+
+def reconcile() -> dict[str, Counts]:
+    """Do the steps of a reconcile run."""
+    with fixed_reconcile():
+        run = pipeline.begin_reconcile()["run"]
+    return {name: getattr(pipeline, name)(run) for name in STEPS}

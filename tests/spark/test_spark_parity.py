@@ -1,0 +1,105 @@
+"""Spark leaves what DuckDB leaves: the bus's own steps over simulated registers, once by each, and every row of them compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from motlan.engine.spark_start import java_version
+from motlan.ledger.runs import Counts
+from simulators import make_world
+from tests.spark import bus
+
+PEOPLE = 20_000
+ROOT = Path(__file__).resolve().parents[2]
+SPARK_ARGUMENTS = (
+    "--driver-memory 2g --conf spark.sql.codegen.wholeStage=false "
+    "--conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell"
+)
+"""A few thousand rows are not worth compiling for."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+@dataclass(frozen=True)
+class Left:
+    """What an engine left: the steps' counts by name, and the lake's folder."""
+
+    counts: dict[str, Counts]
+    lake: Path
+
+    def tables(self) -> list[str]:
+        """Return the names of the lake's tables."""
+        return sorted(
+            {str(path.parent.parent.relative_to(self.lake)) for path in self.lake.glob("*/*/run=*/*.parquet")}
+        )
+
+    def rows(self, table: str) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
+        """Return a table's columns with their types, and its rows, sorted; columns in the order of their names."""
+        files = f"read_parquet('{self.lake / table}/run=*/*.parquet', hive_partitioning = false)"
+        with duckdb.connect() as con:
+            columns = sorted((row[0], row[1]) for row in con.execute(f"describe from {files}").fetchall())
+            names = sorted((kind == "DOUBLE", f'"{name}"') for name, kind in columns)
+            asked = ", ".join(f'"{name}"' for name, _ in columns)
+            order = ", ".join(name for _, name in names)
+            return columns, con.execute(f"select {asked} from {files} order by {order}").fetchall()
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory, store_server: Callable[[str], str]) -> Iterator[dict[str, Left]]:
+    """Do all steps by each engine, each with a database and a lake of its own."""
+    for package in ("pyspark", "sqlglot"):
+        pytest.importorskip(package, reason=f"needs {package}: uv pip install -e '.[spark]'")
+    if java_version() < 17:
+        pytest.skip("needs Java 17 on the path: apt-get install openjdk-17-jre-headless")
+    world = tmp_path_factory.mktemp("world")
+    make_world(world, people=PEOPLE, seed=7)
+    found = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_SUBMIT_ARGS", SPARK_ARGUMENTS)
+        patch.setenv("MOTLAN_HOME", str(ROOT))
+        patch.setenv("MOTLAN_THREADS", "2")
+        for engine in ("duckdb", "spark"):
+            var = tmp_path_factory.mktemp(engine)
+            patch.setenv("MOTLAN_ENGINE", engine)
+            patch.setenv("MOTLAN_VAR", str(var))
+            patch.setenv("MOTLAN_DATABASE_URL", store_server(f"parity_{engine}"))
+            work = bus.open_bus(world)
+            found[engine] = Left(bus.clean(work) | bus.reconcile(), work.lake.root)
+        yield found
+
+
+def test_both_engines_count_alike(left: dict[str, Left]) -> None:
+    kept = {
+        engine: {
+            step: {name: count for name, count in counts.items() if name not in ("seconds", "snapshots")}
+            for step, counts in of.counts.items()
+        }
+        for engine, of in left.items()
+    }
+    assert kept["spark"] == kept["duckdb"]
+
+
+def test_both_engines_leave_the_same_rows(left: dict[str, Left]) -> None:
+    here, there = left["duckdb"], left["spark"]
+    assert there.tables() == here.tables()
+    for table in here.tables():
+        (columns, ours), (their_columns, theirs) = here.rows(table), there.rows(table)
+        assert their_columns == columns, table
+        assert len(theirs) == len(ours) > 0, table
+        different = [(a, b) for a, b in zip(ours, theirs, strict=True) if not _same(a, b)]
+        assert different[:3] == [], f"{table}: {len(different)} of {len(ours)}"
+
+
+def _same(left: object, right: object) -> bool:
+    if isinstance(left, float) and isinstance(right, float):
+        return math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-12)
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return left == right
