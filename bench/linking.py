@@ -92,7 +92,7 @@ def run(
     settings = environment.load()
     with world.work_folder(settings, folder, "linking") as work:
         tell("making the world", 0, 0)
-        world.apart("making the world", world.make, work / "world", people, seed, dirt, True)
+        world.apart("making the world", world.make_in_ranges, work / "world", people, seed, dirt, True)
         tell("cleaning and checking", 0, 0)
         world.apart("cleaning", clean, work)
         timed: dict[str, list[tuple[float, float]]] = {"ours": [], "splink": []}
@@ -122,36 +122,38 @@ def _timed(name: str, call: Any, work: Path, memory_limit: str, threads: int) ->
 
 
 def clean(work: Path) -> None:
-    """Clean and check every register; write `facts/<dataset>.parquet` with what was accepted."""
+    """Clean and check every register; write `facts/<dataset>-<range>.parquet` with what was accepted."""
     registry, settings = declared.load(), environment.load()
     (work / "facts").mkdir()
     limits = {"memory_limit": settings.memory_limit, "threads": settings.threads}
-    for dataset in registry.datasets.values():
-        with connect(temp_dir=work / "spill", allowed=[work, registry.code_lists], **limits) as engine:
-            load_code_lists(engine, registry.code_lists)
-            source = read_parquet([str(work / "world" / "registers" / dataset.name / "rows.parquet")])
-            asked = rows.rules_of(registry, dataset)
-            engine.execute(f"create temp view raw_rows as {_raw(engine, dataset, source)}")
-            query = rows.tag([rule for rule in asked if rule.severity == "blocking"], select_canonical(dataset))
+    with connect(temp_dir=work / "spill", allowed=[work, registry.code_lists], **limits) as engine:
+        load_code_lists(engine, registry.code_lists)
+        for dataset in registry.datasets.values():
+            asked = [rule for rule in rows.rules_of(registry, dataset) if rule.severity == "blocking"]
+            query = rows.tag(asked, select_canonical(dataset))
             fields = ", ".join(
                 quote(field) if field in dataset.fields else f"null::varchar as {quote(field)}"
                 for field in registry.entity(ENTITY).fields
             )
-            target = work / "facts" / f"{dataset.name}.parquet"
-            engine.execute(
-                f"copy (select {literal(dataset.name)} as dataset, _key, _ref, _moment, {fields} from ({query}) where _accepted) "
-                f"to {literal(str(target))} (format parquet, compression zstd)"
-            )
+            for source in sorted((work / "world" / "landed" / dataset.name).glob("*.parquet")):
+                engine.execute(f"create or replace temp view raw_rows as {_raw(engine, dataset, source)}")
+                target = work / "facts" / f"{dataset.name}-{source.name}"
+                engine.execute(
+                    f"copy (select {literal(dataset.name)} as dataset, _key, _ref, _moment, {fields} "
+                    f"from ({query}) where _accepted) to {literal(str(target))} (format parquet, compression zstd)"
+                )
 
 
-def _raw(engine: duckdb.DuckDBPyConnection, dataset: Dataset, source: str) -> str:
+def _raw(engine: duckdb.DuckDBPyConnection, dataset: Dataset, path: Path) -> str:
+    source = read_parquet([str(path)])
     sent = {row[0] for row in engine.execute(f"describe from {source}").fetchall()}
     named = {dataset.key: "_key", dataset.moment: "_moment"}
     columns = ", ".join(
         f"{quote(name) if name in sent else named.get(name, 'null::varchar')} as {quote(name)}"
         for name in dataset.columns
     )
-    return f"select 'bench/0/' || _pos as _ref, 'bench' as _run, _key, _moment, '' as _locator, {columns} from {source}"
+    ref = f"{literal(f'bench/{path.stem}/')} || _pos"
+    return f"select {ref} as _ref, 'bench' as _run, _key, _moment, '' as _locator, {columns} from {source}"
 
 
 def _facts(work: Path) -> str:
@@ -289,10 +291,14 @@ def _medians(timed: Sequence[tuple[float, float]], prefix: str) -> dict[str, flo
     return {f"{prefix}seconds": statistics.median(seconds), f"{prefix}peak_rss_mb": round(statistics.median(memory), 1)}
 
 
+def _told(work: Path, table: str) -> str:
+    return read_parquet([str(path) for path in sorted((work / "world" / "truth" / table).glob("*.parquet"))])
+
+
 def _truth(con: duckdb.DuckDBPyConnection, work: Path, registry: Registry) -> None:
     """Make `ours`: every landed row that has a true person, and what became of it."""
     spine = ", ".join(map(literal, registry.entity(ENTITY).matching.spine))
-    truth = read_parquet([str(work / "world" / "truth" / "rows.parquet")])
+    truth = _told(work, "rows")
     con.execute(
         f"""create table ours as
             select t.dataset, t.key as _key, t.true_id, t.dataset in ({spine}) as is_spine, l.n, l.person, l.rule, l.compared
@@ -323,7 +329,7 @@ def _score(con: duckdb.DuckDBPyConnection, work: Path) -> dict[str, Any]:
     reviews = one(con, f"select count(distinct n) from {read_parquet([str(work / 'reviews.parquet')])}")[0]
     columns = ", ".join(f"{column} as {name}" for name, column in GOLDEN.items())
     known = ", ".join(f"count(t.true_{name}), count(*) filter (g.{name} = t.true_{name})" for name in GOLDEN)
-    persons = read_parquet([str(work / "world" / "truth" / "persons.parquet")])
+    persons = _told(work, "persons")
     newest = "qualify row_number() over (partition by true_id order by valid_from_day desc) = 1"
     con.execute(
         f"""create table compared as

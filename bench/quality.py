@@ -1,15 +1,21 @@
 """`motlan bench quality`: clean and check simulated registers on the bus's own path, score and time it.
 
-The world is made in a process of its own. Its registers are landed as the bus lands them (timed apart), then each chunk
-is copied by bare DuckDB (the floor) and right after cleaned, checked and written by `motlan.quality.rows.check_chunk`,
-the function that the pipeline calls. Scoring against the truth comes after each chunk, outside the clock and the
-memory watch.
+Four processes, one after the other, so that none's memory is another's:
+
+1. The world is made, a range of people at a time.
+2. Its registers are landed as the bus lands them, in chunks of its size. Row commitments are timed apart.
+3. Each chunk is cleaned, checked and written by `motlan.quality.rows.check_chunk`, the function that the pipeline calls, and
+   right after copied by bare DuckDB (the floor). The memory that is told is this process's, while it cleans and checks.
+4. Each chunk is scored against the truth, from the same query, and a sample of its rows goes through pydantic.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
@@ -26,41 +32,10 @@ from motlan.engine import connect, literal, load_code_lists, one, quote
 from motlan.lake import read_parquet
 from motlan.landing.land import CHUNK_ROWS, commitment
 from motlan.quality import rows
-from motlan.registry import Dataset, Registry
+from motlan.registry import Dataset, RowRule
 
 PYDANTIC_ROWS = 4_000
 """Rows of each dataset that pydantic is timed on."""
-
-
-@dataclass
-class Clock:
-    """Seconds by phase, over all chunks, and rows."""
-
-    rows: int = 0
-    commit: float = 0.0
-    floor: float = 0.0
-    check: float = 0.0
-    pydantic: float = 0.0
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class Bench:
-    """What one run of the benchmark carries from chunk to chunk."""
-
-    registry: Registry
-    settings: environment.Settings
-    folder: Path
-    tell: Tell
-    score: Score = field(default_factory=Score)
-    clock: Clock = field(default_factory=Clock)
-    memory: Memory = field(default_factory=Memory)
-    rules: set[str] = field(default_factory=set)
-    accepted: int = 0
-    quarantined: int = 0
-    pydantic_rules: int = 0
-    pydantic_differs: int = 0
-    total: int = 0
 
 
 def run(*, people: int, seed: int, dirt: str, folder: Path | None, tell: Tell) -> dict[str, Any]:
@@ -81,127 +56,174 @@ def run(*, people: int, seed: int, dirt: str, folder: Path | None, tell: Tell) -
         ConfigurationError: The declared half is wrong.
         ValueError: The world cannot be made so.
     """
-    registry, settings = declared.load(), environment.load()
+    settings = environment.load()
     with world.work_folder(settings, folder, "quality") as work:
         tell("making the world", 0, 0)
-        world.apart("making the world", world.make, work / "world", people, seed, dirt)
-        bench = Bench(registry, settings, work, tell)
-        sources = {d.name: work / "world" / "registers" / d.name / "rows.parquet" for d in registry.datasets.values()}
+        world.apart("making the world", world.make_in_ranges, work / "world", people, seed, dirt)
         with duckdb.connect() as con:
-            bench.total = sum(one(con, f"select count(*) from {_file(path)}")[0] for path in sources.values())
-        for dataset in registry.datasets.values():
-            _dataset(bench, dataset, sources[dataset.name])
-    return _result(bench)
+            landed = read_parquet([str(path) for path in (work / "world" / "landed").glob("*/*.parquet")])
+            total = one(con, f"select count(*) from {landed}")[0]
+        for what, call in (("landing", land), ("cleaning and checking", check), ("scoring", score)):
+            world.apart(what, call, work, tell=lambda done, what=what: tell(what, done, total))
+        return _result(work)
 
 
-def _file(path: Path) -> str:
-    return f"read_parquet({literal(str(path))})"
+@contextmanager
+def _engine(work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    settings, codes = environment.load(), declared.load().code_lists
+    limits = {"memory_limit": settings.memory_limit, "threads": settings.threads}
+    with connect(temp_dir=work / "spill", allowed=[work, codes], **limits) as engine:
+        load_code_lists(engine, codes)
+        yield engine
 
 
-def _dataset(bench: Bench, dataset: Dataset, source: Path) -> None:
-    rules = rows.rules_of(bench.registry, dataset)
-    bench.rules |= {rule.name for rule in rules}
-    query = rows.tag(rules, select_canonical(dataset))
-    pydantic = PydanticRules(dataset, rules)
-    limits = {"memory_limit": bench.settings.memory_limit, "threads": bench.settings.threads}
-    allowed = [bench.folder, bench.registry.code_lists]
-    with (
-        connect(temp_dir=bench.folder / "spill", allowed=allowed, **limits) as engine,
-        duckdb.connect(config=limits) as bare,
-    ):
-        bare.execute("set enable_progress_bar = false")
-        load_code_lists(engine, bench.registry.code_lists)
-        landed = _land(bench, engine, dataset, source)
-        truth = Truth(engine, dataset, rules, bench.folder / "world" / "truth", bench.registry.code_lists)
-        took = counted = 0.0
-        for files in rows.chunks(landed):
-            bench.tell(f"cleaning and checking {dataset.name}", bench.clock.rows, bench.total)
-            began = time.perf_counter()
-            _copy(bare, files, bench.folder / "floor.parquet")
-            bench.clock.floor += time.perf_counter() - began
-            clean, kept = bench.folder / "clean.parquet", bench.folder / "quarantine.parquet"
-            with bench.memory.watched():
-                began = time.perf_counter()
-                checked = rows.check_chunk(engine, dataset, rules, query, "0" * 64, files, clean, kept)
-                took += time.perf_counter() - began
-            bench.accepted, bench.quarantined = (
-                bench.accepted + checked.accepted,
-                bench.quarantined + checked.quarantined,
-            )
-            count = checked.accepted + checked.quarantined
-            bench.clock.rows, counted = bench.clock.rows + count, counted + count
-            bench.tell(f"scoring {dataset.name}", bench.clock.rows, bench.total)
-            if not pydantic.rows:
-                pydantic.run(engine, query, PYDANTIC_ROWS)
-            truth.score(bench.score)
-    bench.clock.check += took
-    bench.clock.pydantic += pydantic.seconds / max(pydantic.rows, 1) * counted
-    bench.pydantic_rules += len(pydantic.rules)
-    bench.pydantic_differs += pydantic.differs
-    for path in landed:
-        Path(path).unlink()
+def _asked(dataset: Dataset) -> tuple[list[RowRule], str]:
+    """Return the row rules of a dataset and the query that cleans and checks its rows."""
+    asked = rows.rules_of(declared.load(), dataset)
+    return asked, rows.tag(asked, select_canonical(dataset))
 
 
-def _copy(bare: duckdb.DuckDBPyConnection, files: list[str], target: Path) -> None:
-    bare.execute(
-        f"copy (select * from {read_parquet(files)}) to {literal(str(target))} (format parquet, compression zstd)"
-    )
+def _tell(work: Path, name: str, said: Any) -> None:
+    (work / f"{name}.json").write_text(json.dumps(said), encoding="utf-8")
 
 
-def _land(bench: Bench, engine: duckdb.DuckDBPyConnection, dataset: Dataset, source: Path) -> list[str]:
-    """Write a register's rows as landing does: chunks of its size with its columns. Row commitments are timed apart."""
-    sent = {row[0] for row in engine.execute(f"describe from {_file(source)}").fetchall()}
+def _told(work: Path, name: str) -> Any:
+    return json.loads((work / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def land(work: Path, done: Synchronized[int]) -> None:
+    """Write the registers' rows as landing does: `raw/<dataset>/<range>/<chunk>.parquet`."""
+    seconds = 0.0
+    with _engine(work) as engine:
+        for dataset in declared.load().datasets.values():
+            for source in sorted((work / "world" / "landed" / dataset.name).glob("*.parquet")):
+                folder = work / "raw" / dataset.name / source.stem
+                folder.mkdir(parents=True)
+                total = one(engine, f"select count(*) from {read_parquet([str(source)])}")[0]
+                for first in range(0, total, CHUNK_ROWS):
+                    seconds += _land_chunk(engine, dataset, source, first, folder / f"{first:09d}.parquet")
+                    done.value += min(CHUNK_ROWS, total - first)
+    _tell(work, "land", {"seconds": seconds})
+
+
+def _land_chunk(engine: duckdb.DuckDBPyConnection, dataset: Dataset, source: Path, first: int, target: Path) -> float:
+    """Write one chunk with the columns of landed rows; return the seconds that its commitments took."""
+    relation = read_parquet([str(source)])
+    sent = {row[0] for row in engine.execute(f"describe from {relation}").fetchall()}
     raw = [name for name in dataset.columns if name in sent or name in (dataset.key, dataset.moment)]
     named = {dataset.key: "_key", dataset.moment: "_moment"}
     columns = ", ".join(f"{quote(named.get(name, name))} as {quote(name)}" for name in raw)
-    folder = bench.folder / "landed" / dataset.name
-    folder.mkdir(parents=True)
-    total = one(engine, f"select count(*) from {_file(source)}")[0]
-    written = []
-    for number in range(-(-total // CHUNK_ROWS)):
-        bench.tell(f"landing {dataset.name}", bench.clock.rows, bench.total)
-        target = folder / f"{number:06d}.parquet"
-        first = number * CHUNK_ROWS
-        engine.execute(
-            f"""create or replace temp table salted as
-                select row_number() over (order by _pos) - 1 as _position, _key, _moment, {columns},
-                       substr(sha256('bench' || _pos), 1, 32) as _salt
-                from {_file(source)} where _pos > {first} and _pos <= {first + CHUNK_ROWS}"""
-        )
+    engine.execute(
+        f"""create or replace temp table salted as
+            select row_number() over (order by _pos) - 1 as _position, _key, _moment, {columns},
+                   substr(sha256('bench' || _pos), 1, 32) as _salt
+            from {relation} where _pos > {first} and _pos <= {first + CHUNK_ROWS}"""
+    )
+    began = time.perf_counter()
+    engine.execute(
+        f"create or replace temp table committed as select _position, {commitment(raw)} as _commitment from salted"
+    )
+    seconds = time.perf_counter() - began
+    engine.execute(
+        f"""copy (select {literal(f"bench/{source.stem}-{first}/")} || _position as _ref, 'bench' as _run, _key,
+                _moment as _cursor, _moment, {literal("0" * 64)} as _payload, 'page ' || (_position // 5000) as _locator,
+                _salt, _commitment, {", ".join(map(quote, raw))}
+            from salted join committed using (_position) order by _position)
+            to {literal(str(target))} (format parquet, compression zstd)"""
+    )
+    return seconds
+
+
+def check(work: Path, done: Synchronized[int]) -> None:
+    """Clean and check every chunk as the pipeline does, and copy it by bare DuckDB."""
+    memory = Memory()
+    counts = {"accepted": 0, "quarantined": 0}
+    seconds: dict[str, float] = {}
+    floor = 0.0
+    clean, kept = work / "clean.parquet", work / "quarantine.parquet"
+    for dataset in declared.load().datasets.values():
+        rules, query = _asked(dataset)
+        seconds[dataset.name] = 0.0
+        with _engine(work) as engine:
+            for folder in sorted((work / "raw" / dataset.name).iterdir()):
+                for files in rows.chunks([str(path) for path in sorted(folder.glob("*.parquet"))]):
+                    with memory.watched():
+                        began = time.perf_counter()
+                        checked = rows.check_chunk(engine, dataset, rules, query, "0" * 64, files, clean, kept)
+                        seconds[dataset.name] += time.perf_counter() - began
+                    floor += _copy(files, work / "floor.parquet")
+                    counts["accepted"] += checked.accepted
+                    counts["quarantined"] += checked.quarantined
+                    done.value += checked.accepted + checked.quarantined
+    _tell(work, "check", {**counts, "seconds": seconds, "floor": floor, "peak_mb": memory.peak_mb})
+
+
+def _copy(files: list[str], target: Path) -> float:
+    """Read and write files by bare DuckDB; return the seconds."""
+    settings = environment.load()
+    limits: dict[str, Any] = {"memory_limit": settings.memory_limit, "threads": settings.threads}
+    with duckdb.connect(config=limits) as bare:
+        bare.execute("set enable_progress_bar = false")
         began = time.perf_counter()
-        engine.execute(
-            f"create or replace temp table committed as select _position, {commitment(raw)} as _commitment from salted"
-        )
-        bench.clock.commit += time.perf_counter() - began
-        engine.execute(
-            f"""copy (select {literal(f"bench/{number}/")} || _position as _ref, 'bench' as _run, _key,
-                    _moment as _cursor, _moment, {literal("0" * 64)} as _payload, 'page ' || (_position // 5000) as _locator,
-                    _salt, _commitment, {", ".join(map(quote, raw))}
-                from salted join committed using (_position) order by _position)
-                to {literal(str(target))} (format parquet, compression zstd)"""
-        )
-        written.append(str(target))
-    return written
+        written = f"to {literal(str(target))} (format parquet, compression zstd)"
+        bare.execute(f"copy (select * from {read_parquet(files)}) {written}")
+        return time.perf_counter() - began
 
 
-def _result(bench: Bench) -> dict[str, Any]:
-    clock, score = bench.clock, bench.score
-    ours = clock.rows / clock.check
+def score(work: Path, done: Synchronized[int]) -> None:
+    """Score every chunk against the truth, and run pydantic over a sample of each dataset's rows."""
+    found, asked = Score(), set()
+    seconds, compared, differs = 0.0, 0, 0
+    for dataset in declared.load().datasets.values():
+        rules, query = _asked(dataset)
+        asked |= {rule.name for rule in rules}
+        pydantic = PydanticRules(dataset, rules)
+        with _engine(work) as engine:
+            truth = Truth(engine, dataset, rules, declared.load().code_lists, work / "world" / "truth")
+            counted = 0
+            for folder in sorted((work / "raw" / dataset.name).iterdir()):
+                for path in sorted(folder.glob("*.parquet")):
+                    count = truth.load(folder.name, path, query)
+                    if not pydantic.rows:
+                        pydantic.run(engine, query, PYDANTIC_ROWS)
+                    truth.score(found)
+                    counted, done.value = counted + count, done.value + count
+        seconds += pydantic.seconds / max(pydantic.rows, 1) * counted
+        compared, differs = compared + len(pydantic.rules), differs + pydantic.differs
+    _tell(
+        work,
+        "score",
+        {
+            "figures": {
+                **found.figures(),
+                "rules": len(asked),
+                "pydantic_s": seconds,
+                "pydantic_rules": compared,
+                "pydantic_differs": differs,
+            },
+            "dirt": found.table(),
+            "rules": found.unexplained(),
+        },
+    )
+
+
+def _result(work: Path) -> dict[str, Any]:
+    checked, scored = _told(work, "check"), _told(work, "score")
+    seconds, count = sum(checked["seconds"].values()), checked["accepted"] + checked["quarantined"]
+    pydantic = scored["figures"].pop("pydantic_s")
     figures: dict[str, float | int | None] = {
-        **score.figures(),
-        "floor_ratio": clock.check / clock.floor,
-        "pydantic_ratio": clock.pydantic / clock.check,
-        "rules": len(bench.rules),
-        "peak_rss_mb": round(bench.memory.peak_mb, 1),
-        "rows": clock.rows,
-        "accepted": bench.accepted,
-        "quarantined": bench.quarantined,
-        "clean_and_check_s": clock.check,
-        "floor_s": clock.floor,
-        "commitments_s": clock.commit,
-        "rows_per_s": ours,
-        "pydantic_rows_per_s": clock.rows / clock.pydantic,
-        "pydantic_rules": bench.pydantic_rules,
-        "pydantic_differs": bench.pydantic_differs,
+        **scored["figures"],
+        "floor_ratio": seconds / checked["floor"],
+        "pydantic_ratio": pydantic / seconds,
+        "peak_rss_mb": round(checked["peak_mb"], 1),
+        "rows": count,
+        "accepted": checked["accepted"],
+        "quarantined": checked["quarantined"],
+        "clean_and_check_s": seconds,
+        "floor_s": checked["floor"],
+        "commitments_s": _told(work, "land")["seconds"],
+        "rows_per_s": count / seconds,
+        "pydantic_rows_per_s": count / pydantic,
+        **{f"{name}_s": took for name, took in checked["seconds"].items()},
     }
-    return {"figures": figures, "dirt": score.table(), "rules": score.unexplained()}
+    return {"figures": figures, "dirt": scored["dirt"], "rules": scored["rules"]}

@@ -29,6 +29,7 @@ import yaml
 
 from motlan.cleaning import select_canonical
 from motlan.engine import literal, one, quote
+from motlan.lake import read_parquet
 from motlan.registry import Dataset, RowRule
 from simulators.dirt import DIRT_FILE
 
@@ -164,29 +165,51 @@ def _share(part: int, whole: int) -> float | None:
 
 
 class Truth:
-    """Scores the chunks of one dataset: `score` is called while `raw_rows` and `tagged` hold a chunk."""
+    """Scores the chunks of one dataset, one after the other: `load`, then `score`.
+
+    Args:
+        engine: Where it works, with the code lists loaded.
+        dataset: Whose rows they are.
+        rules: The row rules that are asked.
+        codes: Folder of the code lists.
+        folder: Folder of the truth: `rows`, `persons` and `dirt`, a file for each range of people.
+    """
 
     def __init__(
         self,
         engine: duckdb.DuckDBPyConnection,
         dataset: Dataset,
         rules: Sequence[RowRule],
-        folder: Path,
         codes: Path,
+        folder: Path,
     ) -> None:
-        self.engine, self.dataset, self.rules, self.folder = engine, dataset, rules, folder
+        self.engine, self.dataset, self.rules, self.folder, self.range = engine, dataset, rules, folder, "*"
         engine.execute(
             f"""create or replace temp table divided as
                 select distinct code from read_csv({literal(str(codes / "communes.csv"))}, all_varchar = true)
                 where valid_to <= {literal(REFORM)} and contains(successors, ';')"""
         )
         self.reads = {name: self._columns(dataset.expressions[name].fields) for name in dataset.fields}
-        dirt = f"read_parquet({literal(str(folder / 'dirt.parquet'))})"
-        self.dirt = (
-            f'(from {dirt} where dataset = {literal(dataset.name)} and day = 0 and "column" != {literal(dataset.key)})'
-        )
-        found = engine.execute(f'select distinct "column" from {self.dirt}').fetchall()
+        found = engine.execute(f'select distinct "column" from {self._dirt()}').fetchall()
         self.hit = sorted(row[0] for row in found)
+
+    def _truth(self, table: str) -> str:
+        return f"read_parquet({literal(str(self.folder / table / f'{self.range}.parquet'))}, hive_partitioning = false)"
+
+    def _dirt(self) -> str:
+        mine = f"dataset = {literal(self.dataset.name)} and day = 0"
+        return f'(from {self._truth("dirt")} where {mine} and "column" != {literal(self.dataset.key)})'
+
+    def load(self, of_range: str, landed: Path, query: str) -> int:
+        """Clean and check a landed file of a range of people once more: `raw_rows` and `tagged`. Return its rows."""
+        self.range = of_range
+        sent = read_parquet([str(landed)])
+        known = {row[0] for row in self.engine.execute(f"describe from {sent}").fetchall()}
+        absent = "".join(f", null::varchar as {quote(c)}" for c in self.dataset.columns if c not in known)
+        self.engine.execute(f"create or replace temp view raw_rows as select *{absent} from {sent}")
+        dropped = ", ".join(quote("raw_" + column) for column in self.dataset.columns)
+        self.engine.execute(f"create or replace temp table tagged as select * exclude ({dropped}) from ({query})")
+        return int(one(self.engine, "select count(*) from tagged")[0])
 
     def _columns(self, names: Iterable[str]) -> frozenset[str]:
         """Return the raw columns behind raw columns and canonical fields."""
@@ -213,7 +236,7 @@ class Truth:
         return f"({' and '.join(hit)})" if hit else "true"
 
     def score(self, score: Score) -> None:
-        """Add this chunk's sums to the score: of what `check_chunk` left, nothing is cleaned or checked again."""
+        """Add the loaded chunk's sums to the score."""
         self._join()
         self._score_fields(score)
         self._score_kinds(score)
@@ -222,7 +245,7 @@ class Truth:
         """Make `scored`: per row canonical fields, `_true_*` by the same mapping, `_is_*` of the person, `_hit_*`."""
         engine, data = self.engine, self.dataset
         engine.execute(
-            f"create or replace temp table hurt as select * from {self.dirt} where key in (select _key from raw_rows)"
+            f"create or replace temp table hurt as select * from {self._dirt()} where key in (select _key from raw_rows)"
         )
         hits = ", ".join(
             f'max(truth) filter ("column" = {literal(c)}) as {quote("_was_" + c)}, '
@@ -254,11 +277,10 @@ class Truth:
         engine.execute(
             f"""create or replace temp table scored as
                 with known as (select key as _key, {persons}
-                    from read_parquet({literal(str(self.folder / "rows.parquet"))}) r
-                    join read_parquet({literal(str(self.folder / "persons.parquet"))}) p
+                    from {self._truth("rows")} r join {self._truth("persons")} p
                       on p.true_id = r.true_id and p.valid_from_day = 0
                     where r.dataset = {literal(data.name)} and r.valid_from_day = 0 and key in (select _key from raw_rows))
-                select tagged.* exclude (_raw), true_rows.* exclude (_ref), known.* exclude (_key){", " + marks if marks else ""}
+                select tagged.*, true_rows.* exclude (_ref), known.* exclude (_key){", " + marks if marks else ""}
                 from tagged join (select _ref, {truth}, {mains} from ({select_canonical(data)})) true_rows using (_ref)
                 left join known using (_key) left join hits using (_key)"""
         )

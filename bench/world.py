@@ -14,6 +14,8 @@ from typing import Any
 from motlan import settings as environment
 
 SPAWN = multiprocessing.get_context("spawn")
+RANGE = 996_000
+"""People of a world that are made at a time."""
 
 
 @contextmanager
@@ -28,15 +30,25 @@ def work_folder(settings: environment.Settings, folder: Path | None, name: str) 
         shutil.rmtree(made, ignore_errors=True)
 
 
-def apart(what: str, call: Callable[..., None], *given: Any) -> None:
+def apart(what: str, call: Callable[..., None], *given: Any, tell: Callable[[int], None] | None = None) -> None:
     """Call a function in another process and wait for it.
+
+    Args:
+        what: What it does, for the error.
+        call: The function; where its progress is told, its last argument is a shared number that it counts up.
+        given: What it is given.
+        tell: Told that number from time to time.
 
     Raises:
         ValueError: It failed.
     """
-    process = SPAWN.Process(target=_quietly, args=(call, given))
+    done = SPAWN.Value("q", 0)
+    process = SPAWN.Process(target=_quietly, args=(call, (*given, done) if tell else given))
     process.start()
-    process.join()
+    while process.is_alive():
+        process.join(0.5)
+        if tell:
+            tell(done.value)
     if process.exitcode:
         raise ValueError(f"{what} failed: see what its process printed")
 
@@ -46,8 +58,8 @@ def _quietly(call: Callable[..., None], given: tuple[Any, ...]) -> None:
     call(*given)
 
 
-def make(folder: Path, people: int, seed: int, dirt: str, dense: bool = False) -> None:
-    """Make a world."""
-    from simulators import make_world
+def make_in_ranges(folder: Path, people: int, seed: int, dirt: str, dense: bool = False) -> None:
+    """Make a world a range of people at a time: `landed/<dataset>/<range>.parquet`, `truth/<table>/<range>.parquet`."""
+    from simulators import make_ranges
 
-    make_world(folder, people=people, seed=seed, dirt=dirt, dense=dense)
+    make_ranges(folder, people=people, seed=seed, dirt=dirt, dense=dense, people_a_range=RANGE)
