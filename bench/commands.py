@@ -126,3 +126,120 @@ def quality(
         found_by = row["expected"] or "across registers"
         kinds.add_row(kind, f"{row['values']:,}", "yes" if row["repairable"] else "", shares[0], found_by, shares[1])
     out.print(kinds)
+
+
+@app.command(
+    epilog=examples(
+        "motlan bench national --people 1000000 --seed 1 --work /data/national --json > docs/results/national-1m.json",
+        "motlan bench national --people 100000000 --peer-people 0 --no-load --lean --work /data/national",
+    )
+)
+def national(
+    people: People = 1_000_000,
+    seed: Seed = 1,
+    dirt: Dirt = "default",
+    people_a_range: Annotated[int, typer.Option(min=12, help="People made at a time; a multiple of 12.")] = 1_000_000,
+    ranges_a_run: Annotated[int, typer.Option(min=1, help="Ranges that one sync run lands and cleans.")] = 5,
+    peer_people: Annotated[int, typer.Option(min=0, help="Run Splink alone beside it up to this size.")] = 10_000_000,
+    memory_limit: Annotated[str, typer.Option(help="The engine's memory limit, ours and the floor's.")] = "4GB",
+    threads: Annotated[int, typer.Option(min=1, help="The engine's threads, of all.")] = 2,
+    load: Annotated[bool, typer.Option(help="Load the publication into PostgreSQL as well.")] = True,
+    lean: Annotated[bool, typer.Option(help="Remove the generator's rows once they are in the lake.")] = False,
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder to work in: kept, and gone on with after a kill. By default one under MOTLAN_VAR."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a whole simulated country from landed rows to a publication and into PostgreSQL; measure every step."""
+    from bench.national import run
+    from bench.national.bar import shown
+    from bench.national.pipeline import Setting
+    from motlan import settings as environment
+
+    with told(as_json):
+        folder = work or environment.load().var / "bench" / "national"
+        setting = Setting(folder.resolve(), memory_limit, threads, load, lean, ranges_a_run)
+        with shown(err, people) as progress:
+            result = run(
+                people=people,
+                seed=seed,
+                dirt=dirt,
+                setting=setting,
+                people_a_range=people_a_range,
+                peer_people=peer_people,
+                progress=progress,
+            )
+    args = {
+        "people": people,
+        "seed": seed,
+        "dirt": dirt,
+        "people_a_range": people_a_range,
+        "ranges_a_run": ranges_a_run,
+    }
+    report("national", {**args, "memory_limit": memory_limit, "threads": threads}, result, as_json)
+
+
+@app.command(
+    epilog=examples("motlan bench charts docs/results/*.json --out docs/charts --page docs/benchmarks.md"),
+)
+def charts(
+    results: Annotated[list[Path], typer.Argument(help="What `motlan bench NAME --json` printed.", dir_okay=False)],
+    to: Annotated[Path, typer.Option("--out", help="Folder for the pictures.")] = Path("docs/charts"),
+    page: Annotated[Path | None, typer.Option(help="Page whose tables are written anew.", dir_okay=False)] = None,
+) -> None:
+    """Draw what was measured as SVG, and write its tables into a page."""
+    from bench import charts as drawing
+
+    with told():
+        loaded = drawing.load(results)
+        to.mkdir(parents=True, exist_ok=True)
+        for name, svg in drawing.charts(loaded).items():
+            (to / name).write_text(svg, encoding="utf-8")
+            out.print(to / name)
+        if page:
+            page.write_text(drawing.filled(page.read_text(encoding="utf-8"), drawing.tables(loaded)), encoding="utf-8")
+
+
+@app.command(
+    epilog=examples(
+        "motlan bench store --rows 1000000",
+        "motlan bench store --rows 10000000 --json > store.json",
+    )
+)
+def store(
+    rows: Annotated[int, typer.Option(min=1000, help="Golden persons.")] = 1_000_000,
+    work: Work = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load golden persons into PostgreSQL, look them up, change one in a thousand; time against one bare COPY."""
+    from bench.progress import shown
+    from bench.store import run
+
+    with told(as_json), shown(err) as tell:
+        result = run(rows=rows, folder=work, tell=tell)
+    report("store", {"rows": rows}, result, as_json)
+
+
+@app.command(
+    epilog=examples(
+        "motlan bench pull --people 20000 --seed 1",
+        "motlan bench pull --people 100000 --seed 7 --rounds 5 --json > pull.json",
+    )
+)
+def pull(
+    people: People = 100_000,
+    seed: Seed = 1,
+    dirt: Dirt = "default",
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of floor, ours and peer; medians are told.")] = 3,
+    peer: Annotated[bool, typer.Option(help="Run zeep, dlt and lxml's tree on the same rows.")] = True,
+    work: Work = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pull a simulated country's registers over SOAP, REST, XML files and SQL; time it against a floor and peers."""
+    from bench.progress import shown
+    from bench.pull import run
+
+    with told(as_json), shown(err) as tell:
+        result = run(people=people, seed=seed, dirt=dirt, rounds=rounds, peer=peer, folder=work, tell=tell)
+    report("pull", {"people": people, "seed": seed, "dirt": dirt, "rounds": rounds}, result, as_json)
