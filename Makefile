@@ -18,11 +18,11 @@ up: .venv/.run ## The same world left running: agencies, Airflow, feeds; Ctrl-C 
 	@$(BIN)/python -m demo up --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)
 
 test: .venv/.dev ## All tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=85
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 check: .venv/.dev ## The quick loop: lint, types, walls and the tests that take seconds
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" -x
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" -x
 
 bench: .venv/.dev ## The benchmarks, on PEOPLE people
 	@$(BIN)/motlan bench quality --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)
