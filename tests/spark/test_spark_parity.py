@@ -13,6 +13,7 @@ import pytest
 
 from motlan.engine.spark_start import java_version
 from motlan.ledger.runs import Counts
+from motlan.linking import fit
 from simulators import make_world
 from tests.spark import bus
 
@@ -65,6 +66,7 @@ def left(tmp_path_factory: pytest.TempPathFactory, store_server: Callable[[str],
         patch.setenv("PYSPARK_SUBMIT_ARGS", SPARK_ARGUMENTS)
         patch.setenv("MOTLAN_HOME", str(ROOT))
         patch.setenv("MOTLAN_THREADS", "2")
+        patch.setattr(fit, "RANDOM_ROWS", 100)  # 10,000 random pairs: Spark compares names slowly
         for engine in ("duckdb", "spark"):
             var = tmp_path_factory.mktemp(engine)
             patch.setenv("MOTLAN_ENGINE", engine)
