@@ -11,12 +11,17 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 from motlan.settings import load
 from motlan.store import server
 from motlan.workspace import Workspace, open_workspace
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# How busy the machine is says nothing about the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

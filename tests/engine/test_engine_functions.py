@@ -14,7 +14,9 @@ from stdnum.vn import mst
 from motlan.engine import DUCKDB, FUNCTIONS, Function
 from motlan.engine.duckdb_identifiers import BIRTH_PROVINCES
 
-BATCHES = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+BATCHES = settings(
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 NASTY = st.text(
     st.one_of(
         st.sampled_from(

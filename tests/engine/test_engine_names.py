@@ -18,7 +18,9 @@ from motlan.engine import DUCKDB, FUNCTIONS, connect
 from motlan.engine.duckdb_names import TCVN3_FROM, TCVN3_TO, THRESHOLD, answers
 from simulators import names as generator
 
-BATCHES = settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+BATCHES = settings(
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 FAMILY = (  # noqa: SIM905
     "Nguyễn Trần Lê Phạm Hoàng Huỳnh Phan Vũ Võ Đặng Bùi Đỗ Hồ Ngô Dương Lý Đào Đoàn Trịnh Mai Quách Niê Bế"

@@ -325,7 +325,9 @@ def test_in_is_accepted_and_quarantined_however_often_a_run_is_killed(country: C
 
 
 @pytest.mark.slow
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(0, 5), st.sampled_from([None, "Võ An", "Lê Ba"])), max_size=8),
