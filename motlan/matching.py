@@ -45,11 +45,14 @@ class Comparison(Declared):
         levels: From the most alike to the least.
         frequency: Field (or derived field) whose value's frequency counts on `common` levels.
         learned_from: Which pairs teach its m: those of one `identifier`, or those equal in all of `teaching`.
+        given: Expression over `left_` and `right_` fields: where it holds, pairs of different persons agree more often (or less),
+            so that u is learned apart for them.
     """
 
     levels: list[Level]
     frequency: Name | None = None
     learned_from: Literal["identifier", "teaching"] = "identifier"
+    given: str | None = None
 
     @field_validator("levels")
     @classmethod
@@ -84,12 +87,14 @@ class Errors(Declared):
     """Wanted error rates, from which the thresholds come.
 
     Attributes:
-        linked: Expected share of wrong links among all that the machine makes.
+        linked: Expected share of wrong links among all that the machine makes, at the most.
+        each: A pair is linked where it is wrong with at most this probability, however few such pairs there are.
         sure: A link of the first two stages is made at once where it is wrong with at most this probability.
         review: Pairs at least this probable, and not linked, go to a person.
     """
 
     linked: float = Field(default=0.0001, gt=0, lt=0.5)
+    each: float = Field(default=0.5, gt=0, le=0.5)
     sure: float = Field(default=0.0002, gt=0, lt=0.5)
     review: float = Field(default=0.02, gt=0, lt=1)
 
@@ -166,8 +171,8 @@ class Matching(Declared):
         names = {name for text in texts for name in _expression(text).fields} | set(self.identifiers)
         for comparison in self.comparisons.values():
             names |= {comparison.frequency} if comparison.frequency else set()
-            for level in comparison.levels:
-                names |= {name.partition("_")[2] for name in _expression(level.when).fields}
+            for text in [*(level.when for level in comparison.levels), *filter(None, [comparison.given])]:
+                names |= {name.partition("_")[2] for name in _expression(text).fields}
         return names
 
     @cached_property

@@ -270,7 +270,7 @@ class _Job:
                     from best window up as (order by probability desc))
                 where wrong <= {self.matching.errors.linked} * made""",
         )[0]
-        return max(math.floor((found if found is not None else 0.999) * 1e6) / 1e6, 0.5)
+        return max(math.floor((found if found is not None else 0.999) * 1e6) / 1e6, 1 - self.matching.errors.each)
 
     def decide(self) -> None:
         """Make `pairs` (`n`, `other`, `weight`, `probability`, `decision`), `best` and `groups` (`n`, `person`)."""

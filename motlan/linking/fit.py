@@ -156,6 +156,7 @@ class Teacher:
             m=m,
             u=u,
             borrowed=borrowed,
+            given=self._u_given(u),
             collision=collision,
             persons=self.persons,
             known=self._known(m, first, matched),
@@ -236,24 +237,40 @@ class Teacher:
     def _u(self, collision: dict[str, float]) -> dict[str, list[float]]:
         """Learn u from random pairs; the levels of a comparison with a frequency from the frequencies themselves."""
         names = list(self.matching.comparisons)
-        levels = ", ".join(models.level_of(self.matching, name) for name in names)
-        sampled = "(select * from {} order by n limit {})"
-        found = self.engine.execute(
-            f"""select {levels}, count(*) from {sampled.format("left_rows", RANDOM_ROWS)} as l,
-                {sampled.format("spine_rows", RANDOM_ROWS)} as r where l.n != r.n group by all order by all"""
-        ).fetchall()
+        found = self._random(names)
         u = {}
         for place, name in enumerate(names):
             declared = self.matching.comparisons[name].levels
             counts = [0.0] * len(declared)
-            for row in found:
-                counts[row[place]] += row[-1]
+            for levels, count in found:
+                counts[levels[place]] += count
             shares = smoothed(counts, [0.0 if level.missing else 1.0 for level in declared])
             common = [number for number, level in enumerate(declared) if level.common]
             if name in collision and common:
                 shares = _rescaled(shares, common, collision[name], self.start.u[name])
             u[name] = shares
         return u
+
+    def _u_given(self, u: dict[str, list[float]]) -> dict[str, list[float]]:
+        """Learn u of the pairs where a comparison's `given` holds, leaning on what it is of all."""
+        found = {}
+        for name, comparison in self.matching.comparisons.items():
+            if comparison.given:
+                counts = [LEAN * share for share in u[name]]
+                for (level,), count in self._random([name], models.condition(comparison.given)):
+                    counts[level] += count
+                found[name] = smoothed(counts, u[name], 0.0)
+        return found
+
+    def _random(self, names: Sequence[str], where: str = "true") -> Patterns:
+        """Count the patterns of levels among random pairs."""
+        levels = ", ".join(models.level_of(self.matching, name) for name in names)
+        sampled = "(select * from {} order by n limit {})"
+        found = self.engine.execute(
+            f"""select {levels}, count(*) from {sampled.format("left_rows", RANDOM_ROWS)} as l,
+                {sampled.format("spine_rows", RANDOM_ROWS)} as r where l.n != r.n and {where} group by all order by all"""
+        ).fetchall()
+        return [(tuple(row[:-1]), float(row[-1])) for row in found]
 
 
 def _joined(keys: Sequence[str]) -> str:

@@ -27,12 +27,13 @@ class Model(BaseModel):
         m: Comparison -> how often two rows of one person are on each level; 0 for a level that says nothing.
         u: The same of two rows of different persons.
         borrowed: u of rows of different persons that bear the same identifier: they often share a household.
+        given: u of rows of different persons where a comparison's `given` holds.
         collision: Comparison with a frequency -> how often two random rows share its value.
         persons: Rows of the spine: how many candidates a row has before anything is compared.
         known: Share of rows whose person is on the spine.
         known_of_rest: The same of rows that the first two stages leave, by what they bear of each identifier: 0 none, 1 one
             that nobody on the spine has (so its person may be unknown), 2 one that the spine has (so it is somebody else's).
-        again: Dataset -> how much less likely a person is that a row of the dataset claimed already.
+        odds_of_rest: Kind of a pair of such rows (see `motlan.linking.rest`) -> its log2 odds where nothing else speaks.
         linked: A pair of the third stage at least this probable is linked.
         review: One at least this probable goes to a person.
         pairs: Pairs that it was learned from; 0 where it is as declared.
@@ -43,24 +44,27 @@ class Model(BaseModel):
     m: dict[str, list[float]]
     u: dict[str, list[float]]
     borrowed: dict[str, list[float]] = {}
+    given: dict[str, list[float]] = {}
     collision: dict[str, float] = {}
     persons: int = 1
     known: float = 0.95
     known_of_rest: dict[str, float] = {}
-    again: dict[str, float] = {}
+    odds_of_rest: dict[str, float] = {}
     linked: float = 0.99
     review: float = 0.02
     pairs: int = 0
 
-    def weights(self, comparison: str, *, borrowed: bool = False) -> list[float]:
+    def weights(self, comparison: str, *, borrowed: bool = False, given: bool = False) -> list[float]:
         """Return log2(m / u) of each level of a comparison, 0 where it says nothing.
 
         Args:
             comparison: Its name.
             borrowed: Of rows that bear the same identifier.
+            given: Of rows where the comparison's `given` holds.
         """
-        u_of = self.borrowed.get(comparison, self.u[comparison]) if borrowed else self.u[comparison]
-        return [round(math.log2(m / u), 6) if m and u else 0.0 for m, u in zip(self.m[comparison], u_of, strict=True)]
+        apart = self.borrowed if borrowed else self.given if given else {}
+        pairs = zip(self.m[comparison], apart.get(comparison, self.u[comparison]), strict=True)
+        return [round(math.log2(m / u), 6) if m and u else 0.0 for m, u in pairs]
 
 
 def declared(matching: Matching) -> Model:
@@ -104,11 +108,14 @@ def level_of(matching: Matching, comparison: str) -> str:
 def weight_of(matching: Matching, model: Model, comparison: str, *, same: bool = False) -> str:
     """Return the SQL of a comparison's weight, of pairs that are known to bear the `same` identifier or of any."""
     cases = ""
-    weights = zip(model.weights(comparison), model.weights(comparison, borrowed=True), strict=True)
-    for level, (usual, borrowed) in zip(matching.comparisons[comparison].levels, weights, strict=True):
-        told = f"{borrowed}::double"
-        if usual != borrowed and not same:
-            told = f"if({same_identifier(matching)}, {borrowed}, {usual})::double"
+    compared = matching.comparisons[comparison]
+    weights = [model.weights(comparison, **kind) for kind in ({}, {"borrowed": True}, {"given": True})]
+    for level, usual, borrowed, given in zip(compared.levels, *weights, strict=True):
+        told = f"{usual}::double"
+        if usual != given:
+            told = f"if(coalesce({condition(str(compared.given))}, false), {given}, {usual})::double"
+        if comparison in model.borrowed and usual != borrowed:
+            told = f"{borrowed}::double" if same else f"if({same_identifier(matching)}, {borrowed}, {told})::double"
         rare = f" + l.{quote(rarity(comparison))}" if level.common else ""
         cases += f" when {condition(level.when)} then {told}{rare}"
     return f"(case{cases} else 0 end)"

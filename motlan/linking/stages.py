@@ -13,11 +13,13 @@ arrival nor the number of threads matters.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import duckdb
 
 from motlan.engine import literal, one, quote
 from motlan.linking import model as models
+from motlan.linking import rest
 from motlan.linking.fit import Teacher
 from motlan.linking.model import Model
 from motlan.matching import Matching, sql
@@ -32,6 +34,8 @@ ROW = number("dataset || '/' || _key")
 """The number of a row."""
 PAIR = "n bigint, other bigint, weight double"
 DOUBLE = "n bigint, person bigint, weight double, probability double"
+RANKINGS = 2
+"""How often the kinds of pairs are learned, each time from the best pairs by what was learned before."""
 LINKED = "n bigint, person bigint, compared bigint, rule varchar, weight double, probability double"
 
 
@@ -128,16 +132,6 @@ def odds(bits: float, known: float, persons: int) -> float:
     return bits + math.log2(known / (1 - known) / max(persons, 1))
 
 
-def _maximised(told: list[tuple[float, int]], total: int) -> float:
-    """Find the share of rows that are known, given the log2 odds (under `UNTOLD`) of those that have candidates."""
-    known, was = models.UNTOLD, math.log2(models.UNTOLD / (1 - models.UNTOLD))
-    for _ in range(50):
-        shift = math.log2(known / (1 - known)) - was
-        hits = sum(count / (1 + 2 ** -(bits + shift)) for bits, count in told)
-        known = min(max((hits + models.UNTOLD) / (total + 1), 0.001), 0.999)
-    return round(known, 6)
-
-
 class Linking:
     """One linking of the loaded rows.
 
@@ -181,9 +175,10 @@ class Linking:
             self._link_surely(f"identifier {identifier}", f"l.{column} = r.{column}", "waiting", same=True)
         if self.matching.exact:
             self._link_surely("exact", "l.exact_key = r.exact_key", self._alone())
-        self._tell_bearing()
         self._weigh(self._pairs_by_keys("waiting", "spine_rows"), "waiting", "spine_rows")
         self._gather()
+        rest.tell_bearing(self.engine, self.matching)
+        rest.tell_kinds(self.engine, self.matching, self.model)
         self.engine.execute(
             "create or replace temp table claims as "
             "select dataset, person, count(*) as claimants from linked join left_rows using (n) group by all"
@@ -288,37 +283,9 @@ class Linking:
         self._share(f"select *, weight + {odds(0, known, self.model.persons)} as bits from persons")
 
     def _rank_rest(self) -> None:
-        """Do it for rows of the third stage: by the identifiers that they bear, and by who is claimed already."""
-        again = "".join(f" when {literal(name)} then {bits}" for name, bits in self.model.again.items())
-        claimed = (
-            f"case when claims.person is null then 0 else case waiting.dataset{again} else 0 end end" if again else "0"
-        )
-        bases = "".join(
-            f" when {literal(bearing)} then {odds(0, known, self.model.persons)}"
-            for bearing, known in self.model.known_of_rest.items()
-        )
-        usual = odds(0, models.UNTOLD, self.model.persons)
-        base = f"case bearing{bases} else {usual} end" if bases else str(usual)
-        self._share(
-            f"""select p.*, p.weight + {claimed} + {base} as bits
-                from persons as p join waiting on waiting.n = p.n join bearing on bearing.n = p.n
-                left join claims on claims.person = p.person and claims.dataset = waiting.dataset"""
-        )
-
-    def _tell_bearing(self) -> None:
-        """Make `bearing`: for each waiting row and identifier 0 where it bears none, 2 where the spine has it, else 1."""
-        told = ["''"]
-        joins = ""
-        for place, name in enumerate(self.matching.identifiers):
-            column = quote(name)
-            told.append(
-                f"case when w.{column} is null then '0' when spine_{place}.{column} is null then '1' else '2' end"
-            )
-            spine = f"(select distinct {column} from spine_rows) as spine_{place}"
-            joins += f" left join {spine} on spine_{place}.{column} = w.{column}"
-        self.engine.execute(
-            f"create or replace temp table bearing as select w.n, {' || '.join(told)} as bearing from waiting as w{joins}"
-        )
+        """Do it for rows of the third stage: by the kinds of their pairs."""
+        kinds = rest.Kinds.read(self.engine, self.matching, self.model)
+        self._share(rest.odds_of_kinds(self.engine, kinds, self.model), ("whole", "prior"))
 
     def _gather(self) -> None:
         """Make `persons`: of each row of `candidates` every person with the best of its rows; `alone` where there is but one.
@@ -339,16 +306,16 @@ class Linking:
                union all by name select *, false as alone from best"""
         )
 
-    def _share(self, told: str) -> None:
+    def _share(self, told: str, also: Sequence[str] = ()) -> None:
         """Make `ranked`, where `told` gives the log2 odds (`bits`) of each person of `persons` against none."""
+        best = ("person", "other", "weight", *also)
+        chosen = ", ".join(f"arg_max({column}, (odds, person)) as {column}" for column in best)
         self.engine.execute(
             f"""create or replace temp table ranked as
                 with told as (select *, pow(2, bits) as odds from ({told}))
-                select n, person, other, weight, odds / (1 + odds) as probability, odds as all_odds from told where alone
+                select n, {", ".join(best)}, odds / (1 + odds) as probability, odds as all_odds from told where alone
                 union all by name
-                select n, arg_max(person, (odds, person)) as person, arg_max(other, (odds, person)) as other,
-                       arg_max(weight, (odds, person)) as weight, max(odds) / (1 + sum(odds)) as probability,
-                       sum(odds) as all_odds
+                select n, {chosen}, max(odds) / (1 + sum(odds)) as probability, sum(odds) as all_odds
                 from told where not alone group by n"""
         )
 
@@ -389,33 +356,23 @@ class Linking:
         return " union ".join(parts)
 
     def _calibrate(self) -> None:
-        """Complete the model by what this data shows: how often a register has a person again, how many persons of waiting
-        rows are unknown, and where to cut.
-        """
+        """Complete the model by what this data shows: how probable each kind of pair is, and where to cut."""
         if not self.matching.spine:
             return
-        again = {}
-        for dataset, rows, persons in self.engine.execute(
-            "select dataset, sum(claimants)::bigint, count(*) from claims group by all order by all"
-        ).fetchall():
-            twice, claimed = (rows - persons + 0.5) / (rows + 1), min(persons / self.model.persons, 0.999)
-            again[dataset] = round(min(math.log2(twice / claimed * (1 - claimed) / (1 - twice)), 0.0), 3)
-        self.model = self.model.model_copy(update={"again": again})
-        self._rank_rest()
-        self.model = self.model.model_copy(update={"known_of_rest": self._known_of_rest()})
-        self._rank_rest()
-        self.model = self.model.model_copy(update={"linked": self._threshold()})
-
-    def _known_of_rest(self) -> dict[str, float]:
-        """Estimate the shares of waiting rows whose person is on the spine, by expectation and maximisation."""
-        totals = self.engine.execute("select bearing, count(*) from bearing group by all order by all").fetchall()
-        told = self.engine.execute(
-            """select bearing, round(log2(all_odds), 1) as bits, count(*) from ranked join bearing using (n)
-               where all_odds > 0 group by all order by all"""
+        kinds = rest.Kinds.read(self.engine, self.matching, self.model)
+        totals = self.engine.execute(
+            """select dataset || ' ' || bearing, count(*) from bearing join waiting using (n) group by all order by all"""
         ).fetchall()
-        return {
-            name: _maximised([(bits, count) for b, bits, count in told if b == name], total) for name, total in totals
-        }
+        self._rank_rest()
+        for _ in range(RANKINGS):
+            seen = self.engine.execute(
+                """select whole, round(log2(all_odds) - prior, 1) as told, count(*) from ranked
+                   where all_odds > 0 group by all order by all"""
+            ).fetchall()
+            odds_of_rest, known = kinds.learn(seen, dict(totals))
+            self.model = self.model.model_copy(update={"odds_of_rest": odds_of_rest, "known_of_rest": known})
+            self._rank_rest()
+        self.model = self.model.model_copy(update={"linked": self._threshold()})
 
     def _threshold(self) -> float:
         """Find the least probability at which the expected share of wrong links stays in the wanted limit."""
@@ -427,7 +384,7 @@ class Linking:
                     from ranked window up as (order by probability desc))
                 where wrong <= {self.matching.errors.linked} * made""",
         )[0]
-        return max(math.floor((found if found is not None else 0.999) * 1e6) / 1e6, 0.5)
+        return max(math.floor((found if found is not None else 0.999) * 1e6) / 1e6, 1 - self.matching.errors.each)
 
     def _link_probably(self) -> None:
         """Link rows to their best person. Of rows of one dataset with one person the best comes first, the others think again."""

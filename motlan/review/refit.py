@@ -80,12 +80,12 @@ def weights(matching: Matching, model: Model, before: Model | None = None) -> li
 
 
 def _drift(matching: Matching, was: Model, now: Model) -> float:
-    """Return the largest change of a level's weight, be it of rows that bear the same identifier or of others, in bits."""
+    """Return the largest change of a level's weight, of whichever rows, in bits."""
     changes = (
         abs(a - b)
         for name in matching.comparisons
-        for borrowed in (False, True)
-        for a, b in zip(was.weights(name, borrowed=borrowed), now.weights(name, borrowed=borrowed), strict=True)
+        for kind in ({}, {"borrowed": True}, {"given": True})
+        for a, b in zip(was.weights(name, **kind), now.weights(name, **kind), strict=True)
     )
     return round(max(changes), 3)
 
@@ -212,7 +212,7 @@ def shown(work: Workspace, model: str | None, entity: str) -> dict[str, Any]:
             "this model is of other comparisons than are declared", next_step="run `motlan model fit` for a new one."
         )
     named = ("state", "drift", "created_by", "released_by", "reason", "report")
-    kept = ("persons", "known", "known_of_rest", "again", "linked", "review", "pairs")
+    kept = ("persons", "known", "known_of_rest", "odds_of_rest", "linked", "review", "pairs")
     return {
         "model": found["id"],
         "entity": found["entity"],

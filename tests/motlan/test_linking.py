@@ -98,10 +98,7 @@ def test_the_order_of_the_rows_does_not_matter(work: Path, matching: Matching, l
 def test_most_rows_find_their_person_and_hardly_any_another(work: Path, matching: Matching, learned: Learned) -> None:
     with session(work) as engine:
         stages.link_all(engine, matching, "everyone", frozen(engine, learned))
-        engine.register("told", pq.read_table(work / "world" / "truth" / "rows"))
-        engine.execute(
-            f"create table truth as select {stages.ROW} as n, true_id from (select *, key as _key from told)"
-        )
+        know(engine, work)
         links, right = one(
             engine,
             """select count(*), count(*) filter (mine.true_id = theirs.true_id)
@@ -110,6 +107,12 @@ def test_most_rows_find_their_person_and_hardly_any_another(work: Path, matching
         rows = one(engine, "select count(*) from left_rows")[0]
     assert links / rows > 0.85
     assert right / links > 0.998
+
+
+def know(engine: duckdb.DuckDBPyConnection, work: Path) -> None:
+    """Make `truth` (`n`, `true_id`)."""
+    engine.register("told", pq.read_table(work / "world" / "truth" / "rows"))
+    engine.execute(f"create table truth as select {stages.ROW} as n, true_id from (select *, key as _key from told)")
 
 
 @settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
