@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
+import pyarrow as pa
 
 from motlan.engine import literal, one, quote
 from motlan.linking import model as models
@@ -99,9 +100,10 @@ def odds_of_kinds(engine: duckdb.DuckDBPyConnection, kinds: Kinds, model: Model)
     claimed = "if(claims.person is null, ' 0', ' 1')"
     joined = "from persons as p left join claims on claims.person = p.person and claims.dataset = p.dataset"
     found = [kind for (kind,) in engine.execute(f"select distinct kind || {claimed} {joined} order by all").fetchall()]
-    bits = {kind: model.odds_of_rest.get(kind, kinds.odds_at_first(kind)) for kind in found}
-    rows = ", ".join(f"({literal(kind)}, {told}::double)" for kind, told in bits.items()) or "('', 0::double)"
-    engine.execute(f"create or replace temp table odds_of_kind as select * from (values {rows}) as told(kind, bits)")
+    bits = [model.odds_of_rest.get(kind, kinds.odds_at_first(kind)) for kind in found]
+    engine.register("told_odds", pa.table({"kind": pa.array(found, pa.string()), "bits": pa.array(bits, pa.float64())}))
+    engine.execute("create or replace temp table odds_of_kind as select kind, bits from told_odds")
+    engine.unregister("told_odds")
     return f"""select told.*, k.kind as whole, k.bits as prior, rest + k.bits as bits
         from (select p.*, kind || {claimed} as kind_now {joined}) as told join odds_of_kind as k on k.kind = kind_now"""
 
