@@ -208,7 +208,7 @@ class PydanticRules:
         self.columns = ["_key", "_moment", *dataset.fields, *(f"raw_{column}" for column in dataset.columns)]
 
     def run(self, engine: duckdb.DuckDBPyConnection, query: str, count: int) -> None:
-        """Take the first rows of the chunk and run the rules over them, a row at a time."""
+        """Take the first rows of the chunk and run the rules over them, a row at a time; add to what was counted before."""
         answers = [f"_rule_{name}" for name in self.rules]
         wanted = ", ".join(quote(name) for name in [*self.columns, *answers])
         table = engine.sql(f"select {wanted} from ({query}) limit {count}").to_arrow_table()
@@ -222,9 +222,9 @@ class PydanticRules:
         began = time.perf_counter()
         given = table.select(self.columns).to_pylist()
         checked = [adapter.validate_python(row) for row in given]
-        self.seconds = time.perf_counter() - began
+        self.seconds += time.perf_counter() - began
         rows = table.select(answers).to_pylist()
-        self.rows = len(rows)
-        self.differs = sum(
+        self.rows += len(rows)
+        self.differs += sum(
             result[1][name] != row[f"_rule_{name}"] for row, result in zip(rows, checked, strict=True) for name in rules
         )

@@ -73,7 +73,11 @@ class _Once:
         """The join with the answers. No filter takes the null out: it would be pushed down, and the tests written out."""
         odd = f"(select distinct {self.odd} as given from {_beside([self], '', self.dialect)})"
         answers = self.dialect.answers.get(self.call.function)
-        made = answers(odd) if answers else f"select given, {self.call.sql(self.dialect, 'given')} as made from {odd}"
+        made = (
+            answers(odd, self.rest)
+            if answers
+            else f"select given, {self.call.sql(self.dialect, 'given')} as made from {odd}"
+        )
         return (
             f"\nleft join (select given as _key{self.made}, made as {self.made}\n"
             f"           from ({made})) on _key{self.made} = {self.odd}"
@@ -82,13 +86,27 @@ class _Once:
     @property
     def answer(self) -> str:
         """What stands for the call."""
-        return f"(case when {self.odd} is null then {self.given} else {self.made} end)"
+        return f"(case when {self.odd} is null then {self.plain} else {self.made} end)"
+
+    def filled(self, template: str) -> str:
+        """Put the call's arguments into a template, the first by its name."""
+        return fill(template, (self.given, *self.rest))
+
+    @property
+    def rest(self) -> list[str]:
+        """The SQL of the call's further arguments."""
+        return [argument.sql(self.dialect) for argument in self.call.arguments[1:]]
+
+    @property
+    def plain(self) -> str:
+        """The answer for a value that passes the cheap test."""
+        return self.filled(self.dialect.plain.get(self.call.function, "@1"))
 
 
 def _beside(once: Sequence[_Once], others: str, dialect: Dialect) -> str:
     """Return the relation of raw rows with the values of costly calls, and the same where they are odd."""
     given = ", ".join(f"{one.call.arguments[0].sql(dialect)} as {one.given}" for one in once)
-    tests = [dialect.costly[one.call.function].replace("@1", one.given) for one in once]
+    tests = [one.filled(dialect.costly[one.call.function]) for one in once]
     odd = (f"case when not {test} then {one.given} end as {one.odd}" for test, one in zip(tests, once, strict=True))
     kept = others or f"{', '.join(one.given for one in once)}, "
     return f"(select {kept}{', '.join(odd)} from (select {others}{given} from {RAW}))"

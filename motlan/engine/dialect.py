@@ -50,17 +50,21 @@ class Dialect(ABC):
         templates: Catalogue function -> SQL in which `@1`, `@2`, ... stand for the arguments and `@*` for all of
             them, separated by commas.
         lookups: Catalogue function -> the join that answers it for a whole relation at once.
+        each: Catalogue function of any number of values -> what becomes of every argument before it is put in.
         costly: Catalogue function of one value (what else it takes is written out) that is worth computing once for
-            each distinct value -> SQL of a cheap test of `@1`; where that is true the answer is the value itself.
-        answers: Costly function -> what writes the query that answers it for a whole relation of the column `given`:
-            columns `given` and `made`. Where there is none the call itself does.
+            each distinct value -> SQL of a cheap test of its arguments.
+        plain: Costly function -> its answer, of the same arguments, where the test is true; where none, the value itself.
+        answers: Costly function -> what writes the query that answers it for a whole relation of the column `given` (and its
+            further arguments): columns `given` and `made`. Where there is none the call itself does.
     """
 
     name: str
     templates: Mapping[str, str]
     lookups: Mapping[str, Lookup]
+    each: Mapping[str, str] = MappingProxyType({})
     costly: Mapping[str, str]
-    answers: Mapping[str, Callable[[str], str]] = MappingProxyType({})
+    plain: Mapping[str, str] = MappingProxyType({})
+    answers: Mapping[str, Callable[[str, Sequence[str]], str]] = MappingProxyType({})
 
     @abstractmethod
     def quote(self, identifier: str) -> str:
@@ -76,4 +80,6 @@ class Dialect(ABC):
 
     def call(self, function: str, arguments: Sequence[str]) -> str:
         """Return the SQL of a call, the arguments being SQL already."""
+        if one := self.each.get(function):
+            arguments = [fill(one, (argument,)) for argument in arguments]
         return fill(self.templates[function], arguments)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from motlan.engine.dialect import fill
 from motlan.engine.duckdb_text import CLEAN, Stage, chain, let
 
 _REAL_DAY = "try_cast({0}[:4] || '-' || {0}[5:6] || '-' || {0}[7:] AS DATE) IS NOT NULL"
@@ -56,26 +58,21 @@ _FORMATS = (
 
 def _by_format(answers: list[tuple[str, str]], otherwise: str) -> str:
     cases = " ".join(f"WHEN regexp_full_match(v, '{pattern}') THEN {answer}" for pattern, answer in answers)
-    return let("@1", f"CASE {cases} ELSE {otherwise} END")
+    return f"CASE {cases} ELSE {otherwise} END"
 
 
 _PLAIN = Stage(
     "plain text, without a spreadsheet's leading apostrophe",
     f"regexp_replace({chain(CLEAN)}, '^''+', '', 'g')",
 )
-_PARTS = Stage(
-    "parts as yyyymmdd, zeros where not known",
-    _by_format([(pattern, parts) for _, pattern, parts in _FORMATS], "NULL"),
+_BY_FORMAT = _by_format([(pattern, parts) for _, pattern, parts in _FORMATS], "NULL")
+_BY_CALENDAR = (
+    "CASE WHEN v[:4] < '1000' OR v[:4] > '2199' THEN NULL WHEN v[5:6] = '00' THEN v[:4]"
+    " WHEN v[5:6] > '12' THEN NULL WHEN v[7:] = '00' THEN v[:4] || '-' || v[5:6]"
+    f" WHEN {_REAL_DAY.format('v')} THEN v[:4] || '-' || v[5:6] || '-' || v[7:] END"
 )
-_DAY = Stage(
-    "a day of the calendar, or as much as is known",
-    let(
-        "@1",
-        "CASE WHEN v[:4] < '1000' OR v[:4] > '2199' THEN NULL WHEN v[5:6] = '00' THEN v[:4]"
-        " WHEN v[5:6] > '12' THEN NULL WHEN v[7:] = '00' THEN v[:4] || '-' || v[5:6]"
-        f" WHEN {_REAL_DAY.format('v')} THEN v[:4] || '-' || v[5:6] || '-' || v[7:] END",
-    ),
-)
+_PARTS = Stage("parts as yyyymmdd, zeros where not known", let("@1", _BY_FORMAT))
+_DAY = Stage("a day of the calendar, or as much as is known", let("@1", _BY_CALENDAR))
 _PARTIAL_DATE = chain((_PLAIN, _PARTS, _DAY))
 _DAY_FIRST_READ, _EITHER_READ = (
     _PARTIAL_DATE.replace("@1", "v").replace("@2", order) for order in ("'dmy'", "'either'")
@@ -88,7 +85,9 @@ def _swapped(x: str) -> str:
 
 _BOTH = f"CASE WHEN length(d) = 10 AND length({_EITHER_READ}) = 4 THEN d || ';' || {_swapped('d')} END"
 _CANDIDATES = let("@1", let(_DAY_FIRST_READ, _BOTH, "d"))
-_NAMED = _by_format([(pattern, f"'{name}'") for name, pattern, _ in _FORMATS], "'no form of a date that is known'")
+_NAMED = let(
+    "@1", _by_format([(pattern, f"'{name}'") for name, pattern, _ in _FORMATS], "'no form of a date that is known'")
+)
 _OPEN = f"CASE WHEN @2 = 'either' THEN coalesce('; day and month may be either: ' || {_CANDIDATES}, '') ELSE '' END"
 _PRECISION = (
     "CASE WHEN @1 IS NOT NULL THEN 'precise to the ' ||"
@@ -97,11 +96,47 @@ _PRECISION = (
 PARTIAL_DATE = (_PLAIN, replace(_PARTS, note=f"{_NAMED} || {_OPEN}"), replace(_DAY, note=_PRECISION))
 """Steps of the reading of a date."""
 
+# What a register writes nearly always is read at a glance; the 29th of February alone is left to the calendar.
+_MONTH_AND_DAY = (
+    r"(?:(?:0[13578]|1[02])@(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)@(?:0[1-9]|[12]\d|30)|02@(?:0[1-9]|1\d|2[0-8]))"
+)
+_DAY_AND_MONTH = (
+    r"(?:(?:0[1-9]|[12]\d|3[01])/(?:0[13578]|1[02])|(?:0[1-9]|[12]\d|30)/(?:0[469]|11)|(?:0[1-9]|1\d|2[0-8])/02)"
+)
+_YEAR = r"(?:1[89]|20)\d\d"
+IS_PLAIN = (
+    rf"(regexp_full_match(@1, '1\d{{3}}|20\d{{2}}|{_YEAR}-{_MONTH_AND_DAY.replace('@', '-')}')"
+    rf" OR @2 <> 'dmy' AND regexp_full_match(@1, '{_YEAR}{_MONTH_AND_DAY.replace('@', '')}')"
+    rf" OR @2 <> 'either' AND regexp_full_match(@1, '{_DAY_AND_MONTH}/{_YEAR}'))"
+)
+"""Asks of `@1` whether it is a year or a day, written out in full, that the format `@2` reads in one way only."""
+PLAIN_DATE = (
+    "CASE WHEN length(@1) = 8 THEN @1[:4] || '-' || @1[5:6] || '-' || @1[7:]"
+    " WHEN contains(@1, '/') THEN @1[7:] || '-' || @1[4:5] || '-' || @1[:2] ELSE @1 END"
+)
+"""Such a date."""
+
+
+def answers(odd: str, rest: Sequence[str]) -> str:
+    """Return the query that reads the dates of a relation, as `partial_date` does: columns `given` and `made`.
+
+    A step that binds its value takes long to plan, and compiles its patterns anew for every vector: so each is a query.
+
+    Args:
+        odd: Relation with the column `given`.
+        rest: SQL of the format.
+    """
+    query = f"select given, {fill(_PLAIN.sql, ('given',))} as v from {odd}"
+    return (
+        f"select given, {_BY_CALENDAR} as made from (select given, {fill(_BY_FORMAT, ('', *rest))} as v from ({query}))"
+    )
+
+
 TEMPLATES = {
     "partial_date": _PARTIAL_DATE,
     "date_candidates": _CANDIDATES,
     "date_precision": "CASE length(@1) WHEN 4 THEN 1 WHEN 7 THEN 2 WHEN 10 THEN 3 END",
-    "date_year": r"try_cast(nullif(regexp_extract(@1, '^(\d{4})(-|$)', 1), '') AS INTEGER)",
+    "date_year": r"CASE WHEN regexp_matches(@1, '^\d{4}(-|$)') THEN try_cast(@1[:4] AS INTEGER) END",
     "dates_agree": "(starts_with(@1, @2) OR starts_with(@2, @1))",
     "date_swapped": let(
         "@1", f"CASE WHEN length(v) = 10 AND v[9:10] <= '12' AND v[6:7] <> v[9:10] THEN {_swapped('v')} END"

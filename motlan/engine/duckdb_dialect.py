@@ -22,8 +22,8 @@ _NAME_KEY = (
 )
 
 TEMPLATES = {
-    "text": clean("@1"),
-    "join_words": "nullif(array_to_string(list_filter([@*], lambda part: trim(part) <> ''), ' '), '')",
+    "text": f"CASE WHEN regexp_full_match(@1, '[!-~]+( [!-~]+)*') THEN @1 ELSE {clean('@1')} END",
+    "join_words": "nullif(concat_ws(' ', @*), '')",
     "digits": "nullif(regexp_replace(@1, '[^0-9]', '', 'g'), '')",
     "upper": "upper(@1)",
     "lower": "lower(@1)",
@@ -61,8 +61,14 @@ STAGES = {
 }
 """Cleaner of several steps -> the steps, which are all that its SQL is made of."""
 
-COSTLY = {"person_name": names.IS_CANONICAL, "partial_date": r"regexp_full_match(@1, '1\d{3}|20\d{2}')"}
-"""Costly function -> the test of a value that it leaves as it is."""
+EACH = {"join_words": "CASE WHEN trim(@1) <> '' THEN @1 END"}
+"""Function of any number of values -> what becomes of each."""
+
+COSTLY = {"person_name": names.IS_CANONICAL, "partial_date": dates.IS_PLAIN}
+"""Costly function -> the test of a value that needs none of its steps."""
+
+PLAIN = {"partial_date": dates.PLAIN_DATE}
+"""Costly function -> its answer for such a value, where that is not the value itself."""
 
 MACROS = {**names.macros(), **places.macros()}
 """Name -> definition of the macros that templates call, in the order to create them."""
@@ -74,8 +80,10 @@ class DuckDbDialect(Dialect):
     name = "duckdb"
     templates = TEMPLATES
     lookups = places.LOOKUPS
+    each = EACH
     costly = COSTLY
-    answers = MappingProxyType({"person_name": names.answers})
+    plain = PLAIN
+    answers = MappingProxyType({"person_name": names.answers, "partial_date": dates.answers})
 
     def quote(self, identifier: str) -> str:
         """Return the identifier in double quotes."""

@@ -88,8 +88,19 @@ STAGES = {
 }
 """Cleaner -> its steps."""
 
+_DIGITS = r"regexp_full_match(@1, '\d+')"
+_PLAIN = {
+    "personal_id": r"WHEN regexp_full_match(@1, '\d{12}') THEN @1",
+    "old_identity_number": rf"WHEN regexp_full_match(@1, '\d{{9}}') THEN @1 WHEN {_DIGITS} THEN NULL",
+    "tax_code": rf"WHEN regexp_full_match(@1, '\d{{10}}|\d{{12}}|\d{{13}}') THEN @1 WHEN {_DIGITS} THEN NULL",
+    "social_code": rf"WHEN regexp_full_match(@1, '\d{{10}}|\d{{12}}') THEN @1 WHEN {_DIGITS} THEN NULL",
+    "health_card": r"WHEN regexp_full_match(@1, '[A-Z]{2}\d+') THEN @1",
+    "fixed_digits": f"WHEN length(@1) = @2 AND {_DIGITS} THEN @1 WHEN {_DIGITS} THEN NULL",
+}
+"""Cleaner -> what is settled at a glance, before any step: nearly every value is written as it should be."""
+
 TEMPLATES = {
-    **{function: chain(stages) for function, stages in STAGES.items()},
+    **{function: f"CASE {_PLAIN[function]} ELSE {chain(stages)} END" for function, stages in STAGES.items()},
     "spreadsheet_damaged": DAMAGED,
     "is_personal_id": _of_field(_IS_PERSONAL_ID),
     "personal_id_year": _of_field(

@@ -9,6 +9,8 @@ Müller, Israël and Ðinh stay what they are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from motlan.engine.dialect import fill
 from motlan.engine.duckdb_text import CLEAN, Stage, chain, clean, let, text
 from motlan.engine.vietnamese import CAPITALS, LETTERS, SMALL, SYLLABLES, TONE_MARKS, VOWELS
@@ -282,7 +284,7 @@ suspicious keeps its case and its marks, so that a second look finds what the fi
 """
 
 
-def answers(odd: str) -> str:
+def answers(odd: str, _rest: Sequence[str] = ()) -> str:
     """Return the query that cleans the names of a relation, as `person_name` does: columns `given` and `made`.
 
     A step that binds its value compiles its patterns anew for every vector. So the steps stand in queries of their own, and

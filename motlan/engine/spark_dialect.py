@@ -156,8 +156,18 @@ class SparkDialect(Dialect):
         }
 
     @cached_property
+    def each(self) -> Mapping[str, str]:  # type: ignore[override]
+        """Function of any number of values -> what becomes of each."""
+        return {name: translate(sql) for name, sql in DUCKDB.each.items()}
+
+    @cached_property
+    def plain(self) -> Mapping[str, str]:  # type: ignore[override]
+        """Costly function -> its answer for a value that passes the test."""
+        return {name: translate(sql) for name, sql in DUCKDB.plain.items()}
+
+    @cached_property
     def costly(self) -> Mapping[str, str]:  # type: ignore[override]
-        """Costly function -> the test of a value that it leaves as it is."""
+        """Costly function -> the test of a value that needs none of its steps."""
         return {name: translate(sql) for name, sql in DUCKDB.costly.items()}
 
     def quote(self, identifier: str) -> str:

@@ -131,6 +131,8 @@ _SAME = (
     "abs", "bool_or", "coalesce", "count", "dense_rank", "floor", "greatest", "grouping", "least", "length", "log2", "lower",
     "nullif", "pow", "replace", "round", "split_part", "sum", "upper",
 )  # fmt: skip
+_COPY_OPTIONS = {"format", "compression", "compression_level", "dictionary_size_limit", "write_bloom_filter"}
+"""Options of a copy that Spark heeds, or that say how DuckDB writes and no more."""
 _FUNCTIONS = {name: f"{name}(@*)" for name in _SAME} | {
     "any_value": "first(@1, true)",
     "hash": "xxhash64(@1)",
@@ -237,7 +239,7 @@ class _Reader:
 
     def _copy(self, tree: exp.Copy) -> Statement:
         options = {str(option.this).lower(): option.expression for option in tree.args["params"]}
-        if set(options) - {"format", "compression", "compression_level"} or options["format"].name.lower() != "parquet":
+        if set(options) - _COPY_OPTIONS or options["format"].name.lower() != "parquet":
             raise UnreadableError("a copy is known to one Parquet file alone")
         source = tree.this
         query = self.write(source.this if isinstance(source, exp.Subquery) else exp.select("*").from_(source))

@@ -56,6 +56,7 @@ _SAME = {
     "arg_max": "max_by(@1, @2)",
     "at": "try_element_at(@1, @2)",
     "coalesce": "coalesce(@*)",
+    "concat_ws": "concat_ws(@*)",
     "contains": "contains(@1, @2)",
     "count distinct": "count(DISTINCT @1)",
     "greatest": "greatest(@*)",

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from motlan.engine import literal, one, quote
 from motlan.errors import ContractError
-from motlan.lake import read_parquet
+from motlan.lake import PARQUET, read_parquet
 from motlan.landing import drift, payloads
 from motlan.landing.contract import LOCATOR, Page, Watermark
 from motlan.ledger import runs
@@ -186,7 +186,7 @@ def write_chunk(
                 {quote(dataset.key)} as _key, {quote(dataset.cursor)} as _cursor, {quote(dataset.moment)} as _moment,
                 _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns}
             from (select *, substr(sha256({literal(seed)} || _position), 1, 32) as _salt from fresh))
-            to {literal(str(target))} (format parquet, compression zstd, compression_level 1)"""
+            to {literal(str(target))} ({PARQUET})"""
     )
     written = pq.read_table(target, columns=["_commitment"]).column(0).combine_chunks()
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(written)]), written), "")

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from motlan.engine import DUCKDB, literal, quote
-from motlan.lake import read_parquet
+from motlan.lake import PARQUET, read_parquet
 from motlan.ledger import runs, versions
 from motlan.quality import exceptions
 from motlan.quality.tally import assessed, decode
@@ -201,4 +201,4 @@ def _absent_columns(engine: duckdb.DuckDBPyConnection, files: Sequence[str], dat
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, rows: str, target: Path) -> None:
-    engine.execute(f"copy ({rows}) to {literal(str(target))} (format parquet, compression zstd, compression_level 1)")
+    engine.execute(f"copy ({rows}) to {literal(str(target))} ({PARQUET})")

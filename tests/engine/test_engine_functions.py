@@ -6,12 +6,13 @@ import datetime as dt
 import random
 import re
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stdnum.vn import mst
 
-from motlan.engine import DUCKDB, FUNCTIONS, Function
+from motlan.engine import DUCKDB, FUNCTIONS, Function, connect, fill, one
 from motlan.engine.duckdb_identifiers import BIRTH_PROVINCES
 
 BATCHES = settings(
@@ -198,3 +199,23 @@ def test_agreement_of_dates_is_symmetric(ask) -> None:
     dates = ["1945", "1945-05", "1945-05-01", "1945-05-02", "1946", None]
     pairs = [(a, b) for a in dates for b in dates]
     assert ask("dates_agree", pairs) == ask("dates_agree", [(b, a) for a, b in pairs])
+
+
+@pytest.mark.parametrize("form", ["dmy", "ymd", "iso", "either"])
+def test_a_date_that_is_settled_at_a_glance_is_what_its_steps_say(form: str) -> None:
+    days = [dt.date(1896, 1, 1) + dt.timedelta(days=n) for n in range(0, 60_000, 7)] + [dt.date(2000, 2, 29)]
+    texts = [day.strftime(way) for day in days for way in ("%Y-%m-%d", "%Y%m%d", "%d/%m/%Y", "%d%m%Y", "%Y")]
+    texts += ["1990-02-30", "19900431", "31/09/1990", "1790", "2199", "20011990"]
+    literals = ("x", DUCKDB.literal(form))
+    plain, told = fill(DUCKDB.plain["partial_date"], literals), DUCKDB.call("partial_date", literals)
+    staged = DUCKDB.answers["partial_date"]("(select x as given from given)", literals[1:])
+    with connect() as con:
+        con.register("given", pa.table({"x": texts}))
+        settled, wrong, otherwise = one(
+            con,
+            f"""select count(*) filter (glance), count(*) filter (glance and plain is distinct from told),
+                       count(*) filter (made is distinct from told)
+                from (select x, {fill(DUCKDB.costly["partial_date"], literals)} as glance, {plain} as plain, {told} as told
+                      from given) join ({staged}) on given = x""",
+        )
+    assert (settled > len(texts) / 3, wrong, otherwise) == (True, 0, 0)
