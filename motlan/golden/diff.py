@@ -54,7 +54,7 @@ def diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
         Counts: `created`, `updated`, `removed` persons in the feed, `changes` (their sum), `merged` and `split` (those among the
         removed and the created that have others), `versions` (golden rows written),
         `corrections` and `findings` (changed), `facets` (of each entity beside it, changes in its feed and `versions`),
-        `held` and `guard` (see `guard.measure`), `snapshots`.
+        `held` and `guard` (see `guard.judge`), `snapshots`.
     """
     beside = [golden_table(facet.name) for facet in work.registry.facets_of(run.subject)]
     tables = [golden_table(run.subject), corrections_table(run.subject), findings_table(run.subject), *beside]
@@ -94,12 +94,8 @@ def _judged(
     if not comparing.links:
         return {"held": 0}
     entity = work.registry.entity(run.subject)
-    place, persons = (
-        guard.place_of(entity, work.registry.scoring.province_field),
-        "(select null as person_id, null as place where false)",
-    )
-    if files := comparing.files(golden_table(run.subject)):
-        persons = f"(select person_id, {place} as place from {current(files, ('person_id',))})"
+    place = guard.place_of(entity, work.registry.scoring.province_field)
+    persons = f"(select person_id, {place} as place from {current(comparing.files(golden_table(entity.name)), ('person_id',))})"
     links = current(comparing.links, ("dataset", "_key"))
     known = f"(select links.dataset, links.person_id, place from {links} as links left join {persons} as p using (person_id))"
     return guard.judge(engine, entity.limits, [row for rows in counted for row in rows], known)

@@ -37,7 +37,7 @@ def _pointer(field: str, told: str, row: str) -> str:
     names = ", ".join(f"'{name}': {source}.{name}" for name in ("dataset", "key", "ref", "as_of"))
     rule = f"coalesce(nullif(split_part({told}, ' ', 2), ''), 'authority')"
     disputed = f"split_part({told}, ' ', 3) != ''"
-    return f"case when {told} != '' then {{'field': {field}, {names}, 'rule': {rule}, 'disputed': {disputed}}} end"
+    return f"(case when {told} != '' then {{'field': {field}, {names}, 'rule': {rule}, 'disputed': {disputed}}} end)"
 
 
 def pointed(rows: str) -> str:
