@@ -186,14 +186,14 @@ def newest(dataset: str, files: Sequence[str], columns: str) -> str:
     Most records have one row alone: those with more are found first, by their keys, and no other row is sorted.
     """
     kept = f"{literal(dataset)} as dataset, _key, _ref, _moment{', ' if columns else ''}{columns}"
-    rows = read_parquet(files)
+    rows, again = read_parquet(files), quote(f"again_{dataset}")
     return f"""select * from (
-        with again as materialized (select _key from {rows} group by _key having count(*) > 1)
-        select {kept} from {rows} anti join again using (_key)
+        with {again} as materialized (select _key from {rows} group by _key having count(*) > 1)
+        select {kept} from {rows} anti join {again} using (_key)
         union all
         select {kept} from (
             select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
-            from {rows} semi join again using (_key)) where _newest = 1)"""
+            from {rows} semi join {again} using (_key)) where _newest = 1)"""
 
 
 def open_workspace() -> Workspace:
