@@ -36,14 +36,23 @@ def read_parquet(files: Collection[str]) -> str:
     return f"read_parquet([{', '.join(map(literal, files))}], union_by_name = true, hive_partitioning = false)"
 
 
-def current(files: Collection[str], key: Collection[str]) -> str:
+def current(files: Collection[str], key: Collection[str], where: str = "true") -> str:
     """Return the SQL of the newest version of each row of a table of appended versions, removed ones left out.
 
-    Such a table has `_run` (sorts by time), `_op` (`created`, `updated`, `removed`) and `_changed`.
+    Such a table has `_run` (sorts by time), `_op` (`created`, `updated`, `removed`) and `_changed`; of a run one version of a
+    row.
+
+    Args:
+        files: The table's files.
+        key: Columns that identify a row.
+        where: A condition on the key, the same for all versions of a row.
     """
+    rows = f"{read_parquet(files)} where {where}"
+    if len({found.group(1) for path in files if (found := RUN_OF_PATH.search(path))}) == 1:
+        return f"(select * exclude (_op, _run, _changed) from (select * from {rows}) where _op != 'removed')"
     return (
         f"(select * exclude (_newest, _op, _run, _changed) from (select *, row_number() over (partition by {', '.join(key)} "
-        f"order by _run desc) as _newest from {read_parquet(files)}) where _newest = 1 and _op != 'removed')"
+        f"order by _run desc) as _newest from {rows}) where _newest = 1 and _op != 'removed')"
     )
 
 
@@ -55,7 +64,7 @@ def changes(new: str, old: str, key: Collection[str], columns: Collection[str], 
         old: Name of the relation as it was.
         key: Columns that identify a row on both sides; never null.
         columns: Columns compared and kept. A removed row keeps its last values.
-        marked: Those whose changes are told in `_changed`, the names of changed columns.
+        marked: Those whose changes are told in `_changed`, the names of changed columns; none of a created or removed row.
     """
     differs = {column: f"new.{quote(column)} is distinct from old.{quote(column)}" for column in columns}
     names = ", ".join(f"case when {differs[column]} then {literal(column)} end" for column in marked)
@@ -68,7 +77,8 @@ def changes(new: str, old: str, key: Collection[str], columns: Collection[str], 
         select {", ".join(map(quote, key))}, {kept},
                case when old.{first} is null then 'created' when new.{first} is null then 'removed'
                     else 'updated' end as _op,
-               list_filter([{names}]::varchar[], lambda name: name is not null) as _changed
+               case when old.{first} is null or new.{first} is null then []::varchar[]
+                    else list_filter([{names}]::varchar[], lambda name: name is not null) end as _changed
         from {new} as new full join {old} as old using ({", ".join(map(quote, key))})
         where old.{first} is null or new.{first} is null or {" or ".join(differs.values())}"""
 

@@ -171,6 +171,11 @@ class Rules:
         every: tuple[Rule, ...] = (*self.rows, *self.sets, *self.registers, *self.cross, *self.persons)
         object.__setattr__(self, "by_name", {rule.name: rule for rule in every})
 
+    @property
+    def agreed_fields(self) -> list[str]:
+        """Fields on which other registers are asked whether they agree with the golden value."""
+        return sorted({rule.field for rule in self.cross if rule.dimension == "dung"})
+
 
 @dataclass(frozen=True)
 class Known:

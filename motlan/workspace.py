@@ -134,7 +134,9 @@ class Workspace:
         """Return the files of a dataset's accepted rows that some sync runs added; none where it has no table yet."""
         return self.lake.files(f"clean.{dataset}", set(inputs.get(dataset, ())))
 
-    def staged(self, run: str, step: str, tables: Sequence[str], write: Callable[[], Counts]) -> Counts:
+    def staged(
+        self, run: str, step: str, tables: Sequence[str], write: Callable[[], Counts], *, resumes: bool = False
+    ) -> Counts:
         """Let a step write its files, seal them, and add them to their tables, so that a kill at any point is harmless.
 
         Before the seal, a retry begins anew; after it, a retry only commits. What was committed is never rewritten.
@@ -144,20 +146,17 @@ class Workspace:
             step: The step's name.
             tables: The lake's tables that it writes.
             write: Writes the files; returns small counts.
+            resumes: Whether it seals files by itself, and writes every other one again under its name.
 
         Returns:
             The counts, with `snapshots`: table -> the lake's snapshot id.
         """
         seal = self.scratch(run) / f"{step}.sealed.json"
-        if not seal.exists():
+        if not seal.exists() and not resumes:
             for table in tables:
                 for partial in self.lake.folder(table, run).glob("*.parquet"):
                     partial.unlink()
-            counts = write()
-            draft = seal.with_suffix(".draft")
-            draft.write_text(json.dumps(counts), encoding="utf-8")
-            draft.rename(seal)
-        counts = json.loads(seal.read_text(encoding="utf-8"))
+        counts = sealed(seal, write)
         snapshots = {table: self.lake.commit(table, run) for table in tables}
         return {**counts, "snapshots": {table: snapshot for table, snapshot in snapshots.items() if snapshot}}
 
@@ -171,13 +170,30 @@ class Workspace:
         return {"engine": fingerprint(), "code_lists": code_lists_digest(folder, code_lists(folder))}
 
 
+def sealed(seal: Path, do: Callable[[], Counts]) -> Counts:
+    """Do something, and seal it with its counts; where it is sealed, just read them."""
+    if not seal.exists():
+        draft = seal.with_suffix(".draft")
+        draft.write_text(json.dumps(do()), encoding="utf-8")
+        draft.rename(seal)
+    counts: Counts = json.loads(seal.read_text(encoding="utf-8"))
+    return counts
+
+
 def newest(dataset: str, files: Sequence[str], columns: str) -> str:
-    """Return the SQL of the newest accepted row of each record of a dataset: `dataset`, `_key`, `_ref`, `_moment`, and more."""
-    return (
-        f"select {literal(dataset)} as dataset, _key, _ref, _moment, {columns} "
-        f"from (select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest "
-        f"from {read_parquet(files)}) where _newest = 1"
-    )
+    """Return the SQL of the newest accepted row of each record of a dataset: `dataset`, `_key`, `_ref`, `_moment`, and more.
+
+    Most records have one row alone: those with more are found first, by their keys, and no other row is sorted.
+    """
+    kept = f"{literal(dataset)} as dataset, _key, _ref, _moment{', ' if columns else ''}{columns}"
+    rows, again = read_parquet(files), quote(f"again_{dataset}")
+    return f"""select * from (
+        with {again} as materialized (select _key from {rows} group by _key having count(*) > 1)
+        select {kept} from {rows} anti join {again} using (_key)
+        union all
+        select {kept} from (
+            select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
+            from {rows} semi join {again} using (_key)) where _newest = 1)"""
 
 
 def open_workspace() -> Workspace:

@@ -24,9 +24,9 @@ SECONDS_A_MILLION = {
     ("pipeline", "clean"): 8.0,
     ("pipeline", "commit"): 0.3,
     ("pipeline", "link"): 12.0,
-    ("pipeline", "merge"): 14.0,
-    ("pipeline", "cross_check"): 8.0,
-    ("pipeline", "diff"): 8.0,
+    ("pipeline", "merge"): 9.0,
+    ("pipeline", "cross_check"): 5.0,
+    ("pipeline", "diff"): 2.5,
     ("pipeline", "publish"): 0.1,
     ("pipeline", "project"): 10.0,
 }

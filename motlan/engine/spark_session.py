@@ -122,8 +122,8 @@ class SparkEngine:
             case steps.Rename(name, new):
                 self._see(new, self.tables[name], view=False)
                 self._run(steps.Drop(name))
-            case steps.Write(query, path, compression):
-                self._write(self.session.sql(query), Path(path), compression)
+            case steps.Write(query, path, compression, by):
+                self._write(self.session.sql(query), Path(path), compression, by)
             case steps.Describe(query):
                 self.answer = [(field.name, field.dataType.simpleString()) for field in self.session.sql(query).schema]
             case steps.Answer(query):
@@ -156,12 +156,15 @@ class SparkEngine:
             self.session.read.option("mergeSchema", several).parquet(*paths).createOrReplaceTempView(self.files[key])
         return SPARK.quote(self.files[key])
 
-    def _write(self, rows: Any, target: Path, compression: str) -> None:
-        """Write rows as the one file that readers know."""
-        folder = self.folder / uuid.uuid4().hex
-        rows.coalesce(1).write.option("compression", compression).parquet(str(folder))
-        next(folder.glob("part-*.parquet")).replace(target)
-        shutil.rmtree(folder)
+    def _write(self, rows: Any, target: Path, compression: str, by: str) -> None:
+        """Write rows as the one file that readers know, or into a folder with one for each value of a column."""
+        if by:
+            rows.repartition(by).write.option("compression", compression).partitionBy(by).parquet(str(target))
+        else:
+            folder = self.folder / uuid.uuid4().hex
+            rows.coalesce(1).write.option("compression", compression).parquet(str(folder))
+            next(folder.glob("part-*.parquet")).replace(target)
+            shutil.rmtree(folder)
         self.files.clear()
 
     @contextmanager

@@ -7,6 +7,7 @@ is refused. Calls of catalogue functions are filled in by Spark's own dialect.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -88,11 +89,12 @@ class Rename:
 
 @dataclass(frozen=True)
 class Write:
-    """Write a query's rows to one Parquet file."""
+    """Write a query's rows to one Parquet file, or into a folder with one for each value of a column."""
 
     query: str
     path: str
     compression: str
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,10 +133,13 @@ _SAME = (
     "abs", "bool_or", "coalesce", "count", "dense_rank", "floor", "greatest", "grouping", "least", "length", "log2", "lower",
     "nullif", "pow", "replace", "round", "split_part", "sum", "upper",
 )  # fmt: skip
-_COPY_OPTIONS = {"format", "compression", "compression_level", "dictionary_size_limit", "write_bloom_filter"}
+_COPY_OPTIONS = {
+    "format", "compression", "compression_level", "partition_by", "dictionary_size_limit", "write_bloom_filter"
+}  # fmt: skip
 """Options of a copy that Spark heeds, or that say how DuckDB writes and no more."""
 _FUNCTIONS = {name: f"{name}(@*)" for name in _SAME} | {
     "any_value": "first(@1, true)",
+    "concat_ws": "concat_ws(@*)",
     "hash": "xxhash64(@1)",
     "len": "CAST(size(@1) AS BIGINT)",
     "list_append": "array_append(@1, @2)",
@@ -240,11 +245,12 @@ class _Reader:
     def _copy(self, tree: exp.Copy) -> Statement:
         options = {str(option.this).lower(): option.expression for option in tree.args["params"]}
         if set(options) - _COPY_OPTIONS or options["format"].name.lower() != "parquet":
-            raise UnreadableError("a copy is known to one Parquet file alone")
+            raise UnreadableError("a copy is known to one Parquet file alone, or to one for each value of a column")
         source = tree.this
         query = self.write(source.this if isinstance(source, exp.Subquery) else exp.select("*").from_(source))
         compression = options["compression"].name if "compression" in options else "snappy"
-        return Write(query, tree.args["files"][0].name, compression)
+        by = options["partition_by"].unnest().name if "partition_by" in options else ""
+        return Write(query, tree.args["files"][0].name, compression, by)
 
     # --- expressions and queries
     def write(self, tree: exp.Expr) -> str:
@@ -274,6 +280,8 @@ class _Reader:
                 return self._list_where(_written_out(values), _written_out(asked))
             case exp.Anonymous(this="regexp_matches", expressions=[text, exp.Literal() as pattern]):
                 return _raw(spark_text.found(self.write(text), java_pattern(pattern.name)))
+            case exp.Anonymous(this="string_split", expressions=[text, exp.Literal() as between]):
+                return _raw(f"split({self.write(text)}, {spark_text.text(re.escape(between.name))})")
             case exp.BitwiseRightShift(this=exp.Anonymous(this="md5_number") as inner) if node.expression.name == "65":
                 return _raw(_md5_number(self.write(inner.expressions[0])))
             case exp.Bracket(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from motlan.engine import literal, quote
-from motlan.golden.survivorship import POINTER, Survivor
+from motlan.golden.pointers import pointer
+from motlan.golden.survivorship import Survivor
 from motlan.registry import Entity
 
 COLUMNS = ("person_id", "_ref", "value", "golden_value", "authority", "severity", "evidence")
@@ -32,12 +33,17 @@ def lost_query(entity: Entity, rows: str, golden: str, withheld: str) -> str:
     differs = " or ".join(f"r.{quote(s.field)} != g.{quote(s.field)}" for s in corrected) or "false"
     values = ", ".join(_lost(survivor) for survivor in corrected)
     golden_value = " ".join(f"when {literal(field)} then g.{quote(field)}" for field in entity.fields)
-    pointer = f"list_filter({POINTER}, lambda p: p.field = lost.field)[1] as pointer"
+    told = ", ".join(
+        f"{'' if name == 'person_id' else 'l.'}{name}"
+        for name in ("dataset", "_key", "person_id", "_ref", "field", "value", "golden_value")
+    )
     return f"""
-        select dataset, _key, person_id, _ref, lost.field, lost.value, lost.golden_value, {pointer}
-        from (select r.dataset, r._key, r.person_id, r._ref, g.{POINTER},
-                     unnest(list_filter([{values}]::{_LOST}, lambda l: l is not null)) as lost
-              from {rows} as r join {golden} as g using (person_id) where {differs})
+        with losing as (
+            select dataset, _key, person_id, _ref, lost.field, lost.value, lost.golden_value
+            from (select r.dataset, r._key, r.person_id, r._ref,
+                         unnest(list_filter([{values}]::{_LOST}, lambda l: l is not null)) as lost
+                  from {rows} as r join {golden} as g using (person_id) where {differs}))
+        select {told}, {pointer("l.field", "g.")} as pointer from losing as l join {golden} as g using (person_id)
         union all by name
         select w.*, case w.field {golden_value} end as golden_value, null as pointer
         from {withheld} as w join {golden} as g using (person_id)"""

@@ -1,18 +1,30 @@
-"""What changed since the last publication: golden versions, corrections and findings, each appended to its table."""
+"""What changed since the last publication: golden versions, corrections and findings, each appended to its table.
+
+Persons, and things beside them, are compared part by part in the order of their ids. Where nothing is published yet, there is
+nothing to compare with: rows go from the scratch folder into the lake as they are.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import duckdb
 
 from motlan.engine import literal, one, quote
 from motlan.golden import conflicts, facets, guard
-from motlan.golden.survivorship import POINTER
+from motlan.golden.pointers import DECIDED, SOURCES
 from motlan.lake import changes, current
 from motlan.ledger import runs
+from motlan.parts import Parts, cut, within
+from motlan.registry import FacetEntity
 from motlan.workspace import Workspace
 
 CORRECTION_KEY = ("dataset", "_key", "field")
 FINDING_KEY = ("dataset", "_key", "rule")
+_OPS = ("created", "updated", "removed")
 FINDING_COLUMNS = ("person_id", "_ref", "dimension", "severity", "field")
 
 
@@ -42,132 +54,226 @@ def diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
         Counts: `created`, `updated`, `removed` persons in the feed, `changes` (their sum), `merged` and `split` (those among the
         removed and the created that have others), `versions` (golden rows written),
         `corrections` and `findings` (changed), `facets` (of each entity beside it, changes in its feed and `versions`),
-        `held` and `guard` (see `guard.measure`), `snapshots`.
+        `held` and `guard` (see `guard.judge`), `snapshots`.
     """
     beside = [golden_table(facet.name) for facet in work.registry.facets_of(run.subject)]
     tables = [golden_table(run.subject), corrections_table(run.subject), findings_table(run.subject), *beside]
-    return work.staged(run.id, "diff", tables, lambda: _diff(work, run, published))
+    return work.staged(run.id, "diff", tables, lambda: _diff(work, run, published), resumes=True)
 
 
 def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
-    entity = work.registry.entity(run.subject)
-    fields = (*entity.fields, POINTER, "_merge_version")
-    others = (
-        (corrections_table(run.subject), "conflicts", CORRECTION_KEY, conflicts.COLUMNS),
-        (findings_table(run.subject), "findings", FINDING_KEY, FINDING_COLUMNS),
-    )
     with work.bulk_engine(f"comparing {run.subject}") as engine:
-        table = golden_table(run.subject)
-        _compare(work, engine, run.id, published, table, "golden", ("person_id",), fields, entity.fields)
-        guarded = _guard(work, engine, run, published)
-        merged, split = _name_others(work, engine, run, published)
-        ops = _number(engine, "person_id")
-        versions = _stage(work, engine, run.id, table, "ordered")
-        written = {}
-        for table, name, key, columns in others:
-            _compare(work, engine, run.id, published, table, name, key, columns)
-            written[name] = _stage(work, engine, run.id, table, "difference")
-        beside = {}
-        for facet in work.registry.facets_of(run.subject):
-            table, marked = golden_table(facet.name), ("person_id", *facet.fields)
-            kept = (*facets.COLUMNS, *facet.fields)
-            _compare(work, engine, run.id, published, table, facets.file(facet.name), (facets.KEY,), kept, marked)
-            told = sum(_number(engine, facets.KEY).values())
-            beside[facet.name] = {"changes": told, "versions": _stage(work, engine, run.id, table, "ordered")}
+        parts = cut(work, engine, run, run.steps["begin"]["inputs"])
+        comparing = _Comparing(work, engine, run, published, parts)
+        comparing.find_moved()
+        golden = list(comparing.golden())
+        guarded = _judged(work, engine, run, comparing, [counts["guard"] for counts in golden])
+        written = {
+            table: comparing.keyed(table, name, key, columns)
+            for table, name, key, columns in (
+                (corrections_table(run.subject), "conflicts", CORRECTION_KEY, conflicts.COLUMNS),
+                (findings_table(run.subject), "findings", FINDING_KEY, FINDING_COLUMNS),
+            )
+        }
+        beside = {facet.name: comparing.facet(facet) for facet in work.registry.facets_of(run.subject)}
+    told = {name: sum(counts[name] for counts in golden) for name in (*_OPS, "merged", "split", "versions")}
     return {
-        **{op: ops.get(op, 0) for op in ("created", "updated", "removed")},
-        "changes": sum(ops.values()),
-        "merged": merged,
-        "split": split,
-        "versions": versions,
-        "corrections": written["conflicts"],
-        "findings": written["findings"],
+        **told,
+        "changes": sum(told[op] for op in _OPS),
+        "corrections": written[corrections_table(run.subject)],
+        "findings": written[findings_table(run.subject)],
         "facets": beside,
         **guarded,
     }
 
 
-def _name_others(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, published: list[str]
-) -> tuple[int, int]:
-    """Give `difference` the column `_others`; return how many persons were merged into others, and split off from others."""
-    files = work.lake.files(f"links.{run.subject}", set(published))
-    was = (
-        current(files, ("dataset", "_key"))
-        if files
-        else "(select '' as dataset, '' as _key, '' as person_id where false)"
-    )
-    now = f"read_parquet({literal(str(work.scratch(run.id) / 'links.parquet'))})"
-    engine.execute(
-        f"""create temp table told as
-            with moved as (
-                select was.person_id as old, now.person_id as new
-                from {was} as was join {now} as now using (dataset, _key) where was.person_id != now.person_id)
-            select difference.*, _others from difference left join (
-                select 'removed' as _op, old as person_id, list(distinct new order by new) as _others from moved group by all
-                union all select 'created', new, list(distinct old order by old) from moved group by all)
-            using (person_id, _op);
-            drop table difference; alter table told rename to difference"""
-    )
-    merged, split = one(
-        engine,
-        """select count(*) filter (where _op = 'removed'), count(*) filter (where _op = 'created')
-           from difference where _others is not null""",
-    )
-    return int(merged), int(split)
-
-
-def _number(engine: duckdb.DuckDBPyConnection, key: str) -> dict[str, int]:
-    """Make `ordered` of `difference`: `_ordinal` where a feed tells of it. Return how many, by what happened."""
-    told = "(_op != 'updated' or len(_changed) > 0)"
-    engine.execute(
-        f"""create or replace temp table ordered as select *, case when {told}
-                then row_number() over (partition by {told} order by {key}) end as _ordinal
-            from difference"""
-    )
-    counted = engine.execute("select _op, count(*) from ordered where _ordinal is not null group by _op").fetchall()
-    return dict(counted)
-
-
-def _guard(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, published: list[str]) -> runs.Counts:
-    """Count what the merge changes; nothing is a change of the first publication."""
-    files = work.lake.files(f"links.{run.subject}", set(published))
-    if not files:
+def _judged(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, comparing: _Comparing, counted: list[Any]
+) -> runs.Counts:
+    """Hold what the merge changes against its limits; nothing is a change of the first publication."""
+    if not comparing.links:
         return {"held": 0}
-    before = f"(select dataset, _key, person_id from {current(files, ('dataset', '_key'))})"
-    after = f"read_parquet({literal(str(work.scratch(run.id) / 'links.parquet'))})"
-    entity, province = work.registry.entity(run.subject), work.registry.scoring.province_field
-    return guard.measure(engine, entity, province, before, after)
+    entity = work.registry.entity(run.subject)
+    place = guard.place_of(entity, work.registry.scoring.province_field)
+    persons = f"(select person_id, {place} as place from {current(comparing.files(golden_table(entity.name)), ('person_id',))})"
+    links = current(comparing.links, ("dataset", "_key"))
+    known = f"(select links.dataset, links.person_id, place from {links} as links left join {persons} as p using (person_id))"
+    return guard.judge(engine, entity.limits, [row for rows in counted for row in rows], known)
 
 
-def _compare(
-    work: Workspace,
-    engine: duckdb.DuckDBPyConnection,
-    run: str,
-    published: list[str],
-    table: str,
-    name: str,
-    key: tuple[str, ...],
-    columns: tuple[str, ...],
-    marked: tuple[str, ...] = (),
-) -> None:
-    """Make the table `difference` between what is published and what the run's scratch folder holds."""
-    fresh = f"read_parquet({literal(str(work.scratch(run) / (name + '.parquet')))})"
-    files = work.lake.files(table, set(published))
-    kept = ", ".join(map(quote, (*key, *columns)))
-    engine.execute(f"create or replace temp table fresh as select {kept} from {fresh}")
-    old = f"select {kept} from {current(files, key)}" if files else "from fresh where false"
-    engine.execute(f"create or replace temp table published as {old}")
-    engine.execute(f"create or replace temp table difference as {changes('fresh', 'published', key, columns, marked)}")
+@dataclass(frozen=True)
+class _Compared:
+    """What is compared: the lake's table, the name in the scratch folder, the key, and the columns that are kept.
+
+    Attributes:
+        marked: Columns whose changes are told.
+        others: Whether merges and splits are told.
+    """
+
+    table: str
+    name: str
+    key: Sequence[str]
+    columns: Sequence[str]
+    marked: Sequence[str] = ()
+    others: bool = False
 
 
-def _stage(work: Workspace, engine: duckdb.DuckDBPyConnection, run: str, table: str, relation: str) -> int:
-    """Write a table's changes, where there are any; return how many."""
-    count: int = one(engine, f"select count(*) from {relation}")[0]
-    if count:
-        target = work.lake.folder(table, run) / "000000.parquet"
-        engine.execute(
-            f"copy (select *, {literal(run)} as _run from {relation}) to {literal(str(target))} "
-            "(format parquet, compression zstd)"
+@dataclass(frozen=True)
+class _Comparing:
+    """The step's work on one engine session."""
+
+    work: Workspace
+    engine: duckdb.DuckDBPyConnection
+    run: runs.Run
+    published: list[str]
+    parts: Parts
+
+    @cached_property
+    def links(self) -> list[str]:
+        """Files of the published links; none before the first publication."""
+        return self.files(f"links.{self.run.subject}")
+
+    def files(self, table: str) -> list[str]:
+        """Return the published files of a table."""
+        return self.work.lake.files(table, set(self.published))
+
+    def find_moved(self) -> None:
+        """Make `moved`: rows that went over from an old person to a new one, and whether that one was known before."""
+        if not self.links:
+            columns = ", ".join(f"null::varchar as {name}" for name in ("dataset", "old", "new"))
+            self.engine.execute(f"create temp table moved as select {columns}, false as known where false")
+            return
+        was = f"(select dataset, _key, person_id from {current(self.links, ('dataset', '_key'))})"
+        now = f"read_parquet({literal(str(self.parts.scratch / 'links.parquet'))})"
+        self.engine.execute(
+            f"""create temp table went as
+                select was.dataset, was.person_id as old, now.person_id as new
+                from {was} as was join {now} as now using (dataset, _key) where was.person_id != now.person_id;
+                create temp table moved as
+                select went.*, before.person_id is not null as known
+                from went left join (select distinct person_id from {was} semi join
+                    (select new as person_id from went) as met using (person_id)) as before on before.person_id = went.new"""
         )
-    return count
+
+    def golden(self) -> Iterator[runs.Counts]:
+        """Compare persons, part by part."""
+        entity = self.work.registry.entity(self.run.subject)
+        columns = (*entity.fields, SOURCES, DECIDED, "_merge_version")
+        what = _Compared(golden_table(entity.name), "golden", ("person_id",), columns, entity.fields, others=True)
+        province = self.work.registry.scoring.province_field
+
+        def finish(part: int) -> runs.Counts:
+            persons = within("old", part, self.parts.count)
+            return {"guard": guard.count(self.engine, entity, province, persons) if self.links else []}
+
+        yield from self._by_id(what, finish)
+
+    def facet(self, facet: FacetEntity) -> runs.Counts:
+        """Compare the things beside persons, part by part; return the changes in their feed, and the versions written."""
+        marked = ("person_id", *facet.fields)
+        columns = (*facets.COLUMNS, *facet.fields)
+        what = _Compared(golden_table(facet.name), facets.file(facet.name), (facets.KEY,), columns, marked)
+        counts = list(self._by_id(what, lambda _: {}))
+        return {
+            "changes": sum(count[op] for count in counts for op in _OPS),
+            "versions": sum(count["versions"] for count in counts),
+        }
+
+    def _by_id(self, what: _Compared, finish: Callable[[int], runs.Counts]) -> Iterator[runs.Counts]:
+        """Compare part by part; number what the feed tells in the order of the ids, from part to part."""
+        told = 0
+
+        def do(part: int) -> runs.Counts:
+            if self.files(what.table):
+                return {**self._compare(what, part, told), **finish(part)}
+            return {**self._create(what, part, told), **finish(part)}
+
+        for counts in self.parts.each(f"diff_{what.name}", do):
+            told += sum(counts[op] for op in _OPS)
+            yield counts
+
+    def _create(self, what: _Compared, part: int, told: int) -> runs.Counts:
+        """Stage a part of which nothing is published: all of it is created."""
+        counts = {**dict.fromkeys((*_OPS, "merged", "split", "versions"), 0)}
+        if self.parts.files(what.name, part):
+            fresh = self.parts.read(what.name, part)
+            counts["created"] = counts["versions"] = one(self.engine, f"select count(*) from {fresh}")[0]
+        if counts["created"]:
+            (key,) = map(quote, what.key)
+            kept = ", ".join(map(quote, (*what.key, *what.columns)))
+            others = ", null::varchar[] as _others" if what.others else ""
+            self._write(
+                what.table,
+                part,
+                f"select {kept}, 'created' as _op, []::varchar[] as _changed{others}, "
+                f"row_number() over (order by {key}) + {told} as _ordinal from {fresh}",
+            )
+        return counts
+
+    def _compare(self, what: _Compared, part: int, told: int) -> runs.Counts:
+        """Stage what turns a part of the published rows into the run's."""
+        kept = ", ".join(map(quote, (*what.key, *what.columns)))
+        old = current(self.files(what.table), what.key, within(quote(what.key[0]), part, self.parts.count))
+        fresh = f"{self.parts.read(what.name, part)}" if self.parts.files(what.name, part) else "published where false"
+        self.engine.execute(
+            f"""create or replace temp table published as select {kept} from {old};
+                create or replace temp view fresh as select {kept} from {fresh}"""
+        )
+        self.engine.execute(
+            f"create or replace temp table difference as "
+            f"{changes('fresh', 'published', what.key, what.columns, what.marked)}"
+        )
+        merged, split = self._name_others() if what.others else (0, 0)
+        (key,) = map(quote, what.key)
+        telling = "(_op != 'updated' or len(_changed) > 0)"
+        ordered = (
+            f"select *, case when {telling} then row_number() over (partition by {telling} order by {key}) + {told} end "
+            "as _ordinal from difference"
+        )
+        ops = dict(self.engine.execute(f"select _op, count(*) from difference where {telling} group by _op").fetchall())
+        versions = one(self.engine, "select count(*) from difference")[0]
+        if versions:
+            self._write(what.table, part, ordered)
+        return {**{op: ops.get(op, 0) for op in _OPS}, "merged": merged, "split": split, "versions": versions}
+
+    def _name_others(self) -> tuple[int, int]:
+        """Give `difference` the column `_others`; return how many persons were merged into others, and split off from others."""
+        self.engine.execute(
+            """create or replace temp table told as
+               select difference.*, _others from difference left join (
+                   select 'removed' as _op, old as person_id, list(distinct new order by new) as _others from moved group by all
+                   union all select 'created', new, list(distinct old order by old) from moved group by all)
+               using (person_id, _op);
+               drop table difference; alter table told rename to difference"""
+        )
+        merged, split = one(
+            self.engine,
+            """select count(*) filter (where _op = 'removed'), count(*) filter (where _op = 'created')
+               from difference where _others is not null""",
+        )
+        return int(merged), int(split)
+
+    def keyed(self, table: str, name: str, key: Sequence[str], columns: Sequence[str]) -> int:
+        """Stage the changes of rows that may go over from a person to another of any part; return how many."""
+        fresh, kept = self.parts.read(name), ", ".join(map(quote, (*key, *columns)))
+        if files := self.files(table):
+            self.engine.execute(f"create or replace temp view fresh as select {kept} from {fresh}")
+            self.engine.execute(f"create or replace temp table published as select {kept} from {current(files, key)}")
+            self.engine.execute(
+                f"create or replace temp table difference as {changes('fresh', 'published', key, columns)}"
+            )
+            query = "from difference"
+        else:
+            query = f"select {kept}, 'created' as _op, []::varchar[] as _changed from {fresh}"
+        count = int(one(self.engine, f"select count(*) from ({query})")[0])
+        if count:
+            self._write(table, 0, query)
+        return count
+
+    def _write(self, table: str, part: int, query: str) -> None:
+        """Write the changes of a part for the lake."""
+        target = self.work.lake.folder(table, self.run.id) / f"{part:06d}.parquet"
+        self.engine.execute(
+            f"copy (select *, {literal(self.run.id)} as _run from ({query})) to {literal(str(target))} "
+            "(format parquet, compression zstd, compression_level 1)"
+        )

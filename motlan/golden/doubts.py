@@ -14,7 +14,7 @@ from motlan.engine import literal, quote
 from motlan.errors import ConfigurationError, DataError
 from motlan.golden import aside
 from motlan.golden.diff import golden_table
-from motlan.golden.survivorship import POINTER
+from motlan.golden.pointers import pointer
 from motlan.lake import current
 from motlan.ledger import accesses, log, runs
 from motlan.store import tables
@@ -85,8 +85,8 @@ def _source(work: Workspace, entity: str, person: str, field: str) -> tuple[str,
         with work.engine(f"looking at a {entity}") as engine:
             found = engine.execute(
                 f"""select p.dataset, p.key, p.ref, value from (
-                        select unnest({POINTER}) as p, {quote(field)} as value from {current(files, ("person_id",))}
-                        where person_id = $person) where p.field = {literal(field)}""",
+                        select {pointer(literal(field))} as p, {quote(field)} as value from {current(files, ("person_id",))}
+                        where person_id = $person) where p is not null""",
                 {"person": person},
             ).fetchall()
     if not found:

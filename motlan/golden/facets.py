@@ -6,15 +6,13 @@ code name together; of its fields the value of the most believed register stands
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import duckdb
 
 from motlan.engine import DUCKDB, literal, one, parse, quote
-from motlan.lake import read_parquet
 from motlan.ledger import runs
+from motlan.parts import Parts, spread
 from motlan.registry import FacetEntity
-from motlan.workspace import Workspace, newest
+from motlan.workspace import Workspace, sealed
 
 KEY = "id"
 """The bus's own id of a thing: a keyed hash, the same on every run, of which nobody can guess what it was made from."""
@@ -25,49 +23,35 @@ SECRET = "facet ids"  # noqa: S105 - the secret's name
 
 
 def file(name: str) -> str:
-    """Return the name of an entity's file in a run's scratch folder."""
+    """Return the name under which an entity's rows lie in a run's scratch folder."""
     return f"facet_{name}"
 
 
-def make(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, inputs: dict[str, list[str]]
-) -> runs.Counts:
-    """Make every entity beside a run's, where its golden rows were made (table `golden`); leave them in its scratch folder.
+def make(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, parts: Parts) -> runs.Counts:
+    """Make every entity beside a run's, where its golden rows were made; leave them in its scratch folder, in parts by `id`.
 
     Returns:
         Name of the entity -> number of its rows.
     """
-    links = f"read_parquet({literal(str(work.scratch(run.id) / 'links.parquet'))})"
     secret = work.store.secret(SECRET).hex()
-    counts = {}
-    for entity in work.registry.facets_of(run.subject):
-        rows = _rows(work, engine, entity, inputs)
-        linked = f"select l.person_id, r.* from ({rows}) as r join {links} as l using (dataset, _key)"
-        query = _grouped(entity, linked, secret) if entity.facet.key else _single(entity, linked, secret)
-        target = literal(str(work.scratch(run.id) / f"{file(entity.name)}.parquet"))
-        engine.execute(f"copy ({query}) to {target} (format parquet)")
-        counts[entity.name] = one(engine, f"select count(*) from read_parquet({target})")[0]
-    return counts
+
+    def do(entity: FacetEntity) -> runs.Counts:
+        rows = _rows(entity, parts)
+        query = _grouped(entity, rows, secret, parts) if entity.facet.key else _single(entity, rows, secret)
+        spread(engine, query, KEY, parts.scratch / file(entity.name), parts.count)
+        made = parts.files(file(entity.name))
+        return {"rows": one(engine, f"select count(*) from {parts.read(file(entity.name))}")[0] if made else 0}
+
+    return {
+        entity.name: sealed(parts.scratch / f"{file(entity.name)}.json", lambda entity=entity: do(entity))["rows"]  # type: ignore[misc]
+        for entity in work.registry.facets_of(run.subject)
+    }
 
 
-def _rows(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, entity: FacetEntity, inputs: Mapping[str, Sequence[str]]
-) -> str:
-    """Return the SQL of the newest rows that say something of an entity."""
-    nulls = ", ".join(f"null::varchar as {quote(field)}" for field in entity.fields)
-    parts = [
-        f"select null::varchar as dataset, null::varchar as _key, null as _ref, null as _moment, {nulls} where false"
-    ]
-    for dataset in entity.facet.authority:
-        if files := work.clean_files(dataset, inputs):
-            # Rows cleaned before a field was declared have no column for it.
-            known = {row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()}
-            columns = ", ".join(
-                quote(field) if field in known else f"null::varchar as {quote(field)}" for field in entity.fields
-            )
-            parts.append(newest(dataset, files, columns))
+def _rows(entity: FacetEntity, parts: Parts) -> str:
+    """Return the SQL of the linked rows that say something of an entity."""
     when = parse(entity.facet.when, where=f"authority.yaml, {entity.name}.when").sql(DUCKDB)
-    return f"select * from ({' union all '.join(parts)}) where {when}"
+    return f"select * from {parts.rows(entity.fields, datasets=entity.facet.authority)} where {when}"
 
 
 def _id(entity: FacetEntity, secret: str, what: str) -> str:
@@ -79,7 +63,7 @@ def _single(entity: FacetEntity, rows: str, secret: str) -> str:
     return f"select {_id(entity, secret, '''dataset || '/' || _key''')}, {columns} from ({rows})"
 
 
-def _grouped(entity: FacetEntity, rows: str, secret: str) -> str:
+def _grouped(entity: FacetEntity, rows: str, secret: str, parts: Parts) -> str:
     facet, key = entity.facet, quote(entity.facet.key or "")
     rank = " ".join(f"when {literal(name)} then {place}" for place, name in enumerate(reversed(facet.authority)))
     order = f"row(case dataset {rank} end, _moment, _key)"
@@ -95,8 +79,9 @@ def _grouped(entity: FacetEntity, rows: str, secret: str) -> str:
     if facet.person:
         named = quote(facet.person)
         person = "named.person_id"
-        join = f"""left join (select {named} as code, min(person_id) as person_id from golden where {named} is not null
-                              group by {named} having count(*) = 1) as named on named.code = things.{key}"""
+        join = f"""left join (
+            select {named} as code, min(person_id) as person_id from {parts.read("golden")} where {named} is not null
+            group by {named} having count(*) = 1) as named on named.code = things.{key}"""
     columns = ", ".join(quote(name) for name in (*COLUMNS[1:], *entity.fields))
     return f"""select {_id(entity, secret, f"things.{key}")}, {person} as person_id, {columns}
         from (select {key}, {", ".join(values)} from ({rows}) where {key} is not null group by {key}) as things {join}"""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from motlan.engine import literal, quote
 from motlan.errors import DataError
 from motlan.golden.diff import golden_table
-from motlan.golden.survivorship import POINTER
+from motlan.golden.pointers import pointer
 from motlan.lake import read_parquet
 from motlan.ledger import accesses, runs
 from motlan.store import tables
@@ -45,7 +45,7 @@ def history(work: Workspace, entity: str, person: str, field: str, principal: st
             found = engine.execute(
                 f"""select _run, _op, value, p.dataset, p.as_of, p.rule, p.disputed from (
                         select _run, _op, {quote(field)} as value,
-                               list_filter({POINTER}, lambda p: p.field = {literal(field)})[1] as p
+                               {pointer(literal(field))} as p
                         from {read_parquet(files)} where person_id = $person)
                     qualify _op != 'updated' or (value, p) is distinct from lag((value, p)) over (order by _run)
                     order by _run""",

@@ -1,19 +1,24 @@
-"""Merge: linked rows become golden rows, and the values that lost become conflicts with their evidence."""
+"""Merge: linked rows become golden rows, and the values that lost become conflicts with their evidence, part by part."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import duckdb
+import pyarrow as pa
 
 from motlan.engine import literal, one
 from motlan.golden import aside, facets
 from motlan.golden.conflicts import conflicts_query, lost_query
-from motlan.golden.survivorship import POINTER as POINTER
+from motlan.golden.pointers import BETWEEN, DECIDED, disputes
 from motlan.golden.survivorship import merge_query as merge_query
 from motlan.ledger import runs, versions
+from motlan.parts import Parts, cut
 from motlan.registry import Entity
 from motlan.workspace import Workspace
+
+COUNTS = ("persons", "fields", "disputed", "conflicts", "set_aside")
 
 
 def body(entity: Entity) -> Mapping[str, str]:
@@ -34,29 +39,48 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
         until = aside.newest(connection, entity.name)
         decisions = aside.holding(connection, entity.name, until)
     with work.bulk_engine(f"merging {run.subject}") as engine:
-        links = literal(str(work.scratch(run.id) / "links.parquet"))
+        parts = cut(work, engine, run, inputs)
+        merging = _Merging(work, engine, entity, parts, decisions, version)
+        counts = list(parts.each("merge", merging.part))
+        beside = facets.make(work, engine, run, parts)
+    totals = {name: sum(count[name] for count in counts) for name in COUNTS}
+    return {**totals, "facets": beside, "decided_until": until, "version": version}
+
+
+@dataclass(frozen=True)
+class _Merging:
+    """The step's work on one engine session."""
+
+    work: Workspace
+    engine: duckdb.DuckDBPyConnection
+    entity: Entity
+    parts: Parts
+    decisions: pa.Table
+    version: str
+
+    def part(self, part: int) -> runs.Counts:
+        """Merge the persons of one part."""
+        engine, entity = self.engine, self.entity
+        kind = "table" if self.decisions.num_rows else "view"
+        engine.execute(f"create or replace temp {kind} linked_rows as from {self.parts.rows(entity.fields, part)}")
+        aside.apply(engine, self.work.store, "linked_rows", self.decisions)
+        query = merge_query(entity, "linked_rows", self.work.registry.rules.agreed_fields)
         engine.execute(
-            f"""create temp table linked_rows as
-                select person_id, facts.* from {work.facts(run.subject, inputs)} as facts
-                join read_parquet({links}) using (dataset, _key)"""
+            f"copy (select *, {literal(self.version)} as _merge_version from ({query})) "
+            f"to {self.parts.target('golden', part)} (format parquet)"
         )
-        aside.apply(engine, work.store, "linked_rows", decisions)
-        query = merge_query(entity, "linked_rows")
-        engine.execute(f"create temp table golden as select *, {literal(version)} as _merge_version from ({query})")
-        engine.execute(f"create temp table lost as {lost_query(entity, 'linked_rows', 'golden', 'withheld')}")
-        engine.execute(f"create temp table conflicts as {conflicts_query(entity, 'linked_rows', 'lost')}")
-        counts = _counts(engine)
-        beside = facets.make(work, engine, run, inputs)
-        for name in ("golden", "conflicts"):
-            engine.execute(f"copy {name} to {literal(str(work.scratch(run.id) / f'{name}.parquet'))} (format parquet)")
-    return {**counts, "facets": beside, "decided_until": until, "version": version}
+        engine.execute(f"create or replace temp view golden as from {self.parts.read('golden', part)}")
+        engine.execute(
+            f"create or replace temp table lost as {lost_query(entity, 'linked_rows', 'golden', 'withheld')}"
+        )
+        conflicts = conflicts_query(entity, "linked_rows", "lost")
+        engine.execute(f"copy ({conflicts}) to {self.parts.target('conflicts', part)} (format parquet)")
+        return self._counts(part)
 
-
-def _counts(engine: duckdb.DuckDBPyConnection) -> runs.Counts:
-    persons, fields, disputed = one(
-        engine,
-        f"""select count(*), coalesce(sum(len({POINTER})), 0)::bigint,
-                   coalesce(sum(len(list_filter({POINTER}, lambda pointer: pointer.disputed))), 0)::bigint from golden""",
-    )
-    lost, withheld = one(engine, "select (select count(*) from conflicts), (select count(*) from withheld)")
-    return {"persons": persons, "fields": fields, "disputed": disputed, "conflicts": lost, "set_aside": withheld}
+    def _counts(self, part: int) -> runs.Counts:
+        between = f"(length({DECIDED}) - length(replace({DECIDED}, {literal(BETWEEN)}, ''))) // {len(BETWEEN)}"
+        filled = f"count(*) filter ({DECIDED} != '') + coalesce(sum({between}), 0)::bigint"
+        told = one(self.engine, f"select count(*), {filled}, {disputes()} from golden")
+        conflicts = f"select count(*) from {self.parts.read('conflicts', part)}"
+        kept = one(self.engine, f"select ({conflicts}), (select count(*) from withheld)")
+        return dict(zip(COUNTS, (*told, *kept), strict=True))

@@ -4,9 +4,10 @@ Of each field the value of the most believed register wins. Between equally beli
 agreement of the other registers, in the order that the field declares; then a value that says the same more precisely
 refines it. Unknown never beats known.
 
-Most persons have one row of a register at the most. Theirs are joined side by side, and where registers do not differ no
-more is asked: the engine does that ten times faster than it gathers lists. The few others are gathered in groups. Both ways
-give the same columns, and the same answers.
+Most persons have one row of a register at the most. Theirs are joined side by side: the engine does that ten times faster than
+it gathers lists. Those whose registers do not differ are asked no more; the others are found first, and go together, because
+an expression for a few rows of each batch costs as much as for all. Persons with more rows are gathered in groups. All ways give
+the same columns, and the same answers.
 """
 
 from __future__ import annotations
@@ -16,14 +17,9 @@ from dataclasses import dataclass
 
 from motlan.authority import Authority, Believed
 from motlan.engine import DUCKDB, literal, parse, quote
+from motlan.golden.pointers import BETWEEN, DECIDED, DISPUTED, SOURCES
 from motlan.registry import Entity
 
-POINTER = "_pointers"
-"""Column with a golden row's pointers: a list of (field, dataset, key, ref, as_of, rule, disputed).
-
-`as_of` is the source record's own moment. `rule` tells what decided: `authority`; between equals `freshness` or `agreement`;
-`refined` where an agreeing register said it more precisely.
-"""
 SAID = "struct(rank integer, moment varchar, place integer, source integer, value varchar)[]"
 """What is said on a field: rank (greater is believed more), the record's moment, the row's place, its register, the value."""
 
@@ -147,44 +143,69 @@ class Survivor:
         others = f"list_filter({self.all}, lambda o: not {self.agrees(f'{self.best}.value', 'o.value')})"
         return f"case when {self.differs} then len({others}) > 0 else false end"
 
-    def pointer(self, contested: bool) -> str:
-        """Where the golden value came from, null where there is none."""
-        place, how, disputed = self.place, "'authority'", "false"
-        if contested:
-            place = f"case when {self.differs} then {self.won}.place else {self.place} end"
-            how, disputed = self.how(), self.disputed()
-        row = f"rows_[{place}]"
-        return (
-            f"case when {self.place} is not null then {{'field': {literal(self.field)}, 'dataset': {row}.dataset, "
-            f"'key': {row}.key, 'ref': {row}.ref, 'as_of': {row}.as_of, 'rule': {how}, 'disputed': {disputed}}} end"
+    def told(self, contested: bool, places: Sequence[int]) -> str:
+        """Where the golden value came from and what decided, as `_decided` has it; null where there is none.
+
+        Args:
+            contested: Whether it may differ.
+            places: The usual places, of which the text need not be put together.
+        """
+        name = literal(self.field + " ")
+        usual = " ".join(f"when {place} then {literal(f'{self.field} {place}')}" for place in places)
+        told = f"case {self.place} {usual} else {name} || {self.place} end" if usual else f"{name} || {self.place}"
+        if not contested:
+            return told
+        how = (
+            f"case when {self.disputed()} then ' ' || ({self.how()}) || {literal(DISPUTED)} "
+            f"when ({self.how()}) != 'authority' then ' ' || ({self.how()}) else '' end"
         )
+        return f"case when {self.differs} then {name} || {self.won}.place || ({how}) else {told} end"
+
+    def taken(self, contested: bool) -> str:
+        """The landed row that the golden value was taken from, null where another refined it."""
+        ref = f"{SOURCES}[{self.place}].ref"
+        if contested:
+            best = f"case when {self.won}.place = {self.best}.place then {SOURCES}[{self.best}.place].ref end"
+            ref = f"case when {self.differs} then {best} else {ref} end"
+        return f"{ref} as {quote(taken_from(self.field))}"
 
     def value(self, contested: bool) -> str:
         """The golden value."""
         value = f"case when {self.differs} then {self.won}.value else {self.first} end" if contested else self.first
         return f"{value} as {quote(self.field)}"
 
-    def side_by_side(self, slots: Mapping[str, str]) -> str:
-        """The columns of persons with one row of a register at the most, whose rows are aliases side by side."""
+    def side_by_side(self, slots: Mapping[str, str], *, differs: bool) -> str:
+        """The columns of persons with one row of a register at the most, whose rows are aliases side by side.
+
+        Args:
+            slots: Register -> alias of its row.
+            differs: Whether what they say may differ.
+        """
         mine = self.rule.datasets
         said = [self.believed(slots[name], name) for name in mine]
         if not self.contested:
             value = said[0] if said else "null::varchar"
             place = f"case when {value} is not null then {_place(slots, mine[0])} end" if said else "null::integer"
             return f"{value} as {self.first}, {place} as {self.place}"
-        known = ", ".join(said)
-        differs = f"coalesce(least({known}) != greatest({known}), false)"
-        rows = ", ".join(
+        everyone = f"list_filter([{self._everyone(slots, said)}]::{SAID}, lambda c: c is not null)"
+        places = " ".join(self._places(slots, everyone))
+        known = f"coalesce({', '.join(said)}) as {self.first}, case {places} end as {self.place}"
+        if not differs:
+            return known
+        differing = self.differing(slots)
+        return f"{known}, {differing} as {self.differs}, case when {differing} then {everyone} end as {self.all}"
+
+    def differing(self, slots: Mapping[str, str]) -> str:
+        """Whether rows side by side differ."""
+        known = ", ".join(self.believed(slots[name], name) for name in self.rule.datasets)
+        return f"coalesce(least({known}) != greatest({known}), false)"
+
+    def _everyone(self, slots: Mapping[str, str], said: Sequence[str]) -> str:
+        return ", ".join(
             f"case when {value} is not null then {{'rank': {self.rank(slots[name], name)}, "
             f"'moment': coalesce({slots[name]}._moment, ''), 'place': {_place(slots, name)}, 'source': {_place(slots, name)}, "
             f"'value': {value}}} end"
-            for name, value in zip(mine, said, strict=True)
-        )
-        everyone = f"list_filter([{rows}]::{SAID}, lambda c: c is not null)"
-        places = " ".join(self._places(slots, everyone))
-        return (
-            f"coalesce({known}) as {self.first}, case {places} end as {self.place}, {differs} as {self.differs}, "
-            f"case when {differs} then {everyone} end as {self.all}"
+            for name, value in zip(self.rule.datasets, said, strict=True)
         )
 
     def _places(self, slots: Mapping[str, str], everyone: str) -> list[str]:
@@ -221,54 +242,84 @@ def _newest(said: str) -> str:
     return f"list_max(list_transform({said}, lambda c: row(c.rank, c.moment, c.place)))[3]"
 
 
-def merge_query(entity: Entity, rows: str) -> str:
-    """Return the SQL from linked rows (`person_id` beside the facts) to golden rows with pointers.
+def taken_from(field: str) -> str:
+    """Return the name of a column with the landed row that a golden field was taken from."""
+    return "_from_" + field
+
+
+def merge_query(entity: Entity, rows: str, taken: Sequence[str] = ()) -> str:
+    """Return the SQL from linked rows (`person_id` beside the facts) to golden rows, with `_sources` and `_decided`.
 
     Rows with one moment stand in the order of register and key, so that it gives the same on every run.
 
     Args:
         entity: The entity.
         rows: Relation with `person_id`, `dataset`, `_key`, `_ref`, `_moment` and the entity's fields.
+        taken: Fields of which the landed row that each was taken from is told too, in `_from_<field>`.
     """
     survivors = [Survivor(field, rule, entity.fields) for field, rule in entity.authority.items()]
     names = sorted({name for survivor in survivors for name in survivor.rule.datasets})
     slots = {name: f"slot_{number}" for number, name in enumerate(names, 1)}
-    crowded = f"select person_id from {rows} group by person_id, dataset having count(*) > 1"
     few = [survivor for survivor in survivors if survivor.contested]
-    return f"""with crowded as materialized (select distinct person_id from ({crowded}))
-        {_decided(survivors, few, _side_by_side(survivors, slots, rows))}
+    decided = _Decided(survivors, slots, taken)
+    crowded = f"select person_id from {rows} group by person_id, dataset having count(*) > 1"
+    differing = " or ".join(survivor.differing(slots) for survivor in few) or "false"
+    plain = f"(select distinct person_id from {rows} anti join crowded using (person_id) anti join differing using (person_id))"
+    return f"""with crowded as materialized (select distinct person_id from ({crowded})),
+        differing as materialized (
+            select person_id from (select distinct person_id from {rows} anti join crowded using (person_id))
+            {_joins(slots, rows)} where {differing})
+        {decided.query([], _side_by_side(survivors, slots, rows, plain, differs=False))}
         union all
-        {_decided(survivors, survivors, _gathered(survivors, rows))}"""
+        {decided.query(few, _side_by_side(survivors, slots, rows, "differing", differs=True))}
+        union all
+        {decided.query(survivors, _gathered(survivors, rows))}"""
 
 
-def _decided(survivors: Sequence[Survivor], contested: Sequence[Survivor], said: str) -> str:
-    """Return the SQL of golden rows, of what was said; only contested fields may differ."""
-    best = "".join(f", case when {s.differs} then {s.chosen()} end as {s.best}" for s in contested)
-    won = "".join(f", case when {s.differs} then {s.refined()} end as {s.won}" for s in contested)
-    values = ", ".join(survivor.value(survivor in contested) for survivor in survivors)
-    pointers = ", ".join(survivor.pointer(survivor in contested) for survivor in survivors)
-    return f"""select person_id, {values}, list_filter([{pointers}], lambda pointer: pointer is not null) as {POINTER}
-        from (select *{won} from (select *{best} from ({said})))"""
+@dataclass(frozen=True)
+class _Decided:
+    """The SQL of golden rows, of what was said."""
+
+    survivors: Sequence[Survivor]
+    slots: Mapping[str, str]
+    taken: Sequence[str]
+
+    def query(self, contested: Sequence[Survivor], said: str) -> str:
+        """Return it; only contested fields may differ."""
+        best = "".join(f", case when {s.differs} then {s.chosen()} end as {s.best}" for s in contested)
+        won = "".join(f", case when {s.differs} then {s.refined()} end as {s.won}" for s in contested)
+        values = ", ".join(survivor.value(survivor in contested) for survivor in self.survivors)
+        told = ", ".join(
+            s.told(s in contested, [_place(self.slots, n) for n in s.rule.datasets]) for s in self.survivors
+        )
+        taken = "".join(f", {s.taken(s in contested)}" for s in self.survivors if s.field in self.taken)
+        return f"""select person_id, {values}, {SOURCES}, concat_ws({literal(BETWEEN)}, {told}) as {DECIDED}{taken}
+            from (select *{won} from (select *{best} from ({said})))"""
 
 
-def _side_by_side(survivors: Sequence[Survivor], slots: Mapping[str, str], rows: str) -> str:
-    joins = "\n".join(
+def _joins(slots: Mapping[str, str], rows: str) -> str:
+    return "\n".join(
         f"left join (select * from {rows} where dataset = {literal(name)}) as {slot} using (person_id)"
         for name, slot in slots.items()
     )
+
+
+def _side_by_side(
+    survivors: Sequence[Survivor], slots: Mapping[str, str], rows: str, persons: str, *, differs: bool
+) -> str:
     places = ", ".join(
-        f"{{'dataset': {literal(name)}, 'key': {slot}._key, 'ref': {slot}._ref, 'as_of': {slot}._moment}}"
+        f"case when {slot}._ref is not null then {{'dataset': {literal(name)}, 'key': {slot}._key, 'ref': {slot}._ref, "
+        f"'as_of': {slot}._moment}} end"
         for name, slot in slots.items()
     )
-    columns = ", ".join(survivor.side_by_side(slots) for survivor in survivors)
-    return f"""select person_id, [{places}] as rows_, {columns}
-        from (select distinct person_id from {rows} anti join crowded using (person_id)) {joins}"""
+    columns = ", ".join(survivor.side_by_side(slots, differs=differs) for survivor in survivors)
+    return f"select person_id, [{places}] as {SOURCES}, {columns} from {persons} {_joins(slots, rows)}"
 
 
 def _gathered(survivors: Sequence[Survivor], rows: str) -> str:
     columns = ", ".join(survivor.gathered() for survivor in survivors)
     row = "{'dataset': r.dataset, 'key': r._key, 'ref': r._ref, 'as_of': r._moment}"
-    return f"""select person_id, list({row} order by r._place) as rows_, {columns}
+    return f"""select person_id, list({row} order by r._place) as {SOURCES}, {columns}
         from (select *, row_number() over (partition by person_id order by dataset, _key)::integer as _place,
                      dense_rank() over (partition by person_id order by dataset)::integer as _source
               from {rows} semi join crowded using (person_id)) as r

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from motlan.golden import aside
 from motlan.golden.diff import golden_table
-from motlan.golden.merge import POINTER
+from motlan.golden.pointers import DECIDED, SOURCES, pointed
 from motlan.lake import current, read_parquet
 from motlan.landing import payloads
 from motlan.landing.land import META, table_of
@@ -78,12 +78,10 @@ def chunk_of(ref: str) -> tuple[str, int]:
 def golden_rows(work: Workspace, entity: str) -> str:
     """Return the SQL of the published golden rows."""
     files = work.lake.files(golden_table(entity), _published(work, entity))
-    columns = ", ".join(["person_id", *work.registry.entity(entity).fields, POINTER, "_merge_version"])
-    return (
-        f"(select {columns} from {current(files, ('person_id',))})"
-        if files
-        else "(select null as person_id where false)"
-    )
+    if not files:
+        return "(select null as person_id where false)"
+    columns = ", ".join(["person_id", *work.registry.entity(entity).fields, SOURCES, DECIDED, "_merge_version"])
+    return pointed(f"(select {columns} from {current(files, ('person_id',))})")
 
 
 def _published(work: Workspace, entity: str) -> set[str]:

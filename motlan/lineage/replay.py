@@ -17,7 +17,7 @@ import pyarrow as pa
 from motlan.engine import literal, quote
 from motlan.errors import ContractError
 from motlan.golden import aside
-from motlan.golden.merge import POINTER
+from motlan.golden.pointers import POINTER, pointed
 from motlan.landing.land import META, commitment, first_commitment
 from motlan.ledger.versions import version_id
 from motlan.lineage.evidence import Evidence, chunk_of
@@ -241,7 +241,9 @@ def _merge_again(
     for version in sorted(set(evidence.golden["_merge_version"].to_pylist()) - bad_versions):
         query = evidence.versions[version][2]["query"]
         mine = f"select person_id from golden where _merge_version = {literal(version)}"
-        rows: pa.Table = engine.sql(f"select * from ({query}) where person_id in ({mine})").to_arrow_table()
+        rows: pa.Table = engine.sql(
+            f"select * from {pointed(f'({query})')} where person_id in ({mine})"
+        ).to_arrow_table()
         again.update({row["person_id"]: row for row in rows.to_pylist()})
     return again
 

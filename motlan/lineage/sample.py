@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from motlan.golden.merge import POINTER
+from motlan.golden.pointers import POINTER
 from motlan.lineage.evidence import golden_rows
 from motlan.workspace import Workspace
 

@@ -7,11 +7,13 @@ the authority: neither is the first authority asked, nor a row that the golden v
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import duckdb
 
 from motlan.engine import DUCKDB, literal, one, quote
 from motlan.ledger import runs
+from motlan.parts import Parts, cut, linked
 from motlan.quality import due, persons, sets
 from motlan.quality.standing import standing
 from motlan.quality.tally import Tally
@@ -28,60 +30,93 @@ _DAY = r"'^\d{4}-\d{2}-\d{2}'"
 def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.Counts:
     """Ask every rule that needs more than a row; leave findings and counts by province in the run's scratch folder.
 
+    Persons are asked part by part. What needs a whole register is gathered before, in a narrow pass over all rows: values that
+    are used twice or refer to nobody, and the newest day.
+
     Returns:
         Counts: `findings`, `rules` (dataset -> rule -> [assessed, passed], row rules as the register stands).
     """
-    entity, rules = work.registry.entity(run.subject), work.registry.rules
-    scratch, tally = work.scratch(run.id), Tally()
-    found = scratch / "findings.parquet"
+    tally, findings = Tally(), 0
     names = [dataset.name for dataset in work.registry.datasets_of(run.subject)]
     with work.bulk_engine(f"checking {run.subject} across registers") as engine:
-        _load(work, run, inputs, engine, entity)
-        parts = [_nothing()]
-        row_rules: tuple[Rule, ...] = (*rules.cross, *rules.sets)
-        engine.execute(f"create temp table seen as {_rows_query(entity, rules, _as_of(engine))}")
-        parts += _found(engine, "seen", row_rules, tally)
-        for place, dataset in enumerate(names):
-            asked = [rule for rule in rules.persons if rule.applies_to(dataset)]
-            if asked and _has_rows(engine, dataset):
-                query = persons.answers_query(asked, dataset, "linked", "golden", _as_of(engine))
-                engine.execute(f"create temp table persons_{place} as {query}")
-                parts += _found(engine, f"persons_{place}", asked, tally)
-        engine.execute(f"copy ({' union all '.join(parts)}) to {literal(str(found))} (format parquet)")
-        findings = one(engine, f"select count(*) from read_parquet({literal(str(found))})")[0]
-        due.count_changes(work, run, engine, tally)
+        parts = cut(work, engine, run, inputs)
+        checking = _Checking(work, engine, work.registry.entity(run.subject), parts, _as_of(engine, parts))
+        checking.gather()
+        for counts in parts.each("cross_check", checking.part):
+            tally.merge(counts["counts"])
+            findings += counts["findings"]
+        due.count_changes(work, run, engine, parts, tally)
         for dataset in names:
             standing(work, engine, work.registry.dataset(dataset), inputs.get(dataset, []), tally)
-    tally.save(scratch / TALLY)
+    tally.save(work.scratch(run.id) / TALLY)
     return {"findings": findings, "rules": tally.results()}
+
+
+@dataclass(frozen=True)
+class _Checking:
+    """The questions about persons and their rows, on one engine session."""
+
+    work: Workspace
+    engine: duckdb.DuckDBPyConnection
+    entity: Entity
+    parts: Parts
+    as_of: str
+
+    @property
+    def rules(self) -> Rules:
+        """All rules."""
+        return self.work.registry.rules
+
+    def gather(self) -> None:
+        """Make the table `failing_<rule>` of every set rule."""
+        for rule in self.rules.sets:
+            everyone = self.parts.rows(sorted(sets.used_fields(rule)))
+            self.engine.execute(f"create temp table {_failing(rule)} as {sets.failing(rule, everyone)}")
+
+    def part(self, part: int) -> runs.Counts:
+        """Ask about the persons of one part; leave its findings."""
+        engine, tally = self.engine, Tally()
+        self._load(part)
+        found = [_nothing()]
+        engine.execute(f"create or replace temp table seen as {_rows_query(self.entity, self.rules, self.as_of)}")
+        found += _found(engine, "seen", (*self.rules.cross, *self.rules.sets), tally)
+        for place, dataset in enumerate(self.parts.columns):
+            asked = [rule for rule in self.rules.persons if rule.applies_to(dataset)]
+            if asked and self.parts.files(linked(dataset)):
+                query = persons.answers_query(asked, dataset, "linked", "golden", self.as_of)
+                engine.execute(f"create or replace temp table persons_{place} as {query}")
+                found += _found(engine, f"persons_{place}", asked, tally)
+        target = self.parts.target("findings", part)
+        engine.execute(f"copy ({' union all '.join(found)}) to {target} (format parquet)")
+        findings = one(engine, f"select count(*) from {self.parts.read('findings', part)}")[0]
+        return {"findings": findings, "counts": tally.counts}
+
+    def _load(self, part: int) -> None:
+        """Load a part's linked rows and golden records, as narrow as the rules allow."""
+        province = self.work.registry.scoring.province_field
+        place = quote(province) if province in self.entity.fields else "null::varchar"
+        row_fields, golden_fields = _used(self.rules)
+        kept = [field for field in self.entity.fields if field in row_fields]
+        rows = self.parts.rows([*kept, *({province} & {*self.entity.fields} - {*kept})], part)
+        columns = "".join(f", {quote(field)}" for field in kept)
+        self.engine.execute(
+            f"""create or replace temp table linked as
+                select dataset, _key, _ref, _moment, person_id, {place} as province{columns} from {rows}"""
+        )
+        values = "".join(f", {quote(field)}" for field in self.entity.fields if field in golden_fields)
+        values += "".join(f", {quote('_from_' + field)}" for field in self.rules.agreed_fields)
+        golden = self.parts.read("golden", part)
+        self.engine.execute(
+            f"create or replace temp table golden as select person_id, {place} as province{values} from {golden}"
+        )
 
 
 def _nothing() -> str:
     return "select " + ", ".join(f"null::varchar as {name}" for name in FINDING) + " where false"
 
 
-def _load(
-    work: Workspace, run: runs.Run, inputs: dict[str, list[str]], engine: duckdb.DuckDBPyConnection, entity: Entity
-) -> None:
-    """Load the linked rows and golden records, as narrow as the rules allow."""
-    rules, scratch = work.registry.rules, work.scratch(run.id)
-    links, golden = (f"read_parquet({literal(str(scratch / (name + '.parquet')))})" for name in ("links", "golden"))
-    province = work.registry.scoring.province_field
-    place = quote(province) if province in entity.fields else "null::varchar"
-    row_fields, golden_fields = _used(rules)
-    kept = "".join(f", r.{quote(field)}" for field in entity.fields if field in row_fields)
-    engine.execute(
-        f"""create temp table linked as
-            select r.dataset, r._key, r._ref, r._moment, person_id, {place} as province{kept}
-            from {work.facts(run.subject, inputs)} as r join {links} using (dataset, _key)"""
-    )
-    values = "".join(f", {quote(field)}" for field in entity.fields if field in golden_fields)
-    owned = "".join(
-        f", list_filter(_pointers, lambda p: p.field = {literal(field)} and p.rule != 'refined')[1].ref "
-        f"as {quote('_from_' + field)}"
-        for field in _agreed_fields(rules)
-    )
-    engine.execute(f"create temp table golden as select person_id, {place} as province{values}{owned} from {golden}")
+def _failing(rule: Rule) -> str:
+    return quote("failing_" + rule.name)
 
 
 def _used(rules: Rules) -> tuple[set[str], set[str]]:
@@ -99,18 +134,11 @@ def _used(rules: Rules) -> tuple[set[str], set[str]]:
     return rows, golden
 
 
-def _agreed_fields(rules: Rules) -> list[str]:
-    return sorted({rule.field for rule in rules.cross if rule.dimension == "dung"})
-
-
-def _as_of(engine: duckdb.DuckDBPyConnection) -> str:
+def _as_of(engine: duckdb.DuckDBPyConnection, parts: Parts) -> str:
     """Return the SQL of the day of the newest change that any register told of."""
-    day = one(engine, f"select max(substr(_moment, 1, 10)) from linked where regexp_matches(_moment, {_DAY})")[0]
+    days = f"select distinct substr(_moment, 1, 10) as day from {parts.rows([])}"
+    day = one(engine, f"select max(day) from ({days}) where regexp_matches(day, {_DAY})")[0]
     return literal(day) if day else "null::varchar"
-
-
-def _has_rows(engine: duckdb.DuckDBPyConnection, dataset: str) -> bool:
-    return bool(one(engine, f"select count(*) from (from linked where dataset = {literal(dataset)} limit 1)")[0])
 
 
 def cross_answer(rule: CrossRule, entity: Entity, as_of: str) -> str:
@@ -129,7 +157,7 @@ def cross_answer(rule: CrossRule, entity: Entity, as_of: str) -> str:
 def _rows_query(entity: Entity, rules: Rules, as_of: str) -> str:
     answers = {rule.name: cross_answer(rule, entity, as_of) for rule in rules.cross}
     answers |= {
-        rule.name: f"case when {_asked(rule)} then {sets.answer(rule, 'r', 'linked')} end" for rule in rules.sets
+        rule.name: f"case when {_asked(rule)} then {sets.answer(rule, 'r', _failing(rule))} end" for rule in rules.sets
     }
     columns = "".join(f", {sql} as {quote('_rule_' + name)}" for name, sql in answers.items())
     return (

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from motlan.engine import literal, quote
 from motlan.lake import read_parquet
 from motlan.ledger import runs
+from motlan.parts import Parts
 from motlan.quality.tally import Tally
 from motlan.registry import Registry
 from motlan.scoring import DueDays
@@ -80,11 +81,13 @@ def count_rows(
         tally.add_open(dataset, "row", rule, day, number)
 
 
-def count_changes(work: Workspace, run: runs.Run, engine: duckdb.DuckDBPyConnection, tally: Tally) -> None:
+def count_changes(
+    work: Workspace, run: runs.Run, engine: duckdb.DuckDBPyConnection, parts: Parts, tally: Tally
+) -> None:
     """Count what a reconcile run found across registers, and the corrections that it leads to, into a tally."""
     for kind, name, column in _APPENDED:
         key = ("dataset", "_key", column)
-        now = f"read_parquet({literal(str(work.scratch(run.id) / (name + '.parquet')))})"
+        now = parts.read(name)
         files = work.lake.files(f"{_TABLES[name]}.{run.subject}", set(run.steps["begin"]["published"]))
         since = literal(run.id)
         if files:

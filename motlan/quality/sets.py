@@ -15,29 +15,39 @@ def _own_fields(rule: SetRule) -> list[str]:
     return rule.unique or [rule.field]
 
 
-def answer(rule: SetRule, row: str, everyone: str) -> str:
-    """Return the SQL of a rule's answer about a row: true, false, or null where it is not asked.
+def failing(rule: SetRule, everyone: str) -> str:
+    """Return the SQL of what fails a rule, which is little: `dataset` and values used twice, or values that nobody has.
 
-    Values used twice are few, so they are gathered first, and the rows looked up in them.
+    Args:
+        rule: The rule.
+        everyone: Relation of all rows, with `dataset` and the canonical fields.
+    """
+    own = _own_fields(rule)
+    fields = ", ".join(map(quote, own))
+    said = " and ".join(f"{quote(field)} is not null" for field in own)
+    asked = "true" if rule.datasets == "*" else f"dataset in ({', '.join(map(literal, rule.datasets))})"
+    counted = f"from {everyone} where {asked} and {said} and ({rule.counted.sql(DUCKDB)}) group by all"
+    if rule.refers:
+        target = quote(rule.refers.field)
+        known = f"select {target} as known from {everyone} where dataset = {literal(rule.refers.dataset)}"
+        return (
+            f"select dataset, {fields} from (select dataset, {fields} {counted}) as told "
+            f"anti join ({known}) as others on others.known = told.{fields}"
+        )
+    return f"select dataset, {fields} {counted} having count(*) > 1"
+
+
+def answer(rule: SetRule, row: str, failing: str) -> str:
+    """Return the SQL of a rule's answer about a row: true, false, or null where it is not asked.
 
     Args:
         rule: The rule.
         row: Alias of the row.
-        everyone: Relation of all rows, with `dataset` and the canonical fields.
+        failing: Relation of what `failing` told.
     """
     own = _own_fields(rule)
     filled = " and ".join(f"{row}.{quote(field)} is not null" for field in own)
     when = rule.counted.sql(DUCKDB, {field: f"{row}.{quote(field)}" for field in rule.counted.fields})
-    if rule.refers:
-        target = f"other.dataset = {literal(rule.refers.dataset)} and other.{quote(rule.refers.field)}"
-        holds = f"exists (select 1 from {everyone} as other where {target} = {row}.{quote(own[0])})"
-    else:
-        fields = ", ".join(quote(field) for field in own)
-        said = " and ".join(f"{quote(field)} is not null" for field in own)
-        twice = (
-            f"select dataset, {fields} from {everyone} where {said} and ({rule.counted.sql(DUCKDB)}) "
-            "group by all having count(*) > 1"
-        )
-        same = " and ".join(f"twice.{quote(field)} = {row}.{quote(field)}" for field in own)
-        holds = f"not exists (select 1 from ({twice}) as twice where twice.dataset = {row}.dataset and {same})"
+    same = " and ".join(f"bad.{quote(field)} = {row}.{quote(field)}" for field in own)
+    holds = f"not exists (select 1 from {failing} as bad where bad.dataset = {row}.dataset and {same})"
     return f"case when {filled} and ({when}) then {holds} end"

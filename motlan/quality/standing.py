@@ -57,13 +57,18 @@ def _accepted(
     """
     province = work.registry.scoring.province_field
     place = quote(province) if province in dataset.fields else "null::varchar"
+    rows = read_parquet(files)
+    columns = f"_key, _run, _moment, _version, _assessed, {place} as province"
     engine.execute(
         f"""create or replace temp table standing as
-            select _key, _run, _moment, _version, _assessed, {place} as province, versions,
-                   list_transform(_errors, lambda error: error.rule) as broken
-            from (select *, count(*) over (partition by _key) as versions,
-                         row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
-                  from {read_parquet(files)}) where _newest = 1"""
+            select * exclude (_errors), list_transform(_errors, lambda error: error.rule) as broken from (
+                with again as materialized (
+                    select _key, count(*) as versions from {rows} group by _key having count(*) > 1)
+                select {columns}, _errors, 1::bigint as versions from {rows} anti join again using (_key)
+                union all
+                select {columns}, _errors, versions from (
+                    select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
+                    from {rows} join again using (_key)) where _newest = 1)"""
     )
     asked = engine.execute("select _version, province, _assessed, count(*) from standing group by all").fetchall()
     names = {version: _rules_of_version(work, version) for version in {row[0] for row in asked}}

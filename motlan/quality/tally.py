@@ -52,6 +52,13 @@ class Tally:
         count[0] += assessed
         count[1] += passed
 
+    def merge(self, counts: Mapping[str, Mapping[str, Mapping[str, Sequence[int]]]]) -> None:
+        """Add the counts of another tally."""
+        for dataset, rules in counts.items():
+            for rule, provinces in rules.items():
+                for province, (assessed, passed) in provinces.items():
+                    self.add(dataset, rule, province, assessed, passed)
+
     def add_open(self, dataset: str, kind: str, subject: str, since: str, number: int) -> None:
         """Add findings that are open: their kind (see `motlan.quality.due`), rule or field, and day (UTC, yyyy-mm-dd)."""
         self.open.append((dataset, kind, subject, since, number))

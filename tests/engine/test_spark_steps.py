@@ -48,6 +48,10 @@ def answer(sql: str, parameters: Sequence[str] = ()) -> str:
         ("alter table a rename to b", steps.Rename("a", "b")),
         ("copy a to '/x' (format parquet)", steps.Write("SELECT * FROM a", "/x", "snappy")),
         ("copy (from a) to '/x' (format parquet, compression zstd)", steps.Write("SELECT * FROM a", "/x", "zstd")),
+        (
+            "copy (from a) to '/x' (format parquet, partition_by (b))",
+            steps.Write("SELECT * FROM a", "/x", "snappy", "b"),
+        ),
         ("describe from read_parquet(['a', 'b'])", steps.Describe("SELECT * FROM <a+b>")),
         (
             "update a set b = null where c in (select c from d)",
@@ -77,6 +81,7 @@ def test_every_kind_of_statement_is_known(sql: str, statement: steps.Statement) 
         ),
         ("list(distinct a order by a)", "nullif(array_sort(collect_set(a)), array())"),
         ("row_number() over (order by a)", "CAST(row_number() OVER (ORDER BY a NULLS LAST) AS BIGINT)"),
+        ("string_split(a, '.')", "split(a, '\\\\.')"),
         ("a is distinct from b", "(NOT (a <=> b))"),
         ("(map {'a': 'b'})[c]", "try_element_at(map('a', 'b'), c)"),
         ("'it''s ${x}'", "'it\\'s $\\u007bx}'"),

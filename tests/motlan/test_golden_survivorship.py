@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from motlan.authority import Authority
 from motlan.engine import connect
 from motlan.golden.conflicts import conflicts_query, lost_query
+from motlan.golden.pointers import pointed
 from motlan.golden.survivorship import merge_query
 
 REGISTERS = ("alpha", "beta", "gamma", "delta")
@@ -45,7 +46,7 @@ def golden(engine: duckdb.DuckDBPyConnection, rows: Sequence[Row], **rules: Any)
     _load(engine, rows)
     query = merge_query(entity, "linked_rows")  # type: ignore[arg-type]  # only its fields and authority are read
     found = {}
-    for row in engine.sql(query).to_arrow_table().to_pylist():
+    for row in engine.sql(f"from {pointed(f'({query})')}").to_arrow_table().to_pylist():
         pointers = {pointer["field"]: pointer for pointer in row["_pointers"]}
         found[row["person_id"]] = {
             field: (row[field], *(pointers[field][name] for name in ("dataset", "key", "rule", "disputed")))
@@ -151,7 +152,7 @@ def test_a_field_is_decided(
 def test_a_pointer_carries_the_records_own_moment(engine: duckdb.DuckDBPyConnection) -> None:
     _load(engine, [Row("alpha", "a", "2020-01-02", "Lan")])
     query = merge_query(_entity({"name": NAMED}), "linked_rows")  # type: ignore[arg-type]
-    ((pointers,),) = engine.execute(f"select _pointers from ({query})").fetchall()
+    ((pointers,),) = engine.execute(f"select _pointers from {pointed(f'({query})')}").fetchall()
     assert [(p["field"], p["as_of"], p["ref"]) for p in pointers] == [("name", "2020-01-02", "run/0/0")]
 
 

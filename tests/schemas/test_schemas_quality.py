@@ -72,11 +72,12 @@ def test_every_set_rule_answers_its_examples(
         rows = ["(" + ", ".join(_literal(row.get(name)) for name in ["dataset", *fields]) + ")" for row in example]
         names = ", ".join(["dataset", *fields])
         engine.execute(f"create or replace temp table everyone as from (values {', '.join(rows)}) as v({names})")
+        failing = f"({sets.failing(declared, 'everyone')})"
         asked = f"r.dataset in ({', '.join(map(literal, rule['datasets']))})"
         answers = {
             row[0]
             for row in engine.execute(
-                f"select case when {asked} then {sets.answer(declared, 'r', 'everyone')} end from everyone as r"
+                f"select case when {asked} then {sets.answer(declared, 'r', failing)} end from everyone as r"
             ).fetchall()
         }
         assert (False in answers) == (wanted == "fail")
