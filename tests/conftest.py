@@ -13,11 +13,17 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
+from motlan.engine.spark_start import java_version, start
 from motlan.settings import load
 from motlan.store import server
 from motlan.workspace import Workspace, open_workspace
 
 ROOT = Path(__file__).resolve().parent.parent
+SMALL_SPARK = (
+    "--driver-memory 2g --driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' "
+    "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell"
+)
+"""Spark for some thousand rows, which are not worth compiling for: neither queries to Java, nor Java to its best."""
 
 # How busy the machine is says nothing about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -52,6 +58,20 @@ def store_server() -> Iterator[Callable[[str], str]]:
         server.start(settings)
         yield lambda name: server.start_with_database(settings, name)
         server.stop(settings)
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    """The process's Spark, started once for all tests that need it; they are skipped where it cannot be had."""
+    for package in ("pyspark", "sqlglot"):
+        pytest.importorskip(package, reason=f"needs {package}: uv pip install -e '.[spark]'")
+    if java_version() < 17:
+        pytest.skip("needs Java 17 on the path: apt-get install openjdk-17-jre-headless")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYSPARK_SUBMIT_ARGS", SMALL_SPARK)
+        session = start("local[2]")
+    yield session
+    session.stop()
 
 
 class Country:

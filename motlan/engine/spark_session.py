@@ -21,6 +21,7 @@ from motlan.engine import spark_steps as steps
 from motlan.engine.codes import code_table
 from motlan.engine.spark_dialect import SPARK
 from motlan.engine.spark_parse import UnreadableError
+from motlan.engine.spark_parts import in_parts
 from motlan.engine.spark_start import settings, start
 from motlan.errors import ConfigurationError, ContractError
 
@@ -46,6 +47,7 @@ class SparkEngine:
         self.tables: dict[str, Any] = {}
         self.views: set[str] = set()
         self.files: dict[tuple[str, ...], str] = {}
+        self.parts = 0
         self.answer: Any = None
 
     def __enter__(self) -> SparkEngine:
@@ -144,8 +146,15 @@ class SparkEngine:
 
     def keep(self, query: str) -> str:
         """Compute a query of Spark's own SQL now; return the name of its result, which holds until the next one."""
-        self._see(KEPT, self._kept(self.session.sql(query)), view=False)
+        self._see(KEPT, self._kept(self.session.sql(in_parts(query, self._part))), view=False)
         return KEPT
+
+    def _part(self, query: str) -> str:
+        """Make a view of a part of a query; return its name."""
+        name = f"part_{self.parts}"
+        self.parts += 1
+        self._see(name, self.session.sql(query), view=True)
+        return name
 
     def read(self, paths: Sequence[str]) -> str:
         """Make a view of Parquet files, columns matched by name; return its name."""

@@ -17,8 +17,11 @@ def text(value: str) -> str:
 
 
 def let(value: str, body: str, name: str) -> str:
-    """Return SQL that computes `value` once and puts it into `body` by a name."""
-    return f"transform(array({value}), {name} -> {body})[0]"
+    """Return SQL that computes `value` once and puts it into `body` by a name.
+
+    `get` and not `[0]`: Spark's analyser resolves a function in the round that resolves what is in it, a bracket in the next.
+    """
+    return f"get(transform(array({value}), {name} -> {body}), 0)"
 
 
 def found(x: str, java: str) -> str:
@@ -29,6 +32,20 @@ def found(x: str, java: str) -> str:
 def bytes_of(x: str) -> str:
     """Return SQL of a text with a character for each byte of UTF-8: DuckDB compares bytes."""
     return f"decode(encode({x}, 'UTF-8'), 'ISO-8859-1')"
+
+
+def _ranges(chars: str) -> str:
+    """Return, for a pattern's brackets, a few ranges that hold some characters, and some between: Java asks each in turn."""
+    ranges: list[list[int]] = []
+    for code in sorted(map(ord, chars)):
+        if ranges and code - ranges[-1][1] <= _GAP:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "".join(f"\\x{{{first:X}}}-\\x{{{last:X}}}" for first, last in ranges)
+
+
+_GAP = 24
 
 
 # --- Unicode NFC and NFD of Latin -----------------------------------------------------------------------------------
@@ -42,6 +59,7 @@ _ONE_FOR_ONE = [
     c for c in _CHARS if len(unicodedata.normalize("NFC", c)) == 1 and not unicodedata.is_normalized("NFC", c)
 ]
 _FROM, _TO = "".join(_ONE_FOR_ONE), "".join(unicodedata.normalize("NFC", char) for char in _ONE_FOR_ONE)
+_ODD = _ranges(_FROM + _MARKS)
 _LATIN = [c for c in _CHARS if unicodedata.name(c, "").startswith("LATIN") and len(_APART[c]) > 1 and c not in _FROM]
 _COMPOSED = "".join(_LATIN)
 _BASES, _FIRST, _SECOND = ("".join(_APART[char].ljust(3)[place] for char in _LATIN) for place in range(3))
@@ -56,7 +74,7 @@ def nfc(x: str) -> str:
     # A first character that composes with nothing, so that marks at the very beginning have a base as well.
     clusters = f"regexp_extract_all('\u0001' || {plain}, {text(f'{_NOT_MARK}{_MARK}*')}, 0)"
     whole = f"substring(array_join(transform({clusters}, c -> {_composed('c')}), ''), 2)"
-    odd = found("t", f"[{_FROM}\u0344]|{_MARK}")
+    odd = found("t", f"[{_ODD}]")
     return let(x, f"CASE WHEN {odd} THEN {whole} ELSE t END", "t")
 
 
@@ -66,7 +84,7 @@ def _composed(cluster: str) -> str:
         f"translate(left({cluster}, 1), {text(_COMPOSED)}, {text(to)})" for to in (_BASES, _FIRST, _SECOND)
     )
     marks = f"regexp_extract_all(concat({first}, {second}, {cluster}), {text(_MARK)}, 0)"
-    in_order = f"array_sort(transform({marks}, (m, i) -> named_struct('class', {_class('m')}, 'place', i, 'mark', m)))"
+    in_order = f"sort_array(transform({marks}, (m, i) -> named_struct('class', {_class('m')}, 'place', i, 'mark', m)))"
     pair = f"nullif(regexp_extract({text(_PAIRS)}, concat('\\\\Q', left(a, 1), m.mark, '\\\\E(.)'), 1), '')"
     free = f"length(a) = 1 OR {_class('right(a, 1)')} < m.class"
     step = f"CASE WHEN {free} THEN coalesce({pair} || substring(a, 2), a || m.mark) ELSE a || m.mark END"
@@ -91,7 +109,7 @@ _CAPITALS = "".join("ẞ" if char == "ß" else char.title() if len(char.title())
 def upper(x: str) -> str:
     """Return SQL of a text in upper case, each character on its own: Spark's own makes two of some."""
     each = f"CASE WHEN {found('c', f'[{_GROWING}]')} THEN translate(c, {text(_GROWING)}, {text(_CAPITALS)}) ELSE upper(c) END"
-    return _letter_by_letter(x, f"[{_GROWING}]", each, "upper(t)")
+    return _letter_by_letter(x, f"[{_ranges(_GROWING)}]", each, "upper(t)")
 
 
 def lower(x: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from motlan.engine import (
-    DUCKDB,
-    FUNCTIONS,
-    SPARK,
-    SPARK_SETTINGS,
-    Dialect,
-    Function,
-    Scalar,
-)
-from motlan.engine.spark_start import java_version
+from motlan.engine import DUCKDB, FUNCTIONS, SPARK, Dialect, Function, Scalar, spark_start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -38,25 +29,13 @@ Row = tuple[str | None, str | None, str | None, int | None, int | None]
 
 # --- Spark, where it is ---------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
-    pyspark_sql = pytest.importorskip("pyspark.sql", reason="needs pyspark: uv pip install -e '.[spark]'")
-    if java_version() < 17:
-        pytest.skip("needs Java 17 on the path: apt-get install openjdk-17-jre-headless")
-    options = SPARK_SETTINGS | {
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.log.level": "OFF",
-        # A thousand rows are not worth compiling for.
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-    }
-    builder = pyspark_sql.SparkSession.builder.master("local[2]").config(map=options)
-    session = builder.getOrCreate()
-    yield session
-    session.stop()
+def session(spark: Any) -> Any:
+    """A session of our own, as the steps have theirs."""
+    opened = spark.newSession()
+    for name, value in spark_start.settings("local[2]").items():
+        if name.startswith("spark.sql."):
+            opened.conf.set(name, value)
+    return opened
 
 
 def load(session: Any, folder: Path, **tables: pa.Table) -> None:
@@ -202,7 +181,7 @@ def rows() -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def answers(spark, engine, rows: list[Row], tmp_path_factory) -> dict[str, list[tuple[Any, ...]]]:
+def answers(session, engine, rows: list[Row], tmp_path_factory) -> dict[str, list[tuple[Any, ...]]]:
     """What each engine answers to every call for every row."""
     types = dict(zip(COLUMNS, (pa.string(),) * 3 + (pa.int32(),) * 2, strict=True))
     columns = {
@@ -213,8 +192,8 @@ def answers(spark, engine, rows: list[Row], tmp_path_factory) -> dict[str, list[
     engine.register("calls", calls)
     here = together([engine.execute(query).fetchall() for query in compiled(DUCKDB)])
     engine.unregister("calls")
-    load(spark, tmp_path_factory.mktemp("calls"), calls=calls, motlan_codes=codes)
-    there = together([list(map(tuple, spark.sql(query).collect())) for query in compiled(SPARK)])
+    load(session, tmp_path_factory.mktemp("calls"), calls=calls, motlan_codes=codes)
+    there = together([list(map(tuple, session.sql(query).collect())) for query in compiled(SPARK)])
     return {"duckdb": here, "spark": there}
 
 

@@ -50,7 +50,7 @@ def test_what_it_does_not_know_it_refuses(sql: str) -> None:
         ("@1[5:6]", "substring(@1, 5, 2)"),
         ("string_split(@1, ';')[2]", "try_element_at(split(@1, ';'), 2)"),
         ("NOT @1 IS NULL AND @2 IN (1, 2)", "((NOT (@1 IS NULL)) AND (@2 IN (1, 2)))"),
-        ("list_transform([@1], lambda v: v || v)[1]", "transform(array(@1), v -> (v || v))[0]"),
+        ("list_transform([@1], lambda v: v || v)[1]", "get(transform(array(@1), v -> (v || v)), 0)"),
         ("list_transform(string_split(@1, ','), lambda w, i: i)", "transform(split(@1, ','), (w, i) -> (i + 1))"),
         ("'it''s ' || chr(96) || '\\'", "'it\\'s `\\\\'"),
         ("SELECT c.a AS code FROM t c GROUP BY ALL", "SELECT c.a AS code FROM t c GROUP BY ALL"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
 import duckdb
+import pytest
 import sqlalchemy as sa
 
 from motlan import pipeline
@@ -15,6 +17,7 @@ from motlan.engine import literal, quote
 from motlan.golden import aside, facets
 from motlan.ledger import runs
 from motlan.ledger.runs import Counts
+from motlan.linking import fit
 from motlan.registry import Dataset
 from motlan.store import tables
 from motlan.workspace import Workspace, open_workspace
@@ -92,10 +95,11 @@ def open_bus(world: Path) -> Workspace:
 
 
 def clean(work: Workspace) -> dict[str, Counts]:
-    """Clean and check every register, and make the runs visible."""
-    counts = {}
-    for name in work.registry.datasets:
-        counts[name] = pipeline.clean(run_of(name))
+    """Clean and check every register, two at a time as tasks of Airflow's are, and make the runs visible in their order."""
+    names = list(work.registry.datasets)
+    with ThreadPoolExecutor(2) as pool:
+        counts = dict(zip(names, pool.map(pipeline.clean, map(run_of, names)), strict=True))
+    for name in names:
         pipeline.commit_sync(run_of(name))
     return counts
 
@@ -105,3 +109,13 @@ def reconcile() -> dict[str, Counts]:
     with fixed_reconcile():
         run = pipeline.begin_reconcile()["run"]
     return {name: getattr(pipeline, name)(run) for name in STEPS}
+
+
+def run_all(world: Path, environment: Mapping[str, str]) -> tuple[dict[str, Counts], Path]:
+    """Do all steps in a bus that an environment names; return their counts by name, and the lake's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setattr(fit, "RANDOM_ROWS", 100)  # 10,000 random pairs: Spark compares names slowly
+        work = open_bus(world)
+        return clean(work) | reconcile(), work.lake.root

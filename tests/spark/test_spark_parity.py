@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +13,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from motlan.engine.spark_start import java_version
 from motlan.ledger.runs import Counts
-from motlan.linking import fit
 from simulators import make_world
 from tests.spark import bus
 
 PEOPLE = 20_000
 ROOT = Path(__file__).resolve().parents[2]
-SPARK_ARGUMENTS = (
-    "--driver-memory 2g --conf spark.sql.codegen.wholeStage=false "
-    "--conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell"
-)
-"""A few thousand rows are not worth compiling for."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -53,28 +48,26 @@ class Left:
 
 
 @pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory, store_server: Callable[[str], str]) -> Iterator[dict[str, Left]]:
-    """Do all steps by each engine, each with a database and a lake of its own."""
-    for package in ("pyspark", "sqlglot"):
-        pytest.importorskip(package, reason=f"needs {package}: uv pip install -e '.[spark]'")
-    if java_version() < 17:
-        pytest.skip("needs Java 17 on the path: apt-get install openjdk-17-jre-headless")
+def left(
+    spark: object, tmp_path_factory: pytest.TempPathFactory, store_server: Callable[[str], str]
+) -> dict[str, Left]:
+    """Do all steps by each engine, each with a database and a lake of its own: DuckDB in a process beside this one."""
     world = tmp_path_factory.mktemp("world")
     make_world(world, people=PEOPLE, seed=7)
-    found = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_SUBMIT_ARGS", SPARK_ARGUMENTS)
-        patch.setenv("MOTLAN_HOME", str(ROOT))
-        patch.setenv("MOTLAN_THREADS", "2")
-        patch.setattr(fit, "RANDOM_ROWS", 100)  # 10,000 random pairs: Spark compares names slowly
-        for engine in ("duckdb", "spark"):
-            var = tmp_path_factory.mktemp(engine)
-            patch.setenv("MOTLAN_ENGINE", engine)
-            patch.setenv("MOTLAN_VAR", str(var))
-            patch.setenv("MOTLAN_DATABASE_URL", store_server(f"parity_{engine}"))
-            work = bus.open_bus(world)
-            found[engine] = Left(bus.clean(work) | bus.reconcile(), work.lake.root)
-        yield found
+    environments = {
+        engine: {
+            "MOTLAN_DATABASE_URL": store_server(f"parity_{engine}"),
+            "MOTLAN_ENGINE": engine,
+            "MOTLAN_HOME": str(ROOT),
+            "MOTLAN_THREADS": "2",
+            "MOTLAN_VAR": str(tmp_path_factory.mktemp(engine)),
+        }
+        for engine in ("duckdb", "spark")
+    }
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
+        duckdb_side = beside.submit(bus.run_all, world, environments["duckdb"])
+        spark_side = bus.run_all(world, environments["spark"])
+        return {"duckdb": Left(*duckdb_side.result()), "spark": Left(*spark_side)}
 
 
 def test_both_engines_count_alike(left: dict[str, Left]) -> None:
