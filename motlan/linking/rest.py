@@ -100,7 +100,8 @@ def odds_of_kinds(engine: duckdb.DuckDBPyConnection, kinds: Kinds, model: Model)
     claimed = "if(claims.person is null, ' 0', ' 1')"
     joined = "from persons as p left join claims on claims.person = p.person and claims.dataset = p.dataset"
     found = [kind for (kind,) in engine.execute(f"select distinct kind || {claimed} {joined} order by all").fetchall()]
-    bits = [model.odds_of_rest.get(kind, kinds.odds_at_first(kind)) for kind in found]
+    known = model.odds_of_rest
+    bits = [known[kind] if kind in known else kinds.odds_at_first(kind) for kind in found]
     engine.register("told_odds", pa.table({"kind": pa.array(found, pa.string()), "bits": pa.array(bits, pa.float64())}))
     engine.execute("create or replace temp table odds_of_kind as select kind, bits from told_odds")
     engine.unregister("told_odds")
@@ -189,17 +190,16 @@ class Kinds:
         Returns:
             Kind -> log2 odds of a pair whose other fields say nothing; bearing -> share of rows whose person is on the spine.
         """
+        of_group: dict[str, list[tuple[str, float, int]]] = {}
+        chance = {kind: self.odds(kind, 1.0, 1.0) for kind in {kind for kind, _, _ in seen}}
+        for kind, bits, count in seen:
+            of_group.setdefault(" ".join(kind.split(" ")[:2]), []).append((kind, bits + chance[kind], count))
         odds: dict[str, float] = {}
         known: dict[str, list[tuple[float, int]]] = {}
         for group, rows in totals.items():
-            mine = [
-                (kind, bits - math.log2(self._random(kind) * max(self.model.persons, 1)), count)
-                for kind, bits, count in seen
-                if kind.startswith(group + " ")
-            ]
-            true = self._maximised(mine, rows)
+            true = self._maximised(of_group.get(group, []), rows)
             none = 1 - _share(sum(true.values()))
-            odds |= {kind: self.odds(kind, share, none) for kind, share in true.items()}
+            odds |= {kind: chance[kind] + round(math.log2(share / none), 6) for kind, share in true.items()}
             known.setdefault(group.split(" ")[1], []).append((1 - none, rows))
         shares = {
             bearing: round(sum(share * rows for share, rows in told) / sum(rows for _, rows in told), 6)

@@ -183,6 +183,7 @@ class Linking:
             "create or replace temp table claims as "
             "select dataset, person, count(*) as claimants from linked join left_rows using (n) group by all"
         )
+        self.kinds = rest.Kinds.read(self.engine, self.matching, self.model)
         if calibrate:
             self._calibrate()
         self._link_probably()
@@ -284,8 +285,7 @@ class Linking:
 
     def _rank_rest(self) -> None:
         """Do it for rows of the third stage: by the kinds of their pairs."""
-        kinds = rest.Kinds.read(self.engine, self.matching, self.model)
-        self._share(rest.odds_of_kinds(self.engine, kinds, self.model), ("whole", "prior"))
+        self._share(rest.odds_of_kinds(self.engine, self.kinds, self.model), ("whole", "prior"))
 
     def _gather(self) -> None:
         """Make `persons`: of each row of `candidates` every person with the best of its rows; `alone` where there is but one.
@@ -359,17 +359,16 @@ class Linking:
         """Complete the model by what this data shows: how probable each kind of pair is, and where to cut."""
         if not self.matching.spine:
             return
-        kinds = rest.Kinds.read(self.engine, self.matching, self.model)
         totals = self.engine.execute(
             """select dataset || ' ' || bearing, count(*) from bearing join waiting using (n) group by all order by all"""
         ).fetchall()
         self._rank_rest()
         for _ in range(RANKINGS):
             seen = self.engine.execute(
-                """select whole, round(log2(all_odds) - prior, 1) as told, count(*) from ranked
+                """select whole, round(2 * (log2(all_odds) - prior), 0) / 2 as told, count(*) from ranked
                    where all_odds > 0 group by all order by all"""
             ).fetchall()
-            odds_of_rest, known = kinds.learn(seen, dict(totals))
+            odds_of_rest, known = self.kinds.learn(seen, dict(totals))
             self.model = self.model.model_copy(update={"odds_of_rest": odds_of_rest, "known_of_rest": known})
             self._rank_rest()
         self.model = self.model.model_copy(update={"linked": self._threshold()})
