@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
-import pyarrow as pa
 
 from motlan.engine import literal, one, quote
 from motlan.linking import model as models
@@ -29,8 +28,12 @@ from motlan.linking.model import UNTOLD, Model
 from motlan.matching import Matching
 
 ROUNDS = 100
+CLOSE = 1e-7
+"""Shares that change by less are found."""
 LEAN, LEAN_ROWS = 0.05, 20.0
 """Rows, as a share of those seen and at the least, that are supposed to be as the model of all rows has it."""
+LEAST = -16.0
+"""Log2 odds, by the model of all rows, below which no kind makes a pair probable: such pairs are dropped."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 Seen = Sequence[tuple[str, float, int]]
@@ -52,7 +55,10 @@ def tell_bearing(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
 
 
 def tell_kinds(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model) -> None:
-    """Give `persons` the columns `dataset`, `kind` (without `claimed`), and `rest`: its weight less that of the kind's levels."""
+    """Give `persons` the columns `dataset`, `kind` (without `claimed`), and `rest`: its weight less that of the kind's levels.
+
+    Hopeless pairs are dropped.
+    """
     names = list(matching.comparisons)
     letters, bits = ["''"], ["0"]
     for number, name in enumerate(names):
@@ -61,13 +67,15 @@ def tell_kinds(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Mod
         places = sorted((level, place) for place, group in enumerate(of_letter) for level in group)
         letters.append(f"case level_{number} {_cases((level, literal(LETTERS[place])) for level, place in places)} end")
         bits.append(f"case level_{number} {_cases((level, str(told[place])) for level, place in places)} end")
+    least = LEAST - math.log2(UNTOLD / (1 - UNTOLD) / max(model.persons, 1))
     levels = ", ".join(f"{models.level_of(matching, name)} as level_{number}" for number, name in enumerate(names))
     engine.execute(
         f"""create or replace temp table kinds as
             select n, person, weight, other, alone, dataset, dataset || ' ' || bearing || ' ' || {" || ".join(letters)} as kind,
                    weight - ({" + ".join(bits)}) as rest
             from (select p.*, l.dataset, bearing.bearing, {levels} from persons as p
-                  join waiting as l on l.n = p.n join bearing on bearing.n = p.n join spine_rows as r on r.n = p.other);
+                  join waiting as l on l.n = p.n join bearing on bearing.n = p.n join spine_rows as r on r.n = p.other
+                  where p.weight >= {least});
             drop table persons; alter table kinds rename to persons"""
     )
 
@@ -101,10 +109,14 @@ def odds_of_kinds(engine: duckdb.DuckDBPyConnection, kinds: Kinds, model: Model)
     joined = "from persons as p left join claims on claims.person = p.person and claims.dataset = p.dataset"
     found = [kind for (kind,) in engine.execute(f"select distinct kind || {claimed} {joined} order by all").fetchall()]
     known = model.odds_of_rest
-    bits = [known[kind] if kind in known else kinds.odds_at_first(kind) for kind in found]
-    engine.register("told_odds", pa.table({"kind": pa.array(found, pa.string()), "bits": pa.array(bits, pa.float64())}))
-    engine.execute("create or replace temp table odds_of_kind as select kind, bits from told_odds")
-    engine.unregister("told_odds")
+    odds = ((kind, known[kind] if kind in known else kinds.odds_at_first(kind)) for kind in found)
+    # A text, for both engines read it alike, and a table of Arrow's brings pandas with it.
+    told = literal(";".join(f"{kind}={bits}" for kind, bits in odds))
+    engine.execute(
+        f"""create or replace temp table odds_of_kind as
+            select split_part(told, '=', 1) as kind, split_part(told, '=', 2)::double as bits
+            from (select unnest(string_split({told}, ';')) as told) where told != ''"""
+    )
     return f"""select told.*, k.kind as whole, k.bits as prior, rest + k.bits as bits
         from (select p.*, kind || {claimed} as kind_now {joined}) as told join odds_of_kind as k on k.kind = kind_now"""
 
@@ -118,12 +130,14 @@ class Kinds:
         model: The model.
         lacking: Identifier -> share of the spine's rows that have none.
         claimed: Dataset -> share of the spine's rows whose person a row of it is linked to.
+        seen: Bearing and levels that were asked for -> m and u of them.
     """
 
     matching: Matching
     model: Model
     lacking: Mapping[str, float]
     claimed: Mapping[str, float]
+    seen: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model) -> Kinds:
@@ -155,13 +169,21 @@ class Kinds:
 
     def prior(self, kind: str) -> float:
         """Return the share of rows whose true pair is of a kind, until the data tell."""
-        return UNTOLD * 0.5 * math.prod(m for m, _ in self._levels(kind))
+        return UNTOLD * 0.5 * self._shares(kind)[0]
 
     def _random(self, kind: str) -> float:
         """Return how often the pair of such a row with a random one of the spine is of the kind."""
         dataset, _, _, claimed = kind.split(" ")
         of_claimed = self.claimed.get(dataset, 0.5)
-        return (of_claimed if claimed == "1" else 1 - of_claimed) * math.prod(u for _, u in self._levels(kind))
+        return (of_claimed if claimed == "1" else 1 - of_claimed) * self._shares(kind)[1]
+
+    def _shares(self, kind: str) -> tuple[float, float]:
+        """Return m and u of all levels of a kind together, computed once."""
+        _, bearing, levels, _ = kind.split(" ")
+        if (bearing, levels) not in self.seen:
+            pairs = list(self._levels(kind))
+            self.seen[bearing, levels] = math.prod(m for m, _ in pairs), math.prod(u for _, u in pairs)
+        return self.seen[bearing, levels]
 
     def _levels(self, kind: str) -> Iterable[tuple[float, float]]:
         """Return m and u of a kind's levels; where a level says nothing, what is missing on the spine's side does not either."""
@@ -209,22 +231,23 @@ class Kinds:
 
     def _maximised(self, seen: Seen, rows: int) -> dict[str, float]:
         """Find, for each kind, the share of rows whose true pair is of it, as one row more of the kind would be told."""
-        counts: dict[str, int] = {}
-        for kind, _, count in seen:
-            counts[kind] = counts.get(kind, 0) + count
+        told: dict[str, list[tuple[float, int]]] = {}
+        for kind, bits, count in seen:
+            told.setdefault(kind, []).append((2**-bits, count))
         lean = max(LEAN * rows, LEAN_ROWS)
-        prior = {kind: self.prior(kind) for kind in counts}
-        true = prior
+        # What is seen of a kind, less one row of it; and its share by the model of all rows, of those that are known.
+        others = {kind: 1 - 1 / sum(count for _, count in pairs) for kind, pairs in told.items()}
+        leaning = {kind: lean * self.prior(kind) / UNTOLD for kind in told}
+        true = {kind: self.prior(kind) for kind in told}
         for _ in range(ROUNDS):
-            known = _share(sum(true.values()))
-            none = 1 - known
-            hits = dict.fromkeys(counts, 0.0)
-            for kind, bits, count in seen:
-                hits[kind] += count / (1 + none / true[kind] * 2**-bits)
-            true = {
-                kind: (hit * (counts[kind] - 1) / counts[kind] + lean * known / UNTOLD * prior[kind]) / (rows + lean)
-                for kind, hit in hits.items()
-            }
+            was, known = true, _share(sum(true.values()))
+            true = {}
+            for kind, pairs in told.items():
+                none = (1 - known) / was[kind]
+                hits = sum(count / (1 + none * against) for against, count in pairs)
+                true[kind] = (hits * others[kind] + known * leaning[kind]) / (rows + lean)
+            if all(abs(share - was[kind]) < CLOSE for kind, share in true.items()):
+                break
         return true
 
 
