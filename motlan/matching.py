@@ -54,6 +54,11 @@ class Comparison(Declared):
     learned_from: Literal["identifier", "teaching"] = "identifier"
     given: str | None = None
 
+    @property
+    def first(self) -> int:
+        """The number of the first level that says something."""
+        return next(number for number, level in enumerate(self.levels) if not level.missing)
+
     @field_validator("levels")
     @classmethod
     def _started(cls, levels: list[Level]) -> list[Level]:

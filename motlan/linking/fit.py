@@ -195,16 +195,12 @@ class Teacher:
         if first is None or not matched:
             return self.start.known
         identified: int = one(self.engine, f"select count({quote(first)}) from left_rows")[0]
-        agreeing = m[first][self._same(first)] if first in m else 1.0
+        agreeing = m[first][self.matching.comparisons[first].first] if first in m else 1.0
         return min(max(matched / max(identified * agreeing, 1.0), 0.5), 0.999)
-
-    def _same(self, comparison: str) -> int:
-        levels = self.matching.comparisons[comparison].levels
-        return next(number for number, level in enumerate(levels) if not level.missing)
 
     def _set_same(self, u: dict[str, list[float]], comparison: str, share: float) -> None:
         """Set u of an identifier's equality: random pairs are too few to show it."""
-        u[comparison][self._same(comparison)] = max(share, 1e-12)
+        u[comparison][self.matching.comparisons[comparison].first] = max(share, 1e-12)
 
     def _patterns(self, names: Sequence[str], keys: Sequence[str]) -> Patterns:
         """Count the patterns of levels among the pairs that share a key, on a sample of the rows."""

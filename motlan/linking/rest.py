@@ -85,9 +85,9 @@ def groups(matching: Matching, comparison: str) -> list[list[int]]:
     levels = matching.comparisons[comparison].levels
     if matching.comparisons[comparison].learned_from == "teaching":
         return [[number] for number in range(len(levels))]
+    first = matching.comparisons[comparison].first
     missing = [number for number, level in enumerate(levels) if level.missing]
-    first, *others = (number for number in range(len(levels)) if number not in missing)
-    return [missing, [first], others]
+    return [missing, [first], [number for number in range(len(levels)) if number not in (*missing, first)]]
 
 
 def _cases(told: Iterable[tuple[int, str]]) -> str:
@@ -96,8 +96,14 @@ def _cases(told: Iterable[tuple[int, str]]) -> str:
 
 def _bits(model: Model, comparison: str, group: Sequence[int]) -> float:
     """Return log2(m / u) of a group of levels, 0 where it says nothing."""
-    m, u = (sum(table[comparison][level] for level in group) for table in (model.m, model.u))
+    m, u = _together(model, comparison, group)
     return round(math.log2(m / u), 6) if m and u else 0.0
+
+
+def _together(model: Model, comparison: str, group: Sequence[int]) -> tuple[float, float]:
+    """Return m and u of a group of levels."""
+    m, u = (sum(table[comparison][level] for level in group) for table in (model.m, model.u))
+    return m, u
 
 
 def odds_of_kinds(engine: duckdb.DuckDBPyConnection, kinds: Kinds, model: Model) -> str:
@@ -130,14 +136,14 @@ class Kinds:
         model: The model.
         lacking: Identifier -> share of the spine's rows that have none.
         claimed: Dataset -> share of the spine's rows whose person a row of it is linked to.
-        seen: Bearing and levels that were asked for -> m and u of them.
+        made: Bearing and levels that were asked for -> m and u of them.
     """
 
     matching: Matching
     model: Model
     lacking: Mapping[str, float]
     claimed: Mapping[str, float]
-    seen: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    made: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model) -> Kinds:
@@ -149,8 +155,8 @@ class Kinds:
         return cls(
             matching,
             model,
-            {name: _share(count / persons) for name, count in zip(matching.identifiers, counts, strict=True)},
-            {dataset: _share(count / persons) for dataset, count in claimed},
+            {name: _clamped(count / persons) for name, count in zip(matching.identifiers, counts, strict=True)},
+            {dataset: _clamped(count / persons) for dataset, count in claimed},
         )
 
     def odds_at_first(self, kind: str) -> float:
@@ -180,10 +186,10 @@ class Kinds:
     def _shares(self, kind: str) -> tuple[float, float]:
         """Return m and u of all levels of a kind together, computed once."""
         _, bearing, levels, _ = kind.split(" ")
-        if (bearing, levels) not in self.seen:
+        if (bearing, levels) not in self.made:
             pairs = list(self._levels(kind))
-            self.seen[bearing, levels] = math.prod(m for m, _ in pairs), math.prod(u for _, u in pairs)
-        return self.seen[bearing, levels]
+            self.made[bearing, levels] = math.prod(m for m, _ in pairs), math.prod(u for _, u in pairs)
+        return self.made[bearing, levels]
 
     def _levels(self, kind: str) -> Iterable[tuple[float, float]]:
         """Return m and u of a kind's levels; where a level says nothing, what is missing on the spine's side does not either."""
@@ -191,16 +197,12 @@ class Kinds:
         borne = dict(zip(self.matching.identifiers, bearing, strict=True))
         for name, letter in zip(self.matching.comparisons, levels, strict=True):
             group = groups(self.matching, name)[LETTERS.index(letter)]
-            m, u = (sum(table[name][level] for level in group) for table in (self.model.m, self.model.u))
+            m, u = _together(self.model, name, group)
             if not m or not u:
                 m = u = self.lacking[name] if borne.get(name, "0") != "0" else 1.0
-            elif borne.get(name) == "2" and self._same(name) in group:
+            elif borne.get(name) == "2" and self.matching.comparisons[name].first in group:
                 u = 1 / max(self.model.persons, 1)
             yield m, u
-
-    def _same(self, name: str) -> int:
-        levels = self.matching.comparisons[name].levels
-        return next(number for number, level in enumerate(levels) if not level.missing)
 
     def learn(self, seen: Seen, totals: Mapping[str, int]) -> tuple[dict[str, float], dict[str, float]]:
         """Learn the odds of each kind's pairs, and the shares of rows that are known.
@@ -220,7 +222,7 @@ class Kinds:
         known: dict[str, list[tuple[float, int]]] = {}
         for group, rows in totals.items():
             true = self._maximised(of_group.get(group, []), rows)
-            none = 1 - _share(sum(true.values()))
+            none = 1 - _clamped(sum(true.values()))
             odds |= {kind: chance[kind] + round(math.log2(share / none), 6) for kind, share in true.items()}
             known.setdefault(group.split(" ")[1], []).append((1 - none, rows))
         shares = {
@@ -240,7 +242,7 @@ class Kinds:
         leaning = {kind: lean * self.prior(kind) / UNTOLD for kind in told}
         true = {kind: self.prior(kind) for kind in told}
         for _ in range(ROUNDS):
-            was, known = true, _share(sum(true.values()))
+            was, known = true, _clamped(sum(true.values()))
             true = {}
             for kind, pairs in told.items():
                 none = (1 - known) / was[kind]
@@ -251,5 +253,5 @@ class Kinds:
         return true
 
 
-def _share(value: float) -> float:
+def _clamped(value: float) -> float:
     return min(max(value, 0.001), 0.999)
