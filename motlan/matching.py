@@ -63,6 +63,8 @@ class Comparison(Declared):
     @classmethod
     def _started(cls, levels: list[Level]) -> list[Level]:
         """Start levels without m and u by their place: nine of ten true pairs are on the first, random pairs on the last."""
+        if not levels or levels[-1].missing or levels[-1].when.strip() != "True":
+            raise ValueError("end with a level for all other pairs: {is: another, when: 'True'}")
         says = [level for level in levels if not level.missing]
         place = {id(level): number for number, level in enumerate(says)}
         m = _geometric(len(says), 0.9, 0.5)

@@ -321,6 +321,11 @@ BAD_CONFIGURATIONS = {
         "give m and u",
         "mend",
     ),
+    "no last level": (
+        SMALL.replace("place: text,", "place: {levels: [{is: same, when: left_place == right_place}]},"),
+        "end with a level for all other pairs",
+        "mend",
+    ),
     "a key for all": (
         SMALL.replace("[[birth_date], [name]]", "[[everybody]]") + "derived: {everybody: \"'x'\"}\n",
         "pairs",
@@ -396,7 +401,10 @@ def test_levels_without_m_and_u_start_by_their_place(tmp_path: Path) -> None:
 def test_the_picture_of_weights_is_well_formed_and_escapes_what_people_declared(tmp_path: Path) -> None:
     path = tmp_path / "link.yaml"
     path.write_text(
-        SMALL.replace("place: text,", "place: {levels: [{is: <same & so>, when: left_place == right_place}]},")
+        SMALL.replace(
+            "place: text,",
+            "place: {levels: [{is: <same & so>, when: left_place == right_place}, {is: other, when: 'True'}]},",
+        )
     )
     matching = configuration(path, 2).matching
     drawn = weights_svg(matching, declared(matching))
