@@ -30,7 +30,7 @@ from motlan import settings as environment
 from motlan.cleaning import select_canonical
 from motlan.engine import connect, literal, load_code_lists, one, quote
 from motlan.lake import read_parquet
-from motlan.landing.land import CHUNK_ROWS, commitment
+from motlan.landing.land import CHUNK_ROWS, LANDED, commitment
 from motlan.quality import rows
 from motlan.registry import Dataset, RowRule
 
@@ -131,7 +131,7 @@ def _land_chunk(engine: duckdb.DuckDBPyConnection, dataset: Dataset, source: Pat
                 _moment as _cursor, _moment, {literal("0" * 64)} as _payload, 'page ' || (_position // 5000) as _locator,
                 _salt, _commitment, {", ".join(map(quote, raw))}
             from salted join committed using (_position) order by _position)
-            to {literal(str(target))} (format parquet, compression zstd)"""
+            to {literal(str(target))} ({LANDED})"""
     )
     return seconds
 

@@ -6,7 +6,7 @@ back: most values of a register are clean already, and the rest repeat. Code lis
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 
 from motlan.engine import DUCKDB, SPARK, Call, Dialect, Expression, fill
 from motlan.engine.named import naming, verbatim
@@ -33,7 +33,7 @@ def select_canonical(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
     quote = dialect.quote
     raw = [f"{quote(column)} as {quote('raw_' + column)}" for column in dataset.columns]
     once = [_Once(number, call, dialect) for number, call in enumerate(_calls(first, dialect.costly))]
-    given = _beside(once, "*, ", dialect) if once else RAW
+    given = f"(select *, {', '.join(one.column for one in once)} from {RAW})" if once else RAW
     joined = _Joined(first, {}, dialect)
     made = {one.call.whole.text: one.answer for one in once} | joined.answers
     fields = [f"{expression.sql(dialect, made=made)} as {quote(field)}" for field, expression in first.items()]
@@ -61,17 +61,23 @@ def _calls(fields: Mapping[str, Expression], functions: Container[str]) -> list[
 class _Once:
     """A costly call, computed once for each distinct value that the cheap test does not pass.
 
-    `_odd_<n>` holds such a value and null elsewhere, `_made_<n>` the answer for it.
+    `_given_<n>` holds the value, `_made_<n>` the answer for it where it is odd, `_key_made_<n>` the odd value.
     """
 
     def __init__(self, number: int, call: Call, dialect: Dialect) -> None:
         self.call, self.dialect = call, dialect
-        self.given, self.odd, self.made = f"_given_{number}", f"_odd_{number}", f"_made_{number}"
+        self.given, self.made = f"_given_{number}", f"_made_{number}"
+
+    @property
+    def column(self) -> str:
+        """The value as a column."""
+        return f"{self.call.arguments[0].sql(self.dialect)} as {self.given}"
 
     @property
     def join(self) -> str:
-        """The join with the answers. No filter takes the null out: it would be pushed down, and the tests written out."""
-        odd = f"(select distinct {self.odd} as given from {_beside([self], '', self.dialect)})"
+        """The join with the answers. The test is asked here alone: what has no answer passed it, or is null."""
+        test = self.filled(self.dialect.costly[self.call.function])
+        odd = f"(select distinct {self.given} as given from (select {self.column} from {RAW}) where not {test})"
         answers = self.dialect.answers.get(self.call.function)
         made = (
             answers(odd, self.rest)
@@ -80,13 +86,13 @@ class _Once:
         )
         return (
             f"\nleft join (select given as _key{self.made}, made as {self.made}\n"
-            f"           from ({made})) on _key{self.made} = {self.odd}"
+            f"           from ({made})) on _key{self.made} = {self.given}"
         )
 
     @property
     def answer(self) -> str:
         """What stands for the call."""
-        return f"(case when {self.odd} is null then {self.plain} else {self.made} end)"
+        return f"(case when _key{self.made} is null then {self.plain} else {self.made} end)"
 
     def filled(self, template: str) -> str:
         """Put the call's arguments into a template, the first by its name."""
@@ -101,15 +107,6 @@ class _Once:
     def plain(self) -> str:
         """The answer for a value that passes the cheap test."""
         return self.filled(self.dialect.plain.get(self.call.function, "@1"))
-
-
-def _beside(once: Sequence[_Once], others: str, dialect: Dialect) -> str:
-    """Return the relation of raw rows with the values of costly calls, and the same where they are odd."""
-    given = ", ".join(f"{one.call.arguments[0].sql(dialect)} as {one.given}" for one in once)
-    tests = [one.filled(dialect.costly[one.call.function]) for one in once]
-    odd = (f"case when not {test} then {one.given} end as {one.odd}" for test, one in zip(tests, once, strict=True))
-    kept = others or f"{', '.join(one.given for one in once)}, "
-    return f"(select {kept}{', '.join(odd)} from (select {others}{given} from {RAW}))"
 
 
 class _Joined:

@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from motlan.engine.duckdb_places import TABLES, macros
 from motlan.errors import ConfigurationError
 
 _COLUMNS = (
@@ -39,7 +40,7 @@ def code_lists(folder: Path) -> frozenset[str]:
 
 
 def load_code_lists(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Create (or replace) the table `motlan_codes` from every list in a folder.
+    """Create (or replace) the tables of `code_tables` from every list in a folder.
 
     Args:
         con: Connection to fill.
@@ -48,14 +49,15 @@ def load_code_lists(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     Raises:
         ConfigurationError: The folder has no list, or a list lacks a column or says one thing twice.
     """
-    table = code_table(folder)
+    tables = code_tables(folder)
     with con.cursor() as cursor:  # the caller's own may still be reading a result
-        cursor.register("motlan_codes_arrow", table)
-        cursor.execute("CREATE OR REPLACE TABLE motlan_codes AS SELECT * FROM motlan_codes_arrow")
+        for name, table in tables.items():
+            cursor.register(f"{name}_arrow", table)
+            cursor.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM {name}_arrow")
 
 
-def code_table(folder: Path) -> pa.Table:
-    """Return every list in a folder as one table.
+def code_tables(folder: Path) -> dict[str, pa.Table]:
+    """Return every list in a folder by line, as `motlan_codes`, and what is looked up in them: `duckdb_places.TABLES`.
 
     Raises:
         ConfigurationError: As `load_code_lists`.
@@ -63,15 +65,21 @@ def code_table(folder: Path) -> pa.Table:
     paths = sorted(folder.glob("*.csv"))
     if not paths:
         raise ConfigurationError("no code list here", where=str(folder), next_step="point at mapping/codes")
-    return _table(tuple((path, path.stat().st_mtime_ns) for path in paths))
+    return _tables(tuple((path, path.stat().st_mtime_ns) for path in paths))
 
 
 @lru_cache(maxsize=4)
-def _table(files: tuple[tuple[Path, int], ...]) -> pa.Table:
+def _tables(files: tuple[tuple[Path, int], ...]) -> dict[str, pa.Table]:
     """Read the lists once for as long as their files stay as they are."""
     rows = [row for path, _ in files for row in _read(path)]
     columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-    return pa.table(columns, names=list(_COLUMNS))
+    lines = pa.table(columns, names=list(_COLUMNS))
+    with duckdb.connect() as con:
+        con.register("motlan_codes", lines)
+        for definition in macros().values():
+            con.execute(f"CREATE MACRO {definition}")
+        made = {name: con.sql(f"{query} ORDER BY ALL").to_arrow_table() for name, query in TABLES.items()}
+    return {"motlan_codes": lines, **made}
 
 
 def code_lists_digest(folder: Path, names: Iterable[str]) -> str:

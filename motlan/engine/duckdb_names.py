@@ -10,6 +10,7 @@ Müller, Israël and Ðinh stay what they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from motlan.engine.dialect import fill
 from motlan.engine.duckdb_text import CLEAN, Stage, chain, clean, let, text
@@ -183,10 +184,10 @@ _NAMES = f"[{LETTERS}'` .-]+"
 _CANONICAL = f"[{CAPITALS}][{SMALL}]*(?: [{CAPITALS}][{SMALL}]*)*"
 
 
-def _attempt(decoder: str, x: str) -> str:
-    """Return SQL of a decoder's finding, null unless it is sure enough, a plain name, and left alone by every decoder."""
-    plain = f"regexp_full_match(v.name, {text(_NAMES)}) AND NOT regexp_matches(v.name, {text(_SUSPICIOUS)})"
-    return let(f"motlan_{decoder}({x})", f"CASE WHEN v.confidence >= {THRESHOLD} AND {plain} THEN v END")
+def _first(*findings: str) -> str:
+    """Return SQL of the first finding of decoders that is sure enough, a plain name, and left alone by every decoder."""
+    plain = f"regexp_full_match(d.name, {text(_NAMES)}) AND NOT regexp_matches(d.name, {text(_SUSPICIOUS)})"
+    return f"list_filter([{', '.join(findings)}], lambda d: d.confidence >= {THRESHOLD} AND {plain})[1]"
 
 
 _DECODERS = ("utf8_twice", "vni", "vni_unlikely", "tcvn3")
@@ -196,9 +197,9 @@ def macros() -> dict[str, str]:
     """Return name -> definition of the macros that the name functions need, in the order to create them."""
     # TCVN3's ư is the soft hyphen, which cleaning drops.
     kept = "replace(" + clean("replace(s, chr(173), chr(57344))") + ", chr(57344), chr(173))"
-    soft = f"CASE WHEN contains(s, chr(173)) THEN {_attempt('tcvn3', kept)} END"
-    attempts = [_attempt(decoder, "s") for decoder in _DECODERS]
-    attempts.append(_attempt("viqr", "translate(s, 'ÐƉð', 'ĐĐđ')"))  # elsewhere Ð is é of TCVN3
+    soft = f"CASE WHEN contains(s, chr(173)) THEN {let(kept, 'motlan_tcvn3(k)', 'k')} END"
+    found = [f"motlan_{decoder}(s)" for decoder in _DECODERS]
+    found.append(let("translate(s, 'ÐƉð', 'ĐĐđ')", "motlan_viqr(k)", "k"))  # elsewhere Ð is é of TCVN3
     signs = ", ".join(f"motlan_{decoder}(s).confidence" for decoder in (*_DECODERS, "viqr"))
     return {
         "motlan_utf8_twice": f"motlan_utf8_twice(s) AS {_TWICE}",
@@ -206,8 +207,8 @@ def macros() -> dict[str, str]:
         "motlan_vni_unlikely": f"motlan_vni_unlikely(s) AS {_VNI_UNLIKELY}",
         "motlan_tcvn3": f"motlan_tcvn3(s) AS {_TCVN3}",
         "motlan_viqr": f"motlan_viqr(s) AS {_viqr()}",
-        "motlan_bytes_damage": f"motlan_bytes_damage(s) AS coalesce({_attempt('utf8_twice', 's')}, {soft})",
-        "motlan_damage": f"motlan_damage(s) AS coalesce({', '.join(attempts)})",
+        "motlan_bytes_damage": f"motlan_bytes_damage(s) AS {_first('motlan_utf8_twice(s)', soft)}",
+        "motlan_damage": f"motlan_damage(s) AS {_first(*found)}",
         "motlan_doubt": f"motlan_doubt(s) AS CASE WHEN coalesce({signs}) IS NOT NULL THEN {DOUBTFUL} ELSE {PLAIN} END",
         "motlan_bytes_repaired": "motlan_bytes_repaired(s) AS coalesce(motlan_bytes_damage(s).name, s)",
         "motlan_repaired": "motlan_repaired(s) AS coalesce(motlan_damage(s).name, s)",
@@ -231,19 +232,30 @@ def _proper_case() -> str:
     return f"CASE WHEN v = lower(v) OR NOT regexp_matches(v, '[a-z]') THEN {proper} ELSE v END"
 
 
+_MOVED = "\ue000"
+"""Stands before a letter whose tone mark moves to the letter before."""
+
+
+def _toned(letter: str) -> str:
+    """Return a letter with each of TONE_MARKS."""
+    forms = "".join(VOWELS[letter.lower()][1:])
+    return forms if letter.islower() else forms.upper()
+
+
 def _placed_tones() -> str:
     r"""Return SQL that puts the tone mark of open oa, oe, uy of `v` at its traditional place.
 
     RE2's `\B` is about ASCII letters alone, so after a vowel with a mark it means: no ASCII letter follows.
     """
     steps = "' ' || v"
-    for first, second, before in (("oO", "a", ""), ("oO", "e", ""), ("uU", "y", "[^qQ]")):
-        for tone, mark in enumerate(TONE_MARKS, 1):
-            for plain in (second, second.upper()):
-                toned = VOWELS[second][tone] if plain == second else VOWELS[second][tone].upper()
-                steps = (
-                    rf"regexp_replace({steps}, '({before}[{first}]){toned}\B', '\1'||chr({ord(mark)})||'{plain}', 'g')"
-                )
+    for before, letters in (("[oO]", "aAeE"), ("[^qQ][uU]", "yY")):
+        toned = "".join(_toned(letter) for letter in letters)
+        steps = rf"regexp_replace({steps}, '({before})([{toned}])\B', '\1{_MOVED}\2', 'g')"
+    for tone, mark in enumerate(TONE_MARKS):
+        toned = "".join(_toned(letter)[tone] for letter in "aAeEyY")
+        steps = rf"regexp_replace({steps}, '{_MOVED}([{toned}])', '{mark}{_MOVED}\1', 'g')"
+    for letter in "aAeEyY":
+        steps = rf"regexp_replace({steps}, '{_MOVED}[{_toned(letter)}]', '{letter}', 'g')"
     misplaced = f"regexp_matches(v, '{_TONE_MISPLACED}') AND NOT regexp_matches(v, '{_NO_SYLLABLE}')"
     return f"CASE WHEN {misplaced} THEN nfc_normalize(({steps})[2:]) ELSE v END"
 
@@ -264,7 +276,8 @@ _PLAINED = (
         _note("motlan_bytes_damage(v)", "NULL"),
     ),
     Stage("apostrophes made one", f"translate(@1, '{_APOSTROPHES}', '{_APOSTROPHE_TO}')"),
-    *CLEAN,
+    *CLEAN[:-1],
+    replace(CLEAN[-1], sql=let("@1", CLEAN[-1].sql.replace("@1", "v"))),  # or all before it would be computed twice
 )
 PERSON_NAME = (
     *_PLAINED,
@@ -294,7 +307,8 @@ def answers(odd: str, _rest: Sequence[str] = ()) -> str:
         odd: Relation with the column `given`.
     """
     query = f"select given, {fill(_PLAINED[0].sql, ('given',))} as v, false as hard from {odd}"
-    for step in (chain(_PLAINED[2:], "v"), fill(_LOOK_ALIKES, ("v",)), _proper_case(), _placed_tones()):
+    plained, blank = chain(_PLAINED[2:-1], "v"), fill(CLEAN[-1].sql, ("v",))
+    for step in (plained, blank, fill(_LOOK_ALIKES, ("v",)), _proper_case(), _placed_tones()):
         hard = f"hard or coalesce(regexp_matches(v, {text(_SUSPICIOUS)}), false)"
         query = f"select given, {step} as v, {hard} as hard from ({query})"
     repaired = fill(TEMPLATES["person_name"], ("word",))

@@ -83,13 +83,6 @@ def macros() -> dict[str, str]:
     }
 
 
-_NAMED_COMMUNES = """SELECT motlan_place(c.cl_name) AS code, list({'since': c.cl_valid_from, 'province': c.cl_province,
- 'district': motlan_unit(c.cl_district), 'within': motlan_unit(p.cl_name),
- 'name': lower(regexp_replace(c.cl_name, '^(Phường|Xã|Thị trấn|Đặc khu) ', '')),
- 'value': CASE c.cl_candidates WHEN '' THEN c.cl_value ELSE '' END}) AS found
- FROM motlan_codes c JOIN motlan_codes p
- ON p.cl_list = 'provinces' AND p.cl_code = c.cl_province AND p.cl_valid_from = c.cl_valid_from
- WHERE c.cl_list = 'communes' GROUP BY ALL"""
 # Of the units with the name: those that the wider units in the text agree with, of the newest time, by their marks where
 # several are left and the text has marks. One wider unit is the province, or a district where the province is known; two
 # are district and province, so an old unit is meant, even where both have one name.
@@ -127,52 +120,63 @@ _ADDRESS_COMMUNE = (
 )
 
 # --- all of them ----------------------------------------------------------------------------------------------------
-_MEANINGS = (
-    "SELECT c.cl_code AS code, list({{'since': c.cl_valid_from, 'value': c.cl_value, 'candidates': c.cl_candidates}}"
-    " ORDER BY c.cl_valid_from DESC) AS found FROM motlan_codes c WHERE c.cl_list = {} GROUP BY c.cl_code"
-)
+TABLES = {
+    "motlan_meanings": """
+SELECT c.cl_list AS list, c.cl_code AS code,
+ {'since': max(c.cl_valid_from), 'value': arg_max(c.cl_value, c.cl_valid_from),
+  'candidates': arg_max(c.cl_candidates, c.cl_valid_from), 'older': CASE WHEN count(*) > 1 THEN
+  list({'since': c.cl_valid_from, 'value': c.cl_value, 'candidates': c.cl_candidates} ORDER BY c.cl_valid_from DESC)[2:] END}
+ AS meaning,
+ arg_max(c.cl_province, c.cl_valid_from) FILTER (c.cl_valid_to = '') AS province,
+ arg_max(c.cl_province, c.cl_valid_from) FILTER (c.cl_valid_to <> '') AS former_province
+ FROM motlan_codes c GROUP BY ALL""",
+    "motlan_named_communes": """
+SELECT motlan_place(c.cl_name) AS code, list({'since': c.cl_valid_from, 'province': c.cl_province,
+ 'district': motlan_unit(c.cl_district), 'within': motlan_unit(p.cl_name),
+ 'name': lower(regexp_replace(c.cl_name, '^(Phường|Xã|Thị trấn|Đặc khu) ', '')),
+ 'value': CASE c.cl_candidates WHEN '' THEN c.cl_value ELSE '' END} ORDER BY c.cl_valid_from, c.cl_code) AS found
+ FROM motlan_codes c JOIN motlan_codes p
+ ON p.cl_list = 'provinces' AND p.cl_code = c.cl_province AND p.cl_valid_from = c.cl_valid_from
+ WHERE c.cl_list = 'communes' GROUP BY ALL""",
+    "motlan_named_provinces": """
+SELECT motlan_unit(c.cl_name) AS code, CASE WHEN count(DISTINCT c.cl_value) = 1 THEN min(c.cl_value) END AS found
+ FROM motlan_codes c WHERE c.cl_list = 'provinces' GROUP BY ALL""",
+}
+"""Table that look-ups read -> its query over `motlan_codes` (of a place by its folded name: see `motlan_place`).
+
+`motlan_meanings` says of each code what it means now, what it meant before (newest first), its province now and formerly.
+"""
+_MEANINGS = "SELECT c.code AS code, c.{} AS found FROM motlan_meanings c WHERE c.list = {}"
 
 
 def _meaning_at(moment: str, field: str = "value") -> str:
     """Return SQL of the meaning at a moment. Most codes mean now what they meant then: the newest is tried first."""
     return (
-        f"CASE WHEN @found[1].since <= coalesce({moment}, '9999') THEN @found[1].{field}"
-        f" ELSE list_filter(@found, lambda m: m.since <= coalesce({moment}, '9999'))[1].{field} END"
+        f"CASE WHEN @found.since <= coalesce({moment}, '9999') THEN @found.{field}"
+        f" ELSE list_filter(@found.older, lambda m: m.since <= coalesce({moment}, '9999'))[1].{field} END"
     )
 
 
 LOOKUPS = {
-    "code": Lookup(
-        "SELECT c.cl_code AS code, arg_max(c.cl_value, c.cl_valid_from) AS found FROM motlan_codes c"
-        " WHERE c.cl_list = @1 GROUP BY c.cl_code",
-        _FOLDED.format("@2"),
-        "@found",
-    ),
-    "code_at": Lookup(_MEANINGS.format("@1"), _FOLDED.format("@2"), _meaning_at("@3")),
-    "commune": Lookup(_MEANINGS.format("'communes'"), _FOLDED.format("@1"), _meaning_at("@2")),
+    "code": Lookup(_MEANINGS.format("meaning.value", "@1"), _FOLDED.format("@2"), "@found"),
+    "code_at": Lookup(_MEANINGS.format("meaning", "@1"), _FOLDED.format("@2"), _meaning_at("@3")),
+    "commune": Lookup(_MEANINGS.format("meaning", "'communes'"), _FOLDED.format("@1"), _meaning_at("@2")),
     "commune_candidates": Lookup(
-        _MEANINGS.format("'communes'"), _FOLDED.format("@1"), f"nullif({_meaning_at('@2', 'candidates')}, '')"
-    ),
-    "province_of_commune": Lookup(
-        "SELECT c.cl_code AS code, arg_max(c.cl_province, c.cl_valid_from) AS found FROM motlan_codes c"
-        " WHERE c.cl_list = 'communes' AND c.cl_valid_to = '' GROUP BY c.cl_code",
+        _MEANINGS.format("meaning", "'communes'"),
         _FOLDED.format("@1"),
-        "@found",
+        f"nullif({_meaning_at('@2', 'candidates')}, '')",
     ),
+    "province_of_commune": Lookup(_MEANINGS.format("province", "'communes'"), _FOLDED.format("@1"), "@found"),
     "former_province_of_commune": Lookup(
-        "SELECT c.cl_code AS code, arg_max(c.cl_province, c.cl_valid_from) AS found FROM motlan_codes c"
-        " WHERE c.cl_list = 'communes' AND c.cl_valid_to <> '' GROUP BY c.cl_code",
-        _FOLDED.format("@1"),
-        "@found",
+        _MEANINGS.format("former_province", "'communes'"), _FOLDED.format("@1"), "@found"
     ),
     "address_commune": Lookup(
-        _NAMED_COMMUNES,
+        "SELECT c.code AS code, c.found AS found FROM motlan_named_communes c",
         f"nullif(regexp_extract(motlan_address(@1), '.*, ({_COMMUNE_KINDS} [^,]+)', 1), '')",
         _ADDRESS_COMMUNE,
     ),
     "address_province": Lookup(
-        "SELECT motlan_unit(c.cl_name) AS code, CASE WHEN count(DISTINCT c.cl_value) = 1 THEN min(c.cl_value) END AS found"
-        " FROM motlan_codes c WHERE c.cl_list = 'provinces' GROUP BY ALL",
+        "SELECT c.code AS code, c.found AS found FROM motlan_named_provinces c",
         "regexp_replace(regexp_extract(motlan_address(@1), ', ([^,]+)$', 1), '^(tinh|thanh pho) ', '', 'g')",
         "@found",
     ),

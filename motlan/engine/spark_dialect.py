@@ -2,7 +2,7 @@
 
 Most of it is written from DuckDB's templates (`spark_write`), so that a rule stands in one place. What looks into code
 lists, and what DuckDB alone has built in, is here by hand. Nothing needs a Python function, and nothing casts without
-`try_`. The table `motlan_codes` must be there for code lists: `load_code_lists` makes it for DuckDB.
+`try_`. The tables of `code_tables` must be there for code lists.
 """
 
 from __future__ import annotations

@@ -89,21 +89,19 @@ class Cast:
 
 @dataclass(frozen=True)
 class Source:
-    """What a query reads: a table or a query, by its alias; joined where `on` is not None."""
+    """What a query reads: a table by its alias, or a query."""
 
     of: str | Query
     alias: str
-    on: Node | None = None
 
 
 @dataclass(frozen=True)
 class Query:
-    """A query: columns with their names, what it reads, and the group, which is `ALL` as a name or expressions."""
+    """A query: columns with their names, and what it reads."""
 
     columns: tuple[tuple[Node, str], ...]
-    sources: tuple[Source, ...]
+    source: Source
     where: Node | None
-    groups: tuple[Node, ...]
 
 
 Node = Text | Plain | Slot | Name | Apply | Lambda | Slice | Member | Cast | Query
@@ -279,30 +277,13 @@ class _Reader:
         return self.call(token.lower()) if self.maybe("(") else Name(token)
 
     def call(self, function: str) -> Node:
-        match function, self.word:
-            case "try_cast", _:
-                of = self.expression(0)
-                self.take("AS")
-                kind = self.take().upper()
-                self.take(")")
-                return Cast(of, kind)
-            case "list", _:
-                return self.aggregated_list()
-            case "count", "DISTINCT":
-                self.take()
-                function = "count distinct"
+        if function == "try_cast":
+            of = self.expression(0)
+            self.take("AS")
+            kind = self.take().upper()
+            self.take(")")
+            return Cast(of, kind)
         return Apply(function, self.until(")"))
-
-    def aggregated_list(self) -> Node:
-        of = self.expression(0)
-        if self.maybe(")"):
-            return Apply("list", (of,))
-        for word in ("ORDER", "BY"):
-            self.take(word)
-        key = self.expression(0)
-        for word in ("DESC", ")"):
-            self.take(word)
-        return Apply("list descending", (of, key))
 
     def query(self) -> Query:
         self.take("SELECT")
@@ -310,19 +291,9 @@ class _Reader:
         while self.maybe(","):
             columns.append(self.column())
         self.take("FROM")
-        sources = [self.source()]
-        while self.maybe("JOIN"):
-            joined = self.source()
-            self.take("ON")
-            sources.append(Source(joined.of, joined.alias, self.expression(0)))
+        source = self.source()
         where = self.expression(0) if self.maybe("WHERE") else None
-        groups: list[Node] = []
-        if self.maybe("GROUP"):
-            self.take("BY")
-            groups.append(self.expression(0))
-            while self.maybe(","):
-                groups.append(self.expression(0))
-        return Query(tuple(columns), tuple(sources), where, tuple(groups))
+        return Query(tuple(columns), source, where)
 
     def column(self) -> tuple[Node, str]:
         of = self.expression(0)

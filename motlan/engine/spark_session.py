@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from motlan.engine import spark_steps as steps
-from motlan.engine.codes import code_table
+from motlan.engine.codes import code_tables
 from motlan.engine.spark_dialect import SPARK
 from motlan.engine.spark_parse import UnreadableError
 from motlan.engine.spark_parts import in_parts
@@ -57,7 +57,8 @@ class SparkEngine:
             if name.startswith("spark.sql."):
                 self.session.conf.set(name, value)
         self.folder.mkdir(parents=True)
-        self.register("motlan_codes", code_table(self.code_lists))
+        for name, table in code_tables(self.code_lists).items():
+            self.register(name, table)
         return self
 
     def __exit__(

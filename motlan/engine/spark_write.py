@@ -24,7 +24,6 @@ from motlan.engine.spark_parse import (
     Query,
     Slice,
     Slot,
-    Source,
     Text,
     UnreadableError,
     read,
@@ -58,15 +57,12 @@ _SAME = {
     "coalesce": "coalesce(@*)",
     "concat_ws": "concat_ws(@*)",
     "contains": "contains(@1, @2)",
-    "count distinct": "count(DISTINCT @1)",
     "greatest": "greatest(@*)",
     "is not null": "(@1 IS NOT NULL)",
     "is null": "(@1 IS NULL)",
     "least": "least(@*)",
     "left": "left(@1, @2)",
     "length": "length(@1)",
-    "list": "collect_list(@1)",
-    "list descending": "transform(reverse(array_sort(collect_list(named_struct('key', @2, 'of', @1)))), e -> e.of)",
     "list_concat": "concat(@*)",
     "list_contains": "array_contains(@1, @2)",
     "list_distinct": "array_distinct(@1)",
@@ -178,22 +174,13 @@ def _apply(function: str, arguments: Sequence[Node], scope: Scope) -> str:
 
 def _query(query: Query, scope: Scope) -> str:
     """Write a query. Its expressions may name its sources' aliases and the columns of the queries that it reads."""
-    names = [source.alias or name for source in query.sources for name in ([""] if source.alias else _columns(source))]
+    source = query.source
+    names = [name for _, name in source.of.columns] if isinstance(source.of, Query) else [source.alias]
     inner = {**scope, **{name: (name, False) for name in names}}
     columns = (f"{_write(of, inner)}{f' AS {name}' if name else ''}" for of, name in query.columns)
-    sources = (_source(source, scope, inner) for source in query.sources)
-    where = f" WHERE {_write(query.where, inner)}" if query.where else ""
-    groups = ", ".join("ALL" if group == Name("ALL") else _write(group, inner) for group in query.groups)
-    return f"SELECT {', '.join(columns)} FROM {''.join(sources)}{where}{f' GROUP BY {groups}' if groups else ''}"
-
-
-def _columns(source: Source) -> list[str]:
-    return [name for _, name in source.of.columns] if isinstance(source.of, Query) else []
-
-
-def _source(source: Source, scope: Scope, inner: Scope) -> str:
     of = f"({_query(source.of, scope)})" if isinstance(source.of, Query) else f"{source.of} {source.alias}"
-    return of if source.on is None else f" JOIN {of} ON {_write(source.on, inner)}"
+    where = f" WHERE {_write(query.where, inner)}" if query.where else ""
+    return f"SELECT {', '.join(columns)} FROM {of}{where}"
 
 
 def _macro(function: str, arguments: Sequence[Node], scope: Scope) -> str:

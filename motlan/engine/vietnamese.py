@@ -44,5 +44,5 @@ _PALATAL = _group("A Ê I oA uÊ uY uA iA")
 _VELAR = _group("A Ă Â E O Ô U Ư iA iÊ yÊ uÔ ưƠ oA oĂ uÂ uA Oo")
 _SYLLABLE = f"(?:{_INITIAL})?(?:(?:{_DENTAL})[nmtp]|(?:{_PALATAL})[nc]h|(?:{_VELAR})(?:ng|c)|(?:{_OPEN}))"
 
-SYLLABLES = f"(?i) *{_SYLLABLE}(?: +{_SYLLABLE})* *"
+SYLLABLES = f"(?i) *(?:{_SYLLABLE}(?: +|$))+"
 """Regular expression of a whole text of words that Vietnamese spelling allows, tone marks placed either way."""

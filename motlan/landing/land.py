@@ -31,6 +31,8 @@ from motlan.store import tables
 from motlan.workspace import Workspace
 
 CHUNK_ROWS = 100_000
+LANDED = f"{PARQUET}, row_group_size 20480"
+"""How a chunk is written: in groups of rows, for cleaning reads each by a thread."""
 META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_salt", "_commitment")
 """Columns that landing adds to the raw ones. `_ref` names the landed row for ever: run/chunk/position."""
 
@@ -186,7 +188,7 @@ def write_chunk(
                 {quote(dataset.key)} as _key, {quote(dataset.cursor)} as _cursor, {quote(dataset.moment)} as _moment,
                 _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns}
             from (select *, substr(sha256({literal(seed)} || _position), 1, 32) as _salt from fresh))
-            to {literal(str(target))} ({PARQUET})"""
+            to {literal(str(target))} ({LANDED})"""
     )
     written = pq.read_table(target, columns=["_commitment"]).column(0).combine_chunks()
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(written)]), written), "")

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from motlan.engine import DUCKDB, FUNCTIONS, SPARK, Dialect, Function, Scalar, spark_start
+from motlan.engine.duckdb_places import TABLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -188,11 +189,11 @@ def answers(session, engine, rows: list[Row], tmp_path_factory) -> dict[str, lis
         name: pa.array(values, types[name]) for name, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)
     }
     calls = pa.table({"call": pa.array(range(len(rows)), pa.int32()), **columns})
-    codes = engine.sql("FROM motlan_codes").to_arrow_table()
+    codes = {name: engine.sql(f"FROM {name}").to_arrow_table() for name in ("motlan_codes", *TABLES)}
     engine.register("calls", calls)
     here = together([engine.execute(query).fetchall() for query in compiled(DUCKDB)])
     engine.unregister("calls")
-    load(session, tmp_path_factory.mktemp("calls"), calls=calls, motlan_codes=codes)
+    load(session, tmp_path_factory.mktemp("calls"), calls=calls, **codes)
     there = together([list(map(tuple, session.sql(query).collect())) for query in compiled(SPARK)])
     return {"duckdb": here, "spark": there}
 

@@ -53,7 +53,7 @@ def test_what_it_does_not_know_it_refuses(sql: str) -> None:
         ("list_transform([@1], lambda v: v || v)[1]", "get(transform(array(@1), v -> (v || v)), 0)"),
         ("list_transform(string_split(@1, ','), lambda w, i: i)", "transform(split(@1, ','), (w, i) -> (i + 1))"),
         ("'it''s ' || chr(96) || '\\'", "'it\\'s `\\\\'"),
-        ("SELECT c.a AS code FROM t c GROUP BY ALL", "SELECT c.a AS code FROM t c GROUP BY ALL"),
+        ("SELECT c.a AS code FROM t c WHERE c.b = '1'", "SELECT c.a AS code FROM t c WHERE (c.b = '1')"),
     ],
 )
 def test_the_same_steps_in_sparks_words(duckdb: str, spark: str) -> None:
