@@ -111,8 +111,8 @@ IS_PLAIN = (
 )
 """Asks of `@1` whether it is a year or a day, written out in full, that the format `@2` reads in one way only."""
 PLAIN_DATE = (
-    "CASE WHEN length(@1) = 8 THEN @1[:4] || '-' || @1[5:6] || '-' || @1[7:]"
-    " WHEN contains(@1, '/') THEN @1[7:] || '-' || @1[4:5] || '-' || @1[:2] ELSE @1 END"
+    "CASE WHEN length(@1) = 8 THEN concat_ws('-', substring(@1, 1, 4), substring(@1, 5, 2), substring(@1, 7, 2))"
+    " WHEN contains(@1, '/') THEN concat_ws('-', substring(@1, 7, 4), substring(@1, 4, 2), substring(@1, 1, 2)) ELSE @1 END"
 )
 """Such a date."""
 

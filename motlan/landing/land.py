@@ -31,7 +31,7 @@ from motlan.store import tables
 from motlan.workspace import Workspace
 
 CHUNK_ROWS = 100_000
-LANDED = f"{PARQUET}, row_group_size 20480"
+LANDED = f"{PARQUET}, row_group_size 10240"
 """How a chunk is written: in groups of rows, for cleaning reads each by a thread."""
 META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_salt", "_commitment")
 """Columns that landing adds to the raw ones. `_ref` names the landed row for ever: run/chunk/position."""
