@@ -32,6 +32,8 @@ PARQUET = (
 """How big files are written. A dictionary of nearly as many values as rows costs the writer a quarter of its time, and saves no
 byte; a Bloom filter is only ever made of the few values that have one. Version 2 keeps texts' lengths apart from their letters:
 a tenth less to write and a quarter less to read."""
+SCRATCH = "format parquet, parquet_version v2, dictionary_size_limit 4000, write_bloom_filter false"
+"""How what passes between steps is written: likewise, but lightly compressed."""
 RUN_OF_PATH = re.compile(r"/run=([^/]+)/")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from motlan.engine import literal, quote
-from motlan.lake import read_parquet
+from motlan.lake import SCRATCH, read_parquet
 from motlan.ledger import runs
 from motlan.workspace import Workspace, newest, sealed
 
@@ -139,7 +139,7 @@ def spread(engine: duckdb.DuckDBPyConnection, query: str, key: str, folder: Path
     folder.parent.mkdir(exist_ok=True)
     engine.execute(
         f"copy (select *, {number(key, count)} as part from ({query})) to {literal(str(folder))} "
-        "(format parquet, partition_by (part))"
+        f"({SCRATCH}, partition_by (part))"
     )
 
 

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from bench.national.watch import Steps
 from motlan import pipeline
-from motlan.engine import one, quote
 from motlan.landing import drift
 from motlan.landing.contract import LOCATOR
-from motlan.landing.land import CHUNK_ROWS, table_of, write_chunk
+from motlan.landing.land import CHUNK_ROWS, numbered, table_of, write_chunk
 from motlan.ledger import runs
 from motlan.ledger.runs import Counts
 from motlan.registry import Dataset
@@ -186,16 +186,11 @@ def _write(steps: Steps, work: Workspace, dataset: Dataset, run: str, paths: lis
             rows = _as_pulled(pa.Table.from_batches([batch]), dataset, run)
             if watcher.see(rows, set(dataset.columns)):
                 watcher.drift.chunks.append(number)
-            engine.register("pulled", rows)
-            engine.execute(
-                f"""create or replace temp view fresh as
-                    select *, '{PAYLOAD}' as _payload, 'page ' || (_position // {PAGE_ROWS}) as {LOCATOR}
-                    from (select *, row_number() over () - 1 as _position from pulled)"""
-            )
+            pages = pa.array([f"page {place // PAGE_ROWS}" for place in range(rows.num_rows)], pa.string())
+            payload = pa.repeat(pa.scalar(PAYLOAD), rows.num_rows)
+            engine.register("fresh", numbered(rows.append_column("_payload", payload).append_column(LOCATOR, pages)))
             digests.append(write_chunk(work, engine, dataset, run, number, list(dataset.columns)))
-            cursor, key = quote(dataset.cursor), quote(dataset.key)
-            newest = max(newest, one(engine, f"select {cursor}, {key} from fresh order by all desc limit 1"))
-            engine.unregister("pulled")
+            newest = max(newest, _newest(rows, dataset))
             landed += rows.num_rows
             steps.at(landed)
     return {
@@ -208,6 +203,12 @@ def _write(steps: Steps, work: Workspace, dataset: Dataset, run: str, paths: lis
         "drift": watcher.drift.counts(),
         "profile": watcher.profile.counts(),
     }
+
+
+def _newest(rows: pa.Table, dataset: Dataset) -> tuple[str, str]:
+    """Return the greatest cursor, and the greatest key that has it."""
+    cursor = pc.max(rows[dataset.cursor])
+    return cursor.as_py(), pc.max(rows[dataset.key].filter(pc.equal(rows[dataset.cursor], cursor))).as_py()
 
 
 def _batches(paths: list[Path]) -> Iterator[pa.RecordBatch]:

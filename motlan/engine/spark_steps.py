@@ -134,7 +134,8 @@ _SAME = (
     "nullif", "pow", "replace", "round", "split_part", "sum", "upper",
 )  # fmt: skip
 _COPY_OPTIONS = {
-    "format", "compression", "compression_level", "partition_by", "dictionary_size_limit", "write_bloom_filter"
+    "format", "parquet_version", "compression", "compression_level", "partition_by", "dictionary_size_limit",
+    "write_bloom_filter",
 }  # fmt: skip
 """Options of a copy that Spark heeds, or that say how DuckDB writes and no more."""
 _FUNCTIONS = {name: f"{name}(@*)" for name in _SAME} | {

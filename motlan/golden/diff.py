@@ -16,7 +16,7 @@ import duckdb
 from motlan.engine import literal, one, quote
 from motlan.golden import conflicts, facets, guard
 from motlan.golden.pointers import DECIDED, SOURCES
-from motlan.lake import changes, current
+from motlan.lake import PARQUET, changes, current
 from motlan.ledger import runs
 from motlan.parts import Parts, cut, within
 from motlan.registry import FacetEntity
@@ -274,6 +274,5 @@ class _Comparing:
         """Write the changes of a part for the lake."""
         target = self.work.lake.folder(table, self.run.id) / f"{part:06d}.parquet"
         self.engine.execute(
-            f"copy (select *, {literal(self.run.id)} as _run from ({query})) to {literal(str(target))} "
-            "(format parquet, compression zstd, compression_level 1)"
+            f"copy (select *, {literal(self.run.id)} as _run from ({query})) to {literal(str(target))} ({PARQUET})"
         )

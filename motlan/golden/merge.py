@@ -13,6 +13,7 @@ from motlan.golden import aside, facets
 from motlan.golden.conflicts import conflicts_query, lost_query
 from motlan.golden.pointers import BETWEEN, DECIDED, disputes
 from motlan.golden.survivorship import merge_query as merge_query
+from motlan.lake import SCRATCH
 from motlan.ledger import runs, versions
 from motlan.parts import Parts, cut
 from motlan.registry import Entity
@@ -67,14 +68,14 @@ class _Merging:
         query = merge_query(entity, "linked_rows", self.work.registry.rules.agreed_fields)
         engine.execute(
             f"copy (select *, {literal(self.version)} as _merge_version from ({query})) "
-            f"to {self.parts.target('golden', part)} (format parquet)"
+            f"to {self.parts.target('golden', part)} ({SCRATCH})"
         )
         engine.execute(f"create or replace temp view golden as from {self.parts.read('golden', part)}")
         engine.execute(
             f"create or replace temp table lost as {lost_query(entity, 'linked_rows', 'golden', 'withheld')}"
         )
         conflicts = conflicts_query(entity, "linked_rows", "lost")
-        engine.execute(f"copy ({conflicts}) to {self.parts.target('conflicts', part)} (format parquet)")
+        engine.execute(f"copy ({conflicts}) to {self.parts.target('conflicts', part)} ({SCRATCH})")
         return self._counts(part)
 
     def _counts(self, part: int) -> runs.Counts:

@@ -31,8 +31,10 @@ from motlan.store import tables
 from motlan.workspace import Workspace
 
 CHUNK_ROWS = 100_000
-LANDED = f"{PARQUET}, row_group_size 10240"
-"""How a chunk is written: in groups of rows, for cleaning reads each by a thread."""
+SHARE_ROWS = 10_240
+"""Rows of a chunk that one thread writes, and later reads, at a time."""
+LANDED = f"{PARQUET}, row_group_size {SHARE_ROWS}"
+"""How a chunk is written."""
 META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_salt", "_commitment")
 """Columns that landing adds to the raw ones. `_ref` names the landed row for ever: run/chunk/position."""
 
@@ -144,35 +146,37 @@ def _land_chunk(
     if missing:
         raise ContractError(f"the source sent no column {sorted(missing)[0]}", where=dataset.name)
     drifted = watcher.see(rows, set(raw))
-    engine.register("pulled", rows)
-    unseen = "true"
     if one(engine, "select count(*) from landed_before")[0]:
+        engine.register("pulled", rows)
         unseen = (
             f"md5({canonical_row(raw)}) not in (select row_hash from landed_before) or {quote(dataset.key)} is null"
         )
-    engine.execute(
-        f"""create or replace temp table fresh as
-            select *, row_number() over () - 1 as _position from (select * from pulled where {unseen})""",
-    )
-    engine.unregister("pulled")
-    count, used = one(engine, "select count(*), list(distinct _payload) from fresh")
-    if not count:
+        rows = engine.sql(f"select * from pulled where {unseen}").to_arrow_table()
+        engine.unregister("pulled")
+    if not rows.num_rows:
         return 0, ""
-    for name in used:
+    for name in rows["_payload"].unique().to_pylist():
         if name in chunk.payloads:
             payloads.keep(work.settings.payloads, chunk.payloads[name])
     watcher.drift.chunks += [number] if drifted else []
-    return count, write_chunk(work, engine, dataset, run, number, raw)
+    engine.register("fresh", numbered(rows))
+    return rows.num_rows, write_chunk(work, engine, dataset, run, number, raw)
+
+
+def numbered(rows: pa.Table) -> pa.Table:
+    """Return the rows of a chunk with their `_position`, in shares that several threads can write."""
+    placed = rows.append_column("_position", pa.array(range(rows.num_rows), pa.int64()))
+    return pa.concat_tables(placed.slice(first, SHARE_ROWS) for first in range(0, rows.num_rows, SHARE_ROWS))
 
 
 def write_chunk(
     work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str, number: int, raw: list[str]
 ) -> str:
-    """Write the table `fresh` as one chunk of a run's raw rows; return the digest of their commitments, in order.
+    """Write the relation `fresh` as one chunk of a run's raw rows; return the digest of their commitments, in order.
 
     Args:
         work: The open installation.
-        engine: A session with the table `fresh`: raw columns, `_payload`, `_locator`, `_position` (from 0, in order).
+        engine: A session with `fresh`: raw columns, `_payload`, `_locator`, `_position` (from 0, in order).
         dataset: Whose rows they are.
         run: The run that lands them.
         number: The chunk's number.

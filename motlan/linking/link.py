@@ -15,7 +15,7 @@ import pyarrow as pa
 from motlan.engine import literal, one
 from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
-from motlan.lake import changes, current, read_parquet
+from motlan.lake import PARQUET, SCRATCH, changes, current, read_parquet
 from motlan.ledger import runs, versions
 from motlan.linking import model as models
 from motlan.linking import stages
@@ -139,7 +139,7 @@ class _Step:
         target = self.work.scratch(self.run.id) / "facts.parquet"
         engine.execute(
             f"copy (select {stages.ROW} as n, dataset || '/' || _key as id, {stages.number('_ref')} as version, * "
-            f"from {self.work.facts(self.entity, inputs)}) to {literal(str(target))} (format parquet)"
+            f"from {self.work.facts(self.entity, inputs)}) to {literal(str(target))} ({SCRATCH})"
         )
         engine.execute(f"create temp view facts as from read_parquet({literal(str(target))})")
         rows, numbers = one(engine, "select count(*), count(distinct n) from facts")
@@ -184,7 +184,7 @@ class _Step:
         assign_person_ids(engine, self.work.store.secret("person ids").hex(), version)
         engine.execute(f"create temp table difference as {changes('links', 'previous', KEY, COLUMNS)}")
         full = self.work.scratch(self.run.id) / "links.parquet"
-        engine.execute(f"copy (from links) to {literal(str(full))} (format parquet)")
+        engine.execute(f"copy (from links) to {literal(str(full))} ({SCRATCH})")
         by_rule = dict(engine.execute("select rule, count(*) from links group by rule order by rule").fetchall())
         totals = one(
             engine,
@@ -232,8 +232,7 @@ class _Step:
             return
         target = self.work.lake.folder(table, self.run.id) / "000000.parquet"
         engine.execute(
-            f"copy (select *, {literal(self.run.id)} as _run from {relation}) to {literal(str(target))} "
-            "(format parquet, compression zstd)"
+            f"copy (select *, {literal(self.run.id)} as _run from {relation}) to {literal(str(target))} ({PARQUET})"
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import duckdb
 
 from motlan.engine import DUCKDB, literal, one, quote
+from motlan.lake import SCRATCH
 from motlan.ledger import runs
 from motlan.parts import Parts, cut, linked
 from motlan.quality import due, persons, sets
@@ -87,7 +88,7 @@ class _Checking:
                 engine.execute(f"create or replace temp table persons_{place} as {query}")
                 found += _found(engine, f"persons_{place}", asked, tally)
         target = self.parts.target("findings", part)
-        engine.execute(f"copy ({' union all '.join(found)}) to {target} (format parquet)")
+        engine.execute(f"copy ({' union all '.join(found)}) to {target} ({SCRATCH})")
         findings = one(engine, f"select count(*) from {self.parts.read('findings', part)}")[0]
         return {"findings": findings, "counts": tally.counts}
 
