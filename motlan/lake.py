@@ -62,6 +62,11 @@ def current(files: Collection[str], key: Collection[str], where: str = "true") -
     )
 
 
+def created(new: str, key: Collection[str], columns: Collection[str]) -> str:
+    """Return the SQL of what `changes` tells where there was nothing: every row is created."""
+    return f"select {', '.join(map(quote, (*key, *columns)))}, 'created' as _op, []::varchar[] as _changed from {new}"
+
+
 def changes(new: str, old: str, key: Collection[str], columns: Collection[str], marked: Collection[str] = ()) -> str:
     """Return the SQL of what turns one relation into another: `_op`, `_changed`, the key and the columns.
 

@@ -71,11 +71,11 @@ class Parts:
         which = "*" if part is None else str(part)
         return sorted(map(str, (self.scratch / name).glob(f"part={which}/*.parquet")))
 
-    def target(self, name: str, part: int) -> str:
-        """Return the SQL of the file that a step writes for a part."""
+    def target(self, name: str, part: int, number: int = 0) -> str:
+        """Return the SQL of a file that a step writes for a part."""
         folder = self.scratch / name / f"part={part}"
         folder.mkdir(parents=True, exist_ok=True)
-        return literal(str(folder / "rows.parquet"))
+        return literal(str(folder / f"{number}.parquet"))
 
     def read(self, name: str, part: int | None = None) -> str:
         """Return the SQL of what a step left under a name, of a part or of all."""

@@ -16,7 +16,7 @@ import duckdb
 from motlan.engine import literal, one, quote
 from motlan.golden import conflicts, facets, guard
 from motlan.golden.pointers import DECIDED, SOURCES
-from motlan.lake import PARQUET, changes, current
+from motlan.lake import PARQUET, changes, created, current
 from motlan.ledger import runs
 from motlan.parts import Parts, cut, within
 from motlan.registry import FacetEntity
@@ -200,14 +200,10 @@ class _Comparing:
             counts["created"] = counts["versions"] = one(self.engine, f"select count(*) from {fresh}")[0]
         if counts["created"]:
             (key,) = map(quote, what.key)
-            kept = ", ".join(map(quote, (*what.key, *what.columns)))
             others = ", null::varchar[] as _others" if what.others else ""
-            self._write(
-                what.table,
-                part,
-                f"select {kept}, 'created' as _op, []::varchar[] as _changed{others}, "
-                f"row_number() over (order by {key}) + {told} as _ordinal from {fresh}",
-            )
+            placed = f"(select {key}, row_number() over (order by {key}) + {told} as _ordinal from {fresh})"
+            every = created(fresh, what.key, what.columns)
+            self._write(what.table, part, f"select *{others} from ({every}) join {placed} using ({key})")
         return counts
 
     def _compare(self, what: _Compared, part: int, told: int) -> runs.Counts:
@@ -264,7 +260,7 @@ class _Comparing:
             )
             query = "from difference"
         else:
-            query = f"select {kept}, 'created' as _op, []::varchar[] as _changed from {fresh}"
+            query = created(fresh, key, columns)
         count = int(one(self.engine, f"select count(*) from ({query})")[0])
         if count:
             self._write(table, 0, query)

@@ -72,7 +72,8 @@ def _grouped(entity: FacetEntity, rows: str, secret: str, parts: Parts) -> str:
         for field in entity.fields
         if field not in (facet.key, facet.count)
     ]
-    values += [f"arg_max({name}, {order}) as {name}" for name in ("dataset", "_key", "_ref", "_moment")]
+    last = ", ".join(f"'{name}': {name}" for name in COLUMNS[1:])
+    values.append(f"arg_max({{{last}}}, {order}) as last")
     if facet.count:
         values.append(f"count(distinct person_id)::varchar as {quote(facet.count)}")
     person, join = "null::varchar", ""
@@ -82,6 +83,6 @@ def _grouped(entity: FacetEntity, rows: str, secret: str, parts: Parts) -> str:
         join = f"""left join (
             select {named} as code, min(person_id) as person_id from {parts.read("golden")} where {named} is not null
             group by {named} having count(*) = 1) as named on named.code = things.{key}"""
-    columns = ", ".join(quote(name) for name in (*COLUMNS[1:], *entity.fields))
+    columns = ", ".join([*(f"last.{name} as {name}" for name in COLUMNS[1:]), *map(quote, entity.fields)])
     return f"""select {_id(entity, secret, f"things.{key}")}, {person} as person_id, {columns}
         from (select {key}, {", ".join(values)} from ({rows}) where {key} is not null group by {key}) as things {join}"""

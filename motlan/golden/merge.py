@@ -13,6 +13,7 @@ from motlan.golden import aside, facets
 from motlan.golden.conflicts import conflicts_query, lost_query
 from motlan.golden.pointers import BETWEEN, DECIDED, disputes
 from motlan.golden.survivorship import merge_query as merge_query
+from motlan.golden.survivorship import merge_ways
 from motlan.lake import SCRATCH
 from motlan.ledger import runs, versions
 from motlan.parts import Parts, cut
@@ -65,11 +66,14 @@ class _Merging:
         kind = "table" if self.decisions.num_rows else "view"
         engine.execute(f"create or replace temp {kind} linked_rows as from {self.parts.rows(entity.fields, part)}")
         aside.apply(engine, self.work.store, "linked_rows", self.decisions)
-        query = merge_query(entity, "linked_rows", self.work.registry.rules.agreed_fields)
-        engine.execute(
-            f"copy (select *, {literal(self.version)} as _merge_version from ({query})) "
-            f"to {self.parts.target('golden', part)} ({SCRATCH})"
-        )
+        ways = merge_ways(entity, "linked_rows", self.work.registry.rules.agreed_fields)
+        for name, query in ways.apart.items():
+            engine.execute(f"create or replace temp table {name} as {query}")
+        for way, query in enumerate(ways.golden):
+            engine.execute(
+                f"copy (select *, {literal(self.version)} as _merge_version from ({query})) "
+                f"to {self.parts.target('golden', part, way)} ({SCRATCH})"
+            )
         engine.execute(f"create or replace temp view golden as from {self.parts.read('golden', part)}")
         engine.execute(
             f"create or replace temp table lost as {lost_query(entity, 'linked_rows', 'golden', 'withheld')}"

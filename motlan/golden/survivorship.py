@@ -12,8 +12,10 @@ the same columns, and the same answers.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from motlan.authority import Authority, Believed
 from motlan.engine import DUCKDB, literal, parse, quote
@@ -58,7 +60,7 @@ class Survivor:
 
     @property
     def all(self) -> str:
-        """Column: what was said, where that differs."""
+        """Column: what was said, where that differs; the most believed first, of equals the newest."""
         return quote("all_" + self.field)
 
     @property
@@ -71,6 +73,16 @@ class Survivor:
         """Column: what wins, where it differs: the most believed, or what refines it."""
         return quote("won_" + self.field)
 
+    @property
+    def how(self) -> str:
+        """Column: what decided, in one word, where it differs."""
+        return quote("how_" + self.field)
+
+    @property
+    def disputed(self) -> str:
+        """Column: whether somebody who is believed does not agree with the best, where it differs."""
+        return quote("disputed_" + self.field)
+
     def agrees(self, left: str, right: str) -> str:
         """Whether two values say the same of the person."""
         expression = parse(self.rule.agrees, where=f"authority.yaml, {self.field}.agrees")
@@ -82,12 +94,20 @@ class Survivor:
         return expression.sql(DUCKDB, {"value": value})
 
     def condition(self, entry: Believed, row: str) -> str:
-        """Whether a row of an entry's register is believed under it."""
-        parts = [f"{row}._moment >= {literal(entry.since)}"] if entry.since else []
-        parts += [f"{row}._moment < {literal(entry.until)}"] if entry.until else []
+        """Whether a row of an entry's register is believed under it: by the column that `merge_query` gives the rows."""
+        asked = self._asked(entry)
+        return "true" if asked == "true" else f"{row}.{_holds(asked)}"
+
+    def conditions(self) -> dict[str, str]:
+        """Columns of rows, and their SQL: whether each condition under which a row is believed holds."""
+        asked = [self._asked(entry) for rank in self.rule.ranks for entry in rank]
+        return {_holds(condition): condition for condition in asked if condition != "true"}
+
+    def _asked(self, entry: Believed) -> str:
+        parts = [f"_moment >= {literal(entry.since)}"] if entry.since else []
+        parts += [f"_moment < {literal(entry.until)}"] if entry.until else []
         if entry.when != "True":
-            columns = {name: f"{row}.{quote(name)}" for name in self.fields}
-            parts.append(parse(entry.when, where=f"authority.yaml, {self.field}.when").sql(DUCKDB, columns))
+            parts.append(parse(entry.when, where=f"authority.yaml, {self.field}.when").sql(DUCKDB))
         return " and ".join(f"coalesce({part}, false)" for part in parts) or "true"
 
     def rank(self, row: str, dataset: str | None = None) -> str:
@@ -109,9 +129,12 @@ class Survivor:
         return f"(case when {self.rank(row, dataset)} is not null then {value} end)"
 
     def chosen(self) -> str:
-        """The most believed of what was said."""
-        votes = "0" if self.rule.ties == "freshness" else self._votes()
-        return f"list_max(list_transform({self.all}, lambda c: row(c.rank, {votes}, c.moment, c.place, c)))[5]"
+        """The most believed of what was said. Votes are counted where equals stand against each other."""
+        first, second = f"{self.all}[1]", f"{self.all}[2]"
+        if self.rule.ties == "freshness":
+            return first
+        best = f"list_max(list_transform({self.all}, lambda c: row(c.rank, {self._votes()}, c.moment, c.place, c)))[5]"
+        return f"case when {second}.rank = {first}.rank then {best} else {first} end"
 
     def _votes(self) -> str:
         """How many registers say the same as `c` does."""
@@ -123,25 +146,25 @@ class Survivor:
         if self.rule.precision == "1":
             return self.best
         finer = (
-            f"list_filter(list_reverse_sort({self.all}), lambda o: {self.precision('o.value')} > "
-            f"{self.precision(f'{self.best}.value')} and {self.agrees(f'{self.best}.value', 'o.value')})"
+            f"list_filter({self.all}, lambda o: case when {self.precision('o.value')} > "
+            f"{self.precision(f'{self.best}.value')} then {self.agrees(f'{self.best}.value', 'o.value')} else false end)"
         )
         return f"coalesce({finer}[1], {self.best})"
 
-    def how(self) -> str:
-        """What decided, in one word, where it differs."""
+    def decided(self) -> str:
+        """What decided, in one word."""
         equals = (
             f"len(list_filter({self.all}, lambda o: o.rank = {self.best}.rank and o.value != {self.best}.value)) > 0"
         )
         return (
-            f"case when not {self.differs} then 'authority' when {self.won}.place != {self.best}.place then 'refined' "
+            f"case when {self.won}.place != {self.best}.place then 'refined' "
             f"when {equals} then {literal(self.rule.ties)} else 'authority' end"
         )
 
-    def disputed(self) -> str:
+    def opposed(self) -> str:
         """Whether somebody who is believed does not agree with the best."""
-        others = f"list_filter({self.all}, lambda o: not {self.agrees(f'{self.best}.value', 'o.value')})"
-        return f"case when {self.differs} then len({others}) > 0 else false end"
+        others = f"list_filter({self.all}, lambda o: o.value != {self.best}.value)"
+        return f"len(list_filter({others}, lambda o: not {self.agrees(f'{self.best}.value', 'o.value')})) > 0"
 
     def told(self, contested: bool, places: Sequence[int]) -> str:
         """Where the golden value came from and what decided, as `_decided` has it; null where there is none.
@@ -156,8 +179,8 @@ class Survivor:
         if not contested:
             return told
         how = (
-            f"case when {self.disputed()} then ' ' || ({self.how()}) || {literal(DISPUTED)} "
-            f"when ({self.how()}) != 'authority' then ' ' || ({self.how()}) else '' end"
+            f"case when {self.disputed} then ' ' || {self.how} || {literal(DISPUTED)} "
+            f"when {self.how} != 'authority' then ' ' || {self.how} else '' end"
         )
         return f"case when {self.differs} then {name} || {self.won}.place || ({how}) else {told} end"
 
@@ -188,12 +211,13 @@ class Survivor:
             place = f"case when {value} is not null then {_place(slots, mine[0])} end" if said else "null::integer"
             return f"{value} as {self.first}, {place} as {self.place}"
         everyone = f"list_filter([{self._everyone(slots, said)}]::{SAID}, lambda c: c is not null)"
-        places = " ".join(self._places(slots, everyone))
+        places = " ".join(self._places(slots))
         known = f"coalesce({', '.join(said)}) as {self.first}, case {places} end as {self.place}"
         if not differs:
             return known
         differing = self.differing(slots)
-        return f"{known}, {differing} as {self.differs}, case when {differing} then {everyone} end as {self.all}"
+        every = f"case when {differing} then list_reverse_sort({everyone}) end"
+        return f"{known}, {differing} as {self.differs}, {every} as {self.all}"
 
     def differing(self, slots: Mapping[str, str]) -> str:
         """Whether rows side by side differ."""
@@ -208,16 +232,27 @@ class Survivor:
             for name, value in zip(self.rule.datasets, said, strict=True)
         )
 
-    def _places(self, slots: Mapping[str, str], everyone: str) -> list[str]:
+    def _places(self, slots: Mapping[str, str]) -> list[str]:
         """The cases of the place of the most believed row, rank by rank; of equals the newest."""
         cases = []
         for entries in self.rule.ranks:
-            known = [
-                f"({slots[entry.dataset]}.{quote(self.field)} is not null and {self.condition(entry, slots[entry.dataset])})"
+            known = {
+                slots[entry.dataset]: f"({slots[entry.dataset]}.{quote(self.field)} is not null "
+                f"and {self.condition(entry, slots[entry.dataset])})"
                 for entry in entries
-            ]
-            newest = _newest(everyone) if len(entries) > 1 else str(_place(slots, entries[0].dataset))
-            cases.append(f"when {' or '.join(known)} then {newest}")
+            }
+            place = {slot: _place(slots, entry.dataset) for slot, entry in zip(known, entries, strict=True)}
+            # The greatest of moment and place, as one text: no list is made for it.
+            told = ", ".join(
+                f"case when {asked} then coalesce({slot}._moment, '') || {_BEHIND} || '{place[slot]:03}' end"
+                for slot, asked in known.items()
+            )
+            newest = (
+                f"split_part(greatest({told}), {_BEHIND}, 2)::integer"
+                if len(known) > 1
+                else f"{place[next(iter(known))]}"
+            )
+            cases.append(f"when {' or '.join(known.values())} then {newest}")
         return cases
 
     def gathered(self) -> str:
@@ -230,8 +265,18 @@ class Survivor:
         )
         return (
             f"min({value}) {known} as {self.first}, {_newest(said)} as {self.place}, "
-            f"coalesce(min({value}) {known} != max({value}) {known}, false) as {self.differs}, {said} as {self.all}"
+            f"coalesce(min({value}) {known} != max({value}) {known}, false) as {self.differs}, "
+            f"list_reverse_sort({said}) as {self.all}"
         )
+
+
+def _holds(condition: str) -> str:
+    """Return the name of the column that tells whether a condition holds."""
+    return f"_holds_{hashlib.sha256(condition.encode()).hexdigest()[:12]}"
+
+
+_BEHIND = literal("\x01")
+"""Stands behind a moment: sorts before whatever a longer one goes on with."""
 
 
 def _place(slots: Mapping[str, str], dataset: str) -> int:
@@ -247,6 +292,52 @@ def taken_from(field: str) -> str:
     return "_from_" + field
 
 
+@dataclass(frozen=True)
+class Ways:
+    """The queries of a merge: persons told apart by how their rows are put together, and each kind's golden rows.
+
+    Attributes:
+        apart: Name of a relation of persons (`id`) -> its query, which may read those before it.
+        golden: The queries of golden rows, which read them; no person is in two.
+    """
+
+    apart: Mapping[str, str]
+    golden: Sequence[str]
+
+
+def merge_ways(entity: Entity, rows: str, taken: Sequence[str] = ()) -> Ways:
+    """Return the queries that `merge_query` puts together: an engine does them faster one by one."""
+    survivors = [Survivor(field, rule, entity.fields) for field, rule in entity.authority.items()]
+    names = sorted({name for survivor in survivors for name in survivor.rule.datasets})
+    slots = {name: f"slot_{number}" for number, name in enumerate(names, 1)}
+    few = [survivor for survivor in survivors if survivor.contested]
+    decided = _Decided(survivors, slots, taken)
+    conditions = {name: asked for survivor in survivors for name, asked in survivor.conditions().items()}
+    kept = ", ".join(["*", *(f"{asked} as {name}" for name, asked in conditions.items())])
+
+    def held(of: str) -> str:
+        return f"(select {kept} from {of})"
+
+    # Their column has a name of its own: Spark cannot join a table with what it was made of, where columns are the same.
+    crowded, differing = (f"(select id as person_id from {name})" for name in ("crowded", "differing"))
+    side_by_side = f"(select distinct person_id from {rows} anti join {crowded} using (person_id))"
+    differs = " or ".join(survivor.differing(slots) for survivor in few) or "false"
+    plain = f"(from {side_by_side} anti join {differing} using (person_id))"
+    of_differing, of_crowded = (f"(from {rows} semi join {some} using (person_id))" for some in (differing, crowded))
+    return Ways(
+        {
+            "crowded": f"select distinct person_id as id from (select person_id from {rows} group by person_id, dataset "
+            "having count(*) > 1)",
+            "differing": f"select person_id as id from {side_by_side} {_joins(slots, held(rows))} where {differs}",
+        },
+        (
+            decided.query([], _side_by_side(survivors, slots, held(rows), plain, differs=False)),
+            decided.query(few, _side_by_side(survivors, slots, held(of_differing), differing, differs=True)),
+            decided.query(survivors, _gathered(survivors, held(of_crowded))),
+        ),
+    )
+
+
 def merge_query(entity: Entity, rows: str, taken: Sequence[str] = ()) -> str:
     """Return the SQL from linked rows (`person_id` beside the facts) to golden rows, with `_sources` and `_decided`.
 
@@ -257,23 +348,9 @@ def merge_query(entity: Entity, rows: str, taken: Sequence[str] = ()) -> str:
         rows: Relation with `person_id`, `dataset`, `_key`, `_ref`, `_moment` and the entity's fields.
         taken: Fields of which the landed row that each was taken from is told too, in `_from_<field>`.
     """
-    survivors = [Survivor(field, rule, entity.fields) for field, rule in entity.authority.items()]
-    names = sorted({name for survivor in survivors for name in survivor.rule.datasets})
-    slots = {name: f"slot_{number}" for number, name in enumerate(names, 1)}
-    few = [survivor for survivor in survivors if survivor.contested]
-    decided = _Decided(survivors, slots, taken)
-    crowded = f"select person_id from {rows} group by person_id, dataset having count(*) > 1"
-    differing = " or ".join(survivor.differing(slots) for survivor in few) or "false"
-    plain = f"(select distinct person_id from {rows} anti join crowded using (person_id) anti join differing using (person_id))"
-    return f"""with crowded as materialized (select distinct person_id from ({crowded})),
-        differing as materialized (
-            select person_id from (select distinct person_id from {rows} anti join crowded using (person_id))
-            {_joins(slots, rows)} where {differing})
-        {decided.query([], _side_by_side(survivors, slots, rows, plain, differs=False))}
-        union all
-        {decided.query(few, _side_by_side(survivors, slots, rows, "differing", differs=True))}
-        union all
-        {decided.query(survivors, _gathered(survivors, rows))}"""
+    ways = merge_ways(entity, rows, taken)
+    apart = ", ".join(f"{name} as materialized ({query})" for name, query in ways.apart.items())
+    return f"with {apart}\n{' union all '.join(ways.golden)}"
 
 
 @dataclass(frozen=True)
@@ -286,15 +363,33 @@ class _Decided:
 
     def query(self, contested: Sequence[Survivor], said: str) -> str:
         """Return it; only contested fields may differ."""
-        best = "".join(f", case when {s.differs} then {s.chosen()} end as {s.best}" for s in contested)
-        won = "".join(f", case when {s.differs} then {s.refined()} end as {s.won}" for s in contested)
-        values = ", ".join(survivor.value(survivor in contested) for survivor in self.survivors)
-        told = ", ".join(
-            s.told(s in contested, [_place(self.slots, n) for n in s.rule.datasets]) for s in self.survivors
+        steps = (
+            [f"{s.chosen()} end as {s.best}" for s in contested],
+            [f"{s.refined()} end as {s.won}" for s in contested],
+            [f"{s.decided()} end as {s.how}" for s in contested],
+            [f"{s.opposed()} end as {s.disputed}" for s in contested],
         )
+        for made in steps:
+            told = "".join(f", case when {s.differs} then {one}" for s, one in zip(contested, made, strict=True))
+            said = f"select *{told} from ({said})"
+        values = ", ".join(survivor.value(survivor in contested) for survivor in self.survivors)
         taken = "".join(f", {s.taken(s in contested)}" for s in self.survivors if s.field in self.taken)
-        return f"""select person_id, {values}, {SOURCES}, concat_ws({literal(BETWEEN)}, {told}) as {DECIDED}{taken}
-            from (select *{won} from (select *{best} from ({said})))"""
+        return f"""select person_id, {values}, {SOURCES}, {self._told(contested)} as {DECIDED}{taken}
+            from ({said})"""
+
+    def _told(self, contested: Sequence[Survivor]) -> str:
+        """What decided, of all fields: most persons have rows of few registers, so fields of one register go together."""
+        parts = []
+        for _, group in groupby(self.survivors, lambda s: s.field if s.contested else s.rule.datasets):
+            fields = list(group)
+            told = [s.told(s in contested, [_place(self.slots, n) for n in s.rule.datasets]) for s in fields]
+            known = f"coalesce({', '.join(s.place for s in fields)}) is not null"
+            parts += told if len(told) == 1 else [f"case when {known} then {_together(told)} end"]
+        return _together(parts)
+
+
+def _together(told: Sequence[str]) -> str:
+    return f"concat_ws({literal(BETWEEN)}, {', '.join(told)})"
 
 
 def _joins(slots: Mapping[str, str], rows: str) -> str:
@@ -322,5 +417,5 @@ def _gathered(survivors: Sequence[Survivor], rows: str) -> str:
     return f"""select person_id, list({row} order by r._place) as {SOURCES}, {columns}
         from (select *, row_number() over (partition by person_id order by dataset, _key)::integer as _place,
                      dense_rank() over (partition by person_id order by dataset)::integer as _source
-              from {rows} semi join crowded using (person_id)) as r
+              from {rows}) as r
         group by person_id"""

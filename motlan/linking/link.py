@@ -15,7 +15,7 @@ import pyarrow as pa
 from motlan.engine import literal, one
 from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
-from motlan.lake import PARQUET, SCRATCH, changes, current, read_parquet
+from motlan.lake import PARQUET, SCRATCH, changes, created, current, read_parquet
 from motlan.ledger import runs, versions
 from motlan.linking import model as models
 from motlan.linking import stages
@@ -95,6 +95,20 @@ def load_decisions(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: s
     return bool(told.num_rows)
 
 
+GROUPED = """
+    select told.n, mine.id, mine.dataset, mine._key, mine._ref, theirs.id as founder, others.id as compared,
+           others._ref as compared_ref, told.rule, told.weight, told.probability
+    from (from linked union all select n, person, person, 'duplicate', weight, probability from doubles) as told
+    join facts as mine using (n) join facts as theirs on theirs.n = told.person join facts as others on others.n = told.compared
+    union all
+    select n, id, dataset, _key, _ref, id, id, _ref, 'founder', null, null
+    from facts semi join spine_rows using (n) anti join doubles using (n)
+    union all
+    select n, id, dataset, _key, _ref, id, id, _ref, 'provisional founder', null, null
+    from facts semi join left_rows using (n) anti join linked using (n)"""
+"""The SQL of every row with the one that founded its person, and the one that it was compared with, of what linking left."""
+
+
 class _Step:
     """The step's work on one engine session."""
 
@@ -136,18 +150,24 @@ class _Step:
 
     def _facts(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str:
         """Keep the current rows for this step, and their numbers; return the relation's name."""
-        target = self.work.scratch(self.run.id) / "facts.parquet"
-        engine.execute(
-            f"copy (select {stages.ROW} as n, dataset || '/' || _key as id, {stages.number('_ref')} as version, * "
-            f"from {self.work.facts(self.entity, inputs)}) to {literal(str(target))} ({SCRATCH})"
+        self._keep(
+            engine,
+            "facts",
+            f"select {stages.ROW} as n, dataset || '/' || _key as id, {stages.number('_ref')} as version, * "
+            f"from {self.work.facts(self.entity, inputs)}",
         )
-        engine.execute(f"create temp view facts as from read_parquet({literal(str(target))})")
         rows, numbers = one(engine, "select count(*), count(distinct n) from facts")
         if rows != numbers:
             raise ContractError(
                 "two rows have one number", where=self.entity, next_step="report this: no row may be lost."
             )
         return "facts"
+
+    def _keep(self, engine: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
+        """Put rows into a file of the scratch folder, by a name: many of them, so that they shall not stand in memory."""
+        target = literal(str(self.work.scratch(self.run.id) / f"{name}.parquet"))
+        engine.execute(f"copy ({query}) to {target} ({SCRATCH})")
+        engine.execute(f"create temp view {name} as from read_parquet({target})")
 
     def _version(self, engine: duckdb.DuckDBPyConnection, model: Model) -> str:
         digest = one(
@@ -175,21 +195,18 @@ class _Step:
 
     def _stage(self, engine: duckdb.DuckDBPyConnection, version: str) -> runs.Counts:
         before = self.work.lake.files(links_table(self.entity), self.published)
-        none = ", ".join(
-            f"null::{'double' if name in ('weight', 'probability') else 'varchar'} as {name}"
-            for name in (*KEY, *COLUMNS)
-        )
-        old = current(before, KEY) if before else f"(select {none} where false)"
-        engine.execute(f"create temp table previous as select {', '.join((*KEY, *COLUMNS))} from {old}")
-        assign_person_ids(engine, self.work.store.secret("person ids").hex(), version)
-        engine.execute(f"create temp table difference as {changes('links', 'previous', KEY, COLUMNS)}")
-        full = self.work.scratch(self.run.id) / "links.parquet"
-        engine.execute(f"copy (from links) to {literal(str(full))} ({SCRATCH})")
+        if before:
+            old = f"select {', '.join((*KEY, *COLUMNS))} from {current(before, KEY)}"
+            engine.execute(f"create temp table previous as {old}")
+        self._keep(engine, "grouped", GROUPED)
+        self._keep(engine, "links", self._links(version, known=bool(before)))
+        told = changes("links", "previous", KEY, COLUMNS) if before else created("links", KEY, COLUMNS)
+        engine.execute(f"create temp {'table' if before else 'view'} difference as {told}")
         by_rule = dict(engine.execute("select rule, count(*) from links group by rule order by rule").fetchall())
         totals = one(
             engine,
-            """select count(*), count(distinct person_id), (select count(*) from difference), (select count(*) from scored),
-                      coalesce(sum(1 - probability), 0) from links""",
+            """select count(*), count(*) filter (rule in ('founder', 'provisional founder')), (select count(*) from difference),
+                      (select count(*) from scored), coalesce(sum(1 - probability), 0) from links""",
         )
         self._write(engine, links_table(self.entity), "difference")
         engine.execute(
@@ -208,6 +225,31 @@ class _Step:
             "pairs": totals[3],
             "expected_wrong": round(totals[4], 3),
         }
+
+    def _links(self, version: str, *, known: bool) -> str:
+        """Return the SQL of every row of `grouped` with its person's id.
+
+        A group keeps the id that its rows had (in `previous`, where that is `known`); a new group's id is drawn from its founder
+        by a keyed hash. The founder's own earlier id comes first, then the smallest of the others' that no founder holds. So a
+        provisional person that appears on the spine keeps its id.
+        """
+        secret = self.work.store.secret("person ids").hex()
+        person = f"substr(sha256({literal(secret)} || founder), 1, 32)::uuid::varchar"
+        had = ""
+        if known:
+            person = f"coalesce(kept.person_id, {person})"
+            had = """
+                left join (
+                    select founder, person_id from (
+                        select founder, arg_min(person_id, (not own, person_id)) as person_id, bool_or(own) as own from (
+                            select founder, person_id, grouped.id = grouped.founder as own
+                            from grouped join (select dataset, _key, person_id from previous) using (dataset, _key))
+                        group by founder)
+                    qualify row_number() over (partition by person_id order by own desc, founder) = 1) as kept using (founder)"""
+        return f"""
+            select dataset, _key, _ref, {person} as person_id, founder, compared, compared_ref, rule, weight, probability,
+                   {literal(version)} as _link_version
+            from grouped{had}"""
 
     def _stage_reviews(self, engine: duckdb.DuckDBPyConnection) -> int:
         engine.execute(
@@ -234,37 +276,3 @@ class _Step:
         engine.execute(
             f"copy (select *, {literal(self.run.id)} as _run from {relation}) to {literal(str(target))} ({PARQUET})"
         )
-
-
-def assign_person_ids(engine: duckdb.DuckDBPyConnection, secret: str, version: str) -> None:
-    """Make `links` from `linked`, `doubles`, `facts` and `previous`: every row with its person's id.
-
-    A group keeps the id that its rows had; a new group's id is drawn from its founder by a keyed hash. The founder's own
-    earlier id comes first, then the smallest of the others' that no founder holds. So a provisional person that appears on the
-    spine keeps its id.
-    """
-    new_id = f"substr(sha256({literal(secret)} || founder), 1, 32)::uuid::varchar"
-    engine.execute(
-        f"""create temp table grouped as
-            with told as (
-                select * from linked
-                union all select n, person, person, 'duplicate', weight, probability from doubles
-                union all select n, n, n, 'founder', null, null from spine_rows anti join doubles using (n)
-                union all select n, n, n, 'provisional founder', null, null from left_rows anti join linked using (n))
-            select told.n, mine.id, mine.dataset, mine._key, mine._ref, theirs.id as founder, others.id as compared,
-                   others._ref as compared_ref, told.rule, told.weight, told.probability
-            from told join facts as mine using (n) join facts as theirs on theirs.n = told.person
-            join facts as others on others.n = told.compared;
-            create temp table links as
-            with known as (
-                select founder, person_id, grouped.id = grouped.founder as own
-                from grouped join (select dataset, _key, person_id from previous) using (dataset, _key)),
-            best as (
-                select founder, arg_min(person_id, (not own, person_id)) as person_id, bool_or(own) as own
-                from known group by founder),
-            kept as (select founder, person_id from best
-                     qualify row_number() over (partition by person_id order by own desc, founder) = 1)
-            select dataset, _key, _ref, coalesce(kept.person_id, {new_id}) as person_id, founder, compared, compared_ref, rule,
-                   weight, probability, {literal(version)} as _link_version
-            from grouped left join kept using (founder)"""
-    )
