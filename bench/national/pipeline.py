@@ -186,9 +186,11 @@ def _write(steps: Steps, work: Workspace, dataset: Dataset, run: str, paths: lis
             rows = _as_pulled(pa.Table.from_batches([batch]), dataset, run)
             if watcher.see(rows, set(dataset.columns)):
                 watcher.drift.chunks.append(number)
-            pages = pa.array([f"page {place // PAGE_ROWS}" for place in range(rows.num_rows)], pa.string())
-            payload = pa.repeat(pa.scalar(PAYLOAD), rows.num_rows)
-            engine.register("fresh", numbered(rows.append_column("_payload", payload).append_column(LOCATOR, pages)))
+            engine.register("pulled", numbered(rows))
+            engine.execute(
+                f"""create or replace temp view fresh as
+                    select *, '{PAYLOAD}' as _payload, 'page ' || (_position // {PAGE_ROWS}) as {LOCATOR} from pulled"""
+            )
             digests.append(write_chunk(work, engine, dataset, run, number, list(dataset.columns)))
             newest = max(newest, _newest(rows, dataset))
             landed += rows.num_rows
