@@ -12,7 +12,7 @@ import json
 import duckdb
 import pyarrow as pa
 
-from motlan.engine import literal, one
+from motlan.engine import literal, one, quote
 from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
 from motlan.lake import PARQUET, SCRATCH, changes, created, current, read_parquet
@@ -41,6 +41,25 @@ the row that this one was compared with (itself, of a founder)."""
 FREQUENCY = "comparison || '/' || value || '/' || floor(share * 1e15)::bigint"
 """A frequency as a text that is the same on every engine."""
 REVIEW_COLUMNS = ("_ref", "other_dataset", "other_key", "other_ref", "weight", "probability")
+GROUPED = """
+    select mine.dataset, mine._key, mine._ref, others.dataset || '/' || others._key as founder,
+           others.dataset || '/' || others._key as compared, others._ref as compared_ref, rule, weight, probability
+    from (from told anti join apart using (n)) as told join facts as mine using (n)
+    join (from facts where on_spine) as others on others.n = told.compared
+    union all
+    select mine.dataset, mine._key, mine._ref, theirs.dataset || '/' || theirs._key, others.dataset || '/' || others._key,
+           others._ref, rule, weight, probability
+    from apart join facts as mine using (n) join facts as theirs on theirs.n = apart.person
+    join facts as others on others.n = apart.compared
+    union all
+    select dataset, _key, _ref, dataset || '/' || _key, dataset || '/' || _key, _ref, 'founder', null, null
+    from facts anti join doubles using (n) where on_spine
+    union all
+    select dataset, _key, _ref, dataset || '/' || _key, dataset || '/' || _key, _ref, 'provisional founder', null, null
+    from facts semi join (from waiting anti join linked using (n)) using (n)"""
+"""The SQL of every row with the one that founded its person, and the one that it was compared with, of what linking left.
+
+Most rows were compared with the spine's row that founded their person; the few others stand `apart`."""
 
 
 def links_table(entity: str) -> str:
@@ -64,7 +83,7 @@ def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published
 
     Returns:
         Counts: `rows`, `persons`, `changed`, `by_rule`, `reviews`, `pairs` (weighed now), `expected_wrong` (links), `version`,
-        `model`, `snapshots`. The full set of links is left in the run's scratch folder as `links.parquet`.
+        `model`, `snapshots`. All rows with their persons are left in the run's scratch folder as `links.parquet`.
     """
     tables = [table(run.subject) for table in (links_table, kept.reviews_table, pairs_table, kept.frequencies_table)]
     counts = work.staged(run.id, "link", tables, lambda: _Step(work, run, published).do(inputs))
@@ -95,20 +114,6 @@ def load_decisions(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: s
     return bool(told.num_rows)
 
 
-GROUPED = """
-    select told.n, mine.id, mine.dataset, mine._key, mine._ref, theirs.id as founder, others.id as compared,
-           others._ref as compared_ref, told.rule, told.weight, told.probability
-    from (from linked union all select n, person, person, 'duplicate', weight, probability from doubles) as told
-    join facts as mine using (n) join facts as theirs on theirs.n = told.person join facts as others on others.n = told.compared
-    union all
-    select n, id, dataset, _key, _ref, id, id, _ref, 'founder', null, null
-    from facts semi join spine_rows using (n) anti join doubles using (n)
-    union all
-    select n, id, dataset, _key, _ref, id, id, _ref, 'provisional founder', null, null
-    from facts semi join left_rows using (n) anti join linked using (n)"""
-"""The SQL of every row with the one that founded its person, and the one that it was compared with, of what linking left."""
-
-
 class _Step:
     """The step's work on one engine session."""
 
@@ -127,7 +132,8 @@ class _Step:
                 model, found = kept.record(self.work.store, self.entity, linking.model), linking.model
                 text = found.model_dump_json()
                 (self.work.scratch(self.run.id) / "model.json").write_text(text, encoding="utf-8")
-                self._write(engine, kept.frequencies_table(self.entity), "frequencies")
+                if one(engine, "select count(*) from frequencies")[0]:
+                    self._write(engine, kept.frequencies_table(self.entity), "from frequencies")
                 version = self._version(engine, found)
             else:
                 model, found = released
@@ -150,14 +156,16 @@ class _Step:
 
     def _facts(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str:
         """Keep the current rows for this step, and their numbers; return the relation's name."""
+        spine = ", ".join(map(literal, self.matching.spine)) or "null"
+        fields = ", ".join(map(quote, self.matching.fields))
         self._keep(
             engine,
             "facts",
-            f"select {stages.ROW} as n, dataset || '/' || _key as id, {stages.number('_ref')} as version, * "
-            f"from {self.work.facts(self.entity, inputs)}",
+            f"""select {stages.ROW} as n, {stages.number("_ref")} as version, dataset in ({spine}) as on_spine, dataset, _key, _ref,
+                       {fields} from {self.work.facts(self.entity, inputs)}""",
         )
-        rows, numbers = one(engine, "select count(*), count(distinct n) from facts")
-        if rows != numbers:
+        self.rows, numbers = one(engine, "select count(*), count(distinct n) from facts")
+        if self.rows != numbers:
             raise ContractError(
                 "two rows have one number", where=self.entity, next_step="report this: no row may be lost."
             )
@@ -194,62 +202,81 @@ class _Step:
         return True
 
     def _stage(self, engine: duckdb.DuckDBPyConnection, version: str) -> runs.Counts:
-        before = self.work.lake.files(links_table(self.entity), self.published)
-        if before:
-            old = f"select {', '.join((*KEY, *COLUMNS))} from {current(before, KEY)}"
-            engine.execute(f"create temp table previous as {old}")
-        self._keep(engine, "grouped", GROUPED)
-        self._keep(engine, "links", self._links(version, known=bool(before)))
-        told = changes("links", "previous", KEY, COLUMNS) if before else created("links", KEY, COLUMNS)
-        engine.execute(f"create temp {'table' if before else 'view'} difference as {told}")
+        stages.let_go(engine)
+        engine.execute(
+            """create temp view told as
+               from linked union all select n, person, person, 'duplicate', weight, probability from doubles;
+               create temp table apart as from told where person != compared or compared in (select n from waiting)"""
+        )
+        if before := self.work.lake.files(links_table(self.entity), self.published):
+            changed = self._change(engine, version, before)
+        else:
+            changed = self._create(engine, version)
         by_rule = dict(engine.execute("select rule, count(*) from links group by rule order by rule").fetchall())
         totals = one(
             engine,
-            """select count(*), count(*) filter (rule in ('founder', 'provisional founder')), (select count(*) from difference),
+            """select count(*), count(*) filter (rule in ('founder', 'provisional founder')),
                       (select count(*) from scored), coalesce(sum(1 - probability), 0) from links""",
         )
-        self._write(engine, links_table(self.entity), "difference")
-        engine.execute(
-            f"""create temp view weighed as
-                select scored.*, l.version as row_version, r.version as other_version, {literal(version)} as _link_version
-                from scored join facts as l on l.n = scored.n join facts as r on r.n = scored.other"""
-        )
-        self._write(engine, pairs_table(self.entity), "weighed")
-        reviews = self._stage_reviews(engine)
+        if totals[2]:
+            self._write(
+                engine,
+                pairs_table(self.entity),
+                f"""select scored.*, l.version as row_version, r.version as other_version, {literal(version)} as _link_version
+                    from scored join facts as l on l.n = scored.n join facts as r on r.n = scored.other""",
+            )
         return {
             "rows": totals[0],
             "persons": totals[1],
-            "changed": totals[2],
+            "changed": changed,
             "by_rule": by_rule,
-            "reviews": reviews,
-            "pairs": totals[3],
-            "expected_wrong": round(totals[4], 3),
+            "reviews": self._stage_reviews(engine),
+            "pairs": totals[2],
+            "expected_wrong": round(totals[3], 3),
         }
 
-    def _links(self, version: str, *, known: bool) -> str:
-        """Return the SQL of every row of `grouped` with its person's id.
+    def _create(self, engine: duckdb.DuckDBPyConnection, version: str) -> int:
+        """Write the first links for the lake, and keep as `links` what is read of them afterwards; return how many they are."""
+        links = f"({self._links(f'({GROUPED})', version)})"
+        if self.rows:
+            links = read_parquet([self._write(engine, links_table(self.entity), created(links, KEY, COLUMNS))])
+        self._keep(engine, "links", f"select dataset, _key, person_id, rule, probability from {links}")
+        return self.rows
 
-        A group keeps the id that its rows had (in `previous`, where that is `known`); a new group's id is drawn from its founder
-        by a keyed hash. The founder's own earlier id comes first, then the smallest of the others' that no founder holds. So a
-        provisional person that appears on the spine keeps its id.
+    def _change(self, engine: duckdb.DuckDBPyConnection, version: str, before: list[str]) -> int:
+        """Keep all links as `links`, and write for the lake in what they differ from those before; return how many do.
+
+        The founder's own earlier id comes first, then the smallest of the others' that no founder holds. So a provisional person
+        that appears on the spine keeps its id.
+        """
+        old = f"select {', '.join((*KEY, *COLUMNS))} from {current(before, KEY)}"
+        engine.execute(f"create temp table previous as {old}")
+        self._keep(engine, "grouped", GROUPED)
+        had = """
+            left join (
+                select founder, person_id as earlier from (
+                    select founder, arg_min(person_id, (not own, person_id)) as person_id, bool_or(own) as own from (
+                        select founder, person_id, dataset || '/' || _key = founder as own
+                        from grouped join (select dataset, _key, person_id from previous) using (dataset, _key))
+                    group by founder)
+                qualify row_number() over (partition by person_id order by own desc, founder) = 1) using (founder)"""
+        self._keep(engine, "links", self._links(f"grouped{had}", version, "earlier"))
+        engine.execute(f"create temp table difference as {changes('links', 'previous', KEY, COLUMNS)}")
+        count = int(one(engine, "select count(*) from difference")[0])
+        if count:
+            self._write(engine, links_table(self.entity), "from difference")
+        return count
+
+    def _links(self, grouped: str, version: str, earlier: str = "null") -> str:
+        """Return the SQL of every row with its person's id: the `earlier` one of its group, or one drawn by a keyed hash.
+
+        The hash is of the row that founded the group.
         """
         secret = self.work.store.secret("person ids").hex()
-        person = f"substr(sha256({literal(secret)} || founder), 1, 32)::uuid::varchar"
-        had = ""
-        if known:
-            person = f"coalesce(kept.person_id, {person})"
-            had = """
-                left join (
-                    select founder, person_id from (
-                        select founder, arg_min(person_id, (not own, person_id)) as person_id, bool_or(own) as own from (
-                            select founder, person_id, grouped.id = grouped.founder as own
-                            from grouped join (select dataset, _key, person_id from previous) using (dataset, _key))
-                        group by founder)
-                    qualify row_number() over (partition by person_id order by own desc, founder) = 1) as kept using (founder)"""
         return f"""
-            select dataset, _key, _ref, {person} as person_id, founder, compared, compared_ref, rule, weight, probability,
-                   {literal(version)} as _link_version
-            from grouped{had}"""
+            select dataset, _key, _ref, coalesce({earlier}, substr(sha256({literal(secret)} || founder), 1, 32)::uuid::varchar)
+                   as person_id, founder, compared, compared_ref, rule, weight, probability, {literal(version)} as _link_version
+            from {grouped}"""
 
     def _stage_reviews(self, engine: duckdb.DuckDBPyConnection) -> int:
         engine.execute(
@@ -265,14 +292,12 @@ class _Step:
         engine.execute(
             f"create temp table changed_reviews as {changes('unsure', 'unsure_before', KEY, REVIEW_COLUMNS)}"
         )
-        self._write(engine, kept.reviews_table(self.entity), "changed_reviews")
+        if one(engine, "select count(*) from changed_reviews")[0]:
+            self._write(engine, kept.reviews_table(self.entity), "from changed_reviews")
         return int(one(engine, "select count(*) from unsure")[0])
 
-    def _write(self, engine: duckdb.DuckDBPyConnection, table: str, relation: str) -> None:
-        """Write rows for the lake, where there are any."""
-        if not one(engine, f"select count(*) from {relation}")[0]:
-            return
-        target = self.work.lake.folder(table, self.run.id) / "000000.parquet"
-        engine.execute(
-            f"copy (select *, {literal(self.run.id)} as _run from {relation}) to {literal(str(target))} ({PARQUET})"
-        )
+    def _write(self, engine: duckdb.DuckDBPyConnection, table: str, query: str) -> str:
+        """Write rows for the lake; return the path of the file."""
+        target = str(self.work.lake.folder(table, self.run.id) / "000000.parquet")
+        engine.execute(f"copy (select *, {literal(self.run.id)} as _run from ({query})) to {literal(target)} ({PARQUET})")
+        return target

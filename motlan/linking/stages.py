@@ -107,6 +107,12 @@ def link_all(
     return linking
 
 
+def let_go(engine: duckdb.DuckDBPyConnection) -> None:
+    """Drop the tables that nothing needs once a linking is done: the loaded rows and its candidates."""
+    for table in ("spine_rows", "left_rows", "keyed", "candidates", "several", "persons", "ranked"):
+        engine.execute(f"drop table if exists {table}")
+
+
 def _on_spine(matching: Matching) -> str:
     return f"dataset in ({', '.join(map(literal, matching.spine))})" if matching.spine else "false"
 
