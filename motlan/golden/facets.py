@@ -64,25 +64,37 @@ def _single(entity: FacetEntity, rows: str, secret: str) -> str:
 
 
 def _grouped(entity: FacetEntity, rows: str, secret: str, parts: Parts) -> str:
+    """Return the SQL of the things that rows name by a key: the newest row of each; where it lacks a field, one that knows.
+
+    A row's place in that order is a text: the greatest of them is found without moving rows.
+    """
     facet, key = entity.facet, quote(entity.facet.key or "")
-    rank = " ".join(f"when {literal(name)} then {place}" for place, name in enumerate(reversed(facet.authority)))
-    order = f"row(case dataset {rank} end, _moment, _key)"
-    values = [
-        f"arg_max({quote(field)}, {order}) filter (where {quote(field)} is not null) as {quote(field)}"
-        for field in entity.fields
-        if field not in (facet.key, facet.count)
-    ]
-    last = ", ".join(f"'{name}': {name}" for name in COLUMNS[1:])
-    values.append(f"arg_max({{{last}}}, {order}) as last")
+    rank = " ".join(f"when {literal(name)} then '{place}'" for place, name in enumerate(reversed(facet.authority)))
+    fields = [quote(field) for field in entity.fields if field not in (facet.key, facet.count)]
+    told = ", ".join(f"arg_max({field}, place) filter (where {field} is not null) as {field}" for field in fields)
+    lacking = " or ".join(f"{field} is null" for field in fields) or "false"
+    values = {name: f"coalesce(things.{name}, known.{name}) as {name}" for name in fields}
     if facet.count:
-        values.append(f"count(distinct person_id)::varchar as {quote(facet.count)}")
+        values[quote(facet.count)] = f"newest.persons::varchar as {quote(facet.count)}"
     person, join = "null::varchar", ""
     if facet.person:
         named = quote(facet.person)
         person = "named.person_id"
         join = f"""left join (
-            select {named} as code, min(person_id) as person_id from {parts.read("golden")} where {named} is not null
+            select {named} as code, min(person_id) as person_id from {parts.read("golden")}
+            semi join (select {key} as {named} from newest) as keys using ({named})
             group by {named} having count(*) = 1) as named on named.code = things.{key}"""
-    columns = ", ".join([*(f"last.{name} as {name}" for name in COLUMNS[1:]), *map(quote, entity.fields)])
-    return f"""select {_id(entity, secret, f"things.{key}")}, {person} as person_id, {columns}
-        from (select {key}, {", ".join(values)} from ({rows}) where {key} is not null group by {key}) as things {join}"""
+    placed = f"""(
+        select *, (case dataset {rank} end) || ' ' || coalesce(_moment, '') || ' ' || _key as place
+        from ({rows}) where {key} is not null)"""
+    columns = [f"things.{name}" for name in COLUMNS[1:]]
+    columns += [values.get(name, f"things.{name}") for name in map(quote, entity.fields)]
+    return f"""
+        with newest as materialized (
+            select {key}, max(place) as place, count(distinct person_id) as persons from {placed} group by {key}),
+        things as materialized (select * from {placed} semi join newest using ({key}, place)),
+        known as (
+            select {", ".join(filter(None, (key, told)))} from {placed}
+            semi join (select {key} from things where {lacking}) as lacking using ({key}) group by {key})
+        select {_id(entity, secret, f"things.{key}")}, {person} as person_id, {", ".join(columns)}
+        from things join newest using ({key}) left join known using ({key}) {join}"""
