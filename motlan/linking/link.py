@@ -121,6 +121,7 @@ class _Step:
         self.work, self.run, self.published = work, run, set(published)
         self.entity = run.subject
         self.matching: Matching = work.registry.entity(run.subject).matching
+        self.rows = 0
 
     def do(self, inputs: dict[str, list[str]]) -> runs.Counts:
         with self.work.bulk_engine(f"linking {self.entity}") as engine:
@@ -161,8 +162,8 @@ class _Step:
         self._keep(
             engine,
             "facts",
-            f"""select {stages.ROW} as n, {stages.number("_ref")} as version, dataset in ({spine}) as on_spine, dataset, _key, _ref,
-                       {fields} from {self.work.facts(self.entity, inputs)}""",
+            f"""select {stages.ROW} as n, {stages.number("_ref")} as version, dataset in ({spine}) as on_spine,
+                       dataset, _key, _ref, {fields} from {self.work.facts(self.entity, inputs)}""",
         )
         self.rows, numbers = one(engine, "select count(*), count(distinct n) from facts")
         if self.rows != numbers:
@@ -299,5 +300,7 @@ class _Step:
     def _write(self, engine: duckdb.DuckDBPyConnection, table: str, query: str) -> str:
         """Write rows for the lake; return the path of the file."""
         target = str(self.work.lake.folder(table, self.run.id) / "000000.parquet")
-        engine.execute(f"copy (select *, {literal(self.run.id)} as _run from ({query})) to {literal(target)} ({PARQUET})")
+        engine.execute(
+            f"copy (select *, {literal(self.run.id)} as _run from ({query})) to {literal(target)} ({PARQUET})"
+        )
         return target

@@ -93,7 +93,7 @@ class _Checking:
         return {"findings": findings, "counts": tally.counts}
 
     def _load(self, part: int) -> None:
-        """Load a part's linked rows and golden records, as narrow as the rules allow."""
+        """Show a part's linked rows and golden records, as narrow as the rules allow."""
         province = self.work.registry.scoring.province_field
         place = quote(province) if province in self.entity.fields else "null::varchar"
         row_fields, golden_fields = _used(self.rules)
@@ -101,14 +101,14 @@ class _Checking:
         rows = self.parts.rows([*kept, *({province} & {*self.entity.fields} - {*kept})], part)
         columns = "".join(f", {quote(field)}" for field in kept)
         self.engine.execute(
-            f"""create or replace temp table linked as
+            f"""create or replace temp view linked as
                 select dataset, _key, _ref, _moment, person_id, {place} as province{columns} from {rows}"""
         )
         values = "".join(f", {quote(field)}" for field in self.entity.fields if field in golden_fields)
         values += "".join(f", {quote('_from_' + field)}" for field in self.rules.agreed_fields)
         golden = self.parts.read("golden", part)
         self.engine.execute(
-            f"create or replace temp table golden as select person_id, {place} as province{values} from {golden}"
+            f"create or replace temp view golden as select person_id, {place} as province{values} from {golden}"
         )
 
 
@@ -142,8 +142,15 @@ def _as_of(engine: duckdb.DuckDBPyConnection, parts: Parts) -> str:
     return literal(day) if day else "null::varchar"
 
 
-def cross_answer(rule: CrossRule, entity: Entity, as_of: str) -> str:
-    """Return the SQL of a cross rule's answer about a row `r` with its golden record `g`, null where it is not asked."""
+def cross_answer(rule: CrossRule, entity: Entity, as_of: str, known: str = "") -> str:
+    """Return the SQL of a cross rule's answer about a row `r` with its golden record `g`, null where it is not asked.
+
+    Args:
+        rule: The rule.
+        entity: The entity.
+        as_of: SQL of the day that ages are reckoned at.
+        known: SQL of what its expression comes to, where that stands somewhere.
+    """
     columns = {f"row_{field}": f"r.{quote(field)}" for field in entity.fields}
     columns |= {f"golden_{field}": f"g.{quote(field)}" for field in entity.fields}
     columns |= {"dataset": "r.dataset", "row_moment": "r._moment", "as_of": as_of}
@@ -152,18 +159,34 @@ def cross_answer(rule: CrossRule, entity: Entity, as_of: str) -> str:
         authority = entity.authority[rule.field].first
         asked += "".join(f" and r.dataset != {literal(name)}" for name in authority)
         asked += f" and g.{quote('_from_' + rule.field)} is distinct from r._ref"
-    return f"case when {asked} then {rule.parsed.sql(DUCKDB, columns)} end"
+    return f"case when {asked} then {known or rule.parsed.sql(DUCKDB, columns)} end"
+
+
+def _once(rule: CrossRule, as_of: str) -> str:
+    """Return the SQL that joins what a rule says of each value of the one field that it reads; nothing where it reads more."""
+    (name, *more) = sorted(rule.parsed.fields - {"as_of"})
+    if more or not name.startswith("row_"):
+        return ""
+    field, once = quote(name.removeprefix("row_")), quote("once_" + rule.name)
+    answer = rule.parsed.sql(DUCKDB, {name: "v." + field, "as_of": as_of})
+    return f"""
+        left join (select {field}, {answer} as answer from (select distinct {field} from linked) as v) as {once}
+        on {once}.{field} is not distinct from r.{field}"""
 
 
 def _rows_query(entity: Entity, rules: Rules, as_of: str) -> str:
-    answers = {rule.name: cross_answer(rule, entity, as_of) for rule in rules.cross}
+    joins = {rule.name: _once(rule, as_of) for rule in rules.cross}
+    answers = {
+        rule.name: cross_answer(rule, entity, as_of, f"{quote('once_' + rule.name)}.answer" if joins[rule.name] else "")
+        for rule in rules.cross
+    }
     answers |= {
         rule.name: f"case when {_asked(rule)} then {sets.answer(rule, 'r', _failing(rule))} end" for rule in rules.sets
     }
     columns = "".join(f", {sql} as {quote('_rule_' + name)}" for name, sql in answers.items())
     return (
         f"select r.dataset, r._key, r._ref, person_id, coalesce(r.province, g.province) as province{columns} "
-        "from linked as r join golden as g using (person_id)"
+        f"from linked as r join golden as g using (person_id){''.join(joins.values())}"
     )
 
 
