@@ -26,6 +26,8 @@ from motlan.workspace import Workspace, open_workspace
 
 FOUNDERS = ("founder", "provisional founder")
 """Rules of rows that founded a person: they are no links."""
+SLICE = 5_000_000
+"""Persons that are judged at a time: all of a big country do not fit into the engine's limit."""
 
 
 def score(steps: Steps, setting: Setting, run: str, splink: Path) -> dict[str, Any]:
@@ -91,20 +93,38 @@ def _ours(con: duckdb.DuckDBPyConnection, work: Workspace, setting: Setting, run
     )
 
 
+def _slices(con: duckdb.DuckDBPyConnection, mine: str, theirs: str) -> list[tuple[str, str]]:
+    """Return the conditions, on two numbers that are joined, of slices of about `SLICE` persons each."""
+    count = -(-one(con, "select count(*) from represents")[0] // SLICE) or 1
+    return [(f"{mine} % {count} = {place}", f"{theirs} % {count} = {place}") for place in range(count)]
+
+
 def _links(con: duckdb.DuckDBPyConnection, work: Workspace, run: str) -> dict[str, Any]:
-    rows, recalled, links, right = one(
-        con,
-        """select count(*), count(r.person), count(*) filter (mine.linked),
-                  count(*) filter (mine.linked and theirs.true_id = mine.true_id)
-           from ours as mine left join represents as r on r.true_id = mine.true_id and r.person = mine.person
-           left join ours as theirs on theirs.n = mine.compared where not mine.is_spine""",
-    )
-    placed = one(
-        con,
-        """select count(*) filter (if(theirs.is_spine, theirs.true_id = mine.true_id, known.true_id is null))
-           from ours as mine left join ours as theirs on theirs.n = mine.founder
-           left join known on known.true_id = mine.true_id where not mine.is_spine""",
-    )[0]
+    totals = [0] * 5
+    for mine, theirs in _slices(con, "coalesce(person, 0)", "person"):
+        counts = one(
+            con,
+            f"""select count(*), count(r.person) from (from ours where {mine}) as mine
+               left join (from represents where {theirs}) as r on r.true_id = mine.true_id and r.person = mine.person
+               where not mine.is_spine""",
+        )
+        totals[:2] = (a + b for a, b in zip(totals[:2], counts, strict=True))
+    for mine, theirs in _slices(con, "coalesce(compared, 0)", "n"):
+        counts = one(
+            con,
+            f"""select count(*) filter (mine.linked), count(*) filter (mine.linked and theirs.true_id = mine.true_id)
+               from (from ours where {mine}) as mine left join (from ours where {theirs}) as theirs on theirs.n = mine.compared
+               where not mine.is_spine""",
+        )
+        totals[2:4] = (a + b for a, b in zip(totals[2:4], counts, strict=True))
+    for mine, theirs in _slices(con, "coalesce(founder, 0)", "n"):
+        totals[4] += one(
+            con,
+            f"""select count(*) filter (if(theirs.is_spine, theirs.true_id = mine.true_id, known.true_id is null))
+               from (from ours where {mine}) as mine left join (from ours where {theirs}) as theirs on theirs.n = mine.founder
+               left join known on known.true_id = mine.true_id where not mine.is_spine""",
+        )[0]
+    rows, recalled, links, right, placed = totals
     files = work.lake.files(reviews_table(ENTITY), {run})
     reviews = one(con, f"select count(distinct (dataset, _key)) from {read_parquet(files)}")[0] if files else 0
     return {
@@ -126,26 +146,25 @@ def _golden(con: duckdb.DuckDBPyConnection, work: Workspace, setting: Setting, r
     """Compare golden values with the truth's; the ceiling is what some row of the person says."""
     persons = f"read_parquet({literal(f'{setting.truth}/persons/*.parquet')})"
     columns = ", ".join(f"{column} as true_{name}" for name, column in GOLDEN.items())
-    con.execute(
-        f"""create table compared as
-            select person, {", ".join(f"g.{name}, true_{name}" for name in GOLDEN)}
-            from (select hash(person_id) as person, {", ".join(GOLDEN)} from {_table(work, golden_table(ENTITY), run)}) as g
-            join represents using (person)
-            join (select true_id, {columns} from {persons} where valid_from_day = 0) using (true_id)"""
-    )
-    known = one(
-        con,
-        f"""select {", ".join(f"count(true_{name}), count(*) filter ({name} = true_{name})" for name in GOLDEN)}
-            from compared""",
-    )
-    most = one(con, _ceiling(work))
+    told = ", ".join(f"count(true_{name}), count(*) filter ({name} = true_{name})" for name in GOLDEN)
+    known, most = [0] * 2 * len(GOLDEN), [0] * len(GOLDEN)
+    for those, _ in _slices(con, "person", ""):
+        con.execute(
+            f"""create or replace table compared as
+                select person, {", ".join(f"g.{name}, true_{name}" for name in GOLDEN)}
+                from (select hash(person_id) as person, {", ".join(GOLDEN)} from {_table(work, golden_table(ENTITY), run)}) as g
+                join (from represents where {those}) as r using (person)
+                join (select true_id, {columns} from {persons} where valid_from_day = 0) using (true_id)"""
+        )
+        known = [a + b for a, b in zip(known, one(con, f"select {told} from compared"), strict=True)]
+        most = [a + b for a, b in zip(most, one(con, _ceiling(work)), strict=True)]
     total = max(sum(known[0::2]), 1)
     shares = {f"golden_accuracy_{name}": known[2 * i + 1] / max(known[2 * i], 1) for i, name in enumerate(GOLDEN)}
     return {"golden_accuracy": sum(known[1::2]) / total, "golden_ceiling": sum(most) / total, **shares}
 
 
 def _ceiling(work: Workspace) -> str:
-    """Return the query that counts, of each field, the persons of whom some row says the true value."""
+    """Return the query that counts, of each field, the persons of `compared` of whom some row says the true value."""
     parts = []
     for dataset in work.registry.datasets_of(ENTITY):
         if files := work.lake.files(f"clean.{dataset.name}", _all_runs(work, dataset.name)):
