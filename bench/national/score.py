@@ -7,6 +7,7 @@ the whole country's comparison fits into the engine's limit and spills beyond it
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,38 +94,54 @@ def _ours(con: duckdb.DuckDBPyConnection, work: Workspace, setting: Setting, run
     )
 
 
-def _slices(con: duckdb.DuckDBPyConnection, mine: str, theirs: str) -> list[tuple[str, str]]:
-    """Return the conditions, on two numbers that are joined, of slices of about `SLICE` persons each."""
+Part = Callable[[str], str]
+"""Gives, of a number's SQL, the condition that it is in a slice: two numbers that are equal are in the same."""
+
+
+def _slices(con: duckdb.DuckDBPyConnection) -> list[Part]:
+    """Return slices of about `SLICE` persons each."""
     count = -(-one(con, "select count(*) from represents")[0] // SLICE) or 1
-    return [(f"{mine} % {count} = {place}", f"{theirs} % {count} = {place}") for place in range(count)]
+
+    def part(place: int) -> Part:
+        return lambda number: f"coalesce({number}, 0) % {count} = {place}"
+
+    return [part(place) for place in range(count)]
+
+
+def _summed(con: duckdb.DuckDBPyConnection, ask: Callable[[Part], str]) -> list[int]:
+    """Add up what a query of one row tells of each slice."""
+    return [sum(counts) for counts in zip(*(one(con, ask(part)) for part in _slices(con)), strict=True)]
 
 
 def _links(con: duckdb.DuckDBPyConnection, work: Workspace, run: str) -> dict[str, Any]:
-    totals = [0] * 5
-    for mine, theirs in _slices(con, "coalesce(person, 0)", "person"):
-        counts = one(
-            con,
-            f"""select count(*), count(r.person) from (from ours where {mine}) as mine
-               left join (from represents where {theirs}) as r on r.true_id = mine.true_id and r.person = mine.person
-               where not mine.is_spine""",
-        )
-        totals[:2] = (a + b for a, b in zip(totals[:2], counts, strict=True))
-    for mine, theirs in _slices(con, "coalesce(compared, 0)", "n"):
-        counts = one(
-            con,
-            f"""select count(*) filter (mine.linked), count(*) filter (mine.linked and theirs.true_id = mine.true_id)
-               from (from ours where {mine}) as mine left join (from ours where {theirs}) as theirs on theirs.n = mine.compared
-               where not mine.is_spine""",
-        )
-        totals[2:4] = (a + b for a, b in zip(totals[2:4], counts, strict=True))
-    for mine, theirs in _slices(con, "coalesce(founder, 0)", "n"):
-        totals[4] += one(
-            con,
-            f"""select count(*) filter (if(theirs.is_spine, theirs.true_id = mine.true_id, known.true_id is null))
-               from (from ours where {mine}) as mine left join (from ours where {theirs}) as theirs on theirs.n = mine.founder
-               left join known on known.true_id = mine.true_id where not mine.is_spine""",
-        )[0]
-    rows, recalled, links, right, placed = totals
+    rows, recalled = _summed(
+        con,
+        lambda part: (
+            f"""
+            select count(*), count(r.person) from (from ours where {part("person")}) as mine
+            left join (from represents where {part("person")}) as r on r.true_id = mine.true_id and r.person = mine.person
+            where not mine.is_spine"""
+        ),
+    )
+    links, right = _summed(
+        con,
+        lambda part: (
+            f"""
+            select count(*) filter (mine.linked), count(*) filter (mine.linked and theirs.true_id = mine.true_id)
+            from (from ours where {part("compared")}) as mine
+            left join (from ours where {part("n")}) as theirs on theirs.n = mine.compared where not mine.is_spine"""
+        ),
+    )
+    (placed,) = _summed(
+        con,
+        lambda part: (
+            f"""
+            select count(*) filter (if(theirs.is_spine, theirs.true_id = mine.true_id, known.true_id is null))
+            from (from ours where {part("founder")}) as mine
+            left join (from ours where {part("n")}) as theirs on theirs.n = mine.founder
+            left join known on known.true_id = mine.true_id where not mine.is_spine"""
+        ),
+    )
     files = work.lake.files(reviews_table(ENTITY), {run})
     reviews = one(con, f"select count(distinct (dataset, _key)) from {read_parquet(files)}")[0] if files else 0
     return {
@@ -148,12 +165,12 @@ def _golden(con: duckdb.DuckDBPyConnection, work: Workspace, setting: Setting, r
     columns = ", ".join(f"{column} as true_{name}" for name, column in GOLDEN.items())
     told = ", ".join(f"count(true_{name}), count(*) filter ({name} = true_{name})" for name in GOLDEN)
     known, most = [0] * 2 * len(GOLDEN), [0] * len(GOLDEN)
-    for those, _ in _slices(con, "person", ""):
+    for part in _slices(con):
         con.execute(
             f"""create or replace table compared as
                 select person, {", ".join(f"g.{name}, true_{name}" for name in GOLDEN)}
                 from (select hash(person_id) as person, {", ".join(GOLDEN)} from {_table(work, golden_table(ENTITY), run)}) as g
-                join (from represents where {those}) as r using (person)
+                join (from represents where {part("person")}) as r using (person)
                 join (select true_id, {columns} from {persons} where valid_from_day = 0) using (true_id)"""
         )
         known = [a + b for a, b in zip(known, one(con, f"select {told} from compared"), strict=True)]
