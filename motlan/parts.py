@@ -9,7 +9,7 @@ part after part and seals each, so that a run that was killed goes on from the l
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,12 @@ import duckdb
 from motlan.engine import literal, quote
 from motlan.lake import SCRATCH, read_parquet
 from motlan.ledger import runs
-from motlan.workspace import Workspace, newest, sealed
+from motlan.workspace import Workspace, sealed
 
 PERSONS = 1_000_000
 """Persons in a part, about."""
+AT_A_TIME = 12
+"""Parts that are cut in one pass over the rows: their persons fit into memory, and so do the files that are open."""
 OWN = ("person_id", "_key", "_ref", "_moment")
 """Columns of a linked row beside the fields."""
 _DIGITS = 8
@@ -69,7 +71,7 @@ class Parts:
     def files(self, name: str, part: int | None = None) -> list[str]:
         """Return the files of what a step left under a name, of a part or of all."""
         which = "*" if part is None else str(part)
-        return sorted(map(str, (self.scratch / name).glob(f"part={which}/*.parquet")))
+        return sorted(map(str, (self.scratch / name).glob(f"**/part={which}/*.parquet")))
 
     def target(self, name: str, part: int, number: int = 0) -> str:
         """Return the SQL of a file that a step writes for a part."""
@@ -133,14 +135,15 @@ def linked(dataset: str) -> str:
     return f"linked/{dataset}"
 
 
-def spread(engine: duckdb.DuckDBPyConnection, query: str, key: str, folder: Path, count: int) -> None:
-    """Write a query's rows into a folder for each part, by an id among them."""
+def spread(engine: duckdb.DuckDBPyConnection, queries: Iterable[str], key: str, folder: Path, count: int) -> None:
+    """Write the rows of queries into a folder of each and for each part, by an id among them."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(exist_ok=True)
-    engine.execute(
-        f"copy (select *, {number(key, count)} as part from ({query})) to {literal(str(folder))} "
-        f"({SCRATCH}, partition_by (part))"
-    )
+    folder.mkdir(parents=True)
+    for place, query in enumerate(queries):
+        engine.execute(
+            f"copy (select *, {number(key, count)} as part from ({query})) to {literal(str(folder / str(place)))} "
+            f"({SCRATCH}, partition_by (part))"
+        )
 
 
 def _cut(
@@ -161,9 +164,12 @@ def _cut(
     known = {row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()}
     fields = [name for name in dict.fromkeys(wanted) if name in known]
     kept = ", ".join(f"rows.{quote(name)}" for name in (*OWN[1:], *fields))
-    links = f"read_parquet({literal(str(work.scratch(run.id) / 'links.parquet'))})"
-    query = f"""
-        select links.person_id, {kept} from ({newest(dataset, files, ", ".join(map(quote, fields)))}) as rows
-        join (select _key, person_id from {links} where dataset = {literal(dataset)}) as links using (_key)"""
-    spread(engine, query, "person_id", work.scratch(run.id) / linked(dataset), count)
+    links = f"select _ref, person_id from {work.kept(run.id, 'links')} where dataset = {literal(dataset)}"
+    passes = -(-count // AT_A_TIME)
+    queries = (
+        f"""select links.person_id, {kept} from {read_parquet(files)} as rows
+            join ({links} and {within("person_id", number, passes)}) as links using (_ref)"""
+        for number in range(passes)
+    )
+    spread(engine, queries, "person_id", work.scratch(run.id) / linked(dataset), count)
     return fields

@@ -19,7 +19,7 @@ from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
 from motlan.lake import Lake, read_parquet
 from motlan.ledger.runs import Counts
-from motlan.registry import Registry
+from motlan.registry import Dataset, Registry
 from motlan.settings import Settings
 from motlan.store import Store, open_store
 
@@ -108,6 +108,10 @@ class Workspace:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def kept(self, run: str, name: str) -> str:
+        """Return the SQL of the rows that a step kept by a name in a run's scratch folder."""
+        return read_parquet(sorted(map(str, (self.settings.scratch / run / name).glob("*.parquet"))))
+
     def facts(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> str:
         """Return the SQL of what the registers say now of an entity: each source record's newest accepted row.
 
@@ -120,15 +124,30 @@ class Workspace:
         """
         fields = self.registry.entity(entity).fields
         parts = []
-        for dataset in self.registry.datasets_of(entity):
-            if files := self.clean_files(dataset.name, inputs):
-                known = (quote(name) if name in dataset.fields else f"null::varchar as {name}" for name in fields)
-                parts.append(newest(dataset.name, files, f"_version, _errors, {', '.join(known)}"))
+        for dataset, files in self._accepted(entity, inputs):
+            known = (quote(name) if name in dataset.fields else f"null::varchar as {name}" for name in fields)
+            parts.append(newest(dataset.name, files, f"_version, _errors, {', '.join(known)}"))
         if not parts:
             raise ContractError(
                 f"no rows of {entity} are landed", next_step="run `motlan sync` for its datasets first."
             )
         return "(" + "\nunion all\n".join(parts) + ")"
+
+    def values(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> str:
+        """Return the SQL of the values that the registers ever said of an entity: its fields, of every accepted row."""
+        fields = self.registry.entity(entity).fields
+        nothing = f"select {', '.join(f'null::varchar as {quote(name)}' for name in fields)} where false"
+        parts = [
+            f"select {', '.join(quote(name) for name in fields if name in dataset.fields)} from {read_parquet(files)}"
+            for dataset, files in self._accepted(entity, inputs)
+        ]
+        return f"({' union all by name '.join([nothing, *parts])})"
+
+    def _accepted(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> Iterator[tuple[Dataset, list[str]]]:
+        """Give the datasets of an entity of which rows were accepted, with the files of these."""
+        for dataset in self.registry.datasets_of(entity):
+            if files := self.clean_files(dataset.name, inputs):
+                yield dataset, files
 
     def clean_files(self, dataset: str, inputs: Mapping[str, Sequence[str]]) -> list[str]:
         """Return the files of a dataset's accepted rows that some sync runs added; none where it has no table yet."""

@@ -144,7 +144,7 @@ class _Comparing:
             self.engine.execute(f"create temp table moved as select {columns}, false as known where false")
             return
         was = f"(select dataset, _key, person_id from {current(self.links, ('dataset', '_key'))})"
-        now = f"read_parquet({literal(str(self.parts.scratch / 'links.parquet'))})"
+        now = self.work.kept(self.run.id, "links")
         self.engine.execute(
             f"""create temp table went as
                 select was.dataset, was.person_id as old, now.person_id as new

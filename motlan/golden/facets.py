@@ -12,6 +12,7 @@ from motlan.engine import DUCKDB, literal, one, parse, quote
 from motlan.ledger import runs
 from motlan.parts import Parts, spread
 from motlan.registry import FacetEntity
+from motlan.slices import number, slices
 from motlan.workspace import Workspace, sealed
 
 KEY = "id"
@@ -37,8 +38,13 @@ def make(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, part
 
     def do(entity: FacetEntity) -> runs.Counts:
         rows = _rows(entity, parts)
-        query = _grouped(entity, rows, secret, parts) if entity.facet.key else _single(entity, rows, secret)
-        spread(engine, query, KEY, parts.scratch / file(entity.name), parts.count)
+        if entity.facet.key:
+            count, key = one(engine, f"select count(*) from ({rows})")[0], number(quote(entity.facet.key))
+            some = (f"select * from ({rows}) where {part(key)}" for part in slices(count))
+            queries = [_grouped(entity, rows_of_slice, secret, parts) for rows_of_slice in some]
+        else:
+            queries = [_single(entity, rows, secret)]
+        spread(engine, queries, KEY, parts.scratch / file(entity.name), parts.count)
         made = parts.files(file(entity.name))
         return {"rows": one(engine, f"select count(*) from {parts.read(file(entity.name))}")[0] if made else 0}
 

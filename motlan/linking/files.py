@@ -180,6 +180,8 @@ class _Job:
         load_left(self.engine, self.matching, started, "facts")
         self._check_blocks()
         self._learn(teacher, collision)
+        if self.model.collision != collision:
+            load_left(self.engine, self.matching, self.model, "facts")
         if not spine:
             self.engine.execute("delete from spine_rows")
         self.say("comparing")

@@ -122,11 +122,12 @@ class Teacher:
     def learn(self, collision: dict[str, float]) -> Model:
         """Return a fitted model, or the declared one with this data's size where there is too little to learn from.
 
-        The table `frequencies` is left in the session.
+        The table `frequencies` is left in the session: without rows in the second case, for too few do not tell how frequent a
+        value is. The model has no `collision` then, and `left_rows` are to be loaded again.
         """
         rows = one(self.engine, "select count(*) from left_rows")[0]
         if self.persons < 2 or rows < self.matching.least:
-            self._forget_frequencies()
+            self.engine.execute("delete from frequencies")
             for name in self.matching.identifiers:
                 if name in self.start.u:
                     self._set_same(self.start.u, name, BORROWED / max(self.persons, 1))
@@ -163,12 +164,6 @@ class Teacher:
             review=self.matching.errors.review,
             pairs=learned,
         )
-
-    def _forget_frequencies(self) -> None:
-        """Let every value count as usual: too few rows do not tell how frequent one is."""
-        self.engine.execute("delete from frequencies")
-        for name in models.counted(self.matching):
-            self.engine.execute(f"update left_rows set {quote(models.rarity(name))} = 0")
 
     def _learn_collision(
         self, identifier: str, m: dict[str, list[float]], u: dict[str, list[float]], rows: int

@@ -8,11 +8,16 @@ to the same groups as if it had weighed all (see `motlan.linking.stages`).
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from motlan.engine import literal, one, quote
+from motlan.engine import literal, one
 from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
 from motlan.lake import PARQUET, SCRATCH, changes, created, current, read_parquet
@@ -22,6 +27,7 @@ from motlan.linking import stages
 from motlan.linking import store as kept
 from motlan.linking.model import Model
 from motlan.matching import Matching
+from motlan.slices import number, slices
 from motlan.workspace import Workspace
 
 KEY = ("dataset", "_key")
@@ -41,25 +47,6 @@ the row that this one was compared with (itself, of a founder)."""
 FREQUENCY = "comparison || '/' || value || '/' || floor(share * 1e15)::bigint"
 """A frequency as a text that is the same on every engine."""
 REVIEW_COLUMNS = ("_ref", "other_dataset", "other_key", "other_ref", "weight", "probability")
-GROUPED = """
-    select mine.dataset, mine._key, mine._ref, others.dataset || '/' || others._key as founder,
-           others.dataset || '/' || others._key as compared, others._ref as compared_ref, rule, weight, probability
-    from (from told anti join apart using (n)) as told join facts as mine using (n)
-    join (from facts where on_spine) as others on others.n = told.compared
-    union all
-    select mine.dataset, mine._key, mine._ref, theirs.dataset || '/' || theirs._key, others.dataset || '/' || others._key,
-           others._ref, rule, weight, probability
-    from apart join facts as mine using (n) join facts as theirs on theirs.n = apart.person
-    join facts as others on others.n = apart.compared
-    union all
-    select dataset, _key, _ref, dataset || '/' || _key, dataset || '/' || _key, _ref, 'founder', null, null
-    from facts anti join doubles using (n) where on_spine
-    union all
-    select dataset, _key, _ref, dataset || '/' || _key, dataset || '/' || _key, _ref, 'provisional founder', null, null
-    from facts semi join (from waiting anti join linked using (n)) using (n)"""
-"""The SQL of every row with the one that founded its person, and the one that it was compared with, of what linking left.
-
-Most rows were compared with the spine's row that founded their person; the few others stand `apart`."""
 
 
 def links_table(entity: str) -> str:
@@ -83,7 +70,7 @@ def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published
 
     Returns:
         Counts: `rows`, `persons`, `changed`, `by_rule`, `reviews`, `pairs` (weighed now), `expected_wrong` (links), `version`,
-        `model`, `snapshots`. All rows with their persons are left in the run's scratch folder as `links.parquet`.
+        `model`, `snapshots`. All rows with their persons are kept in the run's scratch folder as `links`.
     """
     tables = [table(run.subject) for table in (links_table, kept.reviews_table, pairs_table, kept.frequencies_table)]
     counts = work.staged(run.id, "link", tables, lambda: _Step(work, run, published).do(inputs))
@@ -107,8 +94,8 @@ def load_decisions(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: s
     engine.register("told", told)
     engine.execute(
         f"""create or replace temp table decided as
-           select {stages.number("left_dataset || '/' || left_key")} as n,
-                  {stages.number("right_dataset || '/' || right_key")} as other, same from told"""
+           select {number("left_dataset || '/' || left_key")} as n,
+                  {number("right_dataset || '/' || right_key")} as other, same from told"""
     )
     engine.unregister("told")
     return bool(told.num_rows)
@@ -127,9 +114,12 @@ class _Step:
         with self.work.bulk_engine(f"linking {self.entity}") as engine:
             facts = self._facts(engine, inputs)
             released = self._released()
-            decided = load_decisions(self.work, engine, self.entity)
+            how: dict[str, Any] = {
+                "keep": partial(self._keep, engine),
+                "decided": load_decisions(self.work, engine, self.entity),
+            }
             if released is None:
-                linking = stages.link_all(engine, self.matching, facts, decided=decided)
+                linking = stages.link_all(engine, self.matching, facts, **how)
                 model, found = kept.record(self.work.store, self.entity, linking.model), linking.model
                 text = found.model_dump_json()
                 (self.work.scratch(self.run.id) / "model.json").write_text(text, encoding="utf-8")
@@ -141,7 +131,7 @@ class _Step:
                 load_frequencies(self.work, engine, self.entity, model)
                 version = self._version(engine, found)
                 remembered = self._remember(engine, version)
-                stages.link_all(engine, self.matching, facts, found, remembered=remembered, decided=decided)
+                stages.link_all(engine, self.matching, facts, found, remembered=remembered, **how)
             return {**self._stage(engine, version), "version": version, "model": model}
 
     def _released(self) -> tuple[str, Model] | None:
@@ -156,32 +146,38 @@ class _Step:
         return found
 
     def _facts(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str:
-        """Keep the current rows for this step, and their numbers; return the relation's name."""
-        spine = ", ".join(map(literal, self.matching.spine)) or "null"
-        fields = ", ".join(map(quote, self.matching.fields))
-        self._keep(
-            engine,
-            "facts",
-            f"""select {stages.ROW} as n, {stages.number("_ref")} as version, dataset in ({spine}) as on_spine,
-                       dataset, _key, _ref, {fields} from {self.work.facts(self.entity, inputs)}""",
-        )
-        self.rows, numbers = one(engine, "select count(*), count(distinct n) from facts")
-        if self.rows != numbers:
+        """Keep the current rows for this step, as linking reads them; return the relation's name."""
+        stages.load_values(engine, self.matching, self.work.values(self.entity, inputs))
+        self._keep(engine, "facts", stages.prepared(self.matching, self.work.facts(self.entity, inputs)))
+        self.rows = one(engine, "select count(*) from facts")[0]
+        numbers = (f"select count(distinct n) from facts where {part('n')}" for part in slices(self.rows))
+        if self.rows != sum(one(engine, query)[0] for query in numbers):
             raise ContractError(
                 "two rows have one number", where=self.entity, next_step="report this: no row may be lost."
             )
         return "facts"
 
-    def _keep(self, engine: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
-        """Put rows into a file of the scratch folder, by a name: many of them, so that they shall not stand in memory."""
-        target = literal(str(self.work.scratch(self.run.id) / f"{name}.parquet"))
-        engine.execute(f"copy ({query}) to {target} ({SCRATCH})")
-        engine.execute(f"create temp view {name} as from read_parquet({target})")
+    def _keep(self, engine: duckdb.DuckDBPyConnection, name: str, *queries: str) -> None:
+        """Put rows into files of the scratch folder, by a name: many of them, so that they shall not stand in memory."""
+        folder = self._folder(name)
+        for place, query in enumerate(queries):
+            engine.execute(f"copy ({query}) to {literal(str(folder / f'{place:06d}.parquet'))} ({SCRATCH})")
+        self._show(engine, name)
+
+    def _folder(self, name: str) -> Path:
+        """Make an empty folder for what is kept by a name."""
+        folder = self.work.scratch(self.run.id) / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
+    def _show(self, engine: duckdb.DuckDBPyConnection, name: str) -> None:
+        engine.execute(f"create or replace temp view {name} as from {self.work.kept(self.run.id, name)}")
 
     def _version(self, engine: duckdb.DuckDBPyConnection, model: Model) -> str:
         digest = one(
             engine,
-            f"select coalesce(sum({stages.number(FREQUENCY)}::decimal(38, 0)), 0)::varchar from frequencies",
+            f"select coalesce(sum({number(FREQUENCY)}::decimal(38, 0)), 0)::varchar from frequencies",
         )
         with named_calls(False):
             weighing = models.body(self.matching, model)
@@ -204,10 +200,16 @@ class _Step:
 
     def _stage(self, engine: duckdb.DuckDBPyConnection, version: str) -> runs.Counts:
         stages.let_go(engine)
+        pairs = self._stage_pairs(engine, version)
         engine.execute(
             """create temp view told as
                from linked union all select n, person, person, 'duplicate', weight, probability from doubles;
-               create temp table apart as from told where person != compared or compared in (select n from waiting)"""
+               create temp table apart as from told where person != compared or compared in (select n from waiting);
+               create temp table alone as select n from waiting anti join linked using (n);
+               create temp table few as
+               select n, dataset, _key, _ref from facts semi join (
+                   from alone union select n from apart union select person from apart union select compared from apart)
+               using (n)"""
         )
         if before := self.work.lake.files(links_table(self.entity), self.published):
             changed = self._change(engine, version, before)
@@ -217,31 +219,41 @@ class _Step:
         totals = one(
             engine,
             """select count(*), count(*) filter (rule in ('founder', 'provisional founder')),
-                      (select count(*) from scored), coalesce(sum(1 - probability), 0) from links""",
+                      coalesce(sum(1 - probability), 0) from links""",
         )
-        if totals[2]:
-            self._write(
-                engine,
-                pairs_table(self.entity),
-                f"""select scored.*, l.version as row_version, r.version as other_version, {literal(version)} as _link_version
-                    from scored join facts as l on l.n = scored.n join facts as r on r.n = scored.other""",
-            )
         return {
             "rows": totals[0],
             "persons": totals[1],
             "changed": changed,
             "by_rule": by_rule,
             "reviews": self._stage_reviews(engine),
-            "pairs": totals[2],
-            "expected_wrong": round(totals[3], 3),
+            "pairs": pairs,
+            "expected_wrong": round(totals[2], 3),
         }
 
+    def _stage_pairs(self, engine: duckdb.DuckDBPyConnection, version: str) -> int:
+        """Write the pairs that were weighed now, and let go of them; return how many they are."""
+        pairs = int(one(engine, "select count(*) from scored")[0])
+        for place, part in enumerate(slices(self.rows) if pairs else []):
+            self._write(
+                engine,
+                pairs_table(self.entity),
+                f"""select scored.*, l.version as row_version, r.version as other_version, {literal(version)} as _link_version
+                    from (from scored where {part("other")}) as scored
+                    join facts as l on l.n = scored.n join facts as r on r.n = scored.other""",
+                place,
+            )
+        engine.execute("drop table scored")
+        return pairs
+
     def _create(self, engine: duckdb.DuckDBPyConnection, version: str) -> int:
-        """Write the first links for the lake, and keep as `links` what is read of them afterwards; return how many they are."""
-        links = f"({self._links(f'({GROUPED})', version)})"
-        if self.rows:
-            links = read_parquet([self._write(engine, links_table(self.entity), created(links, KEY, COLUMNS))])
-        self._keep(engine, "links", f"select dataset, _key, person_id, rule, probability from {links}")
+        """Write the first links for the lake, and show them as `links` too; return how many they are."""
+        folder = self._folder("links")
+        for place, query in enumerate(self._links(version)):
+            links = created(f"({query})", KEY, COLUMNS)
+            written = Path(self._write(engine, links_table(self.entity), links, place))
+            (folder / written.name).symlink_to(written)
+        self._show(engine, "links")
         return self.rows
 
     def _change(self, engine: duckdb.DuckDBPyConnection, version: str, before: list[str]) -> int:
@@ -252,32 +264,58 @@ class _Step:
         """
         old = f"select {', '.join((*KEY, *COLUMNS))} from {current(before, KEY)}"
         engine.execute(f"create temp table previous as {old}")
-        self._keep(engine, "grouped", GROUPED)
-        had = """
-            left join (
+        self._keep(engine, "drawn", *self._links(version))
+        others = ", ".join(name for name in (*KEY, *COLUMNS) if name != "person_id")
+        kept = f"""
+            select {others}, coalesce(earlier, person_id) as person_id from drawn left join (
                 select founder, person_id as earlier from (
                     select founder, arg_min(person_id, (not own, person_id)) as person_id, bool_or(own) as own from (
-                        select founder, person_id, dataset || '/' || _key = founder as own
-                        from grouped join (select dataset, _key, person_id from previous) using (dataset, _key))
+                        select founder, previous.person_id, dataset || '/' || _key = founder as own
+                        from (select dataset, _key, founder from drawn) as now
+                        join (select dataset, _key, person_id from previous) as previous using (dataset, _key))
                     group by founder)
                 qualify row_number() over (partition by person_id order by own desc, founder) = 1) using (founder)"""
-        self._keep(engine, "links", self._links(f"grouped{had}", version, "earlier"))
+        self._keep(engine, "links", kept)
         engine.execute(f"create temp table difference as {changes('links', 'previous', KEY, COLUMNS)}")
         count = int(one(engine, "select count(*) from difference")[0])
         if count:
             self._write(engine, links_table(self.entity), "from difference")
         return count
 
-    def _links(self, grouped: str, version: str, earlier: str = "null") -> str:
-        """Return the SQL of every row with its person's id: the `earlier` one of its group, or one drawn by a keyed hash.
+    def _links(self, version: str) -> Iterator[str]:
+        """Give the SQL, query by query, of every row with its person, and what it was compared with.
 
-        The hash is of the row that founded the group.
+        A person's id is drawn by a keyed hash of the row that founded the person. Most rows were compared with the spine's row
+        that founded their person; the few others stand `apart` or `alone`.
         """
-        secret = self.work.store.secret("person ids").hex()
-        return f"""
-            select dataset, _key, _ref, coalesce({earlier}, substr(sha256({literal(secret)} || founder), 1, 32)::uuid::varchar)
-                   as person_id, founder, compared, compared_ref, rule, weight, probability, {literal(version)} as _link_version
-            from {grouped}"""
+        secret = literal(self.work.store.secret("person ids").hex())
+
+        def person(founder: str) -> str:
+            return f"substr(sha256({secret} || {founder}), 1, 32)::uuid::varchar as person_id"
+
+        columns = f"person_id, founder, compared, compared_ref, rule, weight, probability, {literal(version)} as _link_version"
+        own, theirs, others = (f"{row}dataset || '/' || {row}_key" for row in ("", "theirs.", "others."))
+        for part in slices(self.rows):
+            yield f"""
+                with founders as materialized (
+                    select n, dataset, _key, _ref, {own} as founder, {person(own)} from facts where on_spine and {part("n")})
+                select dataset, _key, _ref, {columns} from (
+                    select mine.dataset, mine._key, mine._ref, person_id, founder, founder as compared,
+                           founders._ref as compared_ref, rule, weight, probability
+                    from (from told anti join apart using (n) where {part("told.compared")}) as told
+                    join facts as mine using (n) join founders on founders.n = told.compared
+                    union all
+                    select dataset, _key, _ref, person_id, founder, founder, _ref, 'founder', null, null
+                    from founders anti join doubles using (n))"""
+        yield f"""
+            select dataset, _key, _ref, {columns} from (
+                select mine.dataset, mine._key, mine._ref, {person(theirs)}, {theirs} as founder, {others} as compared,
+                       others._ref as compared_ref, rule, weight, probability
+                from apart join few as mine using (n) join few as theirs on theirs.n = apart.person
+                join few as others on others.n = apart.compared
+                union all
+                select dataset, _key, _ref, {person(own)}, {own}, {own}, _ref, 'provisional founder', null, null
+                from few semi join alone using (n))"""
 
     def _stage_reviews(self, engine: duckdb.DuckDBPyConnection) -> int:
         engine.execute(
@@ -297,9 +335,9 @@ class _Step:
             self._write(engine, kept.reviews_table(self.entity), "from changed_reviews")
         return int(one(engine, "select count(*) from unsure")[0])
 
-    def _write(self, engine: duckdb.DuckDBPyConnection, table: str, query: str) -> str:
-        """Write rows for the lake; return the path of the file."""
-        target = str(self.work.lake.folder(table, self.run.id) / "000000.parquet")
+    def _write(self, engine: duckdb.DuckDBPyConnection, table: str, query: str, number: int = 0) -> str:
+        """Write rows for the lake, into one of its files; return its path."""
+        target = str(self.work.lake.folder(table, self.run.id) / f"{number:06d}.parquet")
         engine.execute(
             f"copy (select *, {literal(self.run.id)} as _run from ({query})) to {literal(target)} ({PARQUET})"
         )

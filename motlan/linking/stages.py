@@ -13,7 +13,9 @@ arrival nor the number of threads matters.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import duckdb
 
@@ -23,12 +25,7 @@ from motlan.linking import rest
 from motlan.linking.fit import Teacher
 from motlan.linking.model import Model
 from motlan.matching import Matching, sql
-
-
-def number(text: str) -> str:
-    """Return the SQL of a text's number: 63 bits, the lake's longest, of its MD5; the same in every run and on every engine."""
-    return f"(md5_number({text}) >> 65)::bigint"
-
+from motlan.slices import number, slices
 
 ROW = number("dataset || '/' || _key")
 """The number of a row."""
@@ -37,6 +34,8 @@ DOUBLE = "n bigint, person bigint, weight double, probability double"
 RANKINGS = 2
 """How often the kinds of pairs are learned, each time from the best pairs by what was learned before."""
 LINKED = "n bigint, person bigint, compared bigint, rule varchar, weight double, probability double"
+Keep = Callable[[str, str], None]
+"""Keeps a query's rows by a name, outside the engine's memory."""
 
 
 def load_values(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str) -> None:
@@ -56,15 +55,34 @@ def _values_of(field: str) -> str:
 
 def load_spine(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str, *, all_rows: bool = False) -> None:
     """Make `spine_rows`, of the tables of `load_values`: `n`, `dataset`, the columns that linking reads, `exact_key`."""
-    which = "true" if all_rows else _on_spine(matching)
-    engine.execute(f"create or replace temp table spine_rows as {_rows(matching, facts, which, '')}")
+    which = "true" if all_rows else on_spine(matching)
+    engine.execute(f"create or replace temp table spine_rows as {_rows(matching, facts, which)}")
 
 
 def load_left(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model, facts: str) -> None:
     """Make `left_rows`, all other rows: as `spine_rows`, and how rare the values are (from the table `frequencies`)."""
+    rows = _rows(matching, facts, f"not ({on_spine(matching)})")
+    engine.execute(f"create or replace temp table left_rows as {_with_rarities(matching, model, rows)}")
+
+
+def prepared(matching: Matching, facts: str) -> str:
+    """Return the SQL of all rows as linking reads them, to be kept; it reads the tables of `load_values`.
+
+    Columns: `n`, `version` (the number of `_ref`), `on_spine`, `dataset`, `_key`, `_ref`, the columns that linking reads,
+    `exact_key`.
+
+    Args:
+        matching: The declaration.
+        facts: Relation with `dataset`, `_key`, `_ref` and the fields of `matching.fields`.
+    """
+    also = {"version": number("_ref"), "on_spine": on_spine(matching), "_key": "_key", "_ref": "_ref"}
+    return _rows(matching, facts, "true", also)
+
+
+def _with_rarities(matching: Matching, model: Model, rows: str) -> str:
+    """Return the SQL of rows with how rare their values are."""
     columns, joins = models.rarities(matching, model, "frequencies", "d")
-    query = _rows(matching, facts, f"not ({_on_spine(matching)})", columns)
-    engine.execute(f"create or replace temp table left_rows as {query}{joins}")
+    return f"select d.*{', ' + columns if columns else ''} from ({rows}) as d{joins}"
 
 
 def link_all(
@@ -73,6 +91,7 @@ def link_all(
     facts: str,
     model: Model | None = None,
     *,
+    keep: Keep | None = None,
     remembered: bool = False,
     decided: bool = False,
 ) -> Linking:
@@ -81,43 +100,94 @@ def link_all(
     Args:
         engine: A session; with a model given, the table `frequencies` is in it.
         matching: The declaration. With no spine, duplicates are looked for among all rows.
-        facts: Relation with `dataset`, `_key` and the fields of `matching.fields`.
+        facts: Relation with `dataset`, `_key` and the fields of `matching.fields`; with `keep`, rows that `prepared` made.
         model: A frozen model.
+        keep: Keeps rows that are too many for tables in memory.
         remembered: As `Linking` takes it.
         decided: As `Linking` takes it.
 
     Returns:
         The linking, done: its model is the one used.
     """
-    load_values(engine, matching, facts)
-    load_spine(engine, matching, facts, all_rows=not matching.spine)
+    rows = _Tables(engine, matching, facts) if keep is None else _Kept(engine, matching, facts, keep)
+    rows.load_spine()
     if model is None:
         teacher = Teacher(engine, matching)
         collision = teacher.frequencies()
         started = models.declared(matching).model_copy(update={"collision": collision, "persons": teacher.persons})
-        load_left(engine, matching, started, facts)
+        rows.load_left(started)
         learned = teacher.learn(collision)
+        if learned.collision != collision:
+            rows.load_left(learned)
     else:
-        load_left(engine, matching, model, facts)
+        rows.load_left(model)
         learned = model
     if not matching.spine:
-        engine.execute("delete from spine_rows")
+        rows.empty_spine()
     linking = Linking(engine, matching, learned, remembered=remembered, decided=decided)
     linking.run(calibrate=model is None)
     return linking
 
 
+@dataclass(frozen=True)
+class _Tables:
+    """The loaded rows, as tables in memory."""
+
+    engine: duckdb.DuckDBPyConnection
+    matching: Matching
+    facts: str
+
+    def load_spine(self) -> None:
+        load_values(self.engine, self.matching, self.facts)
+        load_spine(self.engine, self.matching, self.facts, all_rows=not self.matching.spine)
+
+    def empty_spine(self) -> None:
+        self.engine.execute("delete from spine_rows")
+
+    def load_left(self, model: Model) -> None:
+        load_left(self.engine, self.matching, model, self.facts)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The loaded rows, kept outside of memory: the same names."""
+
+    engine: duckdb.DuckDBPyConnection
+    matching: Matching
+    facts: str
+    keep: Keep
+
+    def load_spine(self) -> None:
+        self._show_spine(on_spine(self.matching) if self.matching.spine else "true")
+
+    def empty_spine(self) -> None:
+        self._show_spine("false")
+
+    def _show_spine(self, which: str) -> None:
+        self.engine.execute(f"create or replace temp view spine_rows as {self._rows(which)}")
+
+    def load_left(self, model: Model) -> None:
+        rows = self._rows(f"not ({on_spine(self.matching)})")
+        self.keep("left_rows", _with_rarities(self.matching, model, rows))
+
+    def _rows(self, which: str) -> str:
+        columns = ", ".join(map(quote, self.matching.columns))
+        return f"select n, dataset, {columns}, exact_key from {self.facts} where {which}"
+
+
 def let_go(engine: duckdb.DuckDBPyConnection) -> None:
-    """Drop the tables that nothing needs once a linking is done: the loaded rows and its candidates."""
-    for table in ("spine_rows", "left_rows", "keyed", "candidates", "several", "persons", "ranked"):
+    """Drop the tables that nothing needs once a linking is done."""
+    for table in ("keyed", "candidates", "several", "persons", "ranked", "claims", "still", "alone"):
         engine.execute(f"drop table if exists {table}")
 
 
-def _on_spine(matching: Matching) -> str:
+def on_spine(matching: Matching) -> str:
+    """Return the SQL of whether a row is of the spine."""
     return f"dataset in ({', '.join(map(literal, matching.spine))})" if matching.spine else "false"
 
 
-def _rows(matching: Matching, facts: str, which: str, added: str) -> str:
+def _rows(matching: Matching, facts: str, which: str, also: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the SQL of rows with their numbers, columns and exact keys, and others by name."""
     known = {name: _values_of(field) for field, names in matching.by_value.items() for name in names}
     texts = sql(matching.steps.values(), "f", matching.derived)
     derived = [
@@ -126,10 +196,12 @@ def _rows(matching: Matching, facts: str, which: str, added: str) -> str:
     ]
     joins = "".join(f" left join {_values_of(field)} using ({quote(field)})" for field in matching.by_value)
     fields = [f"f.{quote(name)}" for name in matching.fields]
-    kept = [f"d.{quote(name)}" for name in matching.columns]
+    told = [f"{text} as {name}" for name, text in also.items()]
+    kept = ["n", "dataset", *also, *(f"d.{quote(name)}" for name in matching.columns)]
     return (
-        f"select n, dataset, {', '.join(kept)}, {models.exact_key(matching, 'd')} as exact_key{', ' + added if added else ''} "
-        f"from (select {ROW} as n, dataset, {', '.join(fields + derived)} from {facts} as f{joins} where {which}) as d"
+        f"select {', '.join(kept)}, {models.exact_key(matching, 'd')} as exact_key "
+        f"from (select {', '.join([f'{ROW} as n', 'dataset', *told, *fields, *derived])} from {facts} as f{joins} "
+        f"where {which}) as d"
     )
 
 
@@ -176,18 +248,22 @@ class Linking:
             self.engine.execute("drop table if exists waiting")
         self.engine.execute("create or replace temp view waiting as from left_rows")
         self._link_decided()
+        rows = one(self.engine, "select count(*) from waiting")[0]
         for identifier in self.matching.identifiers:
-            column = quote(identifier)
-            self._link_surely(f"identifier {identifier}", f"l.{column} = r.{column}", "waiting", same=True)
+            rule, column = f"identifier {identifier}", quote(identifier)
+            for part in slices(rows):
+                self._link_surely(rule, f"l.{column} = r.{column}", f"(from waiting where {part('n')})", same=True)
+            self._keep_waiting(rule)
         if self.matching.exact:
             self._link_surely("exact", "l.exact_key = r.exact_key", self._alone())
+            self._keep_waiting("exact")
         self._weigh(self._pairs_by_keys("waiting", "spine_rows"), "waiting", "spine_rows")
         self._gather()
         rest.tell_bearing(self.engine, self.matching)
         rest.tell_kinds(self.engine, self.matching, self.model)
         self.engine.execute(
             "create or replace temp table claims as "
-            "select dataset, person, count(*) as claimants from linked join left_rows using (n) group by all"
+            "select distinct dataset, person from linked join left_rows using (n)"
         )
         self.kinds = rest.Kinds.read(self.engine, self.matching, self.model)
         if calibrate:
@@ -283,7 +359,6 @@ class Linking:
             f"""insert into linked select n, person, other, {literal(rule)}, weight, probability from ranked
                 where probability >= {1 - self.matching.errors.sure}"""
         )
-        self._keep_waiting(rule)
 
     def _rank(self, known: float) -> None:
         """Make `ranked` from `candidates`: the best person of each row, and its probability among all of them and none."""
@@ -398,8 +473,8 @@ class Linking:
             "qualify row_number() over (partition by waiting.dataset, person order by ranked.probability desc, n) = 1"
         )
         self.engine.execute(
-            """insert into claims select waiting.dataset, person, count(*) from linked join waiting using (n)
-               where rule = 'probable' group by all"""
+            """insert into claims select distinct waiting.dataset, person from linked join waiting using (n)
+               where rule = 'probable'"""
         )
         self.engine.execute("create or replace temp table persons as from persons anti join linked using (n)")
         self._rank_rest()

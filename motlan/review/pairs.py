@@ -18,6 +18,7 @@ from motlan.linking.link import load_frequencies
 from motlan.linking.model import Model
 from motlan.matching import Matching
 from motlan.review import published
+from motlan.slices import number
 from motlan.store.tables import PAIR
 from motlan.workspace import Workspace
 
@@ -138,7 +139,7 @@ def _orient(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
     """Make `asked`: the row of the spine is compared with, as linking does it."""
     spine = ", ".join(map(literal, matching.spine)) or "null"
     swapped = f"(left_dataset in ({spine}) and right_dataset not in ({spine}))"
-    left, right = (stages.number(f"{side}_dataset || '/' || {side}_key") for side in ("left", "right"))
+    left, right = (number(f"{side}_dataset || '/' || {side}_key") for side in ("left", "right"))
     engine.execute(
         f"""create temp table asked as select *, case when {swapped} then {right} else {left} end as n,
                 case when {swapped} then {left} else {right} end as other from asked_pairs"""

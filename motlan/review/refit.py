@@ -125,7 +125,7 @@ class _Fit:
         """Link all rows under a model, or under one learned now; leave each row's group, rule and outcome in a file."""
         with self.work.engine(f"linking {self.entity} in scratch") as engine:
             facts = f"(from read_parquet({self._file(FACTS)}))"
-            given = {"decided": load_decisions(self.work, engine, self.entity)}
+            given: dict[str, Any] = {"decided": load_decisions(self.work, engine, self.entity)}
             if known:
                 load_frequencies(self.work, engine, self.entity, known[0])
             linking = stages.link_all(engine, self.matching, facts, known[1] if known else None, **given)
