@@ -122,11 +122,10 @@ class Workspace:
             entity: The entity's name.
             inputs: Dataset -> the sync runs to read.
         """
-        fields = self.registry.entity(entity).fields
-        parts = []
-        for dataset, files in self._accepted(entity, inputs):
-            known = (quote(name) if name in dataset.fields else f"null::varchar as {name}" for name in fields)
-            parts.append(newest(dataset.name, files, f"_version, _errors, {', '.join(known)}"))
+        parts = [
+            newest(dataset.name, files, f"_version, _errors, {said}")
+            for dataset, files, said in self._accepted(entity, inputs)
+        ]
         if not parts:
             raise ContractError(
                 f"no rows of {entity} are landed", next_step="run `motlan sync` for its datasets first."
@@ -135,19 +134,16 @@ class Workspace:
 
     def values(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> str:
         """Return the SQL of the values that the registers ever said of an entity: its fields, of every accepted row."""
-        fields = self.registry.entity(entity).fields
-        nothing = f"select {', '.join(f'null::varchar as {quote(name)}' for name in fields)} where false"
-        parts = [
-            f"select {', '.join(quote(name) for name in fields if name in dataset.fields)} from {read_parquet(files)}"
-            for dataset, files in self._accepted(entity, inputs)
-        ]
-        return f"({' union all by name '.join([nothing, *parts])})"
+        parts = [f"select {said} from {read_parquet(files)}" for _, files, said in self._accepted(entity, inputs)]
+        return f"({' union all '.join(parts)})"
 
-    def _accepted(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> Iterator[tuple[Dataset, list[str]]]:
-        """Give the datasets of an entity of which rows were accepted, with the files of these."""
+    def _accepted(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> Iterator[tuple[Dataset, list[str], str]]:
+        """Give the datasets of an entity of which rows were accepted, the files of these, and the SQL of its fields in them."""
         for dataset in self.registry.datasets_of(entity):
             if files := self.clean_files(dataset.name, inputs):
-                yield dataset, files
+                fields = self.registry.entity(entity).fields
+                known = (quote(name) if name in dataset.fields else f"null::varchar as {name}" for name in fields)
+                yield dataset, files, ", ".join(known)
 
     def clean_files(self, dataset: str, inputs: Mapping[str, Sequence[str]]) -> list[str]:
         """Return the files of a dataset's accepted rows that some sync runs added; none where it has no table yet."""

@@ -147,8 +147,9 @@ class _Step:
 
     def _facts(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str:
         """Keep the current rows for this step, as linking reads them; return the relation's name."""
+        facts = self.work.facts(self.entity, inputs)
         stages.load_values(engine, self.matching, self.work.values(self.entity, inputs))
-        self._keep(engine, "facts", stages.prepared(self.matching, self.work.facts(self.entity, inputs)))
+        self._keep(engine, "facts", stages.prepared(self.matching, facts))
         self.rows = one(engine, "select count(*) from facts")[0]
         numbers = (f"select count(distinct n) from facts where {part('n')}" for part in slices(self.rows))
         if self.rows != sum(one(engine, query)[0] for query in numbers):
