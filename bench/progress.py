@@ -36,8 +36,10 @@ class Memory:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Sample while the block runs."""
+        own = psutil.Process()
+        self._look(own)  # what is too short for the thread has a peak all the same
         stop = threading.Event()
-        sampler = threading.Thread(target=self._sample, args=(stop,), daemon=True)
+        sampler = threading.Thread(target=self._sample, args=(own, stop), daemon=True)
         sampler.start()
         try:
             yield
@@ -45,15 +47,15 @@ class Memory:
             stop.set()
             sampler.join()
 
-    def _sample(self, stop: threading.Event) -> None:
-        own = psutil.Process()
-        while True:
-            total = 0
-            for process in (own, *own.children(recursive=True)):
-                try:
-                    total += process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            self.peak_mb = max(self.peak_mb, total / 2**20)
-            if stop.wait(0.02):
-                return
+    def _sample(self, own: psutil.Process, stop: threading.Event) -> None:
+        while not stop.wait(0.02):
+            self._look(own)
+
+    def _look(self, own: psutil.Process) -> None:
+        total = 0
+        for process in (own, *own.children(recursive=True)):
+            try:
+                total += process.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        self.peak_mb = max(self.peak_mb, total / 2**20)
