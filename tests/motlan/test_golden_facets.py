@@ -5,7 +5,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
-from motlan import pipeline, registry
+from motlan import pipeline, registry, slices
 from motlan.errors import ConfigurationError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app
@@ -58,6 +58,14 @@ def test_a_row_is_a_membership_of_its_person_and_changes_with_it(declared: Count
     feed = "select seq, event, changed, health_card_number from feed_membership where seq > 5"
     assert rows(declared, feed) == [(6, "updated", ["health_card_number"], "GD4010000000009")]
     assert rows(declared, "select count(*) from feed_household") == [(3,)]
+
+
+def test_households_found_in_slices_are_the_same(declared: Country, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole_job()
+    monkeypatch.setattr(slices, "ROWS", 2)
+    again = whole_job()["reconcile"]
+    assert again["merge"]["facets"] == {"membership": 5, "household": 3}
+    assert again["diff"]["facets"]["household"] == {"changes": 0, "versions": 0}
 
 
 def test_its_feed_gives_what_the_legal_basis_allows_and_no_more(declared: Country) -> None:

@@ -1,4 +1,7 @@
-"""Parts of persons: how many there are changes nothing, and a killed run goes on from the last part that it finished."""
+"""Parts of persons, and slices of rows: how many there are changes nothing.
+
+A killed run goes on from the last part that it finished.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from motlan import parts, pipeline
+from motlan import parts, pipeline, slices
 from motlan.lake import read_parquet
 from tests.conftest import Country
 from tests.motlan.test_pipeline import BOTH, whole_job
 
 STEPS = ("link", "merge", "cross_check", "diff")
-TABLES = ("golden.person", "corrections.person", "findings.person")
+TABLES = ("links.person", "golden.person", "corrections.person", "findings.person")
 
 
 def reconcile() -> str:
@@ -72,6 +75,29 @@ def test_another_number_of_parts_changes_nothing_that_is_published(
     again = whole_job()
     assert again["reconcile"]["diff"]["versions"] == again["reconcile"]["diff"]["findings"] == 0
     assert again["publish"]["number"] is None
+
+
+def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "ROWS", 3)
+    monkeypatch.setattr(parts, "PERSONS", 1)
+    monkeypatch.setattr(parts, "AT_A_TIME", 2)
+
+
+def test_slices_of_few_rows_give_the_same_rows(landed: Country, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = staged(landed, reconcile())
+    in_slices(monkeypatch)
+    run = reconcile()
+    assert staged(landed, run) == whole
+    assert len(list(landed.open().lake.folder("links.person", run).glob("*.parquet"))) > 2
+    assert whole["links.person"]
+    assert whole["golden.person"]
+
+
+def test_slices_of_few_rows_change_nothing_that_is_published(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole_job()
+    in_slices(monkeypatch)
+    again = whole_job()["reconcile"]
+    assert again["link"]["changed"] == again["diff"]["versions"] == again["diff"]["findings"] == 0
 
 
 @pytest.mark.parametrize(
