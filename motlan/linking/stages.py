@@ -252,10 +252,12 @@ class Linking:
         for identifier in self.matching.identifiers:
             rule, column = f"identifier {identifier}", quote(identifier)
             for part in slices(rows):
-                self._link_surely(rule, f"l.{column} = r.{column}", f"(from waiting where {part('n')})", same=True)
+                some = part(f"abs(hash({column}))")
+                sides = (f"(from {table} where {some})" for table in ("waiting", "spine_rows"))
+                self._link_surely(rule, f"l.{column} = r.{column}", *sides, same=True)
             self._keep_waiting(rule)
         if self.matching.exact:
-            self._link_surely("exact", "l.exact_key = r.exact_key", self._alone())
+            self._link_surely("exact", "l.exact_key = r.exact_key", self._alone(), "spine_rows")
             self._keep_waiting("exact")
         self._weigh(self._pairs_by_keys("waiting", "spine_rows"), "waiting", "spine_rows")
         self._gather()
@@ -320,16 +322,16 @@ class Linking:
         )
         self._note_fresh()
 
-    def _weigh_joined(self, left: str, on: str, *, same: bool) -> None:
-        """Do it for the pairs of `left` and the spine that a condition joins, in one pass where nothing is remembered."""
+    def _weigh_joined(self, left: str, right: str, on: str, *, same: bool) -> None:
+        """Do it for the pairs of two relations that a condition joins, in one pass where nothing is remembered."""
         if self.remembered or self.decided:
-            self._weigh(f"select l.n, r.n as other from {left} as l join spine_rows as r on {on}", left, "spine_rows")
+            self._weigh(f"select l.n, r.n as other from {left} as l join {right} as r on {on}", left, right)
             return
         weight = models.weight(self.matching, self.model, same=same)
         self.engine.execute(
             f"""create or replace temp table candidates ({PAIR});
                 create or replace temp table fresh as
-                select l.n, r.n as other, {weight} as weight from {left} as l join spine_rows as r on {on}"""
+                select l.n, r.n as other, {weight} as weight from {left} as l join {right} as r on {on}"""
         )
         self._note_fresh()
 
@@ -350,9 +352,9 @@ class Linking:
         )
         self._keep_waiting("decided")
 
-    def _link_surely(self, rule: str, on: str, rows: str, *, same: bool = False) -> None:
-        """Link rows of a relation to the persons that they join, where one is sure; the others wait for stage 3."""
-        self._weigh_joined(rows, on, same=same)
+    def _link_surely(self, rule: str, on: str, rows: str, spine: str, *, same: bool = False) -> None:
+        """Link rows of a relation to persons of the spine that they join, where one is sure; the others wait for stage 3."""
+        self._weigh_joined(rows, spine, on, same=same)
         self._gather()
         self._rank(self.model.known)
         self.engine.execute(
