@@ -23,7 +23,8 @@ from motlan.linking import em, report, tabular
 from motlan.linking import model as models
 from motlan.linking.configuration import SIDES, Configuration
 from motlan.linking.fit import Teacher
-from motlan.linking.stages import ROW, Linking, load_left, load_spine, odds
+from motlan.linking.load import ROW, load_left, load_spine
+from motlan.linking.stages import Linking, odds
 
 RESULTS = ("pairs.parquet", "clusters.parquet", "model.json", "report.html")
 PAIRS_A_ROW, FREE_PAIRS = 100, 10_000_000

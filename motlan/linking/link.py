@@ -22,8 +22,8 @@ from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
 from motlan.lake import PARQUET, SCRATCH, changes, created, current, read_parquet
 from motlan.ledger import runs, versions
+from motlan.linking import load, stages
 from motlan.linking import model as models
-from motlan.linking import stages
 from motlan.linking import store as kept
 from motlan.linking.model import Model
 from motlan.matching import Matching
@@ -148,8 +148,8 @@ class _Step:
     def _facts(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str:
         """Keep the current rows for this step, as linking reads them; return the relation's name."""
         facts = self.work.facts(self.entity, inputs)
-        stages.load_values(engine, self.matching, self.work.values(self.entity, inputs))
-        self._keep(engine, "facts", stages.prepared(self.matching, facts))
+        load.load_values(engine, self.matching, self.work.values(self.entity, inputs))
+        self._keep(engine, "facts", load.prepared(self.matching, facts))
         self.rows = one(engine, "select count(*) from facts")[0]
         numbers = (f"select count(distinct n) from facts where {part('n')}" for part in slices(self.rows))
         if self.rows != sum(one(engine, query)[0] for query in numbers):

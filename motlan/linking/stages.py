@@ -13,9 +13,7 @@ arrival nor the number of threads matters.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Sequence
 
 import duckdb
 
@@ -23,66 +21,17 @@ from motlan.engine import literal, one, quote
 from motlan.linking import model as models
 from motlan.linking import rest
 from motlan.linking.fit import Teacher
+from motlan.linking.load import ROW as ROW
+from motlan.linking.load import Keep, Kept, Tables
 from motlan.linking.model import Model
 from motlan.matching import Matching, sql
-from motlan.slices import number, slices
+from motlan.slices import slices
 
-ROW = number("dataset || '/' || _key")
-"""The number of a row."""
 PAIR = "n bigint, other bigint, weight double"
 DOUBLE = "n bigint, person bigint, weight double, probability double"
 RANKINGS = 2
 """How often the kinds of pairs are learned, each time from the best pairs by what was learned before."""
 LINKED = "n bigint, person bigint, compared bigint, rule varchar, weight double, probability double"
-Keep = Callable[[str, str], None]
-"""Keeps a query's rows by a name, outside the engine's memory."""
-
-
-def load_values(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str) -> None:
-    """Make `values_of_<field>` for each field that derived ones depend on alone: its values with those, each made once."""
-    for field, names in matching.by_value.items():
-        steps = [matching.steps[name] for name in names]
-        told = ", ".join(f"{text} as {quote(n)}" for n, text in zip(names, sql(steps, "v", names), strict=True))
-        values = f"select distinct {quote(field)} from {facts} where {quote(field)} is not null"
-        engine.execute(
-            f"create or replace temp table {_values_of(field)} as select v.{quote(field)}, {told} from ({values}) as v"
-        )
-
-
-def _values_of(field: str) -> str:
-    return quote(f"values_of_{field}")
-
-
-def load_spine(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str, *, all_rows: bool = False) -> None:
-    """Make `spine_rows`, of the tables of `load_values`: `n`, `dataset`, the columns that linking reads, `exact_key`."""
-    which = "true" if all_rows else on_spine(matching)
-    engine.execute(f"create or replace temp table spine_rows as {_rows(matching, facts, which)}")
-
-
-def load_left(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model, facts: str) -> None:
-    """Make `left_rows`, all other rows: as `spine_rows`, and how rare the values are (from the table `frequencies`)."""
-    rows = _rows(matching, facts, f"not ({on_spine(matching)})")
-    engine.execute(f"create or replace temp table left_rows as {_with_rarities(matching, model, rows)}")
-
-
-def prepared(matching: Matching, facts: str) -> str:
-    """Return the SQL of all rows as linking reads them, to be kept; it reads the tables of `load_values`.
-
-    Columns: `n`, `version` (the number of `_ref`), `on_spine`, `dataset`, `_key`, `_ref`, the columns that linking reads,
-    `exact_key`.
-
-    Args:
-        matching: The declaration.
-        facts: Relation with `dataset`, `_key`, `_ref` and the fields of `matching.fields`.
-    """
-    also = {"version": number("_ref"), "on_spine": on_spine(matching), "_key": "_key", "_ref": "_ref"}
-    return _rows(matching, facts, "true", also)
-
-
-def _with_rarities(matching: Matching, model: Model, rows: str) -> str:
-    """Return the SQL of rows with how rare their values are."""
-    columns, joins = models.rarities(matching, model, "frequencies", "d")
-    return f"select d.*{', ' + columns if columns else ''} from ({rows}) as d{joins}"
 
 
 def link_all(
@@ -109,7 +58,7 @@ def link_all(
     Returns:
         The linking, done: its model is the one used.
     """
-    rows = _Tables(engine, matching, facts) if keep is None else _Kept(engine, matching, facts, keep)
+    rows = Tables(engine, matching, facts) if keep is None else Kept(engine, matching, facts, keep)
     rows.load_spine()
     if model is None:
         teacher = Teacher(engine, matching)
@@ -129,80 +78,10 @@ def link_all(
     return linking
 
 
-@dataclass(frozen=True)
-class _Tables:
-    """The loaded rows, as tables in memory."""
-
-    engine: duckdb.DuckDBPyConnection
-    matching: Matching
-    facts: str
-
-    def load_spine(self) -> None:
-        load_values(self.engine, self.matching, self.facts)
-        load_spine(self.engine, self.matching, self.facts, all_rows=not self.matching.spine)
-
-    def empty_spine(self) -> None:
-        self.engine.execute("delete from spine_rows")
-
-    def load_left(self, model: Model) -> None:
-        load_left(self.engine, self.matching, model, self.facts)
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """The loaded rows, kept outside of memory: the same names."""
-
-    engine: duckdb.DuckDBPyConnection
-    matching: Matching
-    facts: str
-    keep: Keep
-
-    def load_spine(self) -> None:
-        self._show_spine(on_spine(self.matching) if self.matching.spine else "true")
-
-    def empty_spine(self) -> None:
-        self._show_spine("false")
-
-    def _show_spine(self, which: str) -> None:
-        self.engine.execute(f"create or replace temp view spine_rows as {self._rows(which)}")
-
-    def load_left(self, model: Model) -> None:
-        rows = self._rows(f"not ({on_spine(self.matching)})")
-        self.keep("left_rows", _with_rarities(self.matching, model, rows))
-
-    def _rows(self, which: str) -> str:
-        columns = ", ".join(map(quote, self.matching.columns))
-        return f"select n, dataset, {columns}, exact_key from {self.facts} where {which}"
-
-
 def let_go(engine: duckdb.DuckDBPyConnection) -> None:
     """Drop the tables that nothing needs once a linking is done."""
     for table in ("keyed", "candidates", "several", "persons", "ranked", "claims", "still", "alone"):
         engine.execute(f"drop table if exists {table}")
-
-
-def on_spine(matching: Matching) -> str:
-    """Return the SQL of whether a row is of the spine."""
-    return f"dataset in ({', '.join(map(literal, matching.spine))})" if matching.spine else "false"
-
-
-def _rows(matching: Matching, facts: str, which: str, also: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Return the SQL of rows with their numbers, columns and exact keys, and others by name."""
-    known = {name: _values_of(field) for field, names in matching.by_value.items() for name in names}
-    texts = sql(matching.steps.values(), "f", matching.derived)
-    derived = [
-        f"{known[name]}.{quote(name)}" if name in known else f"{text} as {quote(name)}"
-        for name, text in zip(matching.steps, texts, strict=True)
-    ]
-    joins = "".join(f" left join {_values_of(field)} using ({quote(field)})" for field in matching.by_value)
-    fields = [f"f.{quote(name)}" for name in matching.fields]
-    told = [f"{text} as {name}" for name, text in also.items()]
-    kept = ["n", "dataset", *also, *(f"d.{quote(name)}" for name in matching.columns)]
-    return (
-        f"select {', '.join(kept)}, {models.exact_key(matching, 'd')} as exact_key "
-        f"from (select {', '.join([f'{ROW} as n', 'dataset', *told, *fields, *derived])} from {facts} as f{joins} "
-        f"where {which}) as d"
-    )
 
 
 def odds(bits: float, known: float, persons: int) -> float:

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from motlan.engine import literal, quote
+from motlan.linking import load, stages
 from motlan.linking import model as models
-from motlan.linking import stages
 from motlan.linking.link import load_frequencies
 from motlan.matching import sql
 from motlan.review import published
@@ -92,9 +92,9 @@ def _namesakes(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str) 
             where dataset in ({", ".join(map(literal, matching.spine))})
                or (dataset, _key) in (select (dataset, _key) from certain)"""
     )
-    stages.load_values(engine, matching, "blind")
-    stages.load_spine(engine, matching, "blind")
-    stages.load_left(engine, matching, model, "blind")
+    load.load_values(engine, matching, "blind")
+    load.load_spine(engine, matching, "blind")
+    load.load_left(engine, matching, model, "blind")
     pair = published.ordered(("c.dataset", "c._key"), ("o.dataset", "o._key"))
     shared = " union ".join(
         "select l.n, r.n as other from left_rows as l join spine_rows as r on "

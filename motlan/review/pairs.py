@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from motlan.engine import literal, one, quote
 from motlan.errors import DataError
+from motlan.linking import load, stages
 from motlan.linking import model as models
-from motlan.linking import stages
 from motlan.linking.link import load_frequencies
 from motlan.linking.model import Model
 from motlan.matching import Matching
@@ -117,8 +117,8 @@ def weigh(
     )
     _orient(engine, matching)
     everything = matching.model_copy(update={"spine": []})
-    stages.load_values(engine, everything, "asked_facts")
-    stages.load_left(engine, everything, model, "asked_facts")
+    load.load_values(engine, everything, "asked_facts")
+    load.load_left(engine, everything, model, "asked_facts")
     parts = ", ".join(
         f"{models.level_of(matching, name)} as {quote('level_' + name)}, "
         f"{models.weight_of(matching, model, name)} as {quote('bits_' + name)}"
