@@ -73,11 +73,15 @@ class Parts:
         which = "*" if part is None else str(part)
         return sorted(map(str, (self.scratch / name).glob(f"**/part={which}/*.parquet")))
 
-    def target(self, name: str, part: int, number: int = 0) -> str:
-        """Return the SQL of a file that a step writes for a part."""
+    def path(self, name: str, part: int, number: int = 0) -> Path:
+        """Return the path of a file that a step writes for a part."""
         folder = self.scratch / name / f"part={part}"
         folder.mkdir(parents=True, exist_ok=True)
-        return literal(str(folder / f"{number}.parquet"))
+        return folder / f"{number}.parquet"
+
+    def target(self, name: str, part: int, number: int = 0) -> str:
+        """Return its SQL."""
+        return literal(str(self.path(name, part, number)))
 
     def read(self, name: str, part: int | None = None) -> str:
         """Return the SQL of what a step left under a name, of a part or of all."""

@@ -382,7 +382,8 @@ class _Reader:
                 made = f"(SELECT col1 AS view_name FROM VALUES {names})"
             case name, _:
                 raise UnreadableError(f"{name} is no relation here")
-        return _raw(made + alias)
+        joins = "".join(f" {self.write(join)}" for join in node.args.get("joins") or ())
+        return _raw(made + alias + joins)
 
     def _by_name(self, node: exp.Expr) -> exp.Expr:
         """Write `UNION ALL BY NAME`: each side's columns by the names of the side that names them all."""

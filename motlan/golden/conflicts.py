@@ -18,7 +18,7 @@ SET_ASIDE = "set aside"
 _LOST = "struct(field varchar, value varchar, golden_value varchar)[]"
 
 
-def lost_query(entity: Entity, rows: str, golden: str, withheld: str) -> str:
+def lost_query(entity: Entity, rows: str, golden: str, withheld: str, everyone: str | None = None) -> str:
     """Return the SQL of what lost: `dataset`, `_key`, `person_id`, `_ref`, `field`, `value`, `golden_value`, `pointer`.
 
     Every row is compared once; only those that differ are looked at closely.
@@ -28,6 +28,7 @@ def lost_query(entity: Entity, rows: str, golden: str, withheld: str) -> str:
         rows: Relation of linked rows.
         golden: Relation of golden rows.
         withheld: Relation of the values that were set aside, taken out of the rows.
+        everyone: Relation of the golden rows of all persons of whom values were set aside, where `golden` may lack some.
     """
     corrected = _corrected(entity)
     differs = " or ".join(f"r.{quote(s.field)} != g.{quote(s.field)}" for s in corrected) or "false"
@@ -46,7 +47,7 @@ def lost_query(entity: Entity, rows: str, golden: str, withheld: str) -> str:
         select {told}, {pointer("l.field", "g.")} as pointer from losing as l join {golden} as g using (person_id)
         union all by name
         select w.*, case w.field {golden_value} end as golden_value, null as pointer
-        from {withheld} as w join {golden} as g using (person_id)"""
+        from {withheld} as w join {everyone or golden} as g using (person_id)"""
 
 
 def _corrected(entity: Entity) -> Sequence[Survivor]:

@@ -1,7 +1,7 @@
 """What changed since the last publication: golden versions, corrections and findings, each appended to its table.
 
 Persons, and things beside them, are compared part by part in the order of their ids. Where nothing is published yet, there is
-nothing to compare with: rows go from the scratch folder into the lake as they are.
+nothing to compare with: golden rows were staged as they were merged, and other rows go from the scratch folder into the lake.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from motlan.golden.pointers import DECIDED, SOURCES
 from motlan.lake import PARQUET, changes, created, current
 from motlan.ledger import runs
 from motlan.parts import Parts, cut, within
-from motlan.registry import FacetEntity
+from motlan.registry import Entity, FacetEntity
 from motlan.workspace import Workspace
 
 CORRECTION_KEY = ("dataset", "_key", "field")
@@ -102,7 +102,7 @@ def _judged(
 
 
 @dataclass(frozen=True)
-class _Compared:
+class Compared:
     """What is compared: the lake's table, the name in the scratch folder, the key, and the columns that are kept.
 
     Attributes:
@@ -116,6 +116,22 @@ class _Compared:
     columns: Sequence[str]
     marked: Sequence[str] = ()
     others: bool = False
+
+    def created(self, fresh: str) -> str:
+        """Return the SQL of rows (with `_ordinal`) of which nothing is published: all of them are created."""
+        others = ", null::varchar[] as _others" if self.others else ""
+        return f"select *{others} from ({created(fresh, self.key, (*self.columns, '_ordinal'))})"
+
+    def ordinals(self, keys: str, told: int) -> str:
+        """Return the SQL of keys with `_ordinal`: their places in the order of the keys, counted on from a number."""
+        key = quote(self.key[0])
+        return f"select {key}, row_number() over (order by {key}) + {told} as _ordinal from {keys}"
+
+
+def compared(entity: Entity) -> Compared:
+    """Return what is compared of an entity's golden rows."""
+    columns = (*entity.fields, SOURCES, DECIDED, "_merge_version")
+    return Compared(golden_table(entity.name), "golden", ("person_id",), columns, entity.fields, others=True)
 
 
 @dataclass(frozen=True)
@@ -158,55 +174,58 @@ class _Comparing:
     def golden(self) -> Iterator[runs.Counts]:
         """Compare persons, part by part."""
         entity = self.work.registry.entity(self.run.subject)
-        columns = (*entity.fields, SOURCES, DECIDED, "_merge_version")
-        what = _Compared(golden_table(entity.name), "golden", ("person_id",), columns, entity.fields, others=True)
         province = self.work.registry.scoring.province_field
 
         def finish(part: int) -> runs.Counts:
             persons = within("old", part, self.parts.count)
             return {"guard": guard.count(self.engine, entity, province, persons) if self.links else []}
 
-        yield from self._by_id(what, finish)
+        yield from self._by_id(compared(entity), finish, staged=self.run.steps["merge"].get("staged", False))
 
     def facet(self, facet: FacetEntity) -> runs.Counts:
         """Compare the things beside persons, part by part; return the changes in their feed, and the versions written."""
         marked = ("person_id", *facet.fields)
         columns = (*facets.COLUMNS, *facet.fields)
-        what = _Compared(golden_table(facet.name), facets.file(facet.name), (facets.KEY,), columns, marked)
+        what = Compared(golden_table(facet.name), facets.file(facet.name), (facets.KEY,), columns, marked)
         counts = list(self._by_id(what, lambda _: {}))
         return {
             "changes": sum(count[op] for count in counts for op in _OPS),
             "versions": sum(count["versions"] for count in counts),
         }
 
-    def _by_id(self, what: _Compared, finish: Callable[[int], runs.Counts]) -> Iterator[runs.Counts]:
-        """Compare part by part; number what the feed tells in the order of the ids, from part to part."""
+    def _by_id(
+        self, what: Compared, finish: Callable[[int], runs.Counts], *, staged: bool = False
+    ) -> Iterator[runs.Counts]:
+        """Compare part by part; number what the feed tells in the order of the ids, from part to part.
+
+        Args:
+            what: What is compared.
+            finish: Does the rest of a part.
+            staged: Whether the step that made the rows staged them as created.
+        """
         told = 0
 
         def do(part: int) -> runs.Counts:
             if self.files(what.table):
                 return {**self._compare(what, part, told), **finish(part)}
-            return {**self._create(what, part, told), **finish(part)}
+            return {**self._create(what, part, told, staged=staged), **finish(part)}
 
         for counts in self.parts.each(f"diff_{what.name}", do):
             told += sum(counts[op] for op in _OPS)
             yield counts
 
-    def _create(self, what: _Compared, part: int, told: int) -> runs.Counts:
-        """Stage a part of which nothing is published: all of it is created."""
+    def _create(self, what: Compared, part: int, told: int, *, staged: bool) -> runs.Counts:
+        """Stage a part of which nothing is published."""
         counts = {**dict.fromkeys((*_OPS, "merged", "split", "versions"), 0)}
         if self.parts.files(what.name, part):
             fresh = self.parts.read(what.name, part)
             counts["created"] = counts["versions"] = one(self.engine, f"select count(*) from {fresh}")[0]
-        if counts["created"]:
-            (key,) = map(quote, what.key)
-            others = ", null::varchar[] as _others" if what.others else ""
-            placed = f"(select {key}, row_number() over (order by {key}) + {told} as _ordinal from {fresh})"
-            every = created(fresh, what.key, what.columns)
-            self._write(what.table, part, f"select *{others} from ({every}) join {placed} using ({key})")
+        if counts["created"] and not staged:
+            placed = f"(from {fresh} join ({what.ordinals(fresh, told)}) using ({quote(what.key[0])}))"
+            self._write(what.table, part, what.created(placed))
         return counts
 
-    def _compare(self, what: _Compared, part: int, told: int) -> runs.Counts:
+    def _compare(self, what: Compared, part: int, told: int) -> runs.Counts:
         """Stage what turns a part of the published rows into the run's."""
         kept = ", ".join(map(quote, (*what.key, *what.columns)))
         old = current(self.files(what.table), what.key, within(quote(what.key[0]), part, self.parts.count))

@@ -4,10 +4,11 @@ Of each field the value of the most believed register wins. Between equally beli
 agreement of the other registers, in the order that the field declares; then a value that says the same more precisely
 refines it. Unknown never beats known.
 
-Most persons have one row of a register at the most. Theirs are joined side by side: the engine does that ten times faster than
-it gathers lists. Those whose registers do not differ are asked no more; the others are found first, and go together, because
-an expression for a few rows of each batch costs as much as for all. Persons with more rows are gathered in groups. All ways give
-the same columns, and the same answers.
+Most persons have one row of a register at the most, and one of the register that is believed first on most fields: it leads.
+Theirs are joined side by side, the others' rows to the leading one: the engine does that ten times faster than it gathers lists.
+Those whose registers say the same are asked no more; the others are found first, and go together, because an expression for a
+few rows of each batch costs as much as for all. Persons with more rows are gathered in groups. All ways give the same columns,
+and the same answers.
 """
 
 from __future__ import annotations
@@ -184,18 +185,38 @@ class Survivor:
         )
         return f"case when {self.differs} then {name} || {self.won}.place || ({how}) else {told} end"
 
-    def taken(self, contested: bool) -> str:
-        """The landed row that the golden value was taken from, null where another refined it."""
-        ref = f"{SOURCES}[{self.place}].ref"
+    def taken(self, contested: bool, slots: Mapping[str, str]) -> str:
+        """The landed row that the golden value was taken from, null where another refined it or it is the first authority's."""
+        place = self.place
         if contested:
-            best = f"case when {self.won}.place = {self.best}.place then {SOURCES}[{self.best}.place].ref end"
-            ref = f"case when {self.differs} then {best} else {ref} end"
+            best = f"case when {self.won}.place = {self.best}.place then {self.best}.place end"
+            place = f"case when {self.differs} then {best} else {place} end"
+        source = f"{SOURCES}[{place}]"
+        first = ", ".join(str(_place(slots, name)) if slots else literal(name) for name in self.rule.first)
+        asked = f"({place})" if slots else f"{source}.dataset"
+        ref = f"case when {asked} not in ({first}) then {source}.ref end" if first else f"{source}.ref"
         return f"{ref} as {quote(taken_from(self.field))}"
 
     def value(self, contested: bool) -> str:
         """The golden value."""
         value = f"case when {self.differs} then {self.won}.value else {self.first} end" if contested else self.first
         return f"{value} as {quote(self.field)}"
+
+    def led(self, lead: str) -> bool:
+        """Whether nobody is believed more, or as much, as a register."""
+        return self.rule.first == (lead,)
+
+    def plain(self, slots: Mapping[str, str], lead: str) -> str:
+        """The columns of persons of whom rows side by side say the same, and the leading one says all that it is asked first.
+
+        Args:
+            slots: Register -> alias of its row.
+            lead: The leading register.
+        """
+        if not self.led(lead):
+            return self.side_by_side(slots, differs=False)
+        value = f"{slots[lead]}.{quote(self.field)}"
+        return f"{value} as {self.first}, case when {value} is not null then {_place(slots, lead)} end as {self.place}"
 
     def side_by_side(self, slots: Mapping[str, str], *, differs: bool) -> str:
         """The columns of persons with one row of a register at the most, whose rows are aliases side by side.
@@ -215,14 +236,26 @@ class Survivor:
         known = f"coalesce({', '.join(said)}) as {self.first}, case {places} end as {self.place}"
         if not differs:
             return known
-        differing = self.differing(slots)
+        differing = _differ(said)
         every = f"case when {differing} then list_reverse_sort({everyone}) end"
         return f"{known}, {differing} as {self.differs}, {every} as {self.all}"
 
-    def differing(self, slots: Mapping[str, str]) -> str:
-        """Whether rows side by side differ."""
-        known = ", ".join(self.believed(slots[name], name) for name in self.rule.datasets)
-        return f"coalesce(least({known}) != greatest({known}), false)"
+    def not_plain(self, slots: Mapping[str, str], lead: str) -> list[str]:
+        """Conditions under which `plain` is not enough for rows side by side, believed or not.
+
+        Args:
+            slots: Register -> alias of its row.
+            lead: The leading register; its row is there.
+        """
+        values = {name: f"{slot}.{quote(self.field)}" for name, slot in slots.items()}
+        asked = self.contested or self.rule.correct
+        if not self.led(lead):
+            return [_differ([*values.values()])] if asked else []
+        own, (entry,) = values.pop(lead), self.rule.ranks[0]
+        found = [f"({value} is not null and {value} is distinct from {own})" for value in values.values() if asked]
+        if not entry.always:
+            found.append(f"({own} is not null and not {self.condition(entry, slots[lead])})")
+        return found
 
     def _everyone(self, slots: Mapping[str, str], said: Sequence[str]) -> str:
         return ", ".join(
@@ -279,6 +312,11 @@ _BEHIND = literal("\x01")
 """Stands behind a moment: sorts before whatever a longer one goes on with."""
 
 
+def _differ(values: Sequence[str]) -> str:
+    known = ", ".join(values)
+    return f"coalesce(least({known}) != greatest({known}), false)"
+
+
 def _place(slots: Mapping[str, str], dataset: str) -> int:
     return list(slots).index(dataset) + 1
 
@@ -298,42 +336,71 @@ class Ways:
 
     Attributes:
         apart: Name of a relation of persons (`id`) -> its query, which may read those before it.
-        golden: The queries of golden rows, which read them; no person is in two.
+        plain: The query of golden rows of the persons in none of these: their rows say the same.
+        close: The queries of all others' golden rows; no person is in two.
     """
 
     apart: Mapping[str, str]
-    golden: Sequence[str]
+    plain: str
+    close: Sequence[str]
 
 
-def merge_ways(entity: Entity, rows: str, taken: Sequence[str] = ()) -> Ways:
-    """Return the queries that `merge_query` puts together: an engine does them faster one by one."""
+def merge_ways(
+    entity: Entity, rows: str, taken: Sequence[str] = (), *, close: str | None = None, placed: str | None = None
+) -> Ways:
+    """Return the queries that `merge_query` puts together: an engine does them faster one by one.
+
+    Args:
+        entity: As `merge_query` takes it, and so `rows` and `taken`.
+        rows: All rows.
+        taken: Fields.
+        close: Relation with all rows of the persons in `apart`, among others; by default that of all rows.
+        placed: Relation of persons with `_ordinal`, which plain golden rows shall have too.
+    """
     survivors = [Survivor(field, rule, entity.fields) for field, rule in entity.authority.items()]
-    names = sorted({name for survivor in survivors for name in survivor.rule.datasets})
+    names = sorted({name for survivor in survivors for name in survivor.rule.datasets}) or [""]
     slots = {name: f"slot_{number}" for number, name in enumerate(names, 1)}
-    few = [survivor for survivor in survivors if survivor.contested]
+    lead = max(names, key=lambda name: sum(survivor.led(name) for survivor in survivors))
     decided = _Decided(survivors, slots, taken)
-    conditions = {name: asked for survivor in survivors for name, asked in survivor.conditions().items()}
-    kept = ", ".join(["*", *(f"{asked} as {name}" for name, asked in conditions.items())])
-
-    def held(of: str) -> str:
-        return f"(select {kept} from {of})"
-
     # Their column has a name of its own: Spark cannot join a table with what it was made of, where columns are the same.
     crowded, differing = (f"(select id as person_id from {name})" for name in ("crowded", "differing"))
-    side_by_side = f"(select distinct person_id from {rows} anti join {crowded} using (person_id))"
-    differs = " or ".join(survivor.differing(slots) for survivor in few) or "false"
-    plain = f"(from {side_by_side} anti join {differing} using (person_id))"
-    of_differing, of_crowded = (f"(from {rows} semi join {some} using (person_id))" for some in (differing, crowded))
+    unknown = f"(from {rows} where dataset not in ({', '.join(map(literal, names))}))"
+    leading = f"(from {rows} where dataset = {literal(lead)})"
+    others = {name: slot for name, slot in slots.items() if name != lead}
+
+    def held(of: str, held: Sequence[Survivor] = survivors) -> str:
+        """Give rows the conditions of fields, as columns."""
+        conditions = {name: asked for survivor in held for name, asked in survivor.conditions().items()}
+        return f"(select {', '.join(['*', *(f'{asked} as {name}' for name, asked in conditions.items())])} from {of})"
+
+    def near(some: str) -> str:
+        return f"(from {close or rows} semi join {some} using (person_id))"
+
+    not_plain = [condition for survivor in survivors for condition in survivor.not_plain(slots, lead)]
+    unled = [survivor for survivor in survivors if not survivor.led(lead)]
+    few = [survivor for survivor in survivors if survivor.contested]
+    beside = f"{differing} {_joins(slots, held(near(differing)))}"
+    led = f"(from {leading} anti join {crowded} using (person_id) anti join {differing} using (person_id))"
+    led = f"{held(led, unled)} as {slots[lead]} {_joins(others, held(rows, unled))}"
+    led += f" join {placed} as placed using (person_id)" if placed else ""
+    also = ["placed._ordinal"] if placed else []
     return Ways(
         {
             "crowded": f"select distinct person_id as id from (select person_id from {rows} group by person_id, dataset "
             "having count(*) > 1)",
-            "differing": f"select person_id as id from {side_by_side} {_joins(slots, held(rows))} where {differs}",
+            "differing": f"""select distinct id from (
+                select person_id as id from {held(f"(from {leading} anti join {crowded} using (person_id))")} as {slots[lead]}
+                {_joins(others, rows)} where {" or ".join(not_plain) or "false"}
+                union all select person_id from (
+                    select person_id from {rows} anti join (select person_id from {leading}) using (person_id)
+                    union all select person_id from {unknown}) anti join {crowded} using (person_id))""",
         },
+        decided.query(
+            [], _side_by_side(slots, [*(s.plain(slots, lead) for s in survivors), *also], led), placed=bool(also)
+        ),
         (
-            decided.query([], _side_by_side(survivors, slots, held(rows), plain, differs=False)),
-            decided.query(few, _side_by_side(survivors, slots, held(of_differing), differing, differs=True)),
-            decided.query(survivors, _gathered(survivors, held(of_crowded))),
+            decided.query(few, _side_by_side(slots, [s.side_by_side(slots, differs=True) for s in survivors], beside)),
+            decided.query(survivors, _gathered(survivors, held(near(crowded))), gathered=True),
         ),
     )
 
@@ -346,11 +413,12 @@ def merge_query(entity: Entity, rows: str, taken: Sequence[str] = ()) -> str:
     Args:
         entity: The entity.
         rows: Relation with `person_id`, `dataset`, `_key`, `_ref`, `_moment` and the entity's fields.
-        taken: Fields of which the landed row that each was taken from is told too, in `_from_<field>`.
+        taken: Fields of which the landed row that each was taken from is told too, in `_from_<field>`, where that is not a
+            row of the first authority.
     """
     ways = merge_ways(entity, rows, taken)
     apart = ", ".join(f"{name} as materialized ({query})" for name, query in ways.apart.items())
-    return f"with {apart}\n{' union all '.join(ways.golden)}"
+    return f"with {apart}\n{' union all '.join((ways.plain, *ways.close))}"
 
 
 @dataclass(frozen=True)
@@ -361,8 +429,15 @@ class _Decided:
     slots: Mapping[str, str]
     taken: Sequence[str]
 
-    def query(self, contested: Sequence[Survivor], said: str) -> str:
-        """Return it; only contested fields may differ."""
+    def query(self, contested: Sequence[Survivor], said: str, *, gathered: bool = False, placed: bool = False) -> str:
+        """Return it.
+
+        Args:
+            contested: Fields that may differ.
+            said: What was said.
+            gathered: Whether rows stand in places of no register.
+            placed: Whether there is `_ordinal` beside it.
+        """
         steps = (
             [f"{s.chosen()} end as {s.best}" for s in contested],
             [f"{s.refined()} end as {s.won}" for s in contested],
@@ -373,8 +448,10 @@ class _Decided:
             told = "".join(f", case when {s.differs} then {one}" for s, one in zip(contested, made, strict=True))
             said = f"select *{told} from ({said})"
         values = ", ".join(survivor.value(survivor in contested) for survivor in self.survivors)
-        taken = "".join(f", {s.taken(s in contested)}" for s in self.survivors if s.field in self.taken)
-        return f"""select person_id, {values}, {SOURCES}, {self._told(contested)} as {DECIDED}{taken}
+        slots = {} if gathered else self.slots
+        taken = "".join(f", {s.taken(s in contested, slots)}" for s in self.survivors if s.field in self.taken)
+        also = ", _ordinal" if placed else ""
+        return f"""select person_id, {values}, {SOURCES}, {self._told(contested)} as {DECIDED}{taken}{also}
             from ({said})"""
 
     def _told(self, contested: Sequence[Survivor]) -> str:
@@ -399,16 +476,13 @@ def _joins(slots: Mapping[str, str], rows: str) -> str:
     )
 
 
-def _side_by_side(
-    survivors: Sequence[Survivor], slots: Mapping[str, str], rows: str, persons: str, *, differs: bool
-) -> str:
+def _side_by_side(slots: Mapping[str, str], columns: Sequence[str], joined: str) -> str:
     places = ", ".join(
         f"case when {slot}._ref is not null then {{'dataset': {literal(name)}, 'key': {slot}._key, 'ref': {slot}._ref, "
         f"'as_of': {slot}._moment}} end"
         for name, slot in slots.items()
     )
-    columns = ", ".join(survivor.side_by_side(slots, differs=differs) for survivor in survivors)
-    return f"select person_id, [{places}] as {SOURCES}, {columns} from {persons} {_joins(slots, rows)}"
+    return f"select person_id, [{places}] as {SOURCES}, {', '.join(columns)} from {joined}"
 
 
 def _gathered(survivors: Sequence[Survivor], rows: str) -> str:

@@ -105,10 +105,10 @@ class _Checking:
                 select dataset, _key, _ref, _moment, person_id, {place} as province{columns} from {rows}"""
         )
         values = "".join(f", {quote(field)}" for field in self.entity.fields if field in golden_fields)
-        values += "".join(f", {quote('_from_' + field)}" for field in self.rules.agreed_fields)
         golden = self.parts.read("golden", part)
         self.engine.execute(
-            f"create or replace temp view golden as select person_id, {place} as province{values} from {golden}"
+            f"create or replace temp view golden as select person_id, {place} as province{values} from {golden};"
+            f"create or replace temp view taken as from {self.parts.read('taken', part)}"
         )
 
 
@@ -186,7 +186,7 @@ def _rows_query(entity: Entity, rules: Rules, as_of: str) -> str:
     columns = "".join(f", {sql} as {quote('_rule_' + name)}" for name, sql in answers.items())
     return (
         f"select r.dataset, r._key, r._ref, person_id, coalesce(r.province, g.province) as province{columns} "
-        f"from linked as r join golden as g using (person_id){''.join(joins.values())}"
+        f"from linked as r join (from golden left join taken using (person_id)) as g using (person_id){''.join(joins.values())}"
     )
 
 

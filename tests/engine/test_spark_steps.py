@@ -54,6 +54,10 @@ def answer(sql: str, parameters: Sequence[str] = ()) -> str:
         ),
         ("describe from read_parquet(['a', 'b'])", steps.Describe("SELECT * FROM <a+b>")),
         (
+            "describe from read_parquet(['a', 'b']) join (select k from t) using (k)",
+            steps.Describe("SELECT * FROM <a+b> JOIN (SELECT k FROM t) USING (k)"),
+        ),
+        (
             "update a set b = null where c in (select c from d)",
             steps.Make(
                 "a",
