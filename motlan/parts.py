@@ -15,15 +15,16 @@ from pathlib import Path
 
 import duckdb
 
-from motlan.engine import literal, quote
+from motlan.engine import literal, one, quote
 from motlan.lake import SCRATCH, read_parquet
 from motlan.ledger import runs
+from motlan.slices import slices
 from motlan.workspace import Workspace, sealed
 
 PERSONS = 1_000_000
 """Persons in a part, about."""
-AT_A_TIME = 12
-"""Parts that are cut in one pass over the rows: their persons fit into memory, and so do the files that are open."""
+AT_A_TIME = 36
+"""Parts that are cut in one pass over the rows: what is gathered for their files fits into memory."""
 OWN = ("person_id", "_key", "_ref", "_moment")
 """Columns of a linked row beside the fields."""
 _DIGITS = 8
@@ -169,7 +170,7 @@ def _cut(
     fields = [name for name in dict.fromkeys(wanted) if name in known]
     kept = ", ".join(f"rows.{quote(name)}" for name in (*OWN[1:], *fields))
     links = f"select _ref, person_id from {work.kept(run.id, 'links')} where dataset = {literal(dataset)}"
-    passes = -(-count // AT_A_TIME)
+    passes = max(len(slices(one(engine, f"select count(*) from {read_parquet(files)}")[0])), -(-count // AT_A_TIME))
     queries = (
         f"""select links.person_id, {kept} from {read_parquet(files)} as rows
             join ({links} and {within("person_id", number, passes)}) as links using (_ref)"""
