@@ -17,7 +17,7 @@ from motlan.authority import Authority
 from motlan.engine import connect
 from motlan.golden.conflicts import conflicts_query, lost_query
 from motlan.golden.pointers import pointed
-from motlan.golden.survivorship import merge_query
+from motlan.golden.survivorship import merge_query, merge_ways
 
 REGISTERS = ("alpha", "beta", "gamma", "delta")
 FIELDS = ("name", "born", "note")
@@ -177,21 +177,26 @@ def plainly(rows: Sequence[Row], field: str, rule: Authority) -> tuple[Any, ...]
     return (getattr(best, field), best.dataset, best.key, how, disputed)
 
 
+def thrown(values: Sequence[str | None]) -> list[Row]:
+    """Rows of 400 persons, by dice."""
+    dice = random.Random(5)
+    return [
+        Row(register, f"{register}{number}{copy}", str(dice.randint(2018, 2021)),
+            *(dice.choice(values) for _ in FIELDS), person=f"p{number}")
+        for number in range(400)
+        for register in dice.sample(REGISTERS, dice.randint(1, 4))
+        for copy in range(dice.choice([1, 1, 1, 1, 2, 3]))
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("ties", ["freshness", "agreement"])
 def test_both_ways_of_the_query_say_what_the_rules_say(engine: duckdb.DuckDBPyConnection, ties: str) -> None:
-    dice = random.Random(5)
     rules = {
         "name": {**NAMED, "ties": ties},
         "born": {**EQUALS, "ties": ties},
         "note": {"authority": ["delta"], "ties": ties},
     }
-    rows = [
-        Row(register, f"{register}{number}{copy}", str(dice.randint(2018, 2021)),
-            *(dice.choice(["x", "y", "z", None]) for _ in FIELDS), person=f"p{number}")
-        for number in range(400)
-        for register in dice.sample(REGISTERS, dice.randint(1, 4))
-        for copy in range(dice.choice([1, 1, 1, 1, 2, 3]))
-    ]  # fmt: skip
+    rows = thrown(["x", "y", "z", None])
     found = golden(engine, rows, **rules)
     for person in {row.person for row in rows}:
         mine = [row for row in rows if row.person == person]
@@ -218,6 +223,29 @@ def test_a_conflict_tells_its_evidence_and_how_grave_it_is(engine: duckdb.DuckDB
         "dataset": "beta", "_key": "b", "field": "name", "person_id": "p", "_ref": "run/0/1", "value": "Mai",
         "golden_value": "Lan", "authority": "alpha", "severity": "error", "evidence": evidence,
     }  # fmt: skip
+
+
+def test_who_lost_something_is_looked_at_closely(engine: duckdb.DuckDBPyConnection) -> None:
+    rules = {
+        "name": {**NAMED, "correct": True},
+        "born": {"authority": [{"dataset": "alpha", "when": "note != 'x'"}, "beta"], "correct": True},
+        "note": {"authority": ["alpha"], "correct": True},
+    }
+    _load(engine, thrown(["x", "x", "x", "x", "x", "x", "y", None]))
+    entity = _entity(rules)
+    engine.execute(f"create or replace temp table golden as {merge_query(entity, 'linked_rows')}")  # type: ignore[arg-type]
+    engine.execute(
+        "create or replace temp table withheld as select dataset, _key, 'name' as field, person_id, _ref, name as value "
+        "from linked_rows where false"
+    )
+    lost = lost_query(entity, "linked_rows", "golden", "withheld")  # type: ignore[arg-type]
+    losing = {row[0] for row in engine.execute(f"select person_id from ({lost})").fetchall()}
+    closely: set[str] = set()
+    for name, query in merge_ways(entity, "linked_rows").apart.items():  # type: ignore[arg-type]
+        engine.execute(f"create or replace temp table {name} as {query}")
+        closely |= {row[0] for row in engine.execute(f"from {name}").fetchall()}
+    assert losing
+    assert losing <= closely < {f"p{number}" for number in range(400)}
 
 
 def test_a_register_may_not_be_believed_in_words_that_mean_nothing() -> None:
