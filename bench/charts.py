@@ -208,9 +208,15 @@ def _by_people(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted((r for r in results if r["bench"] == "national"), key=lambda r: r["args"]["people"])
 
 
+def _option(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {value}"
+
+
 def _section(result: dict[str, Any], table: str, pictures: Sequence[str]) -> str:
     machine = result["machine"]
-    asked = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in result["args"].items())
+    asked = " ".join(_option(name.replace("_", "-"), value) for name, value in result["args"].items())
     return "\n\n".join(
         [
             f"### {result['name']}",

@@ -176,8 +176,13 @@ def national(
         "dirt": dirt,
         "people_a_range": people_a_range,
         "ranges_a_run": ranges_a_run,
+        "peer_people": peer_people,
+        "memory_limit": memory_limit,
+        "threads": threads,
+        "load": load,
+        "lean": lean,
     }
-    report("national", {**args, "memory_limit": memory_limit, "threads": threads}, result, as_json)
+    report("national", args, result, as_json)
 
 
 @app.command(

@@ -100,6 +100,8 @@ class _Merging:
         engine.execute(f"create or replace temp table lost as {lost}")
         conflicts = conflicts_query(entity, "close_rows", "lost")
         engine.execute(f"copy ({conflicts}) to {self.parts.target('conflicts', part)} ({SCRATCH})")
+        for table in ("close_rows", "close_golden", "lost"):  # or the next part's would be made beside them
+            engine.execute(f"drop table {table}")
         return self._counts(part)
 
     def _look_closely(self, ways: Ways) -> None:

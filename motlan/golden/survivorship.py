@@ -368,9 +368,9 @@ def merge_ways(
     leading = f"(from {rows} where dataset = {literal(lead)})"
     others = {name: slot for name, slot in slots.items() if name != lead}
 
-    def held(of: str, held: Sequence[Survivor] = survivors) -> str:
+    def held(of: str, fields: Sequence[Survivor] = survivors) -> str:
         """Give rows the conditions of fields, as columns."""
-        conditions = {name: asked for survivor in held for name, asked in survivor.conditions().items()}
+        conditions = {name: asked for survivor in fields for name, asked in survivor.conditions().items()}
         return f"(select {', '.join(['*', *(f'{asked} as {name}' for name, asked in conditions.items())])} from {of})"
 
     def near(some: str) -> str:

@@ -25,7 +25,7 @@ def result(people: int, seconds: float) -> dict[str, Any]:
     figures |= {"floor_seconds": 17.25, "floor_peak_rss_mb": 777.0, "store_peak_rss_mb": None, "link_seconds": 21.5}
     return {
         "bench": "national",
-        "args": {"people": people, "seed": 3},
+        "args": {"people": people, "seed": 3, "peer_people": 0, "load": False, "lean": True},
         "machine": {"cpus": 2, "memory_mb": 24000, "system": "Linux", "python": "3.11"},
         "figures": figures,
         "steps": {"land": step(31.5), "link": step(21.5)},
@@ -75,7 +75,8 @@ def test_the_command_draws_and_writes_the_tables_of_a_page(files: list[Path], tm
     text = page.read_text(encoding="utf-8")
     assert "# Kept" in text and "stays" in text and "was" not in text
     assert "| `seconds` | 120 | 260 |" in text
-    assert "`motlan bench national --people 5000000 --seed 3 --json` on 2 cores" in text
+    given = "--people 5000000 --seed 3 --peer-people 0 --no-load --lean"
+    assert f"`motlan bench national {given} --json` on 2 cores" in text
     assert "| link | 21.5 |" in text and text.count("| 1.25 |\n") == 2, "21.5 seconds are 1.25 floors of 17.25"
     assert len(list((tmp_path / "charts").glob("*.svg"))) == 6
 
