@@ -205,18 +205,23 @@ def test_both_ways_of_the_query_say_what_the_rules_say(engine: duckdb.DuckDBPyCo
             assert found[person].get(field) == expected, (field, mine)
 
 
+def lose(engine: duckdb.DuckDBPyConnection, entity: Any) -> None:
+    """Make `lost`, what lost against golden values where nobody set a value aside."""
+    engine.execute(f"create or replace temp table golden as {merge_query(entity, 'linked_rows')}")
+    engine.execute(
+        "create or replace temp table withheld as select dataset, _key, 'name' as field, person_id, _ref, name as value "
+        "from linked_rows where false"
+    )
+    lost = lost_query(entity, "linked_rows", "golden", "withheld")
+    engine.execute(f"create or replace temp table lost as {lost}")
+
+
 def test_a_conflict_tells_its_evidence_and_how_grave_it_is(engine: duckdb.DuckDBPyConnection) -> None:
     rules = {"name": {**NAMED, "correct": True, "severity": "error"}}
     rows = [Row("alpha", "a", "2020", "Lan"), Row("beta", "b", "2021", "Mai"), Row("gamma", "g", "2021", "Lan")]
     golden(engine, rows, **rules)
     entity = _entity(rules)
-    engine.execute(f"create or replace temp table golden as {merge_query(entity, 'linked_rows')}")  # type: ignore[arg-type]
-    engine.execute(
-        "create or replace temp table withheld as select dataset, _key, 'name' as field, person_id, _ref, name as value "
-        "from linked_rows where false"
-    )
-    lost = lost_query(entity, "linked_rows", "golden", "withheld")  # type: ignore[arg-type]
-    engine.execute(f"create or replace temp table lost as {lost}")
+    lose(engine, entity)
     (conflict,) = engine.sql(conflicts_query(entity, "linked_rows", "lost")).to_arrow_table().to_pylist()  # type: ignore[arg-type]
     evidence = '{"ref":"run/0/0","as_of":"2020","rule":"authority","for":2,"against":1}'
     assert conflict == {
@@ -233,13 +238,8 @@ def test_who_lost_something_is_looked_at_closely(engine: duckdb.DuckDBPyConnecti
     }
     _load(engine, thrown(["x", "x", "x", "x", "x", "x", "y", None]))
     entity = _entity(rules)
-    engine.execute(f"create or replace temp table golden as {merge_query(entity, 'linked_rows')}")  # type: ignore[arg-type]
-    engine.execute(
-        "create or replace temp table withheld as select dataset, _key, 'name' as field, person_id, _ref, name as value "
-        "from linked_rows where false"
-    )
-    lost = lost_query(entity, "linked_rows", "golden", "withheld")  # type: ignore[arg-type]
-    losing = {row[0] for row in engine.execute(f"select person_id from ({lost})").fetchall()}
+    lose(engine, entity)
+    losing = {row[0] for row in engine.execute("select person_id from lost").fetchall()}
     closely: set[str] = set()
     for name, query in merge_ways(entity, "linked_rows").apart.items():  # type: ignore[arg-type]
         engine.execute(f"create or replace temp table {name} as {query}")
