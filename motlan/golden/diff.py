@@ -7,7 +7,7 @@ nothing to compare with: golden rows were staged as they were merged, and other 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -108,6 +108,7 @@ class Compared:
     Attributes:
         marked: Columns whose changes are told.
         others: Whether merges and splits are told.
+        staged: Whether the step that made the rows staged them for the lake, because none is published.
     """
 
     table: str
@@ -116,6 +117,7 @@ class Compared:
     columns: Sequence[str]
     marked: Sequence[str] = ()
     others: bool = False
+    staged: bool = False
 
     def created(self, fresh: str) -> str:
         """Return the SQL of rows (with `_ordinal`) of which nothing is published: all of them are created."""
@@ -180,7 +182,8 @@ class _Comparing:
             persons = within("old", part, self.parts.count)
             return {"guard": guard.count(self.engine, entity, province, persons) if self.links else []}
 
-        yield from self._by_id(compared(entity), finish, staged=self.run.steps["merge"].get("staged", False))
+        staged = self.run.steps["merge"].get("staged", False)
+        yield from self._by_id(replace(compared(entity), staged=staged), finish)
 
     def facet(self, facet: FacetEntity) -> runs.Counts:
         """Compare the things beside persons, part by part; return the changes in their feed, and the versions written."""
@@ -193,34 +196,26 @@ class _Comparing:
             "versions": sum(count["versions"] for count in counts),
         }
 
-    def _by_id(
-        self, what: Compared, finish: Callable[[int], runs.Counts], *, staged: bool = False
-    ) -> Iterator[runs.Counts]:
-        """Compare part by part; number what the feed tells in the order of the ids, from part to part.
-
-        Args:
-            what: What is compared.
-            finish: Does the rest of a part.
-            staged: Whether the step that made the rows staged them as created.
-        """
+    def _by_id(self, what: Compared, finish: Callable[[int], runs.Counts]) -> Iterator[runs.Counts]:
+        """Compare part by part; number what the feed tells in the order of the ids, from part to part."""
         told = 0
 
         def do(part: int) -> runs.Counts:
             if self.files(what.table):
                 return {**self._compare(what, part, told), **finish(part)}
-            return {**self._create(what, part, told, staged=staged), **finish(part)}
+            return {**self._create(what, part, told), **finish(part)}
 
         for counts in self.parts.each(f"diff_{what.name}", do):
             told += sum(counts[op] for op in _OPS)
             yield counts
 
-    def _create(self, what: Compared, part: int, told: int, *, staged: bool) -> runs.Counts:
+    def _create(self, what: Compared, part: int, told: int) -> runs.Counts:
         """Stage a part of which nothing is published."""
         counts = {**dict.fromkeys((*_OPS, "merged", "split", "versions"), 0)}
         if self.parts.files(what.name, part):
             fresh = self.parts.read(what.name, part)
             counts["created"] = counts["versions"] = one(self.engine, f"select count(*) from {fresh}")[0]
-        if counts["created"] and not staged:
+        if counts["created"] and not what.staged:
             placed = f"(from {fresh} join ({what.ordinals(fresh, told)}) using ({quote(what.key[0])}))"
             self._write(what.table, part, what.created(placed))
         return counts

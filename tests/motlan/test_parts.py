@@ -119,11 +119,11 @@ def test_a_run_that_is_killed_between_parts_goes_on(
     original, calls = getattr(kind, name), []
 
     @wraps(original)
-    def killed(*given: Any, **named: Any) -> Any:
+    def killed(*given: Any) -> Any:
         calls.append(given[1:])
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return original(*given, **named)
+        return original(*given)
 
     monkeypatch.setattr(kind, name, killed)
     with pytest.raises(KeyboardInterrupt):
