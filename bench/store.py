@@ -35,7 +35,7 @@ from motlan import registry as declared
 from motlan import settings as environment
 from motlan.engine import connect, literal, quote
 from motlan.errors import ConfigurationError
-from motlan.golden.diff import golden_table
+from motlan.golden.compared import golden_table
 from motlan.golden.mirror import mirror_of
 from motlan.golden.project import project
 from motlan.lake import Lake

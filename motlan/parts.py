@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -107,10 +108,21 @@ class Parts:
         nobody = ", ".join(f"null::varchar as {name}" for name in ("dataset", *OWN))
         return f"({' union all '.join(found) or f'select {nobody}{nulls} where false'})"
 
-    def each(self, step: str, do: Callable[[int], runs.Counts]) -> Iterator[runs.Counts]:
-        """Do a step part by part; give each part's counts. What an earlier try finished is not done again."""
+    def each(
+        self, step: str, do: Callable[[int, int], runs.Counts], counted: Sequence[str] = ()
+    ) -> Iterator[runs.Counts]:
+        """Do a step part by part; give each part's counts. What an earlier try finished is not done again.
+
+        Args:
+            step: Its name.
+            do: Does a part, before which so many were counted.
+            counted: Names of the counts that are counted on from part to part.
+        """
+        before = 0
         for part in range(self.count):
-            yield sealed(self.scratch / f"{step}-{part:06d}.json", lambda part=part: do(part))  # type: ignore[misc]
+            counts = sealed(self.scratch / f"{step}-{part:06d}.json", partial(do, part, before))
+            before += sum(counts[name] for name in counted)
+            yield counts
 
 
 def cut(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, inputs: dict[str, list[str]]) -> Parts:

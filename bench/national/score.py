@@ -17,7 +17,7 @@ from bench.linking import FIXED, GOLDEN, THRESHOLDS
 from bench.national.pipeline import Setting
 from bench.national.watch import Steps
 from motlan.engine import literal, one
-from motlan.golden.diff import golden_table
+from motlan.golden.compared import golden_table
 from motlan.lake import read_parquet
 from motlan.ledger import runs
 from motlan.linking.link import links_table

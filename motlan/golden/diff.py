@@ -15,22 +15,17 @@ import duckdb
 
 from motlan.engine import literal, one, quote
 from motlan.golden import conflicts, facets, guard
-from motlan.golden.pointers import DECIDED, SOURCES
+from motlan.golden.compared import Compared, compared, golden_table
 from motlan.lake import PARQUET, changes, created, current
 from motlan.ledger import runs
 from motlan.parts import Parts, cut, within
-from motlan.registry import Entity, FacetEntity
+from motlan.registry import FacetEntity
 from motlan.workspace import Workspace
 
 CORRECTION_KEY = ("dataset", "_key", "field")
 FINDING_KEY = ("dataset", "_key", "rule")
 _OPS = ("created", "updated", "removed")
 FINDING_COLUMNS = ("person_id", "_ref", "dimension", "severity", "field")
-
-
-def golden_table(entity: str) -> str:
-    """Return the name of the lake's table of an entity's golden versions."""
-    return f"golden.{entity}"
 
 
 def corrections_table(entity: str) -> str:
@@ -102,41 +97,6 @@ def _judged(
 
 
 @dataclass(frozen=True)
-class Compared:
-    """What is compared: the lake's table, the name in the scratch folder, the key, and the columns that are kept.
-
-    Attributes:
-        marked: Columns whose changes are told.
-        others: Whether merges and splits are told.
-        staged: Whether the step that made the rows staged them for the lake, because none is published.
-    """
-
-    table: str
-    name: str
-    key: Sequence[str]
-    columns: Sequence[str]
-    marked: Sequence[str] = ()
-    others: bool = False
-    staged: bool = False
-
-    def created(self, fresh: str) -> str:
-        """Return the SQL of rows (with `_ordinal`) of which nothing is published: all of them are created."""
-        others = ", null::varchar[] as _others" if self.others else ""
-        return f"select *{others} from ({created(fresh, self.key, (*self.columns, '_ordinal'))})"
-
-    def ordinals(self, keys: str, told: int) -> str:
-        """Return the SQL of keys with `_ordinal`: their places in the order of the keys, counted on from a number."""
-        key = quote(self.key[0])
-        return f"select {key}, row_number() over (order by {key}) + {told} as _ordinal from {keys}"
-
-
-def compared(entity: Entity) -> Compared:
-    """Return what is compared of an entity's golden rows."""
-    columns = (*entity.fields, SOURCES, DECIDED, "_merge_version")
-    return Compared(golden_table(entity.name), "golden", ("person_id",), columns, entity.fields, others=True)
-
-
-@dataclass(frozen=True)
 class _Comparing:
     """The step's work on one engine session."""
 
@@ -182,15 +142,11 @@ class _Comparing:
             persons = within("old", part, self.parts.count)
             return {"guard": guard.count(self.engine, entity, province, persons) if self.links else []}
 
-        staged = self.run.steps["merge"].get("staged", False)
-        yield from self._by_id(replace(compared(entity), staged=staged), finish)
+        yield from self._by_id(compared(entity), finish)
 
     def facet(self, facet: FacetEntity) -> runs.Counts:
         """Compare the things beside persons, part by part; return the changes in their feed, and the versions written."""
-        marked = ("person_id", *facet.fields)
-        columns = (*facets.COLUMNS, *facet.fields)
-        what = Compared(golden_table(facet.name), facets.file(facet.name), (facets.KEY,), columns, marked)
-        counts = list(self._by_id(what, lambda _: {}))
+        counts = list(self._by_id(facets.compared(facet), lambda _: {}))
         return {
             "changes": sum(count[op] for count in counts for op in _OPS),
             "versions": sum(count["versions"] for count in counts),
@@ -198,16 +154,14 @@ class _Comparing:
 
     def _by_id(self, what: Compared, finish: Callable[[int], runs.Counts]) -> Iterator[runs.Counts]:
         """Compare part by part; number what the feed tells in the order of the ids, from part to part."""
-        told = 0
+        what = replace(what, staged=what.table in self.run.steps["merge"]["staged"])
 
-        def do(part: int) -> runs.Counts:
+        def do(part: int, told: int) -> runs.Counts:
             if self.files(what.table):
                 return {**self._compare(what, part, told), **finish(part)}
             return {**self._create(what, part, told), **finish(part)}
 
-        for counts in self.parts.each(f"diff_{what.name}", do):
-            told += sum(counts[op] for op in _OPS)
-            yield counts
+        yield from self.parts.each(f"diff_{what.name}", do, _OPS)
 
     def _create(self, what: Compared, part: int, told: int) -> runs.Counts:
         """Stage a part of which nothing is published."""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from motlan.engine import literal, quote
 from motlan.errors import ConfigurationError, DataError
 from motlan.golden import aside
-from motlan.golden.diff import golden_table
+from motlan.golden.compared import golden_table
 from motlan.golden.pointers import pointer
 from motlan.lake import current
 from motlan.ledger import accesses, log, runs

@@ -6,14 +6,17 @@ code name together; of its fields the value of the most believed register stands
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from motlan.engine import DUCKDB, literal, one, parse, quote
+from motlan.golden.compared import Compared, Stage, golden_table
 from motlan.ledger import runs
 from motlan.parts import Parts, spread
 from motlan.registry import FacetEntity
 from motlan.slices import number, slices
-from motlan.workspace import Workspace, sealed
+from motlan.workspace import sealed
 
 KEY = "id"
 """The bus's own id of a thing: a keyed hash, the same on every run, of which nobody can guess what it was made from."""
@@ -23,20 +26,52 @@ its own moment (as of)."""
 SECRET = "facet ids"  # noqa: S105 - the secret's name
 
 
-def file(name: str) -> str:
-    """Return the name under which an entity's rows lie in a run's scratch folder."""
-    return f"facet_{name}"
+def compared(entity: FacetEntity) -> Compared:
+    """Return what is compared of an entity's rows."""
+    columns = (*COLUMNS, *entity.fields)
+    return Compared(golden_table(entity.name), f"facet_{entity.name}", (KEY,), columns, ("person_id", *entity.fields))
 
 
-def make(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, parts: Parts) -> runs.Counts:
-    """Make every entity beside a run's, where its golden rows were made; leave them in its scratch folder, in parts by `id`.
+def make(stage: Stage, staged: Sequence[str]) -> runs.Counts:
+    """Make every entity beside a run's, where its golden rows were made.
+
+    They are left in the run's scratch folder, in parts by `id`; those of tables in `staged` in parts by `person_id`, for the
+    lake too.
 
     Returns:
         Name of the entity -> number of its rows.
     """
+    work, parts = stage.work, stage.parts
     secret = work.store.secret(SECRET).hex()
+    return {
+        entity.name: _staged(stage, entity, secret)
+        if compared(entity).table in staged
+        else _spread(stage.engine, parts, entity, secret)
+        for entity in work.registry.facets_of(stage.run.subject)
+    }
 
-    def do(entity: FacetEntity) -> runs.Counts:
+
+def _staged(stage: Stage, entity: FacetEntity, secret: str) -> int:
+    """Stage what single rows say, where the persons' rows are; number them in the order of their ids within a part."""
+    what, engine = compared(entity), stage.engine
+
+    def do(part: int, told: int) -> runs.Counts:
+        engine.execute(
+            f"create or replace temp table single as {_single(entity, _rows(entity, stage.parts, part), secret)}"
+        )
+        placed = f"(from single join ({what.ordinals('single', told)}) using ({KEY}))"
+        rows = stage.write(what, part, placed)
+        engine.execute("drop table single")
+        return {"rows": rows}
+
+    return sum(counts["rows"] for counts in stage.parts.each(what.name, do, ["rows"]))
+
+
+def _spread(engine: duckdb.DuckDBPyConnection, parts: Parts, entity: FacetEntity, secret: str) -> int:
+    """Leave an entity's rows in parts by their ids."""
+    name = compared(entity).name
+
+    def do() -> runs.Counts:
         rows = _rows(entity, parts)
         if entity.facet.key:
             count, key = one(engine, f"select count(*) from ({rows})")[0], number(quote(entity.facet.key))
@@ -44,20 +79,16 @@ def make(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, part
             queries = [_grouped(entity, rows_of_slice, secret, parts) for rows_of_slice in some]
         else:
             queries = [_single(entity, rows, secret)]
-        spread(engine, queries, KEY, parts.scratch / file(entity.name), parts.count)
-        made = parts.files(file(entity.name))
-        return {"rows": one(engine, f"select count(*) from {parts.read(file(entity.name))}")[0] if made else 0}
+        spread(engine, queries, KEY, parts.scratch / name, parts.count)
+        return {"rows": one(engine, f"select count(*) from {parts.read(name)}")[0] if parts.files(name) else 0}
 
-    return {
-        entity.name: sealed(parts.scratch / f"{file(entity.name)}.json", lambda entity=entity: do(entity))["rows"]  # type: ignore[misc]
-        for entity in work.registry.facets_of(run.subject)
-    }
+    return int(sealed(parts.scratch / f"{name}.json", do)["rows"])
 
 
-def _rows(entity: FacetEntity, parts: Parts) -> str:
-    """Return the SQL of the linked rows that say something of an entity."""
+def _rows(entity: FacetEntity, parts: Parts, part: int | None = None) -> str:
+    """Return the SQL of the linked rows that say something of an entity, of a part or of all."""
     when = parse(entity.facet.when, where=f"authority.yaml, {entity.name}.when").sql(DUCKDB)
-    return f"select * from {parts.rows(entity.fields, datasets=entity.facet.authority)} where {when}"
+    return f"select * from {parts.rows(entity.fields, part, entity.facet.authority)} where {when}"
 
 
 def _id(entity: FacetEntity, secret: str, what: str) -> str:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from motlan.engine import literal, quote
 from motlan.errors import DataError
-from motlan.golden.diff import golden_table
+from motlan.golden.compared import golden_table
 from motlan.golden.pointers import pointer
 from motlan.lake import read_parquet
 from motlan.ledger import accesses, runs

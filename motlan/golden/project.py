@@ -19,7 +19,8 @@ import sqlalchemy as sa
 
 from motlan.engine import one, quote
 from motlan.errors import ConfigurationError
-from motlan.golden.diff import corrections_table, golden_table
+from motlan.golden.compared import golden_table
+from motlan.golden.diff import corrections_table
 from motlan.golden.mirror import STAGED, Mirror, mirror_of
 from motlan.lake import read_parquet
 from motlan.registry import Entity, FacetEntity

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from motlan.golden import aside
-from motlan.golden.diff import golden_table
+from motlan.golden.compared import golden_table
 from motlan.golden.pointers import DECIDED, SOURCES, pointed
 from motlan.lake import current, read_parquet
 from motlan.landing import payloads

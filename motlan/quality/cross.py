@@ -74,7 +74,7 @@ class _Checking:
             everyone = self.parts.rows(sorted(sets.used_fields(rule)))
             self.engine.execute(f"create temp table {_failing(rule)} as {sets.failing(rule, everyone)}")
 
-    def part(self, part: int) -> runs.Counts:
+    def part(self, part: int, _before: int) -> runs.Counts:
         """Ask about the persons of one part; leave its findings."""
         engine, tally = self.engine, Tally()
         self._load(part)

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from motlan.engine import literal, quote
-from motlan.golden.diff import golden_table
+from motlan.golden.compared import golden_table
 from motlan.ledger import runs
 from motlan.linking.store import reviews_table
 from motlan.review import published, rules

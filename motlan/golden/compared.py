@@ -1,0 +1,90 @@
+"""What a publication compares of its golden rows, and how rows of which nothing is published are staged for the lake at once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow.parquet as pq
+
+from motlan.engine import literal, quote
+from motlan.golden.pointers import DECIDED, SOURCES
+from motlan.lake import PARQUET, created
+from motlan.ledger import runs
+from motlan.parts import Parts
+from motlan.registry import Entity
+from motlan.workspace import Workspace
+
+
+def golden_table(entity: str) -> str:
+    """Return the name of the lake's table of an entity's golden versions."""
+    return f"golden.{entity}"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is compared: the lake's table, the name in the scratch folder, the key, and the columns that are kept.
+
+    Attributes:
+        marked: Columns whose changes are told.
+        others: Whether merges and splits are told.
+        staged: Whether the step that made the rows staged them for the lake, because none is published.
+    """
+
+    table: str
+    name: str
+    key: Sequence[str]
+    columns: Sequence[str]
+    marked: Sequence[str] = ()
+    others: bool = False
+    staged: bool = False
+
+    def created(self, fresh: str) -> str:
+        """Return the SQL of rows (with `_ordinal`) of which nothing is published: all of them are created."""
+        others = ", null::varchar[] as _others" if self.others else ""
+        return f"select *{others} from ({created(fresh, self.key, (*self.columns, '_ordinal'))})"
+
+    def ordinals(self, keys: str, told: int) -> str:
+        """Return the SQL of keys with `_ordinal`: their places in the order of the keys, counted on from a number."""
+        key = quote(self.key[0])
+        return f"select {key}, row_number() over (order by {key}) + {told} as _ordinal from {keys}"
+
+
+def compared(entity: Entity) -> Compared:
+    """Return what is compared of an entity's golden rows."""
+    columns = (*entity.fields, SOURCES, DECIDED, "_merge_version")
+    return Compared(golden_table(entity.name), "golden", ("person_id",), columns, entity.fields, others=True)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a run leaves rows for the lake before it compares them, because nothing of them is published."""
+
+    work: Workspace
+    engine: duckdb.DuckDBPyConnection
+    run: runs.Run
+    parts: Parts
+
+    def write(self, what: Compared, part: int, rows: str, way: int = 0) -> int:
+        """Stage rows (with `_ordinal`) of a part, and show them in the scratch folder too; return how many they are.
+
+        Args:
+            what: What they are.
+            part: Of which part.
+            rows: Their SQL.
+            way: Number of the file, where a part has several.
+        """
+        target = self.parts.path(what.name, part, way)
+        target.unlink(missing_ok=True)
+        lasting = self.work.lake.folder(what.table, self.run.id) / f"{part:06d}-{way}.parquet"
+        self.engine.execute(
+            f"copy (select *, {literal(self.run.id)} as _run from ({what.created(rows)})) to {literal(str(lasting))} ({PARQUET})"
+        )
+        count: int = pq.read_metadata(lasting).num_rows
+        if count:
+            target.symlink_to(lasting)
+        else:
+            shutil.move(lasting, target)
+        return count
