@@ -29,6 +29,7 @@ FUNCTIONS = catalogue(
             (("Nguyễn", "Văn", "An"), "Nguyễn Văn An"),
             (("Lê", None, "Hoa"), "Lê Hoa"),
             (("Lê", " ", "Hoa"), "Lê Hoa"),
+            (("Lê", "\u00a0", "Đào"), "Lê Đào"),
             ((None, ""), None),
         ),
         variadic=True,
