@@ -46,10 +46,17 @@ class Compared:
         others = ", null::varchar[] as _others" if self.others else ""
         return f"select *{others} from ({created(fresh, self.key, (*self.columns, '_ordinal'))})"
 
-    def ordinals(self, keys: str, told: int) -> str:
-        """Return the SQL of keys with `_ordinal`: their places in the order of the keys, counted on from a number."""
+    def ordinals(self, keys: str, told: int, *first: str) -> str:
+        """Return the SQL of keys with `_ordinal`: their places, counted on from a number.
+
+        Args:
+            keys: Relation with the keys.
+            told: The number.
+            first: Columns by which they are ordered before they are by the keys.
+        """
         key = quote(self.key[0])
-        return f"select {key}, row_number() over (order by {key}) + {told} as _ordinal from {keys}"
+        order = ", ".join((*map(quote, first), key))
+        return f"select {key}, row_number() over (order by {order}) + {told} as _ordinal from {keys}"
 
 
 def compared(entity: Entity) -> Compared:

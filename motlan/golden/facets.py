@@ -52,14 +52,14 @@ def make(stage: Stage, staged: Sequence[str]) -> runs.Counts:
 
 
 def _staged(stage: Stage, entity: FacetEntity, secret: str) -> int:
-    """Stage what single rows say, where the persons' rows are; number them in the order of their ids within a part."""
+    """Stage what single rows say, where the persons' rows are; number them in the order of these, then of their own ids."""
     what, engine = compared(entity), stage.engine
 
     def do(part: int, told: int) -> runs.Counts:
         engine.execute(
             f"create or replace temp table single as {_single(entity, _rows(entity, stage.parts, part), secret)}"
         )
-        placed = f"(from single join ({what.ordinals('single', told)}) using ({KEY}))"
+        placed = f"(from single join ({what.ordinals('single', told, 'person_id')}) using ({KEY}))"
         rows = stage.write(what, part, placed)
         engine.execute("drop table single")
         return {"rows": rows}

@@ -5,12 +5,13 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
-from motlan import pipeline, registry, slices
+from motlan import parts, pipeline, registry, slices
 from motlan.errors import ConfigurationError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app
 from tests.conftest import CARDS, Country, card_record
-from tests.motlan.test_pipeline import LATER, rows, whole_job
+from tests.motlan.test_parts import reconcile, staged
+from tests.motlan.test_pipeline import BOTH, LATER, rows, whole_job
 
 FACETS = {
     "membership": {"of": "person", "authority": ["beta_cards"]},
@@ -66,6 +67,20 @@ def test_households_found_in_slices_are_the_same(declared: Country, monkeypatch:
     again = whole_job()["reconcile"]
     assert again["merge"]["facets"] == {"membership": 5, "household": 3}
     assert again["diff"]["facets"]["household"] == {"changes": 0, "versions": 0}
+
+
+def test_another_number_of_parts_numbers_what_lies_beside_persons_alike(
+    declared: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for dataset in BOTH:
+        pipeline.sync(dataset)
+    tables = ("golden.membership", "golden.household")
+    whole = staged(declared, reconcile(), tables)
+    monkeypatch.setattr(parts, "PERSONS", 1)
+    run = reconcile()
+    assert staged(declared, run, tables) == whole
+    assert len(list(declared.open().lake.folder("golden.membership", run).glob("*.parquet"))) > 1
+    assert [len(whole[table]) for table in tables] == [5, 3]
 
 
 def test_its_feed_gives_what_the_legal_basis_allows_and_no_more(declared: Country) -> None:

@@ -5,7 +5,7 @@ A killed run goes on from the last part that it finished.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import wraps
 from typing import Any
 
@@ -29,10 +29,10 @@ def reconcile() -> str:
     return run
 
 
-def staged(country: Country, run: str) -> dict[str, list[tuple[Any, ...]]]:
+def staged(country: Country, run: str, tables: Sequence[str] = TABLES) -> dict[str, list[tuple[Any, ...]]]:
     """Return what a run staged, in order."""
     work, found = country.open(), {}
-    for table in TABLES:
+    for table in tables:
         files = sorted(map(str, work.lake.folder(table, run).glob("*.parquet")))
         rows = f"select * exclude (_run) from {read_parquet(files)} order by all"
         found[table] = duckdb.sql(rows).fetchall() if files else []
