@@ -354,8 +354,9 @@ class Linking:
             "qualify row_number() over (partition by waiting.dataset, person order by ranked.probability desc, n) = 1"
         )
         self.engine.execute(
-            """insert into claims select distinct waiting.dataset, person from linked join waiting using (n)
-               where rule = 'probable'"""
+            """insert into claims
+               from (select distinct waiting.dataset, person from linked join waiting using (n) where rule = 'probable')
+               anti join claims using (dataset, person)"""
         )
         self.engine.execute("create or replace temp table persons as from persons anti join linked using (n)")
         self._rank_rest()

@@ -109,6 +109,25 @@ def test_most_rows_find_their_person_and_hardly_any_another(work: Path, matching
     assert right / links > 0.998
 
 
+def test_a_person_whom_a_register_has_several_times_is_linked_with_each_row_once(
+    work: Path, matching: Matching
+) -> None:
+    """The first of them claims the person by its identifier, the second without one claims it again."""
+    with session(work) as engine:
+        for copy in (1, 2, 3):
+            engine.execute(
+                f"""insert into everyone
+                    select * replace (row_n + {copy} as row_n, _key || ' {copy}' as _key, null as personal_id) from everyone
+                    where dataset = 'insurance_members' and personal_id is not null and _key not like '% %'"""
+            )
+        stages.link_all(engine, matching, "everyone")
+        rows, once, probable = one(
+            engine, "select count(*), count(distinct n), count(*) filter (rule = 'probable') from linked"
+        )
+    assert rows == once
+    assert probable > 100
+
+
 def know(engine: duckdb.DuckDBPyConnection, work: Path) -> None:
     """Make `truth` (`n`, `true_id`)."""
     engine.register("told", pq.read_table(work / "world" / "truth" / "rows"))
