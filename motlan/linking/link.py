@@ -222,6 +222,12 @@ class _Step:
             """select count(*), count(*) filter (rule in ('founder', 'provisional founder')),
                       coalesce(sum(1 - probability), 0) from links""",
         )
+        if totals[0] != self.rows:
+            raise ContractError(
+                f"{self.rows:,} rows have {totals[0]:,} links, not one each",
+                where=self.entity,
+                next_step="report this: no row may be lost, and none may be linked twice.",
+            )
         return {
             "rows": totals[0],
             "persons": totals[1],

@@ -1,12 +1,14 @@
 """The main job on a small country: what a record meets between its register and the feed."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from motlan import pipeline
-from motlan.errors import ContractError, TransientError
+from motlan.errors import ConfigurationError, ContractError, TransientError
 from motlan.ledger import log, runs
+from motlan.linking import stages
 from motlan.status import status
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
 
@@ -167,6 +169,22 @@ def test_a_stale_comparison_is_not_published(country: Country) -> None:
     assert pipeline.publish(fresh)["number"] == 1
     with pytest.raises(ContractError, match="motlan reconcile"):
         pipeline.publish(stale)
+
+
+def test_links_that_are_not_one_a_row_stop_the_run(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = stages.let_go
+
+    def twice(engine: Any) -> None:
+        let_go(engine)
+        engine.execute("insert into linked from linked")
+
+    for dataset in BOTH:
+        pipeline.sync(dataset)
+    monkeypatch.setattr(stages, "let_go", twice)
+    with pytest.raises(ContractError, match="not one each"):
+        pipeline.reconcile()
+    with pytest.raises(ConfigurationError, match="nothing is reconciled"):
+        pipeline.publish()
 
 
 def test_the_log_notices_an_altered_entry(country: Country) -> None:
