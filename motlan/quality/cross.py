@@ -20,6 +20,7 @@ from motlan.quality.standing import standing
 from motlan.quality.tally import Tally
 from motlan.registry import CrossRule, Entity
 from motlan.rules import Rule, Rules
+from motlan.slices import slices
 from motlan.workspace import Workspace
 
 TALLY = "tally.json"
@@ -72,7 +73,12 @@ class _Checking:
         """Make the table `failing_<rule>` of every set rule."""
         for rule in self.rules.sets:
             everyone = self.parts.rows(sorted(sets.used_fields(rule)))
-            self.engine.execute(f"create temp table {_failing(rule)} as {sets.failing(rule, everyone)}")
+            asked = self.parts.rows([], datasets=None if rule.datasets == "*" else rule.datasets)
+            some = slices(one(self.engine, f"select count(*) from {asked}")[0])
+            queries = [sets.failing(rule, everyone, values) for values in some]
+            self.engine.execute(f"create temp table {_failing(rule)} as {queries[0]}")
+            for query in queries[1:]:
+                self.engine.execute(f"insert into {_failing(rule)} {query}")
 
     def part(self, part: int, _before: int) -> runs.Counts:
         """Ask about the persons of one part; leave its findings."""

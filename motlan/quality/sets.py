@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from motlan.engine import DUCKDB, literal, quote
 from motlan.rules import SetRule
+from motlan.slices import Slice, whole
 
 
 def used_fields(rule: SetRule) -> set[str]:
@@ -15,26 +16,34 @@ def _own_fields(rule: SetRule) -> list[str]:
     return rule.unique or [rule.field]
 
 
-def failing(rule: SetRule, everyone: str) -> str:
+def failing(rule: SetRule, everyone: str, part: Slice = whole) -> str:
     """Return the SQL of what fails a rule, which is little: `dataset` and values used twice, or values that nobody has.
 
     Args:
         rule: The rule.
         everyone: Relation of all rows, with `dataset` and the canonical fields.
+        part: Which values are looked at, by their hash.
     """
     own = _own_fields(rule)
     fields = ", ".join(map(quote, own))
     said = " and ".join(f"{quote(field)} is not null" for field in own)
     asked = "true" if rule.datasets == "*" else f"dataset in ({', '.join(map(literal, rule.datasets))})"
-    counted = f"from {everyone} where {asked} and {said} and ({rule.counted.sql(DUCKDB)}) group by all"
+    counted = f"from {everyone} where {asked} and {said} and ({rule.counted.sql(DUCKDB)}) and {_in(part, own[0])} group by all"
     if rule.refers:
         target = quote(rule.refers.field)
-        known = f"select {target} as known from {everyone} where dataset = {literal(rule.refers.dataset)}"
+        known = (
+            f"select {target} as known from {everyone} "
+            f"where dataset = {literal(rule.refers.dataset)} and {_in(part, rule.refers.field)}"
+        )
         return (
             f"select dataset, {fields} from (select dataset, {fields} {counted}) as told "
             f"anti join ({known}) as others on others.known = told.{fields}"
         )
     return f"select dataset, {fields} {counted} having count(*) > 1"
+
+
+def _in(part: Slice, field: str) -> str:
+    return part(f"abs(hash({quote(field)}))")
 
 
 def answer(rule: SetRule, row: str, failing: str) -> str:
