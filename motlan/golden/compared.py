@@ -30,7 +30,6 @@ class Compared:
     Attributes:
         marked: Columns whose changes are told.
         others: Whether merges and splits are told.
-        staged: Whether the step that made the rows staged them for the lake, because none is published.
     """
 
     table: str
@@ -39,7 +38,6 @@ class Compared:
     columns: Sequence[str]
     marked: Sequence[str] = ()
     others: bool = False
-    staged: bool = False
 
     def created(self, fresh: str) -> str:
         """Return the SQL of rows (with `_ordinal`) of which nothing is published: all of them are created."""

@@ -1,13 +1,13 @@
 """What changed since the last publication: golden versions, corrections and findings, each appended to its table.
 
 Persons, and things beside them, are compared part by part in the order of their ids. Where nothing is published yet, there is
-nothing to compare with: golden rows were staged as they were merged, and other rows go from the scratch folder into the lake.
+nothing to compare with: what the merge staged already is only counted, and other rows go from the scratch folder into the lake.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -154,7 +154,6 @@ class _Comparing:
 
     def _by_id(self, what: Compared, finish: Callable[[int], runs.Counts]) -> Iterator[runs.Counts]:
         """Compare part by part; number what the feed tells in the order of the ids, from part to part."""
-        what = replace(what, staged=what.table in self.run.steps["merge"]["staged"])
 
         def do(part: int, told: int) -> runs.Counts:
             if self.files(what.table):
@@ -169,7 +168,7 @@ class _Comparing:
         if self.parts.files(what.name, part):
             fresh = self.parts.read(what.name, part)
             counts["created"] = counts["versions"] = one(self.engine, f"select count(*) from {fresh}")[0]
-        if counts["created"] and not what.staged:
+        if counts["created"] and what.table not in self.run.steps["merge"]["staged"]:
             placed = f"(from {fresh} join ({what.ordinals(fresh, told)}) using ({quote(what.key[0])}))"
             self._write(what.table, part, what.created(placed))
         return counts
