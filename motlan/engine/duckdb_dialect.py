@@ -61,9 +61,8 @@ STAGES = {
 }
 """Cleaner of several steps -> the steps, which are all that its SQL is made of."""
 
-EACH = {
-    "join_words": "CASE WHEN @1 > '!' AND @1 < '~' OR trim(@1) <> '' THEN @1 END"
-}  # what begins with ASCII is seen at once
+# Of a word that begins with a visible ASCII character one comparison tells that it is not blank.
+EACH = {"join_words": "CASE WHEN @1 > '!' AND @1 < '~' OR trim(@1) <> '' THEN @1 END"}
 """Function of any number of values -> what becomes of each."""
 
 COSTLY = {"person_name": names.IS_CANONICAL, "partial_date": dates.IS_PLAIN}
