@@ -110,7 +110,7 @@ class Workspace:
 
     def kept(self, run: str, name: str) -> str:
         """Return the SQL of the rows that a step kept by a name in a run's scratch folder."""
-        return read_parquet(sorted(map(str, (self.settings.scratch / run / name).glob("*.parquet"))))
+        return read_parquet(sorted(map(str, (self.settings.scratch / run / name).rglob("*.parquet"))))
 
     def facts(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> str:
         """Return the SQL of what the registers say now of an entity: each source record's newest accepted row.

@@ -61,6 +61,8 @@ def connect(
     con.execute("SET TimeZone = 'UTC'")
     # A session in memory has nothing to checkpoint, and would rewrite its tables after a drop.
     con.execute("SET checkpoint_threshold = '1TB'")
+    # Of rows that go to a file for each value of a column, more than so many are no use and stand in memory, or spill.
+    con.execute("SET partitioned_write_flush_threshold = 100000")
     con.execute("SET enable_external_access = false")
     prepare(con)
     con.execute("SET lock_configuration = true")

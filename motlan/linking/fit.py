@@ -16,6 +16,7 @@ import duckdb
 
 from motlan.engine import literal, one, quote
 from motlan.linking import model as models
+from motlan.linking.load import cuts
 from motlan.linking.model import Model
 from motlan.matching import Matching, sql
 
@@ -86,10 +87,10 @@ def smoothed(counts: Sequence[float], says: Sequence[float], added: float = 0.5)
 
 
 class Teacher:
-    """Learns a model from the tables `left_rows` and `spine_rows` of a linking session."""
+    """Learns a model from the tables `left_rows` and `spine_rows` of a linking session, as `Linking` takes them."""
 
-    def __init__(self, engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
-        self.engine, self.matching = engine, matching
+    def __init__(self, engine: duckdb.DuckDBPyConnection, matching: Matching, homes: int = 0) -> None:
+        self.engine, self.matching, self.homes = engine, matching, homes
         self.start = models.declared(matching)
         self.persons: int = one(engine, "select count(*) from spine_rows")[0]
 
@@ -146,7 +147,7 @@ class Teacher:
             m |= found.m
             learned += int(seen)
             if lesson == "identifier":
-                borrowed, pairs = found.u, self._pairs(keys)
+                borrowed, pairs = found.u, self._pairs(keys[0], rows)
                 matched = pairs * found.true
         first = self.matching.identifiers[0] if self.matching.identifiers else None
         if first in self.matching.comparisons and pairs:
@@ -175,7 +176,7 @@ class Teacher:
         patterns = self._patterns(names, [identifier])
         if sum(count for _, count in patterns) >= self.matching.least:
             true = maximise(patterns, names, u, m).true
-            self._set_same(u, identifier, self._pairs([identifier]) * (1 - true) / (rows * self.persons))
+            self._set_same(u, identifier, self._pairs(identifier, rows) * (1 - true) / (rows * self.persons))
 
     def _lessons(self) -> list[tuple[str, list[str]]]:
         lessons = []
@@ -221,9 +222,15 @@ class Teacher:
         ).fetchall()
         return [(tuple(row[:-1]), float(row[-1])) for row in found]
 
-    def _pairs(self, keys: Sequence[str]) -> int:
-        """Count all pairs that share a key."""
-        return int(one(self.engine, f"select count(*) from left_rows as l join spine_rows as r on {_joined(keys)}")[0])
+    def _pairs(self, identifier: str, rows: int) -> int:
+        """Count all pairs of so many rows and the spine that share an identifier."""
+        found = 0
+        for some in cuts(self.matching, identifier, rows, self.homes):
+            sides = [
+                f"(from {table} where {some}) as {name}" for table, name in (("left_rows", "l"), ("spine_rows", "r"))
+            ]
+            found += int(one(self.engine, f"select count(*) from {' join '.join(sides)} on {_joined([identifier])}")[0])
+        return found
 
     def _u(self, collision: dict[str, float]) -> dict[str, list[float]]:
         """Learn u from random pairs; the levels of a comparison with a frequency from the frequencies themselves."""

@@ -108,7 +108,7 @@ class _Step:
         self.work, self.run, self.published = work, run, set(published)
         self.entity = run.subject
         self.matching: Matching = work.registry.entity(run.subject).matching
-        self.rows = 0
+        self.rows, self.homes = 0, 1
 
     def do(self, inputs: dict[str, list[str]]) -> runs.Counts:
         with self.work.bulk_engine(f"linking {self.entity}") as engine:
@@ -116,6 +116,7 @@ class _Step:
             released = self._released()
             how: dict[str, Any] = {
                 "keep": partial(self._keep, engine),
+                "homes": self.homes,
                 "decided": load_decisions(self.work, engine, self.entity),
             }
             if released is None:
@@ -147,9 +148,10 @@ class _Step:
 
     def _facts(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str:
         """Keep the current rows for this step, as linking reads them; return the relation's name."""
-        facts = self.work.facts(self.entity, inputs)
-        load.load_values(engine, self.matching, self.work.values(self.entity, inputs))
-        self._keep(engine, "facts", load.prepared(self.matching, facts))
+        facts, values = self.work.facts(self.entity, inputs), self.work.values(self.entity, inputs)
+        load.load_values(engine, self.matching, values)
+        self.homes = len(slices(one(engine, f"select count(*) from {values}")[0]))
+        self._keep_at_home(engine, "facts", load.prepared(self.matching, facts, self.homes))
         self.rows = one(engine, "select count(*) from facts")[0]
         numbers = (f"select count(distinct n) from facts where {part('n')}" for part in slices(self.rows))
         if self.rows != sum(one(engine, query)[0] for query in numbers):
@@ -163,6 +165,15 @@ class _Step:
         folder = self._folder(name)
         for place, query in enumerate(queries):
             engine.execute(f"copy ({query}) to {literal(str(folder / f'{place:06d}.parquet'))} ({SCRATCH})")
+        self._show(engine, name)
+
+    def _keep_at_home(self, engine: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
+        """Do it with rows that have a `home`, those of each one together."""
+        if self.homes == 1:
+            self._keep(engine, name, query)
+            return
+        folder = literal(str(self._folder(name)))
+        engine.execute(f"copy (select *, home as part from ({query})) to {folder} ({SCRATCH}, partition_by (part))")
         self._show(engine, name)
 
     def _folder(self, name: str) -> Path:
@@ -204,13 +215,19 @@ class _Step:
         pairs = self._stage_pairs(engine, version)
         engine.execute(
             """create temp view told as
-               from linked union all select n, person, person, 'duplicate', weight, probability from doubles;
+               from linked union all select n, person, person, 'duplicate', weight, probability, null from doubles;
                create temp table apart as from told where person != compared or compared in (select n from waiting);
                create temp table alone as select n from waiting anti join linked using (n);
                create temp table few as
                select n, dataset, _key, _ref from facts semi join (
                    from alone union select n from apart union select person from apart union select compared from apart)
                using (n)"""
+        )
+        self._keep(
+            engine,
+            "far",
+            """select dataset, _key, _ref, compared, rule, weight, probability
+               from (from told where home is null) anti join apart using (n) join facts using (n)""",
         )
         if before := self.work.lake.files(links_table(self.entity), self.published):
             changed = self._change(engine, version, before)
@@ -241,15 +258,9 @@ class _Step:
     def _stage_pairs(self, engine: duckdb.DuckDBPyConnection, version: str) -> int:
         """Write the pairs that were weighed now, and let go of them; return how many they are."""
         pairs = int(one(engine, "select count(*) from scored")[0])
-        for place, part in enumerate(slices(self.rows) if pairs else []):
-            self._write(
-                engine,
-                pairs_table(self.entity),
-                f"""select scored.*, l.version as row_version, r.version as other_version, {literal(version)} as _link_version
-                    from (from scored where {part("other")}) as scored
-                    join facts as l on l.n = scored.n join facts as r on r.n = scored.other""",
-                place,
-            )
+        if pairs:
+            query = f"select *, {literal(version)} as _link_version from scored"
+            self._write(engine, pairs_table(self.entity), query)
         engine.execute("drop table scored")
         return pairs
 
@@ -293,7 +304,7 @@ class _Step:
         """Give the SQL, query by query, of every row with its person, and what it was compared with.
 
         A person's id is drawn by a keyed hash of the row that founded the person. Most rows were compared with the spine's row
-        that founded their person; the few others stand `apart` or `alone`.
+        that founded their person, at one home with it or `far`; the few others stand `apart` or `alone`.
         """
         secret = literal(self.work.store.secret("person ids").hex())
 
@@ -302,15 +313,19 @@ class _Step:
 
         columns = f"person_id, founder, compared, compared_ref, rule, weight, probability, {literal(version)} as _link_version"
         own, theirs, others = (f"{row}dataset || '/' || {row}_key" for row in ("", "theirs.", "others."))
-        for part in slices(self.rows):
+        for home in range(self.homes):
+            rows = f"(from facts where home = {home})"
             yield f"""
                 with founders as materialized (
-                    select n, dataset, _key, _ref, {own} as founder, {person(own)} from facts where on_spine and {part("n")})
+                    select n, dataset, _key, _ref, {own} as founder, {person(own)} from {rows} where on_spine)
                 select dataset, _key, _ref, {columns} from (
                     select mine.dataset, mine._key, mine._ref, person_id, founder, founder as compared,
                            founders._ref as compared_ref, rule, weight, probability
-                    from (from told anti join apart using (n) where {part("told.compared")}) as told
-                    join facts as mine using (n) join founders on founders.n = told.compared
+                    from (from linked where home = {home}) as near anti join apart using (n)
+                    join (from {rows} where not on_spine) as mine using (n) join founders on founders.n = near.compared
+                    union all
+                    select far.dataset, far._key, far._ref, person_id, founder, founder, founders._ref, rule, weight, probability
+                    from far join founders on founders.n = far.compared
                     union all
                     select dataset, _key, _ref, person_id, founder, founder, _ref, 'founder', null, null
                     from founders anti join doubles using (n))"""

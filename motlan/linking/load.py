@@ -15,12 +15,12 @@ from motlan.engine import literal, quote
 from motlan.linking import model as models
 from motlan.linking.model import Model
 from motlan.matching import Matching, sql
-from motlan.slices import number
+from motlan.slices import number, slices
 
 ROW = number("dataset || '/' || _key")
 """The number of a row."""
-Keep = Callable[[str, str], None]
-"""Keeps a query's rows by a name, outside the engine's memory."""
+Keep = Callable[..., None]
+"""Keeps queries' rows by a name, outside the engine's memory."""
 
 
 def load_values(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str) -> None:
@@ -50,18 +50,44 @@ def load_left(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Mode
     engine.execute(f"create or replace temp table left_rows as {_with_rarities(matching, model, rows)}")
 
 
-def prepared(matching: Matching, facts: str) -> str:
+def prepared(matching: Matching, facts: str, homes: int) -> str:
     """Return the SQL of all rows as linking reads them, to be kept; it reads the tables of `load_values`.
 
-    Columns: `n`, `version` (the number of `_ref`), `on_spine`, `dataset`, `_key`, `_ref`, the columns that linking reads,
-    `exact_key`.
+    Columns: `n`, `home`, `version` (the number of `_ref`), `on_spine`, `dataset`, `_key`, `_ref`, the columns that linking
+    reads, `exact_key`.
 
     Args:
         matching: The declaration.
         facts: Relation with `dataset`, `_key`, `_ref` and the fields of `matching.fields`.
+        homes: How many homes there are: rows that share the first identifier have one home, so that most rows of a person do.
     """
-    also = {"version": number("_ref"), "on_spine": on_spine(matching), "_key": "_key", "_ref": "_ref"}
-    return _rows(matching, facts, "true", also)
+    also = {"home": _home(matching, homes), "version": number("_ref"), "on_spine": on_spine(matching)}
+    return _rows(matching, facts, "true", also | {"_key": "_key", "_ref": "_ref"})
+
+
+def _home(matching: Matching, homes: int) -> str:
+    """Return the SQL of a row's home, counted from 0."""
+    if homes == 1:
+        return "0"
+    own = f"{ROW} % {homes}"
+    if not matching.identifiers:
+        return f"({own})::int"
+    shared = f"f.{quote(matching.identifiers[0])}"
+    return f"if({shared} is null, {own}, abs(hash({shared})) % {homes})::int"
+
+
+def cuts(matching: Matching, identifier: str, rows: int, homes: int) -> list[str]:
+    """Return the SQL of conditions that cut so many rows, so that all with one value of an identifier are together.
+
+    Args:
+        matching: The declaration.
+        identifier: Its name.
+        rows: How many rows there are.
+        homes: How many homes kept rows have; 0 of tables in memory.
+    """
+    if homes > 1 and identifier == matching.identifiers[0]:
+        return [f"home = {place}" for place in range(homes)]
+    return [part(f"abs(hash({quote(identifier)}))") for part in slices(rows)]
 
 
 def _with_rarities(matching: Matching, model: Model, rows: str) -> str:
@@ -94,12 +120,13 @@ class Tables:
 
 @dataclass(frozen=True)
 class Kept:
-    """The loaded rows, kept outside of memory: the same names."""
+    """The loaded rows, kept outside of memory: the same names, and with each row its `home` and `version`."""
 
     engine: duckdb.DuckDBPyConnection
     matching: Matching
     facts: str
     keep: Keep
+    homes: int
 
     def load_spine(self) -> None:
         """Make `spine_rows`."""
@@ -114,12 +141,13 @@ class Kept:
 
     def load_left(self, model: Model) -> None:
         """Make `left_rows`, with how rare values are under a model."""
-        rows = self._rows(f"not ({on_spine(self.matching)})")
-        self.keep("left_rows", _with_rarities(self.matching, model, rows))
+        homes = [f" and home = {place}" for place in range(self.homes)] if self.homes > 1 else [""]
+        rows = (self._rows(f"not ({on_spine(self.matching)}){home}") for home in homes)
+        self.keep("left_rows", *(_with_rarities(self.matching, model, of_home) for of_home in rows))
 
     def _rows(self, which: str) -> str:
         columns = ", ".join(map(quote, self.matching.columns))
-        return f"select n, dataset, {columns}, exact_key from {self.facts} where {which}"
+        return f"select n, home, version, dataset, {columns}, exact_key from {self.facts} where {which}"
 
 
 def on_spine(matching: Matching) -> str:

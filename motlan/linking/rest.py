@@ -47,7 +47,8 @@ def tell_bearing(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
     for place, name in enumerate(matching.identifiers):
         column = quote(name)
         told.append(f"case when w.{column} is null then '0' when spine_{place}.{column} is null then '1' else '2' end")
-        spine = f"(select distinct {column} from spine_rows) as spine_{place}"
+        # Of the spine's values those alone that a waiting row bears: few, whatever the size of the spine.
+        spine = f"(select distinct {column} from spine_rows semi join waiting using ({column})) as spine_{place}"
         joins += f" left join {spine} on spine_{place}.{column} = w.{column}"
     engine.execute(
         f"create or replace temp table bearing as select w.n, {' || '.join(told)} as bearing from waiting as w{joins}"
@@ -147,11 +148,11 @@ class Kinds:
 
     @classmethod
     def read(cls, engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model) -> Kinds:
-        """Read the shares off `spine_rows` and `claims`."""
+        """Read the shares off `spine_rows` and `claimed`."""
         persons = max(model.persons, 1)
         told = ", ".join(f"count(*) filter ({quote(name)} is null)" for name in matching.identifiers)
         counts = one(engine, f"select {told} from spine_rows") if told else ()
-        claimed = engine.execute("select dataset, count(*) from claims group by all order by all").fetchall()
+        claimed = engine.execute("select dataset, sum(persons) from claimed group by all order by all").fetchall()
         return cls(
             matching,
             model,

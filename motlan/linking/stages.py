@@ -22,7 +22,7 @@ from motlan.linking import model as models
 from motlan.linking import rest
 from motlan.linking.fit import Teacher
 from motlan.linking.load import ROW as ROW
-from motlan.linking.load import Keep, Kept, Tables
+from motlan.linking.load import Keep, Kept, Tables, cuts
 from motlan.linking.model import Model
 from motlan.matching import Matching, sql
 from motlan.slices import slices
@@ -31,7 +31,7 @@ PAIR = "n bigint, other bigint, weight double"
 DOUBLE = "n bigint, person bigint, weight double, probability double"
 RANKINGS = 2
 """How often the kinds of pairs are learned, each time from the best pairs by what was learned before."""
-LINKED = "n bigint, person bigint, compared bigint, rule varchar, weight double, probability double"
+LINKED = "n bigint, person bigint, compared bigint, rule varchar, weight double, probability double, home int"
 
 
 def link_all(
@@ -41,6 +41,7 @@ def link_all(
     model: Model | None = None,
     *,
     keep: Keep | None = None,
+    homes: int = 0,
     remembered: bool = False,
     decided: bool = False,
 ) -> Linking:
@@ -52,16 +53,17 @@ def link_all(
         facts: Relation with `dataset`, `_key` and the fields of `matching.fields`; with `keep`, rows that `prepared` made.
         model: A frozen model.
         keep: Keeps rows that are too many for tables in memory.
+        homes: How many homes `prepared` gave them.
         remembered: As `Linking` takes it.
         decided: As `Linking` takes it.
 
     Returns:
         The linking, done: its model is the one used.
     """
-    rows = Tables(engine, matching, facts) if keep is None else Kept(engine, matching, facts, keep)
+    rows = Tables(engine, matching, facts) if keep is None else Kept(engine, matching, facts, keep, homes)
     rows.load_spine()
     if model is None:
-        teacher = Teacher(engine, matching)
+        teacher = Teacher(engine, matching, homes)
         collision = teacher.frequencies()
         started = models.declared(matching).model_copy(update={"collision": collision, "persons": teacher.persons})
         rows.load_left(started)
@@ -73,14 +75,14 @@ def link_all(
         learned = model
     if not matching.spine:
         rows.empty_spine()
-    linking = Linking(engine, matching, learned, remembered=remembered, decided=decided)
+    linking = Linking(engine, matching, learned, homes=homes, remembered=remembered, decided=decided)
     linking.run(calibrate=model is None)
     return linking
 
 
 def let_go(engine: duckdb.DuckDBPyConnection) -> None:
     """Drop the tables that nothing needs once a linking is done."""
-    for table in ("keyed", "candidates", "several", "persons", "ranked", "claims", "still", "alone"):
+    for table in ("keyed", "candidates", "several", "persons", "ranked", "sure", "claims", "claimed", "still", "alone"):
         engine.execute(f"drop table if exists {table}")
 
 
@@ -92,14 +94,16 @@ def odds(bits: float, known: float, persons: int) -> float:
 class Linking:
     """One linking of the loaded rows.
 
-    `run` leaves the tables `linked` (`n`, `person`, `compared`, `rule`, `weight`, `probability`: every row but the persons'
-    founders), `reviews` (`n`, `other`, `weight`, `probability`), `doubles` (rows of the spine that are another's) and `scored`
-    (`n`, `other`, `weight`: the pairs that were given a weight now).
+    `run` leaves the tables `linked` (`n`, `person`, `compared`, `rule`, `weight`, `probability`, and `home` where kept rows were
+    joined at home: every row but the persons' founders), `reviews` (`n`, `other`, `weight`, `probability`), `doubles` (rows of
+    the spine that are another's) and `scored` (`n`, `other`, `weight`: the pairs that were given a weight now; of kept rows
+    with `row_version` and `other_version`).
 
     Args:
         engine: A session with `spine_rows` and `left_rows`.
         matching: The declaration.
         model: The model; `run` completes it where that is asked.
+        homes: How many homes the rows have that are kept outside of memory; 0 of tables.
         remembered: Whether the table `remembered` (`n`, `other`, `weight`) holds the pairs of rows that are as they were,
             weighed before under this model: they are not weighed again.
         decided: Whether the table `decided` (`n`, `other`, `same`) holds what persons decided.
@@ -111,30 +115,25 @@ class Linking:
         matching: Matching,
         model: Model,
         *,
+        homes: int = 0,
         remembered: bool = False,
         decided: bool = False,
     ) -> None:
         self.engine, self.matching, self.model = engine, matching, model
-        self.remembered, self.decided = remembered, decided
+        self.homes, self.remembered, self.decided = homes, remembered, decided
         self.weight = models.weight(matching, model)
 
     def run(self, *, calibrate: bool = False) -> Model:
         """Run all stages; return the model, completed where `calibrate` is asked."""
-        for table, columns in (("linked", LINKED), ("scored", PAIR), ("doubles", DOUBLE)):
+        for table, columns in (("linked", LINKED), ("scored", self._scored()), ("doubles", DOUBLE)):
             self.engine.execute(f"create or replace temp table {table} ({columns})")
         self._find_doubles()
         if not self._all_wait():
             self.engine.execute("drop table if exists waiting")
         self.engine.execute("create or replace temp view waiting as from left_rows")
         self._link_decided()
-        rows = one(self.engine, "select count(*) from waiting")[0]
         for identifier in self.matching.identifiers:
-            rule, column = f"identifier {identifier}", quote(identifier)
-            for part in slices(rows):
-                some = part(f"abs(hash({column}))")
-                sides = (f"(from {table} where {some})" for table in ("waiting", "spine_rows"))
-                self._link_surely(rule, f"l.{column} = r.{column}", *sides, same=True)
-            self._keep_waiting(rule)
+            self._link_by(identifier)
         if self.matching.exact:
             self._link_surely("exact", "l.exact_key = r.exact_key", self._alone(), "spine_rows")
             self._keep_waiting("exact")
@@ -142,10 +141,7 @@ class Linking:
         self._gather()
         rest.tell_bearing(self.engine, self.matching)
         rest.tell_kinds(self.engine, self.matching, self.model)
-        self.engine.execute(
-            "create or replace temp table claims as "
-            "select distinct dataset, person from linked join left_rows using (n)"
-        )
+        self._tell_claims()
         self.kinds = rest.Kinds.read(self.engine, self.matching, self.model)
         if calibrate:
             self._calibrate()
@@ -157,18 +153,27 @@ class Linking:
         """Find rows of the spine that share an identifier with another and agree with it: the least of a group founds it."""
         if not self.matching.identifiers:
             return
-        column = quote(self.matching.identifiers[0])
-        self.engine.execute(
-            f"""create or replace temp table twins as
-                with shared as (select {column}, min(n) as person from spine_rows where {column} is not null
+        identifier = self.matching.identifiers[0]
+        column = quote(identifier)
+        for number, some in enumerate(self._cuts(identifier, "spine_rows")):
+            rows = f"(from spine_rows where {some})"
+            made = f"""
+                with shared as (select {column}, min(n) as person from {rows} where {column} is not null
                                 group by all having count(*) > 1)
-                select s.*{self._no_rarities()}, shared.person from spine_rows as s join shared using ({column})"""
-        )
+                select s.*{self._no_rarities()}, shared.person from {rows} as s join shared using ({column})"""
+            self.engine.execute(
+                f"{'insert into' if number else 'create or replace temp table'} twins {'' if number else 'as'} {made}"
+            )
         self._weigh("select n, person as other from twins where n != person", "twins", "twins")
         self.engine.execute(
             f"insert into doubles select n, other, weight, {self._alone_probability()} as probability from candidates "
             f"where {self._alone_probability()} >= {1 - self.matching.errors.sure}"
         )
+
+    def _cuts(self, identifier: str, table: str) -> list[str]:
+        """Return conditions that cut a table's rows so that those with one value of an identifier are together."""
+        rows = one(self.engine, f"select count(*) from {table}")[0]
+        return cuts(self.matching, identifier, rows, self.homes)
 
     def _no_rarities(self) -> str:
         """Return the SQL of rarities for rows that have none: their values count as usual."""
@@ -196,7 +201,7 @@ class Linking:
             known = "(from keyed anti join remembered using (n, other))"
         self.engine.execute(
             f"""create or replace temp table fresh as
-                select l.n, r.n as other, {self.weight} as weight
+                select l.n, r.n as other, {self.weight} as weight{self._versions()}
                 from {known} as keyed join {left} as l on l.n = keyed.n join {right} as r on r.n = keyed.other"""
         )
         self._note_fresh()
@@ -210,12 +215,22 @@ class Linking:
         self.engine.execute(
             f"""create or replace temp table candidates ({PAIR});
                 create or replace temp table fresh as
-                select l.n, r.n as other, {weight} as weight from {left} as l join {right} as r on {on}"""
+                select l.n, r.n as other, {weight} as weight{self._versions()}
+                from {left} as l join {right} as r on {on}"""
         )
         self._note_fresh()
 
     def _note_fresh(self) -> None:
-        self.engine.execute("insert into candidates from fresh; insert into scored from fresh; drop table fresh")
+        self.engine.execute(
+            "insert into candidates select n, other, weight from fresh; insert into scored from fresh; drop table fresh"
+        )
+
+    def _scored(self) -> str:
+        """Return the columns of `scored`: a pair that was weighed, and of kept rows the version that each one was in."""
+        return f"{PAIR}, row_version bigint, other_version bigint" if self.homes else PAIR
+
+    def _versions(self) -> str:
+        return ", l.version as row_version, r.version as other_version" if self.homes else ""
 
     def _link_decided(self) -> None:
         """Link what persons decided to be the same, before the machine has a say."""
@@ -223,7 +238,7 @@ class Linking:
             return
         self.engine.execute(
             """insert into linked
-               select w.n, coalesce(d.person, s.n), s.n, 'decided', null, 1
+               select w.n, coalesce(d.person, s.n), s.n, 'decided', null, 1, null
                from (select n, other from decided where same union select other, n from decided where same) as told
                join waiting as w on w.n = told.n join spine_rows as s on s.n = told.other
                left join doubles as d on d.n = s.n
@@ -231,14 +246,46 @@ class Linking:
         )
         self._keep_waiting("decided")
 
-    def _link_surely(self, rule: str, on: str, rows: str, spine: str, *, same: bool = False) -> None:
-        """Link rows of a relation to persons of the spine that they join, where one is sure; the others wait for stage 3."""
+    def _tell_claims(self) -> None:
+        """Make `claimed` (`dataset`, `persons`: how many its rows are linked to) and, of `persons` alone, `claims`."""
+        self.engine.execute(
+            """create or replace temp table claims (dataset varchar, person bigint);
+               create or replace temp table claimed (dataset varchar, persons bigint)"""
+        )
+        for part in slices(one(self.engine, "select count(*) from linked")[0]):
+            self.engine.execute(
+                f"""create or replace temp table once as
+                    select distinct dataset, person from (from linked where {part("person")}) join left_rows using (n);
+                    insert into claims select dataset, person from once semi join persons using (person);
+                    insert into claimed select dataset, count(*) from once group by all;
+                    drop table once"""
+            )
+
+    def _link_by(self, identifier: str) -> None:
+        """Link the waiting rows that share an identifier with a person of the spine, where that is sure."""
+        column = quote(identifier)
+        conditions = self._cuts(identifier, "waiting")
+        at_home = self.homes and identifier == self.matching.identifiers[0]
+        self.engine.execute("create or replace temp table still as from waiting limit 0")
+        for place, some in enumerate(conditions):
+            rows, spine = (f"(from {table} where {some})" for table in ("waiting", "spine_rows"))
+            on, home = f"l.{column} = r.{column}", str(place) if at_home else "null"
+            self._link_surely(f"identifier {identifier}", on, rows, spine, same=True, home=home)
+            self.engine.execute(f"insert into still from {rows} anti join sure using (n)")
+        self._let_wait()
+
+    def _link_surely(
+        self, rule: str, on: str, rows: str, spine: str, *, same: bool = False, home: str = "null"
+    ) -> None:
+        """Link rows of a relation to persons of the spine that they join, where one is `sure`; the others wait for stage 3."""
         self._weigh_joined(rows, spine, on, same=same)
         self._gather()
         self._rank(self.model.known)
         self.engine.execute(
-            f"""insert into linked select n, person, other, {literal(rule)}, weight, probability from ranked
-                where probability >= {1 - self.matching.errors.sure}"""
+            f"""create or replace temp table sure as
+                select n, person, other, {literal(rule)} as rule, weight, probability, {home}::int as home from ranked
+                where probability >= {1 - self.matching.errors.sure};
+                insert into linked from sure"""
         )
 
     def _rank(self, known: float) -> None:
@@ -283,12 +330,16 @@ class Linking:
 
     def _keep_waiting(self, rule: str) -> None:
         """Let wait only what was not linked by a rule just now."""
-        kind = "view if exists" if self._all_wait() else "table"
         self.engine.execute(
             "create or replace temp table still as from waiting "
-            f"anti join (select n from linked where rule = {literal(rule)}) using (n); "
-            f"drop {kind} waiting; alter table still rename to waiting"
+            f"anti join (select n from linked where rule = {literal(rule)}) using (n)"
         )
+        self._let_wait()
+
+    def _let_wait(self) -> None:
+        """Let the rows of `still` wait, and no others."""
+        kind = "view" if self._all_wait() else "table"
+        self.engine.execute(f"drop {kind} waiting; alter table still rename to waiting")
 
     def _all_wait(self) -> bool:
         """Tell whether nothing was taken out of `waiting` yet: it is a view till then."""
@@ -369,7 +420,7 @@ class Linking:
 
     def _take_probable(self, best: str) -> None:
         self.engine.execute(
-            f"""insert into linked select n, person, other, 'probable', weight, ranked.probability
+            f"""insert into linked select n, person, other, 'probable', weight, ranked.probability, null
                 from ranked join waiting using (n) where ranked.probability >= {self.model.linked} {best}"""
         )
 
@@ -397,7 +448,7 @@ class Linking:
                           max(probability) as probability
                    from ways group by n)
                select best.n, labels.person, best.other, if(best.weight is null, 'decided', 'provisional'), best.weight,
-                      best.probability
+                      best.probability, null
                from best join labels using (n) where best.n != labels.person"""
         )
         self.engine.execute(

@@ -16,6 +16,7 @@ from bench import linking as bench
 from motlan.engine import connect, one
 from motlan.lake import read_parquet
 from motlan.linking import fit, stages
+from motlan.linking.load import load_values, prepared
 from motlan.linking.model import Model, declared
 from motlan.matching import Matching
 from motlan.registry import load
@@ -93,6 +94,36 @@ def test_the_order_of_the_rows_does_not_matter(work: Path, matching: Matching, l
         engine.execute("create table turned as from everyone order by hash(_key || 'x')")
         back = learn(engine, matching, "turned")
     assert (back.model.model_dump(), back.linked) == (learned.model.model_dump(), learned.linked)
+
+
+def test_rows_kept_at_several_homes_are_linked_as_those_in_tables_are(
+    work: Path, matching: Matching, learned: Learned
+) -> None:
+    with session(work) as engine:
+
+        def keep(name: str, *queries: str) -> None:
+            engine.execute(f"create or replace temp table {name} as {' union all '.join(queries)}")
+
+        load_values(engine, matching, "everyone")
+        keep("facts", prepared(matching, "(select *, _key || ' 7' as _ref from everyone)", homes=3))
+        linking = stages.link_all(engine, matching, "facts", keep=keep, homes=3)
+        kept = engine.execute(LINKED).fetchall()
+        homes, at_none = one(engine, "select count(distinct home), count(*) filter (home is null) from linked")
+        strangers = one(
+            engine,
+            """select count(*) from linked join facts as mine using (n) join facts as theirs on theirs.n = compared
+               where linked.home is not null and (mine.home != theirs.home or mine.home != linked.home)""",
+        )[0]
+        pairs, versions = one(
+            engine,
+            """select (select count(*) from scored), count(*) from scored
+               join facts as l on l.n = scored.n and l.version = row_version
+               join facts as r on r.n = other and r.version = other_version""",
+        )
+    assert (linking.model.model_dump_json(), kept) == (learned.model.model_dump_json(), learned.linked)
+    assert (homes, strangers) == (3, 0)
+    assert at_none
+    assert pairs == versions == learned.scored.num_rows
 
 
 def test_most_rows_find_their_person_and_hardly_any_another(work: Path, matching: Matching, learned: Learned) -> None:
