@@ -1,7 +1,7 @@
 """Slices: what a query does with many rows, done with a part of them at a time.
 
-So it needs no more memory for a country than for a city. Rows are cut by their numbers, which are hashes: slices are about equal,
-and the same on every engine.
+So it needs no more memory for a country than for a city. Rows are cut by a hash, so slices are about equal. Another engine may
+cut others: what comes of all of them is the same.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from motlan.golden.compared import Compared, Stage, golden_table
 from motlan.ledger import runs
 from motlan.parts import Parts, spread
 from motlan.registry import FacetEntity
-from motlan.slices import number, slices
+from motlan.slices import slices
 from motlan.workspace import sealed
 
 KEY = "id"
@@ -74,7 +74,7 @@ def _spread(engine: duckdb.DuckDBPyConnection, parts: Parts, entity: FacetEntity
     def do() -> runs.Counts:
         rows = _rows(entity, parts)
         if entity.facet.key:
-            count, key = one(engine, f"select count(*) from ({rows})")[0], number(quote(entity.facet.key))
+            count, key = one(engine, f"select count(*) from ({rows})")[0], f"abs(hash({quote(entity.facet.key)}))"
             some = (f"select * from ({rows}) where {part(key)}" for part in slices(count))
             queries = [_grouped(entity, rows_of_slice, secret, parts) for rows_of_slice in some]
         else:

@@ -263,12 +263,17 @@ class Teacher:
     def _random(self, names: Sequence[str], where: str = "true") -> Patterns:
         """Count the patterns of levels among random pairs."""
         levels = ", ".join(models.level_of(self.matching, name) for name in names)
-        sampled = "(select * from {} order by n limit {})"
+        left, right = self._drawn("left_rows"), self._drawn("spine_rows")
         found = self.engine.execute(
-            f"""select {levels}, count(*) from {sampled.format("left_rows", RANDOM_ROWS)} as l,
-                {sampled.format("spine_rows", RANDOM_ROWS)} as r where l.n != r.n and {where} group by all order by all"""
+            f"""select {levels}, count(*) from {left} as l, {right} as r where l.n != r.n and {where}
+                group by all order by all"""
         ).fetchall()
         return [(tuple(row[:-1]), float(row[-1])) for row in found]
+
+    def _drawn(self, table: str) -> str:
+        """Return the SQL of the `RANDOM_ROWS` rows with the least numbers, found by these alone: rows are wide."""
+        last = one(self.engine, f"select max(n) from (select n from {table} order by n limit {RANDOM_ROWS})")[0]
+        return f"(from {table} where n <= {last if last is not None else -1})"
 
 
 def _joined(keys: Sequence[str]) -> str:
