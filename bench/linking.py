@@ -171,7 +171,7 @@ def link_ours(work: Path, memory_limit: str, threads: int) -> None:
         spine = ", ".join(map(literal, matching.spine))
         engine.execute(
             """create temp view told as
-                select * from linked
+                select n, person, compared, rule, weight, probability from linked
                 union all select n, person, person, 'duplicate', weight, probability from doubles"""
         )
         _write(
