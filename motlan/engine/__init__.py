@@ -12,7 +12,7 @@ from motlan.engine.duckdb_dialect import DUCKDB
 from motlan.engine.explain import Step, explain
 from motlan.engine.expression import Call, Expression, parse
 from motlan.engine.functions import Function, Parameter
-from motlan.engine.session import connect, fingerprint, literal, one, prepare, quote
+from motlan.engine.session import connect, fingerprint, literal, make, one, prepare, quote
 from motlan.engine.spark_dialect import SPARK, SPARK_SETTINGS
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "fingerprint",
     "literal",
     "load_code_lists",
+    "make",
     "one",
     "parse",
     "prepare",

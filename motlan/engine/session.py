@@ -7,7 +7,7 @@ and its settings cannot be changed afterwards by any query.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,14 @@ def one(con: duckdb.DuckDBPyConnection, query: str, parameters: object = None) -
     """
     row: tuple[Any, ...] = con.execute(query, parameters).fetchall()[0]
     return row
+
+
+def make(con: duckdb.DuckDBPyConnection, table: str, queries: Iterable[str]) -> None:
+    """Make a temporary table of the rows of one query or more, asked one after another: each has the memory for itself."""
+    first, *others = queries
+    con.execute(f"create or replace temp table {table} as {first}")
+    for query in others:
+        con.execute(f"insert into {table} {query}")
 
 
 def quote(identifier: str) -> str:

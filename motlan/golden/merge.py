@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from motlan.engine import literal, one, quote
+from motlan.engine import literal, make, one, quote
 from motlan.golden import aside, facets
 from motlan.golden.compared import Stage, compared
 from motlan.golden.conflicts import conflicts_query, lost_query
@@ -103,10 +103,7 @@ class _Merging:
             f"create or replace temp table close_rows as "
             f"from linked_rows semi join (select id as person_id from ({persons})) using (person_id)"
         )
-        first, *others = ways.close
-        self.stage.engine.execute(f"create or replace temp table close_golden as {first}")
-        for query in others:
-            self.stage.engine.execute(f"insert into close_golden {query}")
+        make(self.stage.engine, "close_golden", ways.close)
 
     def _write(self, part: int, way: int, rows: str) -> None:
         """Write golden rows of a part: where nothing is published, for the lake at once."""

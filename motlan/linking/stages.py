@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from motlan.engine import literal, one, quote
+from motlan.engine import literal, make, one, quote
 from motlan.linking import model as models
 from motlan.linking import rest
 from motlan.linking.fit import Teacher
@@ -155,15 +155,14 @@ class Linking:
             return
         identifier = self.matching.identifiers[0]
         column = quote(identifier)
-        for number, some in enumerate(self._cuts(identifier, "spine_rows")):
-            rows = f"(from spine_rows where {some})"
-            made = f"""
-                with shared as (select {column}, min(n) as person from {rows} where {column} is not null
+        spines = (f"(from spine_rows where {some})" for some in self._cuts(identifier, "spine_rows"))
+        queries = (
+            f"""with shared as (select {column}, min(n) as person from {rows} where {column} is not null
                                 group by all having count(*) > 1)
                 select s.*{self._no_rarities()}, shared.person from {rows} as s join shared using ({column})"""
-            self.engine.execute(
-                f"{'insert into' if number else 'create or replace temp table'} twins {'' if number else 'as'} {made}"
-            )
+            for rows in spines
+        )
+        make(self.engine, "twins", queries)
         self._weigh("select n, person as other from twins where n != person", "twins", "twins")
         self.engine.execute(
             f"insert into doubles select n, other, weight, {self._alone_probability()} as probability from candidates "

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from motlan.engine import DUCKDB, literal, one, quote
+from motlan.engine import DUCKDB, literal, make, one, quote
 from motlan.lake import SCRATCH
 from motlan.ledger import runs
 from motlan.parts import Parts, cut, linked
@@ -75,10 +75,7 @@ class _Checking:
             everyone = self.parts.rows(sorted(sets.used_fields(rule)))
             asked = self.parts.rows([], datasets=None if rule.datasets == "*" else rule.datasets)
             some = slices(one(self.engine, f"select count(*) from {asked}")[0])
-            queries = [sets.failing(rule, everyone, values) for values in some]
-            self.engine.execute(f"create temp table {_failing(rule)} as {queries[0]}")
-            for query in queries[1:]:
-                self.engine.execute(f"insert into {_failing(rule)} {query}")
+            make(self.engine, _failing(rule), (sets.failing(rule, everyone, values) for values in some))
 
     def part(self, part: int, _before: int) -> runs.Counts:
         """Ask about the persons of one part; leave its findings."""
