@@ -71,7 +71,8 @@ def conflicts_query(entity: Entity, rows: str, lost: str) -> str:
     said = " ".join(f"when {literal(s.field)} then o.{quote(s.field)}" for s in survivors)
     severity = " ".join(f"when {literal(s.field)} then {literal(s.rule.severity)}" for s in survivors)
     votes = ", ".join(
-        f"count(distinct source) filter (case field {_agreeing(survivors, value)} end) as {name}"
+        f"count(distinct source) filter (case when said = {value} then true when said is not null "
+        f"then case field {_agreeing(survivors, value)} end end) as {name}"
         for value, name in (("golden_value", "votes_for"), ("value", "votes_against"))
     )
     evidence = (
