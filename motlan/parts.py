@@ -75,15 +75,15 @@ class Parts:
         which = "*" if part is None else str(part)
         return sorted(map(str, (self.scratch / name).glob(f"**/part={which}/*.parquet")))
 
-    def path(self, name: str, part: int, number: int = 0) -> Path:
+    def path(self, name: str, part: int) -> Path:
         """Return the path of a file that a step writes for a part."""
         folder = self.scratch / name / f"part={part}"
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{number}.parquet"
+        return folder / "0.parquet"
 
-    def target(self, name: str, part: int, number: int = 0) -> str:
+    def target(self, name: str, part: int) -> str:
         """Return its SQL."""
-        return literal(str(self.path(name, part, number)))
+        return literal(str(self.path(name, part)))
 
     def read(self, name: str, part: int | None = None) -> str:
         """Return the SQL of what a step left under a name, of a part or of all."""

@@ -72,18 +72,17 @@ class Stage:
     run: runs.Run
     parts: Parts
 
-    def write(self, what: Compared, part: int, rows: str, way: int = 0) -> int:
+    def write(self, what: Compared, part: int, rows: str) -> int:
         """Stage rows (with `_ordinal`) of a part, and show them in the scratch folder too; return how many they are.
 
         Args:
             what: What they are.
             part: Of which part.
             rows: Their SQL.
-            way: Number of the file, where a part has several.
         """
-        target = self.parts.path(what.name, part, way)
+        target = self.parts.path(what.name, part)
         target.unlink(missing_ok=True)
-        lasting = self.work.lake.folder(what.table, self.run.id) / f"{part:06d}-{way}.parquet"
+        lasting = self.work.lake.folder(what.table, self.run.id) / f"{part:06d}.parquet"
         self.engine.execute(
             f"copy (select *, {literal(self.run.id)} as _run from ({what.created(rows)})) to {literal(str(lasting))} ({PARQUET})"
         )

@@ -12,7 +12,7 @@ from motlan.golden import aside, facets
 from motlan.golden.compared import Stage, compared
 from motlan.golden.conflicts import conflicts_query, lost_query
 from motlan.golden.pointers import BETWEEN, DECIDED, disputes
-from motlan.golden.survivorship import Ways, merge_ways, taken_from
+from motlan.golden.survivorship import AGREED, Ways, merge_ways, taken_from
 from motlan.golden.survivorship import merge_query as merge_query
 from motlan.lake import SCRATCH
 from motlan.ledger import runs, versions
@@ -76,8 +76,8 @@ class _Merging:
         ways = merge_ways(entity, "linked_rows", taken, close="close_rows", placed=placed)
         self._look_closely(ways)
         close = "close_golden join placed using (person_id)" if placed else "close_golden"
-        for way, query in enumerate((f"({ways.plain})", close)):
-            self._write(part, way, f"select *, {literal(self.version)} as _merge_version from {query}")
+        rows = f"({ways.plain} union all by name from {close})"
+        self._write(part, f"select *, {literal(self.version)} as _merge_version from {rows}")
         columns = ", ".join(["person_id", *(quote(taken_from(field)) for field in taken)])
         engine.execute(f"copy (select {columns} from close_golden) to {parts.target('taken', part)} ({SCRATCH})")
         engine.execute(f"create or replace temp view golden as from {parts.read('golden', part)}")
@@ -94,7 +94,7 @@ class _Merging:
 
         `close_rows` has their rows, and those of persons of whom a value was set aside: whoever lost something is among them.
         """
-        for name, query in ways.apart.items():
+        for name, query in {**ways.apart, AGREED: ways.agreed}.items():
             self.stage.engine.execute(f"create or replace temp table {name} as {query}")
         persons = " union all ".join(
             [*(f"select id from {name}" for name in ways.apart), "select person_id from withheld"]
@@ -105,14 +105,14 @@ class _Merging:
         )
         make(self.stage.engine, "close_golden", ways.close)
 
-    def _write(self, part: int, way: int, rows: str) -> None:
+    def _write(self, part: int, rows: str) -> None:
         """Write golden rows of a part: where nothing is published, for the lake at once."""
         what = compared(self.entity)
         if self.staged:
-            self.stage.write(what, part, f"({rows})", way)
+            self.stage.write(what, part, f"({rows})")
             return
         kept = ", ".join(map(quote, (*what.key, *what.columns)))
-        target = self.stage.parts.target(what.name, part, way)
+        target = self.stage.parts.target(what.name, part)
         self.stage.engine.execute(f"copy (select {kept} from ({rows})) to {target} ({SCRATCH})")
 
     def _counts(self, part: int) -> runs.Counts:

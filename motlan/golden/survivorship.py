@@ -25,6 +25,8 @@ from motlan.registry import Entity
 
 SAID = "struct(rank integer, moment varchar, place integer, source integer, value varchar)[]"
 """What is said on a field: rank (greater is believed more), the record's moment, the row's place, its register, the value."""
+AGREED = "agreed"
+"""Relation of the persons (`id`) whose rows say the same: see `Ways`."""
 
 
 @dataclass(frozen=True)
@@ -336,11 +338,14 @@ class Ways:
 
     Attributes:
         apart: Name of a relation of persons (`id`) -> its query, which may read those before it.
-        plain: The query of golden rows of the persons in none of these: their rows say the same.
+        agreed: The query of the persons in none of these: their rows say the same. A relation of its own, `AGREED`: an engine
+            that sees only that rows are left out takes them for few, and moves them about instead of what they are joined with.
+        plain: The query of their golden rows, which reads it.
         close: The queries of all others' golden rows; no person is in two.
     """
 
     apart: Mapping[str, str]
+    agreed: str
     plain: str
     close: Sequence[str]
 
@@ -355,7 +360,7 @@ def merge_ways(
         rows: All rows.
         taken: Fields.
         close: Relation with all rows of the persons in `apart`, among others; by default that of all rows.
-        placed: Relation of persons with `_ordinal`, which plain golden rows shall have too.
+        placed: Relation of all persons with `_ordinal`, which plain golden rows shall have too.
     """
     survivors = [Survivor(field, rule, entity.fields) for field, rule in entity.authority.items()]
     names = sorted({name for survivor in survivors for name in survivor.rule.datasets}) or [""]
@@ -380,21 +385,22 @@ def merge_ways(
     unled = [survivor for survivor in survivors if not survivor.led(lead)]
     few = [survivor for survivor in survivors if survivor.contested]
     beside = f"{differing} {_joins(slots, held(near(differing)))}"
-    led = f"(from {leading} anti join {crowded} using (person_id) anti join {differing} using (person_id))"
+    led = f"(from {leading} join (select id as person_id{', _ordinal' if placed else ''} from {AGREED}) using (person_id))"
     led = f"{held(led, unled)} as {slots[lead]} {_joins(others, held(rows, unled))}"
-    led += f" join {placed} as placed using (person_id)" if placed else ""
-    also = ["placed._ordinal"] if placed else []
+    also = [f"{slots[lead]}._ordinal"] if placed else []
+    not_agreed = f"anti join {crowded} using (person_id) anti join {differing} using (person_id)"
     return Ways(
         {
             "crowded": f"select distinct person_id as id from (select person_id from {rows} group by person_id, dataset "
             "having count(*) > 1)",
             "differing": f"""select distinct id from (
-                select person_id as id from {held(f"(from {leading} anti join {crowded} using (person_id))")} as {slots[lead]}
-                {_joins(others, rows)} where {" or ".join(not_plain) or "false"}
-                union all select person_id from (
-                    select person_id from {rows} anti join (select person_id from {leading}) using (person_id)
+                select person_id as id from (
+                    select person_id from {held(leading)} as {slots[lead]}
+                    {_joins(others, rows)} where {" or ".join(not_plain) or "false"}
+                    union all select person_id from {rows} anti join (select person_id from {leading}) using (person_id)
                     union all select person_id from {unknown}) anti join {crowded} using (person_id))""",
         },
+        f"select person_id as id{', _ordinal' if placed else ''} from {placed or leading} {not_agreed}",
         decided.query(
             [], _side_by_side(slots, [*(s.plain(slots, lead) for s in survivors), *also], led), placed=bool(also)
         ),
@@ -417,7 +423,8 @@ def merge_query(entity: Entity, rows: str, taken: Sequence[str] = ()) -> str:
             row of the first authority.
     """
     ways = merge_ways(entity, rows, taken)
-    apart = ", ".join(f"{name} as materialized ({query})" for name, query in ways.apart.items())
+    named = {**ways.apart, AGREED: ways.agreed}
+    apart = ", ".join(f"{name} as materialized ({query})" for name, query in named.items())
     return f"with {apart}\n{' union all '.join((ways.plain, *ways.close))}"
 
 
