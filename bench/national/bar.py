@@ -90,5 +90,5 @@ def shown(console: Console, people: int) -> Iterator[Callable[[Journal, Entry, i
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bar:
         yield Bar(bar, people)

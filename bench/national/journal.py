@@ -1,6 +1,6 @@
 """What a benchmark did so far, step by step, in its work folder: a run that was killed goes on with it.
 
-One JSON object a line, appended when a step ends. The step that goes on now is written to a file of its own every second;
+One JSON object a line, appended when a step ends. The step that goes on now is written to a file of its own every two seconds;
 what a killed run left there is counted with the others when the next one begins.
 """
 

@@ -1,6 +1,6 @@
 """A phase of the benchmark in a process of its own, watched from outside: memory, spill and the store's memory by step.
 
-The child says which step begins and ends, with its own clocks and counters of bytes; the parent samples ten times a second
+The child says which step begins and ends, with its own clocks and counters of bytes; the parent samples four times a second
 what only an onlooker sees, keeps the journal, and shows progress. A child ends with its parent, however that ends.
 """
 
@@ -22,8 +22,9 @@ from bench.world import SPAWN
 from motlan.errors import MotlanError, unforeseen
 from motlan.settings import debugging
 
-SAMPLE_S = 0.1
-BEAT_S = 1.0
+SAMPLE_S = 0.25
+BEAT_S = 2.0
+"""Seconds between two looks, and between two at the store's processes: each costs milliseconds of the same two processors."""
 SPILL = "duckdb_temp*"
 MIB = 2**20
 
