@@ -141,7 +141,7 @@ _COPY_OPTIONS = {
 _FUNCTIONS = {name: f"{name}(@*)" for name in _SAME} | {
     "any_value": "first(@1, true)",
     "concat_ws": "concat_ws(@*)",
-    "hash": "xxhash64(@1)",
+    "hash": "xxhash64(@*)",
     "len": "CAST(size(@1) AS BIGINT)",
     "list_append": "array_append(@1, @2)",
     "list_contains": "array_contains(@1, @2)",

@@ -185,5 +185,6 @@ def exact_key(matching: Matching, alias: str) -> str:
     """Return the SQL of a row's exact key: a hash of all its parts, or null where one is missing or `exact_when` fails."""
     if not matching.exact:
         return "null::ubigint"
-    parts, allowed = " || '|' || ".join(sql(matching.exact, alias)), sql([matching.exact_when], alias)[0]
-    return f"(case when {allowed} and ({parts}) is not null then hash({parts}) end)"
+    parts, allowed = sql(matching.exact, alias), sql([matching.exact_when], alias)[0]
+    known = " and ".join(f"({part}) is not null" for part in parts)
+    return f"(case when {allowed} and {known} then hash({', '.join(parts)}) end)"
