@@ -220,7 +220,8 @@ class _Step:
                create temp table alone as select n from waiting anti join linked using (n);
                create temp table few as
                select n, dataset, _key, _ref from facts semi join (
-                   from alone union select n from apart union select person from apart union select compared from apart)
+                   from alone union select n from apart union select person from apart union select compared from apart
+                   union select n from reviews union select other from reviews)
                using (n)"""
         )
         self._keep(
@@ -344,7 +345,7 @@ class _Step:
             """create temp table unsure as
                select l.dataset, l._key, l._ref, r.dataset as other_dataset, r._key as other_key, r._ref as other_ref,
                       weight, probability
-               from reviews join facts as l using (n) join facts as r on r.n = reviews.other"""
+               from reviews join few as l using (n) join few as r on r.n = reviews.other"""
         )
         files = self.work.lake.files(kept.reviews_table(self.entity), self.published)
         kept_columns = ", ".join((*KEY, *REVIEW_COLUMNS))
