@@ -12,7 +12,7 @@ from motlan.golden import aside, facets
 from motlan.golden.compared import Stage, compared
 from motlan.golden.conflicts import conflicts_query, lost_query
 from motlan.golden.pointers import BETWEEN, DECIDED, disputes
-from motlan.golden.survivorship import AGREED, Ways, merge_ways, taken_from
+from motlan.golden.survivorship import Ways, merge_ways, taken_from
 from motlan.golden.survivorship import merge_query as merge_query
 from motlan.lake import SCRATCH
 from motlan.ledger import runs, versions
@@ -94,7 +94,7 @@ class _Merging:
 
         `close_rows` has their rows, and those of persons of whom a value was set aside: whoever lost something is among them.
         """
-        for name, query in {**ways.apart, AGREED: ways.agreed}.items():
+        for name, query in ways.relations.items():
             self.stage.engine.execute(f"create or replace temp table {name} as {query}")
         persons = " union all ".join(
             [*(f"select id from {name}" for name in ways.apart), "select person_id from withheld"]

@@ -349,6 +349,11 @@ class Ways:
     plain: str
     close: Sequence[str]
 
+    @property
+    def relations(self) -> Mapping[str, str]:
+        """All relations of persons that the queries read, in the order in which they can be made."""
+        return {**self.apart, AGREED: self.agreed}
+
 
 def merge_ways(
     entity: Entity, rows: str, taken: Sequence[str] = (), *, close: str | None = None, placed: str | None = None
@@ -385,7 +390,8 @@ def merge_ways(
     unled = [survivor for survivor in survivors if not survivor.led(lead)]
     few = [survivor for survivor in survivors if survivor.contested]
     beside = f"{differing} {_joins(slots, held(near(differing)))}"
-    led = f"(from {leading} join (select id as person_id{', _ordinal' if placed else ''} from {AGREED}) using (person_id))"
+    ordinal = ", _ordinal" if placed else ""
+    led = f"(from {leading} join (select id as person_id{ordinal} from {AGREED}) using (person_id))"
     led = f"{held(led, unled)} as {slots[lead]} {_joins(others, held(rows, unled))}"
     also = [f"{slots[lead]}._ordinal"] if placed else []
     not_agreed = f"anti join {crowded} using (person_id) anti join {differing} using (person_id)"
@@ -400,7 +406,7 @@ def merge_ways(
                     union all select person_id from {rows} anti join (select person_id from {leading}) using (person_id)
                     union all select person_id from {unknown}) anti join {crowded} using (person_id))""",
         },
-        f"select person_id as id{', _ordinal' if placed else ''} from {placed or leading} {not_agreed}",
+        f"select person_id as id{ordinal} from {placed or leading} {not_agreed}",
         decided.query(
             [], _side_by_side(slots, [*(s.plain(slots, lead) for s in survivors), *also], led), placed=bool(also)
         ),
@@ -423,9 +429,8 @@ def merge_query(entity: Entity, rows: str, taken: Sequence[str] = ()) -> str:
             row of the first authority.
     """
     ways = merge_ways(entity, rows, taken)
-    named = {**ways.apart, AGREED: ways.agreed}
-    apart = ", ".join(f"{name} as materialized ({query})" for name, query in named.items())
-    return f"with {apart}\n{' union all '.join((ways.plain, *ways.close))}"
+    persons = ", ".join(f"{name} as materialized ({query})" for name, query in ways.relations.items())
+    return f"with {persons}\n{' union all '.join((ways.plain, *ways.close))}"
 
 
 @dataclass(frozen=True)
