@@ -17,7 +17,7 @@ from motlan.authority import Authority
 from motlan.engine import connect
 from motlan.golden.conflicts import conflicts_query, lost_query
 from motlan.golden.pointers import pointed
-from motlan.golden.survivorship import merge_query, merge_ways
+from motlan.golden.survivorship import AGREED, merge_query, merge_ways
 
 REGISTERS = ("alpha", "beta", "gamma", "delta")
 FIELDS = ("name", "born", "note")
@@ -240,12 +240,16 @@ def test_who_lost_something_is_looked_at_closely(engine: duckdb.DuckDBPyConnecti
     entity = _entity(rules)
     lose(engine, entity)
     losing = {row[0] for row in engine.execute("select person_id from lost").fetchall()}
-    closely: set[str] = set()
-    for name, query in merge_ways(entity, "linked_rows").apart.items():  # type: ignore[arg-type]
+    everyone = {f"p{number}" for number in range(400)}
+    ways = merge_ways(entity, "linked_rows")  # type: ignore[arg-type]
+    persons: dict[str, set[str]] = {}
+    for name, query in ways.relations.items():
         engine.execute(f"create or replace temp table {name} as {query}")
-        closely |= {row[0] for row in engine.execute(f"from {name}").fetchall()}
+        persons[name] = {row[0] for row in engine.execute(f"from {name}").fetchall()}
+    closely = set[str]().union(*(persons[name] for name in ways.apart))
     assert losing
-    assert losing <= closely < {f"p{number}" for number in range(400)}
+    assert losing <= closely < everyone
+    assert persons[AGREED] == everyone - closely
 
 
 def test_a_register_may_not_be_believed_in_words_that_mean_nothing() -> None:
