@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from motlan.engine import literal, quote
 from motlan.golden.pointers import pointer
-from motlan.golden.survivorship import Survivor
+from motlan.golden.survivor import Survivor
 from motlan.registry import Entity
 
 COLUMNS = ("person_id", "_ref", "value", "golden_value", "authority", "severity", "evidence")

@@ -12,7 +12,8 @@ from motlan.golden import aside, facets
 from motlan.golden.compared import Stage, compared
 from motlan.golden.conflicts import conflicts_query, lost_query
 from motlan.golden.pointers import BETWEEN, DECIDED, disputes
-from motlan.golden.survivorship import Ways, merge_ways, taken_from
+from motlan.golden.survivor import taken_from
+from motlan.golden.survivorship import Ways, merge_ways
 from motlan.golden.survivorship import merge_query as merge_query
 from motlan.lake import SCRATCH
 from motlan.ledger import runs, versions

@@ -1,0 +1,320 @@
+"""The survivorship of one field, compiled: who is believed on it, what wins, what decided, and whether somebody disagrees."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from motlan.authority import Authority, Believed
+from motlan.engine import DUCKDB, literal, parse, quote
+from motlan.golden.pointers import DISPUTED, SOURCES
+
+SAID = "struct(rank integer, moment varchar, place integer, source integer, value varchar)[]"
+"""What is said on a field: rank (greater is believed more), the record's moment, the row's place, its register, the value."""
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """The SQL of one field's survivorship.
+
+    Attributes:
+        field: Its name; `rule` who is believed on it; `fields` all fields, which conditions may read.
+    """
+
+    field: str
+    rule: Authority
+    fields: Sequence[str]
+
+    @property
+    def contested(self) -> bool:
+        """Whether several registers are believed on it."""
+        return len(self.rule.datasets) > 1
+
+    @property
+    def first(self) -> str:
+        """Column: the value, where all that is said is the same."""
+        return quote("first_" + self.field)
+
+    @property
+    def place(self) -> str:
+        """Column: the place of the most believed row that says it."""
+        return quote("place_" + self.field)
+
+    @property
+    def differs(self) -> str:
+        """Column: whether there are several values."""
+        return quote("differs_" + self.field)
+
+    @property
+    def all(self) -> str:
+        """Column: what was said, where that differs; the most believed first, of equals the newest."""
+        return quote("all_" + self.field)
+
+    @property
+    def best(self) -> str:
+        """Column: what is most believed, where it differs."""
+        return quote("best_" + self.field)
+
+    @property
+    def won(self) -> str:
+        """Column: what wins, where it differs: the most believed, or what refines it."""
+        return quote("won_" + self.field)
+
+    @property
+    def how(self) -> str:
+        """Column: what decided, in one word, where it differs."""
+        return quote("how_" + self.field)
+
+    @property
+    def disputed(self) -> str:
+        """Column: whether somebody who is believed does not agree with the best, where it differs."""
+        return quote("disputed_" + self.field)
+
+    def agrees(self, left: str, right: str) -> str:
+        """Whether two values say the same of the person."""
+        expression = parse(self.rule.agrees, where=f"authority.yaml, {self.field}.agrees")
+        return f"coalesce({expression.sql(DUCKDB, {'left': left, 'right': right})}, false)"
+
+    def precision(self, value: str) -> str:
+        """How precise a value is."""
+        expression = parse(self.rule.precision, where=f"authority.yaml, {self.field}.precision")
+        return expression.sql(DUCKDB, {"value": value})
+
+    def condition(self, entry: Believed, row: str) -> str:
+        """Whether a row of an entry's register is believed under it: by the column that `merge_query` gives the rows."""
+        asked = self._asked(entry)
+        return "true" if asked == "true" else f"{row}.{_holds(asked)}"
+
+    def conditions(self) -> dict[str, str]:
+        """Columns of rows, and their SQL: whether each condition under which a row is believed holds."""
+        asked = [self._asked(entry) for rank in self.rule.ranks for entry in rank]
+        return {_holds(condition): condition for condition in asked if condition != "true"}
+
+    def _asked(self, entry: Believed) -> str:
+        parts = [f"_moment >= {literal(entry.since)}"] if entry.since else []
+        parts += [f"_moment < {literal(entry.until)}"] if entry.until else []
+        if entry.when != "True":
+            parts.append(parse(entry.when, where=f"authority.yaml, {self.field}.when").sql(DUCKDB))
+        return " and ".join(f"coalesce({part}, false)" for part in parts) or "true"
+
+    def rank(self, row: str, dataset: str | None = None) -> str:
+        """How much a row is believed, null where it is not; of a known dataset, or by the row's own column."""
+        cases = [
+            f"when {'true' if dataset else f'{row}.dataset = {literal(entry.dataset)}'} and {self.condition(entry, row)} "
+            f"then {rank}"
+            for rank, entries in enumerate(reversed(self.rule.ranks), 1)
+            for entry in entries
+            if dataset in (None, entry.dataset)
+        ]
+        return f"(case {' '.join(reversed(cases)) or 'when false then 0'} end)"
+
+    def believed(self, row: str, dataset: str) -> str:
+        """What a register's row says, null where it is not believed."""
+        value = f"{row}.{quote(self.field)}"
+        if any(entry.always for rank in self.rule.ranks for entry in rank if entry.dataset == dataset):
+            return value
+        return f"(case when {self.rank(row, dataset)} is not null then {value} end)"
+
+    def chosen(self) -> str:
+        """The most believed of what was said. Votes are counted where equals stand against each other."""
+        first, second = f"{self.all}[1]", f"{self.all}[2]"
+        if self.rule.ties == "freshness":
+            return first
+        best = f"list_max(list_transform({self.all}, lambda c: row(c.rank, {self._votes()}, c.moment, c.place, c)))[5]"
+        return f"case when {second}.rank = {first}.rank then {best} else {first} end"
+
+    def _votes(self) -> str:
+        """How many registers say the same as `c` does."""
+        same = f"list_filter({self.all}, lambda o: {self.agrees('c.value', 'o.value')})"
+        return f"len(list_distinct(list_transform({same}, lambda o: o.source)))"
+
+    def refined(self) -> str:
+        """The most believed of what says the same as the best more precisely."""
+        if self.rule.precision == "1":
+            return self.best
+        finer = (
+            f"list_filter({self.all}, lambda o: case when {self.precision('o.value')} > "
+            f"{self.precision(f'{self.best}.value')} then {self.agrees(f'{self.best}.value', 'o.value')} else false end)"
+        )
+        return f"coalesce({finer}[1], {self.best})"
+
+    def decided(self) -> str:
+        """What decided, in one word."""
+        equals = (
+            f"len(list_filter({self.all}, lambda o: o.rank = {self.best}.rank and o.value != {self.best}.value)) > 0"
+        )
+        return (
+            f"case when {self.won}.place != {self.best}.place then 'refined' "
+            f"when {equals} then {literal(self.rule.ties)} else 'authority' end"
+        )
+
+    def opposed(self) -> str:
+        """Whether somebody who is believed does not agree with the best."""
+        others = f"list_filter({self.all}, lambda o: o.value != {self.best}.value)"
+        return f"len(list_filter({others}, lambda o: not {self.agrees(f'{self.best}.value', 'o.value')})) > 0"
+
+    def told(self, contested: bool, places: Sequence[int]) -> str:
+        """Where the golden value came from and what decided, as `_decided` has it; null where there is none.
+
+        Args:
+            contested: Whether it may differ.
+            places: The usual places, of which the text need not be put together.
+        """
+        name = literal(self.field + " ")
+        usual = " ".join(f"when {place} then {literal(f'{self.field} {place}')}" for place in places)
+        told = f"case {self.place} {usual} else {name} || {self.place} end" if usual else f"{name} || {self.place}"
+        if not contested:
+            return told
+        how = (
+            f"case when {self.disputed} then ' ' || {self.how} || {literal(DISPUTED)} "
+            f"when {self.how} != 'authority' then ' ' || {self.how} else '' end"
+        )
+        return f"case when {self.differs} then {name} || {self.won}.place || ({how}) else {told} end"
+
+    def taken(self, contested: bool, slots: Mapping[str, str]) -> str:
+        """The landed row that the golden value was taken from, null where another refined it or it is the first authority's."""
+        place = self.place
+        if contested:
+            best = f"case when {self.won}.place = {self.best}.place then {self.best}.place end"
+            place = f"case when {self.differs} then {best} else {place} end"
+        source = f"{SOURCES}[{place}]"
+        first = ", ".join(str(place_in(slots, name)) if slots else literal(name) for name in self.rule.first)
+        asked = f"({place})" if slots else f"{source}.dataset"
+        ref = f"case when {asked} not in ({first}) then {source}.ref end" if first else f"{source}.ref"
+        return f"{ref} as {quote(taken_from(self.field))}"
+
+    def value(self, contested: bool) -> str:
+        """The golden value."""
+        value = f"case when {self.differs} then {self.won}.value else {self.first} end" if contested else self.first
+        return f"{value} as {quote(self.field)}"
+
+    def led(self, lead: str) -> bool:
+        """Whether nobody is believed more, or as much, as a register."""
+        return self.rule.first == (lead,)
+
+    def plain(self, slots: Mapping[str, str], lead: str) -> str:
+        """The columns of persons of whom rows side by side say the same, and the leading one says all that it is asked first.
+
+        Args:
+            slots: Register -> alias of its row.
+            lead: The leading register.
+        """
+        if not self.led(lead):
+            return self.side_by_side(slots, differs=False)
+        value = f"{slots[lead]}.{quote(self.field)}"
+        return (
+            f"{value} as {self.first}, case when {value} is not null then {place_in(slots, lead)} end as {self.place}"
+        )
+
+    def side_by_side(self, slots: Mapping[str, str], *, differs: bool) -> str:
+        """The columns of persons with one row of a register at the most, whose rows are aliases side by side.
+
+        Args:
+            slots: Register -> alias of its row.
+            differs: Whether what they say may differ.
+        """
+        mine = self.rule.datasets
+        said = [self.believed(slots[name], name) for name in mine]
+        if not self.contested:
+            value = said[0] if said else "null::varchar"
+            place = f"case when {value} is not null then {place_in(slots, mine[0])} end" if said else "null::integer"
+            return f"{value} as {self.first}, {place} as {self.place}"
+        everyone = f"list_filter([{self._everyone(slots, said)}]::{SAID}, lambda c: c is not null)"
+        places = " ".join(self._places(slots))
+        known = f"coalesce({', '.join(said)}) as {self.first}, case {places} end as {self.place}"
+        if not differs:
+            return known
+        differing = _differ(said)
+        every = f"case when {differing} then list_reverse_sort({everyone}) end"
+        return f"{known}, {differing} as {self.differs}, {every} as {self.all}"
+
+    def not_plain(self, slots: Mapping[str, str], lead: str) -> list[str]:
+        """Conditions under which `plain` is not enough for rows side by side, believed or not.
+
+        Args:
+            slots: Register -> alias of its row.
+            lead: The leading register; its row is there.
+        """
+        values = {name: f"{slot}.{quote(self.field)}" for name, slot in slots.items()}
+        asked = self.contested or self.rule.correct
+        if not self.led(lead):
+            return [_differ([*values.values()])] if asked else []
+        own, (entry,) = values.pop(lead), self.rule.ranks[0]
+        found = [f"({value} is not null and {value} is distinct from {own})" for value in values.values() if asked]
+        if not entry.always:
+            found.append(f"({own} is not null and not {self.condition(entry, slots[lead])})")
+        return found
+
+    def _everyone(self, slots: Mapping[str, str], said: Sequence[str]) -> str:
+        return ", ".join(
+            f"case when {value} is not null then {{'rank': {self.rank(slots[name], name)}, "
+            f"'moment': coalesce({slots[name]}._moment, ''), 'place': {place_in(slots, name)}, "
+            f"'source': {place_in(slots, name)}, 'value': {value}}} end"
+            for name, value in zip(self.rule.datasets, said, strict=True)
+        )
+
+    def _places(self, slots: Mapping[str, str]) -> list[str]:
+        """The cases of the place of the most believed row, rank by rank; of equals the newest."""
+        cases = []
+        for entries in self.rule.ranks:
+            known = {
+                slots[entry.dataset]: f"({slots[entry.dataset]}.{quote(self.field)} is not null "
+                f"and {self.condition(entry, slots[entry.dataset])})"
+                for entry in entries
+            }
+            place = {slot: place_in(slots, entry.dataset) for slot, entry in zip(known, entries, strict=True)}
+            # The greatest of moment and place, as one text: no list is made for it.
+            told = ", ".join(
+                f"case when {asked} then coalesce({slot}._moment, '') || {_BEHIND} || '{place[slot]:03}' end"
+                for slot, asked in known.items()
+            )
+            newest = (
+                f"split_part(greatest({told}), {_BEHIND}, 2)::integer"
+                if len(known) > 1
+                else f"{place[next(iter(known))]}"
+            )
+            cases.append(f"when {' or '.join(known.values())} then {newest}")
+        return cases
+
+    def gathered(self) -> str:
+        """The columns of the other persons, as aggregates over their rows `r`."""
+        value, rank = f"r.{quote(self.field)}", self.rank("r")
+        known = f"filter (where {value} is not null and {rank} is not null)"
+        said = (
+            f"(list({{'rank': {rank}, 'moment': coalesce(r._moment, ''), 'place': r._place, 'source': r._source, "
+            f"'value': {value}}}) {known})::{SAID}"
+        )
+        return (
+            f"min({value}) {known} as {self.first}, {_newest(said)} as {self.place}, "
+            f"coalesce(min({value}) {known} != max({value}) {known}, false) as {self.differs}, "
+            f"list_reverse_sort({said}) as {self.all}"
+        )
+
+
+def _holds(condition: str) -> str:
+    """Return the name of the column that tells whether a condition holds."""
+    return f"_holds_{hashlib.sha256(condition.encode()).hexdigest()[:12]}"
+
+
+_BEHIND = literal("\x01")
+"""Stands behind a moment: sorts before whatever a longer one goes on with."""
+
+
+def _differ(values: Sequence[str]) -> str:
+    known = ", ".join(values)
+    return f"coalesce(least({known}) != greatest({known}), false)"
+
+
+def place_in(slots: Mapping[str, str], dataset: str) -> int:
+    """Return the place of a register's row among rows side by side, counted from 1."""
+    return list(slots).index(dataset) + 1
+
+
+def _newest(said: str) -> str:
+    return f"list_max(list_transform({said}, lambda c: row(c.rank, c.moment, c.place)))[3]"
+
+
+def taken_from(field: str) -> str:
+    """Return the name of a column with the landed row that a golden field was taken from."""
+    return "_from_" + field
