@@ -4,17 +4,18 @@ Four processes, one after the other, so that none's memory is another's:
 
 1. The world is made, a range of people at a time.
 2. Its registers are landed as the bus lands them, in chunks of its size. Row commitments are timed apart.
-3. Each chunk is cleaned, checked and written by `motlan.quality.rows.check_chunk`, the function that the pipeline calls, and
-   right after copied by bare DuckDB (the floor). The memory that is told is this process's, while it cleans and checks.
+3. Each register's chunks are cleaned, checked and written by `motlan.quality.rows.check_chunk`, as many side by side as the
+   pipeline does, and right after copied by bare DuckDB (the floor). The memory that is told is this process's meanwhile.
 4. Each chunk is scored against the truth, from the same query, and a sample of its rows goes through pydantic.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from bench.truth import Score, Truth
 from motlan import registry as declared
 from motlan import settings as environment
 from motlan.cleaning import select_canonical
-from motlan.engine import connect, literal, load_code_lists, one, quote
+from motlan.engine import abreast, connect, literal, load_code_lists, one, quote
 from motlan.lake import read_parquet
 from motlan.landing.land import CHUNK_ROWS, LANDED, commitment
 from motlan.quality import rows
@@ -71,10 +72,9 @@ def run(*, people: int, seed: int, dirt: str, folder: Path | None, tell: Tell) -
 
 
 @contextmanager
-def _engine(work: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    settings, codes = environment.load(), declared.load().code_lists
-    limits = {"memory_limit": settings.memory_limit, "threads": settings.threads}
-    with connect(temp_dir=work / "spill", allowed=[work, codes], **limits) as engine:
+def _engine(work: Path, of: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
+    codes = declared.load().code_lists
+    with connect(temp_dir=work / "spill", allowed=[work, codes], **environment.load().share(of)) as engine:
         load_code_lists(engine, codes)
         yield engine
 
@@ -142,22 +142,42 @@ def check(work: Path, done: Synchronized[int]) -> None:
     counts = {"accepted": 0, "quarantined": 0}
     seconds: dict[str, float] = {}
     floor = 0.0
-    clean, kept = work / "clean.parquet", work / "quarantine.parquet"
     for dataset in declared.load().datasets.values():
-        rules, query = _asked(dataset)
-        seconds[dataset.name] = 0.0
-        with _engine(work) as engine:
-            for folder in sorted((work / "raw" / dataset.name).iterdir()):
-                for files in rows.chunks([str(path) for path in sorted(folder.glob("*.parquet"))]):
-                    with memory.watched():
-                        began = time.perf_counter()
-                        checked = rows.check_chunk(engine, dataset, rules, query, "0" * 64, files, clean, kept)
-                        seconds[dataset.name] += time.perf_counter() - began
-                    floor += _copy(files, work / "floor.parquet")
-                    counts["accepted"] += checked.accepted
-                    counts["quarantined"] += checked.quarantined
-                    done.value += checked.accepted + checked.quarantined
+        folders = sorted((work / "raw" / dataset.name).iterdir())
+        landed = [list(map(str, sorted(folder.glob("*.parquet")))) for folder in folders]
+        chunks = list(enumerate(files for paths in landed for files in rows.chunks(paths)))
+        with memory.watched():
+            seconds[dataset.name], checked = _check(work, dataset, chunks, done)
+        floor += sum(_copy(files, work / "floor.parquet") for _, files in chunks)
+        counts["accepted"] += sum(chunk.accepted for chunk in checked)
+        counts["quarantined"] += sum(chunk.quarantined for chunk in checked)
     _tell(work, "check", {**counts, "seconds": seconds, "floor": floor, "peak_mb": memory.peak_mb})
+
+
+def _check(
+    work: Path, dataset: Dataset, chunks: list[tuple[int, list[str]]], done: Synchronized[int]
+) -> tuple[float, list[rows.Checked]]:
+    """Clean and check a dataset's chunks, as many side by side as the pipeline does; return the seconds, and what became."""
+    rules, query = _asked(dataset)
+    target = work / "checked"
+    target.mkdir()
+
+    def chunk(engine: duckdb.DuckDBPyConnection, numbered: tuple[int, list[str]]) -> rows.Checked:
+        number, files = numbered
+        clean, kept = target / f"{number}.clean.parquet", target / f"{number}.kept.parquet"
+        return rows.check_chunk(engine, dataset, rules, query, "0" * 64, files, clean, kept)
+
+    checked = []
+    fit = environment.load().abreast(len(chunks), rows.CHUNK_BYTES)
+    with ExitStack() as stack:
+        opened = [nullcontext(stack.enter_context(_engine(work, fit))) for _ in range(fit)]
+        began = time.perf_counter()
+        for counted in abreast(opened, chunks, chunk):
+            checked.append(counted)
+            done.value += counted.accepted + counted.quarantined
+        seconds = time.perf_counter() - began
+    shutil.rmtree(target)
+    return seconds, checked
 
 
 def _copy(files: list[str], target: Path) -> float:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import duckdb
 
-from motlan.engine import literal, one, quote
+from motlan.engine import literal, quote
 from motlan.lake import SCRATCH, read_parquet
 from motlan.ledger import runs
-from motlan.slices import slices
+from motlan.slices import file_slices
 from motlan.workspace import Workspace, sealed
 
 PERSONS = 1_000_000
@@ -120,9 +120,29 @@ class Parts:
         """
         before = 0
         for part in range(self.count):
-            counts = sealed(self.scratch / f"{step}-{part:06d}.json", partial(do, part, before))
+            counts = sealed(self._seal(step, part), partial(do, part, before))
             before += sum(counts[name] for name in counted)
             yield counts
+
+    def side_by_side(
+        self, work: Workspace, where: str, step: str, do: Callable[[duckdb.DuckDBPyConnection, int], runs.Counts]
+    ) -> Iterator[runs.Counts]:
+        """Do a step's parts, of which none asks what another counted; give each part's counts, as `each` does.
+
+        Args:
+            work: The open installation.
+            where: The step and its subject, named in errors.
+            step: Its name.
+            do: Does a part on an engine session: see `Workspace.side_by_side`.
+        """
+
+        def one(engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
+            return sealed(self._seal(step, part), partial(do, engine, part))
+
+        yield from work.side_by_side(where, range(self.count), one)
+
+    def _seal(self, step: str, part: int) -> Path:
+        return self.scratch / f"{step}-{part:06d}.json"
 
 
 def cut(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, inputs: dict[str, list[str]]) -> Parts:
@@ -182,11 +202,12 @@ def _cut(
     fields = [name for name in dict.fromkeys(wanted) if name in known]
     kept = ", ".join(f"rows.{quote(name)}" for name in (*OWN[1:], *fields))
     links = f"select _ref, person_id from {work.kept(run.id, 'links')} where dataset = {literal(dataset)}"
-    passes = max(len(slices(one(engine, f"select count(*) from {read_parquet(files)}")[0])), -(-count // AT_A_TIME))
+    passes = -(-count // AT_A_TIME)
     queries = (
-        f"""select links.person_id, {kept} from {read_parquet(files)} as rows
-            join ({links} and {within("person_id", number, passes)}) as links using (_ref)"""
+        f"""select links.person_id, {kept} from {read_parquet(some)} as rows
+            join ({links} and {inside} and {within("person_id", number, passes)}) as links using (_ref)"""
         for number in range(passes)
+        for some, inside in file_slices(files, "_ref")
     )
     spread(engine, queries, "person_id", work.scratch(run.id) / linked(dataset), count)
     return fields

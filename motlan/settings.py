@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from motlan.errors import ConfigurationError
 
@@ -32,6 +34,25 @@ class Settings:
     engine: str = "duckdb"
     spark_master: str = "local[2]"
     debug_sql: bool = False
+
+    @property
+    def memory(self) -> int | None:
+        """What the engine may use, in bytes; None where the limit is a share of the machine's."""
+        told = re.fullmatch(r"([0-9.]+) *([KMGT]?)(I?)B", self.memory_limit.strip().upper())
+        if not told:
+            return None
+        number, unit, binary = told.groups()
+        return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(unit or " "))
+
+    def abreast(self, tasks: int, need: int) -> int:
+        """Return how many engine sessions the limits let do tasks side by side, if each needs so many bytes; 1 at the least."""
+        return max(1, min(tasks, self.threads, (self.memory or 0) // need))
+
+    def share(self, of: int = 1) -> dict[str, Any]:
+        """Return the limits of each of so many engine sessions that share them: `memory_limit` and `threads`."""
+        if of == 1 or self.memory is None:
+            return {"memory_limit": self.memory_limit, "threads": max(1, self.threads // of)}
+        return {"memory_limit": f"{self.memory // of // 10**6}MB", "threads": max(1, self.threads // of)}
 
     @property
     def store(self) -> Path:

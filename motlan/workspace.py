@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import duckdb
 
 from motlan import registry as declared
 from motlan import settings as environment
-from motlan.engine import code_lists, code_lists_digest, connect, fingerprint, literal, load_code_lists, quote
+from motlan.engine import abreast, code_lists, code_lists_digest, connect, fingerprint, literal, load_code_lists, quote
 from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
 from motlan.lake import Lake, read_parquet
@@ -22,6 +22,11 @@ from motlan.ledger.runs import Counts
 from motlan.registry import Dataset, Registry
 from motlan.settings import Settings
 from motlan.store import Store, open_store
+
+T = TypeVar("T")
+R = TypeVar("R")
+PART_BYTES = 2 * 10**9
+"""Memory that the engine needs for a part of persons."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,14 @@ class Workspace:
     lake: Lake
 
     @contextmanager
-    def engine(self, where: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    def engine(self, where: str, *, of: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open an engine connection with the code lists loaded.
 
         Its errors are wrapped, because they quote values.
 
         Args:
             where: The step and its subject, named in errors.
+            of: How many of them share the installation's memory and threads.
 
         Raises:
             ContractError: A query failed on the data.
@@ -48,9 +54,8 @@ class Workspace:
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
         connection = connect(
             temp_dir=self.settings.scratch,
-            memory_limit=self.settings.memory_limit,
-            threads=self.settings.threads,
             allowed=[self.settings.lake, self.registry.code_lists],
+            **self.settings.share(of),
         )
         try:
             load_code_lists(connection, self.registry.code_lists)
@@ -97,6 +102,27 @@ class Workspace:
         master, codes, debug = self.settings.spark_master, self.registry.code_lists, self.settings.debug_sql
         with SparkEngine(master, folder, codes, where, debug=debug) as spark, self.calls():
             yield cast(duckdb.DuckDBPyConnection, spark)
+
+    def side_by_side(
+        self, where: str, tasks: Sequence[T], do: Callable[[duckdb.DuckDBPyConnection, T], R], *, need: int = PART_BYTES
+    ) -> Iterator[R]:
+        """Do tasks that know nothing of each other, as many at a time as the limits let; give results in the tasks' order.
+
+        Args:
+            where: The step and its subject, named in errors.
+            tasks: What to do.
+            do: Does one on an engine session of its own, of those that `bulk_engine` opens; see `abreast`.
+            need: The memory that the engine needs for one, in bytes.
+
+        Raises:
+            ContractError: A query failed on the data.
+        """
+        fit = self.settings.abreast(len(tasks), need)
+        if fit == 1 or self.settings.engine != "duckdb":  # Spark runs its tasks side by side itself
+            sessions = [self.bulk_engine(where)]
+        else:
+            sessions = [self.engine(where, of=fit) for _ in range(fit)]
+        yield from abreast(sessions, tasks, do)
 
     def calls(self) -> AbstractContextManager[None]:
         """Let expressions be written as the engine of the steps reads them."""

@@ -5,6 +5,7 @@ Every cleaner and comparison of the bus is a function of the catalogue. The decl
 runs inside a cleaner, so that an auditor can replay a value from the stored query alone. This floor knows no register.
 """
 
+from motlan.engine.abreast import abreast
 from motlan.engine.catalogue import FUNCTIONS
 from motlan.engine.codes import code_lists, code_lists_digest, load_code_lists
 from motlan.engine.dialect import Dialect, Lookup, Scalar, fill
@@ -28,6 +29,7 @@ __all__ = [
     "Parameter",
     "Scalar",
     "Step",
+    "abreast",
     "code_lists",
     "code_lists_digest",
     "connect",

@@ -68,14 +68,14 @@ class Stage:
     """Where a run leaves rows for the lake before it compares them, because nothing of them is published."""
 
     work: Workspace
-    engine: duckdb.DuckDBPyConnection
     run: runs.Run
     parts: Parts
 
-    def write(self, what: Compared, part: int, rows: str) -> int:
+    def write(self, engine: duckdb.DuckDBPyConnection, what: Compared, part: int, rows: str) -> int:
         """Stage rows (with `_ordinal`) of a part, and show them in the scratch folder too; return how many they are.
 
         Args:
+            engine: Where the rows are.
             what: What they are.
             part: Of which part.
             rows: Their SQL.
@@ -83,7 +83,7 @@ class Stage:
         target = self.parts.path(what.name, part)
         target.unlink(missing_ok=True)
         lasting = self.work.lake.folder(what.table, self.run.id) / f"{part:06d}.parquet"
-        self.engine.execute(
+        engine.execute(
             f"copy (select *, {literal(self.run.id)} as _run from ({what.created(rows)})) to {literal(str(lasting))} ({PARQUET})"
         )
         count: int = pq.read_metadata(lasting).num_rows

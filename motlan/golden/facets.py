@@ -6,8 +6,6 @@ code name together; of its fields the value of the most believed register stands
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import duckdb
 
 from motlan.engine import DUCKDB, literal, one, parse, quote
@@ -16,7 +14,7 @@ from motlan.ledger import runs
 from motlan.parts import Parts, spread
 from motlan.registry import FacetEntity
 from motlan.slices import slices
-from motlan.workspace import sealed
+from motlan.workspace import Workspace, sealed
 
 KEY = "id"
 """The bus's own id of a thing: a keyed hash, the same on every run, of which nobody can guess what it was made from."""
@@ -32,44 +30,36 @@ def compared(entity: FacetEntity) -> Compared:
     return Compared(golden_table(entity.name), f"facet_{entity.name}", (KEY,), columns, ("person_id", *entity.fields))
 
 
-def make(stage: Stage, staged: Sequence[str]) -> runs.Counts:
-    """Make every entity beside a run's, where its golden rows were made.
+def count(engine: duckdb.DuckDBPyConnection, parts: Parts, entity: FacetEntity, part: int) -> int:
+    """Return how many rows of a part say something of an entity."""
+    found: int = one(engine, f"select count(*) from ({_rows(entity, parts, part)})")[0]
+    return found
 
-    They are left in the run's scratch folder, in parts by `id`; those of tables in `staged` in parts by `person_id`, for the
-    lake too.
 
-    Returns:
-        Name of the entity -> number of its rows.
+def stage_part(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: FacetEntity, part: int, told: int) -> int:
+    """Stage what single rows say of an entity where the persons' rows are; return how many rows that are.
+
+    They are numbered in the order of the persons, then of their own ids.
+
+    Args:
+        stage: Where they go to.
+        engine: A session.
+        entity: What they say something of; it has no key of its own.
+        part: The part of persons.
+        told: How many such rows the parts before have.
     """
-    work, parts = stage.work, stage.parts
-    secret = work.store.secret(SECRET).hex()
-    return {
-        entity.name: _staged(stage, entity, secret)
-        if compared(entity).table in staged
-        else _spread(stage.engine, parts, entity, secret)
-        for entity in work.registry.facets_of(stage.run.subject)
-    }
+    what = compared(entity)
+    single = _single(entity, _rows(entity, stage.parts, part), _secret(stage.work))
+    engine.execute(f"create or replace temp table single as {single}")
+    placed = f"(from single join ({what.ordinals('single', told, 'person_id')}) using ({KEY}))"
+    rows = stage.write(engine, what, part, placed)
+    engine.execute("drop table single")
+    return rows
 
 
-def _staged(stage: Stage, entity: FacetEntity, secret: str) -> int:
-    """Stage what single rows say, where the persons' rows are; number them in the order of these, then of their own ids."""
-    what, engine = compared(entity), stage.engine
-
-    def do(part: int, told: int) -> runs.Counts:
-        engine.execute(
-            f"create or replace temp table single as {_single(entity, _rows(entity, stage.parts, part), secret)}"
-        )
-        placed = f"(from single join ({what.ordinals('single', told, 'person_id')}) using ({KEY}))"
-        rows = stage.write(what, part, placed)
-        engine.execute("drop table single")
-        return {"rows": rows}
-
-    return sum(counts["rows"] for counts in stage.parts.each(what.name, do, ["rows"]))
-
-
-def _spread(engine: duckdb.DuckDBPyConnection, parts: Parts, entity: FacetEntity, secret: str) -> int:
-    """Leave an entity's rows in parts by their ids."""
-    name = compared(entity).name
+def leave(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: FacetEntity) -> int:
+    """Leave an entity's rows in the run's scratch folder, in parts by `id`; return how many they are."""
+    name, parts, secret = compared(entity).name, stage.parts, _secret(stage.work)
 
     def do() -> runs.Counts:
         rows = _rows(entity, parts)
@@ -83,6 +73,10 @@ def _spread(engine: duckdb.DuckDBPyConnection, parts: Parts, entity: FacetEntity
         return {"rows": one(engine, f"select count(*) from {parts.read(name)}")[0] if parts.files(name) else 0}
 
     return int(sealed(parts.scratch / f"{name}.json", do)["rows"])
+
+
+def _secret(work: Workspace) -> str:
+    return work.store.secret(SECRET).hex()
 
 
 def _rows(entity: FacetEntity, parts: Parts, part: int | None = None) -> str:

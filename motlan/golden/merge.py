@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 
+import duckdb
 import pyarrow as pa
 
 from motlan.engine import literal, make, one, quote
@@ -18,7 +21,7 @@ from motlan.golden.survivorship import merge_query as merge_query
 from motlan.lake import SCRATCH
 from motlan.ledger import runs, versions
 from motlan.parts import cut
-from motlan.registry import Entity
+from motlan.registry import Entity, FacetEntity
 from motlan.workspace import Workspace
 
 COUNTS = ("persons", "fields", "disputed", "conflicts", "set_aside")
@@ -37,48 +40,81 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
         (the newest decision about a value that it honours), `facets` (rows of each entity beside it), `version`, `staged`
         (tables whose rows are staged for the lake already, because none is published).
     """
-    entity = work.registry.entity(run.subject)
+    entity, where = work.registry.entity(run.subject), f"merging {run.subject}"
     version = versions.record(work.store, "merge", run.subject, {**body(entity), **work.engine_version()})
     with work.store.engine.connect() as connection:
         until = aside.newest(connection, entity.name)
         decisions = aside.holding(connection, entity.name, until)
-    beside = [facets.compared(facet) for facet in work.registry.facets_of(run.subject) if not facet.facet.key]
     published = set(run.steps["begin"]["published"])
-    staged = [what.table for what in (compared(entity), *beside) if not work.lake.files(what.table, published)]
-    with work.bulk_engine(f"merging {run.subject}") as engine:
-        stage = Stage(work, engine, run, cut(work, engine, run, inputs))
-        merging = _Merging(stage, entity, decisions, version, staged=compared(entity).table in staged)
-        counts = list(stage.parts.each("merge", merging.part, ["persons"]))
-        rows = facets.make(stage, staged)
+    new = [facet for facet in work.registry.facets_of(run.subject) if not facet.facet.key]
+    new = [facet for facet in new if not work.lake.files(facets.compared(facet).table, published)]
+    first = not work.lake.files(compared(entity).table, published)
+    with work.bulk_engine(where) as engine:
+        stage = Stage(work, run, cut(work, engine, run, inputs))
+    merging = _Merging(stage, entity, decisions, version, first, new)
+    told = merging.places(where) if first or new else {}
+    counts = list(stage.parts.side_by_side(work, where, "merge", partial(merging.part, told)))
+    with work.bulk_engine(where) as engine:
+        beside = {
+            facet.name: sum(count["facets"][facet.name] for count in counts)
+            if facet in new
+            else facets.leave(stage, engine, facet)
+            for facet in work.registry.facets_of(run.subject)
+        }
     totals = {name: sum(count[name] for count in counts) for name in COUNTS}
-    return {**totals, "facets": rows, "decided_until": until, "version": version, "staged": staged}
+    staged = [*([compared(entity).table] if first else []), *(facets.compared(facet).table for facet in new)]
+    return {**totals, "facets": beside, "decided_until": until, "version": version, "staged": staged}
 
 
 @dataclass(frozen=True)
 class _Merging:
-    """The step's work on one engine session."""
+    """The step's work.
+
+    Attributes:
+        first: Whether no golden row is published: they are staged for the lake at once.
+        new: Entities beside, of which likewise no row is.
+    """
 
     stage: Stage
     entity: Entity
     decisions: pa.Table
     version: str
-    staged: bool
+    first: bool
+    new: Sequence[FacetEntity]
 
-    def part(self, part: int, told: int) -> runs.Counts:
-        """Merge the persons of one part, before which so many were told of; number them in the order of their ids."""
-        engine, parts, entity = self.stage.engine, self.stage.parts, self.entity
+    def places(self, where: str) -> dict[str, list[int]]:
+        """Return how many persons, and rows beside them, the parts before each part have, by the name of what they are."""
+        counts = list(self.stage.parts.side_by_side(self.stage.work, where, "count", self._count))
+        return {name: [0, *accumulate(count[name] for count in counts)] for name in (counts[0] if counts else ())}
+
+    def _count(self, engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
+        parts = self.stage.parts
+        persons = f"select count(distinct person_id) from {parts.rows([], part)}"
+        beside = {facets.compared(facet).name: facets.count(engine, parts, facet, part) for facet in self.new}
+        return {compared(self.entity).name: one(engine, persons)[0] if self.first else 0, **beside}
+
+    def part(self, told: Mapping[str, Sequence[int]], engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
+        """Merge the persons of one part, and stage what their rows say beside, if nothing of it is published.
+
+        Args:
+            told: What `places` returned: rows are numbered in the order of the persons' ids.
+            engine: A session.
+            part: The part.
+        """
+        parts, entity = self.stage.parts, self.entity
         kind = "table" if self.decisions.num_rows else "view"
         engine.execute(f"create or replace temp {kind} linked_rows as from {parts.rows(entity.fields, part)}")
         aside.apply(engine, self.stage.work.store, "linked_rows", self.decisions)
-        if self.staged:
-            ids = compared(entity).ordinals("(select distinct person_id from linked_rows)", told)
+        if self.first:
+            before = told[compared(entity).name][part]
+            ids = compared(entity).ordinals("(select distinct person_id from linked_rows)", before)
             engine.execute(f"create or replace temp table placed as {ids}")
-        placed, taken = "placed" if self.staged else None, self.stage.work.registry.rules.agreed_fields
+        placed, taken = "placed" if self.first else None, self.stage.work.registry.rules.agreed_fields
         ways = merge_ways(entity, "linked_rows", taken, close="close_rows", placed=placed)
-        self._look_closely(ways)
+        _look_closely(engine, ways)
         close = "close_golden join placed using (person_id)" if placed else "close_golden"
         rows = f"({ways.plain} union all by name from {close})"
-        self._write(part, f"select *, {literal(self.version)} as _merge_version from {rows}")
+        self._write(engine, part, f"select *, {literal(self.version)} as _merge_version from {rows}")
         columns = ", ".join(["person_id", *(quote(taken_from(field)) for field in taken)])
         engine.execute(f"copy (select {columns} from close_golden) to {parts.target('taken', part)} ({SCRATCH})")
         engine.execute(f"create or replace temp view golden as from {parts.read('golden', part)}")
@@ -88,38 +124,41 @@ class _Merging:
         engine.execute(f"copy ({conflicts}) to {parts.target('conflicts', part)} ({SCRATCH})")
         for table in ("close_rows", "close_golden", "lost"):  # or the next part's would be made beside them
             engine.execute(f"drop table {table}")
-        return self._counts(part)
+        beside = {
+            facet.name: facets.stage_part(self.stage, engine, facet, part, told[facets.compared(facet).name][part])
+            for facet in self.new
+        }
+        return {**self._counts(engine, part), "facets": beside}
 
-    def _look_closely(self, ways: Ways) -> None:
-        """Make `close_golden`, the golden rows of all persons whose rows do not plainly say the same.
-
-        `close_rows` has their rows, and those of persons of whom a value was set aside: whoever lost something is among them.
-        """
-        for name, query in ways.relations.items():
-            self.stage.engine.execute(f"create or replace temp table {name} as {query}")
-        persons = " union all ".join(
-            [*(f"select id from {name}" for name in ways.apart), "select person_id from withheld"]
-        )
-        self.stage.engine.execute(
-            f"create or replace temp table close_rows as "
-            f"from linked_rows semi join (select id as person_id from ({persons})) using (person_id)"
-        )
-        make(self.stage.engine, "close_golden", ways.close)
-
-    def _write(self, part: int, rows: str) -> None:
+    def _write(self, engine: duckdb.DuckDBPyConnection, part: int, rows: str) -> None:
         """Write golden rows of a part: where nothing is published, for the lake at once."""
         what = compared(self.entity)
-        if self.staged:
-            self.stage.write(what, part, f"({rows})")
+        if self.first:
+            self.stage.write(engine, what, part, f"({rows})")
             return
         kept = ", ".join(map(quote, (*what.key, *what.columns)))
         target = self.stage.parts.target(what.name, part)
-        self.stage.engine.execute(f"copy (select {kept} from ({rows})) to {target} ({SCRATCH})")
+        engine.execute(f"copy (select {kept} from ({rows})) to {target} ({SCRATCH})")
 
-    def _counts(self, part: int) -> runs.Counts:
+    def _counts(self, engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
         between = f"(length({DECIDED}) - length(replace({DECIDED}, {literal(BETWEEN)}, ''))) // {len(BETWEEN)}"
         filled = f"count(*) filter ({DECIDED} != '') + coalesce(sum({between}), 0)::bigint"
-        told = one(self.stage.engine, f"select count(*), {filled}, {disputes()} from golden")
+        told = one(engine, f"select count(*), {filled}, {disputes()} from golden")
         conflicts = f"select count(*) from {self.stage.parts.read('conflicts', part)}"
-        kept = one(self.stage.engine, f"select ({conflicts}), (select count(*) from withheld)")
+        kept = one(engine, f"select ({conflicts}), (select count(*) from withheld)")
         return dict(zip(COUNTS, (*told, *kept), strict=True))
+
+
+def _look_closely(engine: duckdb.DuckDBPyConnection, ways: Ways) -> None:
+    """Make `close_golden`, the golden rows of all persons whose rows do not plainly say the same.
+
+    `close_rows` has their rows, and those of persons of whom a value was set aside: whoever lost something is among them.
+    """
+    for name, query in ways.relations.items():
+        engine.execute(f"create or replace temp table {name} as {query}")
+    persons = " union all ".join([*(f"select id from {name}" for name in ways.apart), "select person_id from withheld"])
+    engine.execute(
+        f"create or replace temp table close_rows as "
+        f"from linked_rows semi join (select id as person_id from ({persons})) using (person_id)"
+    )
+    make(engine, "close_golden", ways.close)

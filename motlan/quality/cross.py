@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
 from motlan.engine import DUCKDB, literal, make, one, quote
-from motlan.lake import SCRATCH
+from motlan.lake import SCRATCH, read_parquet
 from motlan.ledger import runs
 from motlan.parts import Parts, cut, linked
 from motlan.quality import due, persons, sets
@@ -38,28 +39,27 @@ def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
     Returns:
         Counts: `findings`, `rules` (dataset -> rule -> [assessed, passed], row rules as the register stands).
     """
-    tally, findings = Tally(), 0
-    names = [dataset.name for dataset in work.registry.datasets_of(run.subject)]
-    with work.bulk_engine(f"checking {run.subject} across registers") as engine:
+    tally, where = Tally(), f"checking {run.subject} across registers"
+    with work.bulk_engine(where) as engine:
         parts = cut(work, engine, run, inputs)
-        checking = _Checking(work, engine, work.registry.entity(run.subject), parts, _as_of(engine, parts))
-        checking.gather()
-        for counts in parts.each("cross_check", checking.part):
-            tally.merge(counts["counts"])
-            findings += counts["findings"]
+        checking = _Checking(work, work.registry.entity(run.subject), parts, _as_of(engine, parts))
+        checking.gather(engine)
+    counted = list(parts.side_by_side(work, where, "cross_check", checking.part))
+    for counts in counted:
+        tally.merge(counts["counts"])
+    with work.bulk_engine(where) as engine:
         due.count_changes(work, run, engine, parts, tally)
-        for dataset in names:
-            standing(work, engine, work.registry.dataset(dataset), inputs.get(dataset, []), tally)
+        for dataset in work.registry.datasets_of(run.subject):
+            standing(work, engine, dataset, inputs.get(dataset.name, []), tally)
     tally.save(work.scratch(run.id) / TALLY)
-    return {"findings": findings, "rules": tally.results()}
+    return {"findings": sum(counts["findings"] for counts in counted), "rules": tally.results()}
 
 
 @dataclass(frozen=True)
 class _Checking:
-    """The questions about persons and their rows, on one engine session."""
+    """The questions about persons and their rows."""
 
     work: Workspace
-    engine: duckdb.DuckDBPyConnection
     entity: Entity
     parts: Parts
     as_of: str
@@ -69,18 +69,22 @@ class _Checking:
         """All rules."""
         return self.work.registry.rules
 
-    def gather(self) -> None:
-        """Make the table `failing_<rule>` of every set rule."""
+    def gather(self, engine: duckdb.DuckDBPyConnection) -> None:
+        """Keep what fails each set rule."""
         for rule in self.rules.sets:
             everyone = self.parts.rows(sorted(sets.used_fields(rule)))
             asked = self.parts.rows([], datasets=None if rule.datasets == "*" else rule.datasets)
-            some = slices(one(self.engine, f"select count(*) from {asked}")[0])
-            make(self.engine, _failing(rule), (sets.failing(rule, everyone, values) for values in some))
+            some = slices(one(engine, f"select count(*) from {asked}")[0])
+            make(engine, "failing", (sets.failing(rule, everyone, values) for values in some))
+            engine.execute(f"copy (from failing) to {literal(str(self._failing(rule)))} ({SCRATCH})")
 
-    def part(self, part: int, _before: int) -> runs.Counts:
+    def _failing(self, rule: Rule) -> Path:
+        return self.parts.scratch / f"failing_{rule.name}.parquet"
+
+    def part(self, engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
         """Ask about the persons of one part; leave its findings."""
-        engine, tally = self.engine, Tally()
-        self._load(part)
+        tally = Tally()
+        self._load(engine, part)
         found = [_nothing()]
         engine.execute(f"create or replace temp table seen as {_rows_query(self.entity, self.rules, self.as_of)}")
         found += _found(engine, "seen", (*self.rules.cross, *self.rules.sets), tally)
@@ -95,7 +99,7 @@ class _Checking:
         findings = one(engine, f"select count(*) from {self.parts.read('findings', part)}")[0]
         return {"findings": findings, "counts": tally.counts}
 
-    def _load(self, part: int) -> None:
+    def _load(self, engine: duckdb.DuckDBPyConnection, part: int) -> None:
         """Show a part's linked rows and golden records, as narrow as the rules allow."""
         province = self.work.registry.scoring.province_field
         place = quote(province) if province in self.entity.fields else "null::varchar"
@@ -103,13 +107,16 @@ class _Checking:
         kept = [field for field in self.entity.fields if field in row_fields]
         rows = self.parts.rows([*kept, *({province} & {*self.entity.fields} - {*kept})], part)
         columns = "".join(f", {quote(field)}" for field in kept)
-        self.engine.execute(
+        engine.execute(
             f"""create or replace temp view linked as
                 select dataset, _key, _ref, _moment, person_id, {place} as province{columns} from {rows}"""
         )
         values = "".join(f", {quote(field)}" for field in self.entity.fields if field in golden_fields)
         golden = self.parts.read("golden", part)
-        self.engine.execute(
+        for rule in self.rules.sets:
+            failing = read_parquet([str(self._failing(rule))])
+            engine.execute(f"create or replace temp view {_failing(rule)} as from {failing}")
+        engine.execute(
             f"create or replace temp view golden as select person_id, {place} as province{values} from {golden};"
             f"create or replace temp view taken as from {self.parts.read('taken', part)}"
         )

@@ -6,8 +6,9 @@ replayed when a rule or a mapping has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import duckdb
@@ -22,7 +23,9 @@ from motlan.registry import Dataset, Registry, RowRule
 from motlan.workspace import Workspace
 
 CHUNK_ROWS = 500_000
-"""Most rows that one query cleans and checks, unless one landed file has more: what bounds the engine's memory."""
+"""Most rows that one query cleans and checks, but for a landed file's: what bounds the engine's memory."""
+CHUNK_BYTES = 10**9
+"""Memory that the engine needs for them."""
 
 FINDINGS = "struct(rule varchar, dimension varchar, severity varchar, field varchar)[]"
 
@@ -92,19 +95,22 @@ def split(work: Workspace, run: runs.Run, canonical: Callable[[], str]) -> runs.
 def _split(
     work: Workspace, dataset: Dataset, run: str, rules: Sequence[RowRule], query: str, version: str
 ) -> runs.Counts:
+    def chunk(engine: duckdb.DuckDBPyConnection, numbered: tuple[int, list[str]]) -> Checked:
+        number, files = numbered
+        clean, kept = (
+            work.lake.folder(table, run) / f"{number:06d}.parquet"
+            for table in (clean_table(dataset.name), quarantine_table(dataset.name))
+        )
+        return check_chunk(engine, dataset, rules, query, version, files, clean, kept)
+
     accepted = quarantined = 0
     results = {rule.name: [0, 0] for rule in rules}
-    with work.bulk_engine(f"cleaning {dataset.name}") as engine:
-        for number, files in enumerate(chunks(work.lake.files(f"raw.{dataset.name}", {run}))):
-            clean, kept = (
-                work.lake.folder(table, run) / f"{number:06d}.parquet"
-                for table in (clean_table(dataset.name), quarantine_table(dataset.name))
-            )
-            counts = check_chunk(engine, dataset, rules, query, version, files, clean, kept)
-            accepted, quarantined = accepted + counts.accepted, quarantined + counts.quarantined
-            for name, (assessed, passed) in counts.rules.items():
-                results[name][0] += assessed
-                results[name][1] += passed
+    landed = list(enumerate(chunks(work.lake.files(f"raw.{dataset.name}", {run}))))
+    for counts in work.side_by_side(f"cleaning {dataset.name}", landed, chunk, need=CHUNK_BYTES):
+        accepted, quarantined = accepted + counts.accepted, quarantined + counts.quarantined
+        for name, (asked, passed) in counts.rules.items():
+            results[name][0] += asked
+            results[name][1] += passed
     return {
         "accepted": accepted,
         "quarantined": quarantined,
@@ -113,19 +119,18 @@ def _split(
     }
 
 
-def chunks(files: Sequence[str]) -> Iterator[list[str]]:
-    """Group landed files into chunks that are worth planning a query for, and still bound its memory."""
-    group: list[str] = []
-    rows = 0
-    for path in files:
-        count = pq.read_metadata(path).num_rows
-        if group and rows + count > CHUNK_ROWS:
-            yield group
-            group, rows = [], 0
-        group.append(path)
-        rows += count
-    if group:
-        yield group
+def chunks(files: Sequence[str]) -> list[list[str]]:
+    """Group landed files into chunks that are worth planning a query for, and still bound its memory.
+
+    They are alike, and an even number where there are files for it: two sessions end together.
+    """
+    counts = [pq.read_metadata(path).num_rows for path in files]
+    total = max(sum(counts), 1)
+    number = 2 * -(-total // (2 * CHUNK_ROWS))
+    groups: dict[int, list[str]] = {}
+    for path, count, after in zip(files, counts, accumulate(counts), strict=True):
+        groups.setdefault((2 * after - count) * number // (2 * total), []).append(path)
+    return list(groups.values())
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
 from motlan import parts, pipeline, slices
+from motlan.golden.compared import Compared
 from motlan.lake import read_parquet
+from motlan.landing import land
+from motlan.ledger import runs
+from motlan.quality import rows
 from tests.conftest import Country
 from tests.motlan.test_pipeline import BOTH, whole_job
 
@@ -93,6 +98,47 @@ def test_slices_of_few_rows_give_the_same_rows(landed: Country, monkeypatch: pyt
     assert whole["golden.person"]
 
 
+def test_files_of_few_rows_are_read_in_slices_and_give_the_same_rows(
+    country: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(land, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(rows, "CHUNK_ROWS", 2)
+    for dataset in BOTH:
+        pipeline.sync(dataset)
+    whole = staged(country, reconcile())
+    in_slices(monkeypatch)
+    assert staged(country, reconcile()) == whole
+    work = country.open()
+    with work.store.engine.connect() as connection:
+        seen = {dataset: runs.visible(connection, "sync", dataset) for dataset in BOTH}
+    files = {dataset: work.clean_files(dataset, seen) for dataset in BOTH}
+    assert max(len(slices.file_slices(paths, "_ref")) for paths in files.values()) > 1
+
+
+@pytest.mark.parametrize("most", [1, 5, 12, 40, 100])
+def test_slices_of_files_have_each_file_once_and_tell_what_may_be_in_them(
+    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "ROWS", most)
+    counts = {"run-b/0": 6, "run-a/10": 7, "run-a/9": 9, "run-a/1": 5, "run-b/1": 8, "run-c/0": 0}
+    for name, count in counts.items():
+        path = tmp_path / f"{name.replace('/', '-')}.parquet"
+        duckdb.sql(f"select '{name}/' || range as _ref, [1, 2] as many from range({count})").write_parquet(str(path))
+    files = sorted(map(str, tmp_path.glob("*.parquet")))
+    found = slices.file_slices(files, "_ref")
+    assert sorted(path for paths, _ in found for path in paths) == files
+    for paths, inside in found:
+        mine = duckdb.sql(f"select count(*), count(*) filter ({inside}) from {read_parquet(paths)}").fetchall()[0]
+        assert mine[0] == mine[1]
+        assert mine[0] <= max(most, *(counts.values())) or len(paths) == 1
+    asked = sum(
+        duckdb.sql(f"select 1 from {read_parquet(files)} where {inside}").count("*").fetchall()[0][0]
+        for _, inside in found
+    )
+    assert asked == sum(counts.values()), "of rising values, each is asked for once"
+    assert [inside for _, inside in found] == ["true"] or len(found) > 1
+
+
 def test_slices_of_few_rows_change_nothing_that_is_published(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
     whole_job()
     in_slices(monkeypatch)
@@ -116,24 +162,29 @@ def test_a_run_that_is_killed_between_parts_goes_on(
     place, name = one_part.rsplit(".", 1)
     module, owner = place.rsplit(".", 1)
     kind = getattr(__import__(module, fromlist=[owner]), owner)
-    original, calls = getattr(kind, name), []
+    original, begun, done = getattr(kind, name), [], set()
 
     @wraps(original)
     def killed(*given: Any) -> Any:
-        calls.append(given[1:])
-        if len(calls) == 3:
+        part = tuple(one for one in given if isinstance(one, int | Compared))
+        begun.append(part)
+        if len(begun) == 3:
             raise KeyboardInterrupt
-        return original(*given)
+        told = original(*given)
+        done.add(part)
+        return told
 
     monkeypatch.setattr(kind, name, killed)
     with pytest.raises(KeyboardInterrupt):
         reconcile()
-    assert len(calls) == 3
+    before, first = {*done}, [*begun]
+    assert before
     run = newest(landed)
     for again in STEPS[STEPS.index(step) :]:
         getattr(pipeline, again)(run)
     assert staged(landed, run) == whole
-    assert calls[3] == calls[2], "it went on with the part at which it was killed"
+    assert not before & {*begun[len(first) :]}, "what was finished is not done again"
+    assert first[2] in begun[len(first) :], "it went on with the part at which it was killed"
 
 
 def newest(country: Country) -> str:

@@ -1,0 +1,112 @@
+"""Tasks side by side: each alone on its session, answers in order, and an end for all when one fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+import pytest
+
+from motlan import settings
+from motlan.engine import abreast, connect, one
+from motlan.errors import ContractError
+from tests.conftest import Country
+
+
+def sessions(count: int) -> list[Any]:
+    return [connect(threads=1) for _ in range(count)]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_answers_come_in_the_order_of_the_tasks_and_sessions_are_closed(width: int) -> None:
+    opened = sessions(width)
+
+    def do(engine: duckdb.DuckDBPyConnection, task: int) -> int:
+        time.sleep(0.01 * (task % 3 == 0))
+        engine.execute(f"create or replace temp table mine as select {task} as task")
+        return int(one(engine, "select task from mine")[0])
+
+    assert list(abreast(opened, range(12), do)) == list(range(12))
+    for engine in opened:
+        with pytest.raises(duckdb.Error):
+            engine.execute("select 1")
+
+
+def test_a_session_has_one_task_at_a_time_and_two_sessions_two() -> None:
+    busy: set[int] = set()
+    met = threading.Barrier(2, timeout=20)
+
+    def do(engine: duckdb.DuckDBPyConnection, task: int) -> None:
+        assert id(engine) not in busy
+        busy.add(id(engine))
+        met.wait()
+        busy.remove(id(engine))
+
+    assert list(abreast(sessions(2), range(6), do)) == [None] * 6
+
+
+def test_one_that_fails_stops_what_is_under_way_and_lets_nothing_begin() -> None:
+    begun, met = [], threading.Barrier(2, timeout=20)
+
+    def do(engine: duckdb.DuckDBPyConnection, task: int) -> None:
+        begun.append(task)
+        met.wait()
+        if task == 1:
+            raise ContractError("no")
+        engine.execute("select count(*) from range(100000) a, range(100000000) b where a.range * b.range % 7 = 9")
+
+    with pytest.raises((ContractError, duckdb.InterruptException)):
+        list(abreast(sessions(2), range(1, 9), do))
+    assert sorted(begun) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("limit", "size"),
+    [("4GB", 4 * 10**9), ("1.5 gb", 15 * 10**8), ("512MiB", 512 * 2**20), ("80%", None), ("much", None), ("1B", 1)],
+)
+def test_a_memory_limit_is_read_as_the_engine_reads_it(
+    limit: str, size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOTLAN_MEMORY_LIMIT", limit)
+    assert settings.load().memory == size
+
+
+@pytest.mark.parametrize(
+    ("limit", "threads", "tasks", "shares"),
+    [
+        ("4GB", 2, 5, [("1.8 GiB", 1)] * 2),
+        ("4GB", 16, 5, [("1.8 GiB", 8)] * 2),
+        ("4GB", 2, 1, [("3.7 GiB", 2)]),
+        ("4GB", 1, 5, [("3.7 GiB", 1)]),
+        ("3GB", 2, 5, [("2.7 GiB", 2)]),
+        ("64GB", 3, 9, [("19.8 GiB", 1)] * 3),
+    ],
+)
+def test_sessions_share_the_limits_and_are_as_many_as_these_let(
+    country: Country,
+    limit: str,
+    threads: int,
+    tasks: int,
+    shares: list[tuple[str, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = country.open()
+    work = replace(work, settings=replace(work.settings, memory_limit=limit, threads=threads))
+    opened = []
+    engine = type(work).engine
+
+    @contextmanager
+    def told(self: Any, *given: Any, **named: Any) -> Any:
+        with engine(self, *given, **named) as session:
+            opened.append(one(session, "select current_setting('memory_limit'), current_setting('threads')"))
+            yield session
+
+    monkeypatch.setattr(type(work), "engine", told)
+    asked: Callable[..., int] = lambda _, task: task  # noqa: E731
+    assert list(work.side_by_side("here", range(tasks), asked)) == list(range(tasks))
+    assert opened == shares
