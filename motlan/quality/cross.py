@@ -70,12 +70,19 @@ class _Checking:
         return self.work.registry.rules
 
     def gather(self, engine: duckdb.DuckDBPyConnection) -> None:
-        """Keep what fails each set rule."""
+        """Keep what fails each set rule; values used twice are looked for in one dataset at a time."""
+        relation = self.parts.rows
+        counts = {
+            name: one(engine, f"select count(*) from {relation([], None, [name])}")[0] for name in self.parts.columns
+        }
         for rule in self.rules.sets:
-            everyone = self.parts.rows(sorted(sets.used_fields(rule)))
-            asked = self.parts.rows([], datasets=None if rule.datasets == "*" else rule.datasets)
-            some = slices(one(engine, f"select count(*) from {asked}")[0])
-            make(engine, "failing", (sets.failing(rule, everyone, values) for values in some))
+            fields, names = sorted(sets.used_fields(rule)), [name for name in counts if rule.applies_to(name)]
+            queries = [sets.failing(rule, [""], relation(fields, None, []))]  # there may be rows of none
+            for asked in filter(None, [names] if rule.refers else [[name] for name in names]):
+                read = [*asked, rule.refers.dataset] if rule.refers else asked
+                some = slices(max(counts.get(name, 0) for name in read))
+                queries += [sets.failing(rule, asked, relation(fields, None, read), values) for values in some]
+            make(engine, "failing", queries)
             engine.execute(f"copy (from failing) to {literal(str(self._failing(rule)))} ({SCRATCH})")
 
     def _failing(self, rule: Rule) -> Path:

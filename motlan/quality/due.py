@@ -44,8 +44,8 @@ def open_rows(newest: str, files: Collection[str]) -> str:
     A finding is open since the oldest row from which on every row of the record has it. Most records have one row alone.
 
     Args:
-        newest: Name of a relation of these newest rows: `_key`, `_run`, `broken` (the rules' names) and `versions` (how
-            many accepted rows the record has).
+        newest: Name of a relation of those of these newest rows that have findings: `_key`, `_run`, `broken` (the rules'
+            names) and `versions` (how many accepted rows the record has).
         files: All accepted rows, older ones too.
     """
     return f"""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from motlan.engine import DUCKDB, literal, quote
 from motlan.rules import SetRule
 from motlan.slices import Slice, whole
@@ -16,30 +18,31 @@ def _own_fields(rule: SetRule) -> list[str]:
     return rule.unique or [rule.field]
 
 
-def failing(rule: SetRule, everyone: str, part: Slice = whole) -> str:
-    """Return the SQL of what fails a rule, which is little: `dataset` and values used twice, or values that nobody has.
+def failing(rule: SetRule, datasets: Sequence[str], everyone: str, part: Slice = whole) -> str:
+    """Return the SQL of what fails a rule, which is little: values used twice in a dataset, or values that nobody has.
+
+    Columns: `dataset` and the rule's own fields.
 
     Args:
         rule: The rule.
-        everyone: Relation of all rows, with `dataset` and the canonical fields.
+        datasets: The datasets that it is asked of here.
+        everyone: Relation of the rows of these, and of the dataset that it refers to, with `dataset` and the canonical fields.
         part: Which values are looked at, by their hash.
     """
     own = _own_fields(rule)
     fields = ", ".join(map(quote, own))
     said = " and ".join(f"{quote(field)} is not null" for field in own)
-    asked = "true" if rule.datasets == "*" else f"dataset in ({', '.join(map(literal, rule.datasets))})"
-    counted = f"from {everyone} where {asked} and {said} and ({rule.counted.sql(DUCKDB)}) and {_in(part, own[0])} group by all"
+    # Of one dataset its name is no part of the groups: they are half as big.
+    name = literal(datasets[0]) if len(datasets) == 1 else "dataset"
+    asked = f"dataset in ({', '.join(map(literal, datasets))}) and {said} and ({rule.counted.sql(DUCKDB)})"
+    told = f"select {name} as dataset, {fields} from {everyone} where {asked} and {_in(part, own[0])}"
     if rule.refers:
-        target = quote(rule.refers.field)
         known = (
-            f"select {target} as known from {everyone} "
+            f"select {quote(rule.refers.field)} as known from {everyone} "
             f"where dataset = {literal(rule.refers.dataset)} and {_in(part, rule.refers.field)}"
         )
-        return (
-            f"select dataset, {fields} from (select dataset, {fields} {counted}) as told "
-            f"anti join ({known}) as others on others.known = told.{fields}"
-        )
-    return f"select dataset, {fields} {counted} having count(*) > 1"
+        return f"select distinct told.* from ({told}) as told anti join ({known}) as others on others.known = told.{fields}"
+    return f"{told} group by {'' if len(datasets) == 1 else 'dataset, '}{fields} having count(*) > 1"
 
 
 def _in(part: Slice, field: str) -> str:

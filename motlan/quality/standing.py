@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
-from motlan.engine import one, quote
+from motlan.engine import make, one, quote
 from motlan.lake import read_parquet
 from motlan.ledger import runs, versions
 from motlan.quality import due
@@ -19,6 +19,7 @@ from motlan.quality.registers import ask
 from motlan.quality.rows import clean_table
 from motlan.quality.tally import Tally, decode
 from motlan.registry import Dataset
+from motlan.slices import slices
 from motlan.store import tables
 from motlan.workspace import Workspace
 
@@ -33,7 +34,7 @@ def standing(
     files = work.lake.files(clean_table(dataset.name), set(inputs))
     accepted, newest, recent = _accepted(work, engine, dataset, files, tally) if files else (0, None, 0)
     if files:
-        due.count_rows(engine, dataset.name, "standing", files, tally)
+        due.count_rows(engine, dataset.name, "faulty", files, tally)
     waiting = _waiting(work, dataset)
     for names, number in waiting["rules"]:
         for name in names:
@@ -55,35 +56,54 @@ def _accepted(
     Returns:
         How many these are, the newest moment, and how many changed in the last `PACE_SECONDS` before it.
     """
-    province = work.registry.scoring.province_field
-    place = quote(province) if province in dataset.fields else "null::varchar"
-    rows = read_parquet(files)
-    columns = f"_key, _run, _moment, _version, _assessed, {place} as province"
-    engine.execute(
-        f"""create or replace temp table standing as
-            select * exclude (_errors), list_transform(_errors, lambda error: error.rule) as broken from (
-                with again as materialized (
-                    select _key, count(*) as versions from {rows} group by _key having count(*) > 1)
-                select {columns}, _errors, 1::bigint as versions from {rows} anti join again using (_key)
-                union all
-                select {columns}, _errors, versions from (
-                    select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
-                    from {rows} join again using (_key)) where _newest = 1)"""
-    )
-    asked = engine.execute("select _version, province, _assessed, count(*) from standing group by all").fetchall()
+    _stand(work, engine, dataset, files)
+    asked = engine.execute(
+        "select _version, province, _assessed, count(*), max(_moment) from standing group by _version, province, _assessed"
+    ).fetchall()
     names = {version: _rules_of_version(work, version) for version in {row[0] for row in asked}}
-    for version, where, words, number in asked:
+    for version, where, words, number, _ in asked:
         for name in decode(names[version], words or []) if words else []:
             tally.add(dataset.name, name, where, number, number)
     broken = engine.execute(
-        "select province, rule, count(*) from (select province, unnest(broken) as rule from standing) group by all"
+        "select province, rule, count(*) from (select province, unnest(broken) as rule from faulty) group by all"
     ).fetchall()
     for where, name, number in broken:
         tally.add(dataset.name, name, where, 0, -number)
-    total, newest = one(engine, "select count(*), max(_moment) from standing")
+    newest = max((moment for *_, moment in asked if moment is not None), default=None)
     since = f"try_cast(? as timestamptz) - to_seconds({PACE_SECONDS})"
     recent = one(engine, f"select count(*) from standing where try_cast(_moment as timestamptz) > {since}", [newest])[0]
-    return total, newest, recent
+    return sum(row[3] for row in asked), newest, recent
+
+
+def _stand(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: list[str]) -> None:
+    """Show the newest accepted row of each record as `standing`; keep those with findings in the table `faulty`.
+
+    Most records have one row alone, which is read where it is: the others' newest rows are found first.
+
+    Columns of `standing`: `_key`, `_run`, `_moment`, `_version`, `_assessed`, `_errors`, `province`, `versions` (how many rows
+    the record has); of `faulty`: `_key`, `_run`, `province`, `versions`, `broken` (names of rules).
+    """
+    province = work.registry.scoring.province_field
+    place = quote(province) if province in dataset.fields else "null::varchar"
+    rows, columns = read_parquet(files), f"_key, _run, _moment, _version, _assessed, _errors, {place} as province"
+    some = slices(one(engine, f"select count(*) from {rows}")[0])
+    again = "select _key, count(*) as versions from {} where {} group by _key having count(*) > 1"
+    make(engine, "again", (again.format(rows, part("abs(hash(_key))")) for part in some))
+    engine.execute(
+        f"""create or replace temp table renewed as select {columns}, versions from (
+                select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
+                from {rows} join again using (_key)) where _newest = 1"""
+    )
+    others = "anti join again using (_key)" if one(engine, "select count(*) from again")[0] else ""
+    engine.execute(
+        f"""create or replace temp view standing as
+                select {columns}, 1::bigint as versions from {rows} {others} union all select * from renewed"""
+    )
+    engine.execute(
+        """create or replace temp table faulty as
+               select _key, _run, province, versions, list_transform(_errors, lambda error: error.rule) as broken
+               from standing where len(_errors) > 0"""
+    )
 
 
 def _rules_of_version(work: Workspace, version: str) -> list[str]:
