@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
+from sqlalchemy.exc import IntegrityError
 
 from motlan.engine import literal, quote
 from motlan.errors import ConfigurationError
@@ -145,7 +147,8 @@ class Lake:
         return sorted(path for path in paths if (found := RUN_OF_PATH.search(path)) and found.group(1) in runs)
 
     def _table(self, table: str, example: Path) -> Table:
-        self._catalog.create_namespace_if_not_exists(table.split(".")[0])
+        with suppress(IntegrityError):  # another run makes it at this very moment
+            self._catalog.create_namespace_if_not_exists(table.split(".")[0])
         location = self.root.joinpath(*table.split(".")).as_uri()
         return self._catalog.create_table_if_not_exists(table, schema=_schema(example), location=location)
 

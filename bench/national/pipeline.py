@@ -3,7 +3,7 @@
 Some ranges of a dataset are one sync run; one reconcile run follows all of them. Which of them exist, and which steps they
 finished, the store remembers: nothing is done twice. Only the step that lands is the benchmark's own, because the rows come
 from the generator's files instead of an agency's line: in chunks as landing cuts them, watched for drift, written by
-landing's own `write_chunk`.
+landing's own `write_chunks`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.national.watch import Steps
 from motlan import pipeline
 from motlan.landing import drift
 from motlan.landing.contract import LOCATOR
-from motlan.landing.land import CHUNK_ROWS, numbered, table_of, write_chunk
+from motlan.landing.land import CHUNK_ROWS, table_of, write_chunks
 from motlan.ledger import runs
 from motlan.ledger.runs import Counts
 from motlan.registry import Dataset
@@ -179,22 +179,22 @@ def land(steps: Steps, work: Workspace, run: str, paths: list[Path], announced: 
 
 def _write(steps: Steps, work: Workspace, dataset: Dataset, run: str, paths: list[Path]) -> Counts:
     watcher = drift.Watcher(work.store, dataset)
-    digests: list[str] = []
     landed, newest = 0, ("", "")
-    with work.engine(f"landing {dataset.name}") as engine:
+
+    def chunks() -> Iterator[tuple[pa.Table, list[str]]]:
+        nonlocal landed, newest
         for number, batch in enumerate(_batches(paths)):
             rows = _as_pulled(pa.Table.from_batches([batch]), dataset, run)
             if watcher.see(rows, set(dataset.columns)):
                 watcher.drift.chunks.append(number)
-            engine.register("pulled", numbered(rows))
-            engine.execute(
-                f"""create or replace temp view fresh as
-                    select *, '{PAYLOAD}' as _payload, 'page ' || (_position // {PAGE_ROWS}) as {LOCATOR} from pulled"""
-            )
-            digests.append(write_chunk(work, engine, dataset, run, number, list(dataset.columns)))
             newest = max(newest, _newest(rows, dataset))
             landed += rows.num_rows
+            yield _as_paged(rows), list(dataset.columns)
             steps.at(landed)
+
+    total = sum(pq.read_metadata(path).num_rows for path in paths)
+    with work.engine(f"landing {dataset.name}") as engine:
+        digests = write_chunks(work, engine, dataset, run, chunks(), total)
     return {
         "pulled": landed,
         "landed": landed,
@@ -225,3 +225,13 @@ def _as_pulled(rows: pa.Table, dataset: Dataset, drop: str) -> pa.Table:
     absent = {dataset.cursor: pa.repeat(pa.scalar(drop), rows.num_rows)} if dataset.cursor not in sent else {}
     nothing = pa.nulls(rows.num_rows, pa.string())
     return pa.table({name: sent.get(name, absent.get(name, nothing)) for name in dataset.columns})
+
+
+def _as_paged(rows: pa.Table) -> pa.Table:
+    """Tell where rows came from, as pages of a payload."""
+    pages = [
+        pa.repeat(pa.scalar(f"page {first // PAGE_ROWS}"), min(PAGE_ROWS, rows.num_rows - first))
+        for first in range(0, rows.num_rows, PAGE_ROWS)
+    ]
+    payload = pa.repeat(pa.scalar(PAYLOAD), rows.num_rows)
+    return rows.append_column("_payload", payload).append_column(LOCATOR, pa.chunked_array(pages, pa.string()))

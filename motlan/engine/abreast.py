@@ -6,22 +6,28 @@ session then wait for each other; two sessions of one thread each do not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from queue import SimpleQueue
+from threading import Event
 from typing import TypeVar
 
 import duckdb
 
 T = TypeVar("T")
 R = TypeVar("R")
+STOP_S = 0.05
+"""Seconds after which what is under way is told again to stop."""
 
 
 def abreast(
     sessions: Sequence[AbstractContextManager[duckdb.DuckDBPyConnection]],
-    tasks: Sequence[T],
+    tasks: Iterable[T],
     do: Callable[[duckdb.DuckDBPyConnection, T], R],
+    *,
+    ahead: int | None = None,
 ) -> Iterator[R]:
     """Do tasks, as many at a time as there are sessions; give what each returned, in the order of the tasks.
 
@@ -31,6 +37,7 @@ def abreast(
         sessions: Sessions to open; they are closed at the end.
         tasks: What to do.
         do: Does one on a session, in a thread that has it alone. It leaves nothing there that another one minds.
+        ahead: How many tasks are asked for before a session is free for them; all where absent.
     """
     with ExitStack() as stack:
         engines = [stack.enter_context(session) for session in sessions]
@@ -40,24 +47,32 @@ def abreast(
         free: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
         for engine in engines:
             free.put(engine)
+        failed = Event()
 
         def one(task: T) -> R:
+            if failed.is_set():
+                raise CancelledError
             engine = free.get()
             try:
                 return do(engine, task)
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                failed.set()
                 raise
             finally:
                 free.put(engine)
 
         pool = stack.enter_context(ThreadPoolExecutor(len(engines)))
-        begun = [pool.submit(one, task) for task in tasks]
+        begun: deque[Future[R]] = deque()
         try:
-            for future in begun:
-                yield future.result()
+            for task in tasks:
+                begun.append(pool.submit(one, task))
+                if ahead is not None and len(begun) >= len(engines) + ahead:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
         except BaseException:  # among them that nobody asks for more
-            pool.shutdown(wait=False, cancel_futures=True)
-            for engine in engines:
-                engine.interrupt()
+            failed.set()
+            while wait(begun, STOP_S).not_done:  # a session that is between two queries does not hear it
+                for engine in engines:
+                    engine.interrupt()
             raise

@@ -10,6 +10,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from motlan.engine import literal, one, quote
+from motlan.engine import abreast, literal, one, quote
 from motlan.errors import ContractError
 from motlan.lake import PARQUET, read_parquet
 from motlan.landing import drift, payloads
@@ -35,6 +36,8 @@ SHARE_ROWS = 10_240
 """Rows of a chunk that one thread writes, and later reads, at a time."""
 LANDED = f"{PARQUET}, row_group_size {SHARE_ROWS}"
 """How a chunk is written."""
+CHUNK_BYTES = 10**9
+"""Memory that the engine needs to write one."""
 META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_salt", "_commitment")
 """Columns that landing adds to the raw ones. `_ref` names the landed row for ever: run/chunk/position."""
 
@@ -130,16 +133,24 @@ def _chunks(pages: Iterator[Page]) -> Iterator[_Chunk]:
         yield chunk
 
 
-def _land_chunk(
+def _fresh(
     work: Workspace,
     engine: duckdb.DuckDBPyConnection,
     dataset: Dataset,
-    run: str,
     chunk: _Chunk,
     number: int,
     watcher: drift.Watcher,
-) -> tuple[int, str]:
-    """Write one chunk under a number; return the rows that are new and the digest of their commitments, in order."""
+) -> tuple[pa.Table, list[str]]:
+    """Keep the payloads of a chunk, and return its rows that are new, with the names of its raw columns.
+
+    Args:
+        work: The open installation.
+        engine: A session with `landed_before`.
+        dataset: Whose rows they are.
+        chunk: The chunk.
+        number: The number that it is written under, if any row is new.
+        watcher: Looks at its columns.
+    """
     rows = pa.concat_tables(chunk.rows, promote_options="default")
     raw = [name for name in rows.column_names if name not in (LOCATOR, "_payload")]
     missing = {dataset.key, dataset.cursor, dataset.moment} - set(raw)
@@ -153,20 +164,49 @@ def _land_chunk(
         )
         rows = engine.sql(f"select * from pulled where {unseen}").to_arrow_table()
         engine.unregister("pulled")
-    if not rows.num_rows:
-        return 0, ""
     for name in rows["_payload"].unique().to_pylist():
         if name in chunk.payloads:
             payloads.keep(work.settings.payloads, chunk.payloads[name])
-    watcher.drift.chunks += [number] if drifted else []
-    engine.register("fresh", numbered(rows))
-    return rows.num_rows, write_chunk(work, engine, dataset, run, number, raw)
+    watcher.drift.chunks += [number] if drifted and rows.num_rows else []
+    return rows, raw
 
 
 def numbered(rows: pa.Table) -> pa.Table:
     """Return the rows of a chunk with their `_position`, in shares that several threads can write."""
     placed = rows.append_column("_position", pa.array(range(rows.num_rows), pa.int64()))
     return pa.concat_tables(placed.slice(first, SHARE_ROWS) for first in range(0, rows.num_rows, SHARE_ROWS))
+
+
+def write_chunks(
+    work: Workspace,
+    engine: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    run: str,
+    chunks: Iterator[tuple[pa.Table, list[str]]],
+    announced: int,
+) -> list[str]:
+    """Write chunks of raw rows, numbered as they come, while the next ones are pulled; return their digests.
+
+    Args:
+        work: The open installation.
+        engine: A session, used where one is enough.
+        dataset: Whose rows they are.
+        run: The run that lands them.
+        chunks: Rows (raw columns, `_payload`, `_locator`) and the names of the raw columns; a chunk has rows.
+        announced: How many rows there may be.
+    """
+
+    def write(session: duckdb.DuckDBPyConnection, task: tuple[int, tuple[pa.Table, list[str]]]) -> str:
+        number, (rows, raw) = task
+        session.register("fresh", numbered(rows))
+        digest = write_chunk(work, session, dataset, run, number, raw)
+        session.unregister("fresh")
+        return digest
+
+    fit = work.settings.abreast(-(-announced // CHUNK_ROWS), CHUNK_BYTES)
+    where = f"landing {dataset.name}"
+    sessions = [work.engine(where, of=fit) for _ in range(fit)] if fit > 1 else [nullcontext(engine)]
+    return list(abreast(sessions, enumerate(chunks), write, ahead=1))
 
 
 def write_chunk(
@@ -238,21 +278,26 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
     adapter = dataset.open()
     since = lagged(read_watermark(work, dataset.name), dataset.lag)
     source = adapter.count(since)
-    pulled = landed = 0
+    pulled = landed = number = 0
     newest = Watermark("")
-    digests: list[str] = []
     watcher = drift.Watcher(work.store, dataset)
-    with work.engine(f"landing {dataset.name}") as engine:
-        _load_landed_before(work, engine, dataset, since)
+
+    def fresh() -> Iterator[tuple[pa.Table, list[str]]]:
+        nonlocal pulled, landed, number, newest
         for chunk in _chunks(adapter.pull(since)):
             pulled += chunk.size
             newest = max(newest, *(_newest(dataset, table) for table in chunk.rows))
             # Numbered by what is written: a chunk of rows that were all landed before has no place in the log.
-            count, digest = _land_chunk(work, engine, dataset, run, chunk, len(digests), watcher)
-            landed += count
-            digests += [digest] if count else []
+            rows, raw = _fresh(work, engine, dataset, chunk, number, watcher)
+            if rows.num_rows:
+                landed, number = landed + rows.num_rows, number + 1
+                yield rows, raw
             if watch:
                 watch(pulled, source.rows)
+
+    with work.engine(f"landing {dataset.name}") as engine:
+        _load_landed_before(work, engine, dataset, since)
+        digests = write_chunks(work, engine, dataset, run, fresh(), source.rows)
     return {
         "pulled": pulled,
         "landed": landed,

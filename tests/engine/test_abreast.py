@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -63,6 +63,36 @@ def test_one_that_fails_stops_what_is_under_way_and_lets_nothing_begin() -> None
     with pytest.raises((ContractError, duckdb.InterruptException)):
         list(abreast(sessions(2), range(1, 9), do))
     assert sorted(begun) == [1, 2]
+
+
+def test_no_more_tasks_are_asked_for_than_are_soon_done() -> None:
+    asked, done = [], []
+
+    def tasks() -> Iterator[int]:
+        for task in range(20):
+            asked.append(task)
+            assert len(asked) - len(done) <= 2 + 1 + 1, "two under way, one ahead, and the one that is asked for"
+            yield task
+
+    def do(engine: duckdb.DuckDBPyConnection, task: int) -> int:
+        time.sleep(0.002)
+        return task
+
+    for told in abreast(sessions(2), tasks(), do, ahead=1):
+        done.append(told)  # noqa: PERF402 - it is looked at meanwhile
+    assert done == [*range(20)]
+
+
+def test_a_source_of_tasks_that_breaks_ends_all_of_them() -> None:
+    begun: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        yield from range(3)
+        raise ContractError("the line broke")
+
+    with pytest.raises(ContractError, match="the line broke"):
+        list(abreast(sessions(2), tasks(), lambda _, task: begun.append(task), ahead=1))
+    assert set(begun) <= {0, 1, 2}
 
 
 @pytest.mark.parametrize(
