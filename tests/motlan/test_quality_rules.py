@@ -1,15 +1,18 @@
 """Rules of every scope: what a wrong one is told, and what a right one finds in the small country."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from motlan import pipeline, registry
 from motlan.engine import connect
 from motlan.errors import ConfigurationError
-from motlan.quality import persons
+from motlan.quality import persons, rows
 from motlan.quality.registers import ask
 from motlan.quality.tally import assessed, decode
 from motlan.rules import PersonRule, RegisterRule, RowRule
@@ -174,3 +177,28 @@ def test_rules_of_every_scope_find_what_is_wrong_and_nothing_else(country: Count
     assert beta["has_a_card"] == [5, 4], "Hòa's card is in quarantine; the dead are not asked"
     assert alpha["has_a_name"] == [6, 6]
     assert beta["has_a_name"] == [6, 5], "row rules count as the register stands, with what waits in quarantine"
+
+
+@pytest.mark.parametrize(
+    ("counts", "sizes"),
+    [
+        ([], []),
+        ([7], [7]),
+        ([10, 10], [10, 10]),
+        ([10, 10, 10, 10, 6], [20, 26]),
+        ([10] * 10, [20, 30, 20, 30]),
+        ([40, 1, 1, 1], [40, 3]),
+        ([0], [0]),
+    ],
+)
+def test_landed_files_go_in_alike_chunks_of_an_even_number(
+    counts: list[int], sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "CHUNK_ROWS", 25)
+    files = []
+    for number, count in enumerate(counts):
+        files.append(str(tmp_path / f"{number:06d}.parquet"))
+        pq.write_table(pa.table({"one": range(count)}), files[-1])
+    found = rows.chunks(files)
+    assert [path for chunk in found for path in chunk] == files
+    assert [sum(pq.read_metadata(path).num_rows for path in chunk) for chunk in found] == sizes
