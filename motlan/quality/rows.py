@@ -22,7 +22,7 @@ from motlan.quality.tally import assessed, decode
 from motlan.registry import Dataset, Registry, RowRule
 from motlan.workspace import Workspace
 
-CHUNK_ROWS = 250_000
+CHUNK_ROWS = 300_000
 """Most rows that one query cleans and checks, but for a landed file's: what bounds the engine's memory."""
 CHUNK_BYTES = 10**9
 """Memory that the engine needs for them."""
