@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -84,15 +85,30 @@ def test_no_more_tasks_are_asked_for_than_are_soon_done() -> None:
 
 
 def test_a_source_of_tasks_that_breaks_ends_all_of_them() -> None:
-    begun: list[int] = []
+    opened = sessions(2)
 
     def tasks() -> Iterator[int]:
         yield from range(3)
         raise ContractError("the line broke")
 
     with pytest.raises(ContractError, match="the line broke"):
-        list(abreast(sessions(2), tasks(), lambda _, task: begun.append(task), ahead=1))
-    assert set(begun) <= {0, 1, 2}
+        list(abreast(opened, tasks(), lambda _, task: task, ahead=1))
+    for engine in opened:
+        with pytest.raises(duckdb.Error):
+            engine.execute("select 1")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_beside_others_tells_nothing_of_the_value(country: Country, threads: int) -> None:
+    work = country.open()
+    work = replace(work, settings=replace(work.settings, memory_limit="4GB", threads=threads))
+
+    def do(engine: duckdb.DuckDBPyConnection, task: int) -> None:
+        engine.execute("select cast('Nguyễn Văn An' || ? as integer)", [str(task)]).fetchall()
+
+    with pytest.raises(ContractError) as caught:
+        list(work.side_by_side("here", range(3), do))
+    assert "Nguyễn" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(
