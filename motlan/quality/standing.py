@@ -56,7 +56,7 @@ def _accepted(
     Returns:
         How many these are, the newest moment, and how many changed in the last `PACE_SECONDS` before it.
     """
-    _stand(work, engine, dataset, files)
+    _show_standing(work, engine, dataset, files)
     asked = engine.execute(
         "select _version, province, _assessed, count(*), max(_moment) from standing group by _version, province, _assessed"
     ).fetchall()
@@ -75,7 +75,7 @@ def _accepted(
     return sum(row[3] for row in asked), newest, recent
 
 
-def _stand(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: list[str]) -> None:
+def _show_standing(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: list[str]) -> None:
     """Show the newest accepted row of each record as `standing`; keep those with findings in the table `faulty`.
 
     Most records have one row alone, which is read where it is: the others' newest rows are found first.
