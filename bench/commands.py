@@ -233,7 +233,7 @@ def store(
     )
 )
 def pull(
-    people: People = 100_000,
+    people: People = 30_000,
     seed: Seed = 1,
     dirt: Dirt = "default",
     rounds: Annotated[int, typer.Option(min=1, help="Turns of floor, ours and peer; medians are told.")] = 3,

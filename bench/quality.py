@@ -4,7 +4,7 @@ Four processes, one after the other, so that none's memory is another's:
 
 1. The world is made, a range of people at a time.
 2. Its registers are landed as the bus lands them, in chunks of its size. Row commitments are timed apart.
-3. Each register's chunks are cleaned, checked and written by `motlan.quality.rows.check_chunk`, as many side by side as the
+3. The registers' chunks are cleaned, checked and written by `motlan.quality.rows.check_chunk`, as many side by side as the
    pipeline does, and right after copied by bare DuckDB (the floor). The memory that is told is this process's meanwhile.
 4. Each chunk is scored against the truth, from the same query, and a sample of its rows goes through pydantic.
 """
@@ -137,47 +137,50 @@ def _land_chunk(engine: duckdb.DuckDBPyConnection, dataset: Dataset, source: Pat
 
 
 def check(work: Path, done: Synchronized[int]) -> None:
-    """Clean and check every chunk as the pipeline does, and copy it by bare DuckDB."""
-    memory = Memory()
-    counts = {"accepted": 0, "quarantined": 0}
-    seconds: dict[str, float] = {}
-    floor = 0.0
+    """Clean and check every chunk as the pipeline does, registers side by side; copy the same files by bare DuckDB."""
+    chunks = []
     for dataset in declared.load().datasets.values():
         folders = sorted((work / "raw" / dataset.name).iterdir())
         landed = [list(map(str, sorted(folder.glob("*.parquet")))) for folder in folders]
-        chunks = list(enumerate(files for paths in landed for files in rows.chunks(paths)))
-        with memory.watched():
-            seconds[dataset.name], checked = _check(work, dataset, chunks, done)
-        floor += sum(_copy(files, work / "floor.parquet") for _, files in chunks)
-        counts["accepted"] += sum(chunk.accepted for chunk in checked)
-        counts["quarantined"] += sum(chunk.quarantined for chunk in checked)
-    _tell(work, "check", {**counts, "seconds": seconds, "floor": floor, "peak_mb": memory.peak_mb})
+        chunks += [(dataset, files) for paths in landed for files in rows.chunks(paths)]
+    memory = Memory()
+    with memory.watched():
+        told = _check(work, chunks, done)
+    floor = sum(_copy(files, work / "floor.parquet") for _, files in chunks)
+    _tell(work, "check", {**told, "floor": floor, "peak_mb": memory.peak_mb})
 
 
-def _check(
-    work: Path, dataset: Dataset, chunks: list[tuple[int, list[str]]], done: Synchronized[int]
-) -> tuple[float, list[rows.Checked]]:
-    """Clean and check a dataset's chunks, as many side by side as the pipeline does; return the seconds, and what became."""
-    rules, query = _asked(dataset)
+def _check(work: Path, chunks: list[tuple[Dataset, list[str]]], done: Synchronized[int]) -> dict[str, Any]:
+    """Clean and check chunks, as many side by side as the pipeline does; tell the seconds, and what became of the rows.
+
+    Registers do not wait for each other, as little as their DAGs do: `busy` are the seconds of each one's chunks.
+    """
+    asked = {dataset.name: _asked(dataset) for dataset, _ in chunks}
     target = work / "checked"
     target.mkdir()
 
-    def chunk(engine: duckdb.DuckDBPyConnection, numbered: tuple[int, list[str]]) -> rows.Checked:
-        number, files = numbered
+    def chunk(
+        engine: duckdb.DuckDBPyConnection, numbered: tuple[int, tuple[Dataset, list[str]]]
+    ) -> tuple[float, rows.Checked]:
+        number, (dataset, files) = numbered
         clean, kept = target / f"{number}.clean.parquet", target / f"{number}.kept.parquet"
-        return rows.check_chunk(engine, dataset, rules, query, "0" * 64, files, clean, kept)
+        began = time.perf_counter()
+        checked = rows.check_chunk(engine, dataset, *asked[dataset.name], "0" * 64, files, clean, kept)
+        return time.perf_counter() - began, checked
 
-    checked = []
+    told: dict[str, Any] = {"accepted": 0, "quarantined": 0, "busy": dict.fromkeys(asked, 0.0)}
     fit = environment.load().abreast(len(chunks), rows.CHUNK_BYTES)
     with ExitStack() as stack:
         opened = [nullcontext(stack.enter_context(_engine(work, fit))) for _ in range(fit)]
         began = time.perf_counter()
-        for counted in abreast(opened, chunks, chunk):
-            checked.append(counted)
-            done.value += counted.accepted + counted.quarantined
-        seconds = time.perf_counter() - began
+        for (dataset, _), (busy, checked) in zip(chunks, abreast(opened, list(enumerate(chunks)), chunk), strict=True):
+            told["busy"][dataset.name] += busy
+            told["accepted"] += checked.accepted
+            told["quarantined"] += checked.quarantined
+            done.value += checked.accepted + checked.quarantined
+        told["seconds"] = time.perf_counter() - began
     shutil.rmtree(target)
-    return seconds, checked
+    return told
 
 
 def _copy(files: list[str], target: Path) -> float:
@@ -231,7 +234,7 @@ def score(work: Path, done: Synchronized[int]) -> None:
 
 def _result(work: Path) -> dict[str, Any]:
     checked, scored = _told(work, "check"), _told(work, "score")
-    seconds, count = sum(checked["seconds"].values()), checked["accepted"] + checked["quarantined"]
+    seconds, count = checked["seconds"], checked["accepted"] + checked["quarantined"]
     pydantic = scored["figures"].pop("pydantic_s")
     figures: dict[str, float | int | None] = {
         **scored["figures"],
@@ -246,6 +249,6 @@ def _result(work: Path) -> dict[str, Any]:
         "commitments_s": _told(work, "land")["seconds"],
         "rows_per_s": count / seconds,
         "pydantic_rows_per_s": count / pydantic,
-        **{f"{name}_s": took for name, took in checked["seconds"].items()},
+        **{f"{name}_busy_s": took for name, took in checked["busy"].items()},
     }
     return {"figures": figures, "dirt": scored["dirt"], "rules": scored["rules"]}

@@ -172,13 +172,13 @@ def linked(dataset: str) -> str:
     return f"linked/{dataset}"
 
 
-def spread(engine: duckdb.DuckDBPyConnection, queries: Iterable[str], key: str, folder: Path, count: int) -> None:
-    """Write the rows of queries into a folder of each and for each part, by an id among them."""
+def spread(engine: duckdb.DuckDBPyConnection, queries: Iterable[str], part: str, folder: Path) -> None:
+    """Write the rows of queries into a folder of each and for each part, by the SQL of the part that a row is in."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for place, query in enumerate(queries):
         engine.execute(
-            f"copy (select *, {number(key, count)} as part from ({query})) to {literal(str(folder / str(place)))} "
+            f"copy (select *, {part} as part from ({query})) to {literal(str(folder / str(place)))} "
             f"({SCRATCH}, partition_by (part))"
         )
 
@@ -209,5 +209,5 @@ def _cut(
         for number in range(passes)
         for some, inside in file_slices(files, "_ref")
     )
-    spread(engine, queries, "person_id", work.scratch(run.id) / linked(dataset), count)
+    spread(engine, queries, number("person_id", count), work.scratch(run.id) / linked(dataset))
     return fields

@@ -224,17 +224,17 @@ def sealed(seal: Path, do: Callable[[], Counts]) -> Counts:
 def newest(dataset: str, files: Sequence[str], columns: str) -> str:
     """Return the SQL of the newest accepted row of each record of a dataset: `dataset`, `_key`, `_ref`, `_moment`, and more.
 
-    Most records have one row alone: those with more are found first, by their keys, and no other row is sorted.
+    Most records have one row alone: those with more are found first, by a hash of their keys, and no other row is sorted.
     """
     kept = f"{literal(dataset)} as dataset, _key, _ref, _moment{', ' if columns else ''}{columns}"
     rows, again = read_parquet(files), quote(f"again_{dataset}")
     return f"""select * from (
-        with {again} as materialized (select _key from {rows} group by _key having count(*) > 1)
-        select {kept} from {rows} anti join {again} using (_key)
+        with {again} as materialized (select hash(_key) as hashed from {rows} group by hashed having count(*) > 1)
+        select {kept} from {rows} as rows anti join {again} as again on again.hashed = hash(rows._key)
         union all
         select {kept} from (
             select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
-            from {rows} semi join {again} using (_key)) where _newest = 1)"""
+            from {rows} as rows semi join {again} as again on again.hashed = hash(rows._key)) where _newest = 1)"""
 
 
 def open_workspace() -> Workspace:

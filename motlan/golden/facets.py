@@ -6,12 +6,16 @@ code name together; of its fields the value of the most believed register stands
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable, Iterator
+
 import duckdb
 
 from motlan.engine import DUCKDB, literal, one, parse, quote
 from motlan.golden.compared import Compared, Stage, golden_table
+from motlan.lake import read_parquet
 from motlan.ledger import runs
-from motlan.parts import Parts, spread
+from motlan.parts import Parts, number, spread
 from motlan.registry import FacetEntity
 from motlan.slices import slices
 from motlan.workspace import Workspace, sealed
@@ -62,14 +66,11 @@ def leave(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: FacetEntity) 
     name, parts, secret = compared(entity).name, stage.parts, _secret(stage.work)
 
     def do() -> runs.Counts:
-        rows = _rows(entity, parts)
         if entity.facet.key:
-            count, key = one(engine, f"select count(*) from ({rows})")[0], f"abs(hash({quote(entity.facet.key)}))"
-            some = (f"select * from ({rows}) where {part(key)}" for part in slices(count))
-            queries = [_grouped(entity, rows_of_slice, secret, parts) for rows_of_slice in some]
+            queries: Iterable[str] = (_grouped(entity, rows, secret, parts) for rows in _by_key(engine, entity, parts))
         else:
-            queries = [_single(entity, rows, secret)]
-        spread(engine, queries, KEY, parts.scratch / name, parts.count)
+            queries = [_single(entity, _rows(entity, parts), secret)]
+        spread(engine, queries, number(KEY, parts.count), parts.scratch / name)
         return {"rows": one(engine, f"select count(*) from {parts.read(name)}")[0] if parts.files(name) else 0}
 
     return int(sealed(parts.scratch / f"{name}.json", do)["rows"])
@@ -83,6 +84,21 @@ def _rows(entity: FacetEntity, parts: Parts, part: int | None = None) -> str:
     """Return the SQL of the linked rows that say something of an entity, of a part or of all."""
     when = parse(entity.facet.when, where=f"authority.yaml, {entity.name}.when").sql(DUCKDB)
     return f"select * from {parts.rows(entity.fields, part, entity.facet.authority)} where {when}"
+
+
+def _by_key(engine: duckdb.DuckDBPyConnection, entity: FacetEntity, parts: Parts) -> Iterator[str]:
+    """Give the SQL of the linked rows that name a thing by its key, those of one thing together: of many rows, from files."""
+    key, folder = quote(entity.facet.key or ""), parts.scratch / f"{compared(entity).name}_rows"
+    rows = f"select * from ({_rows(entity, parts)}) where {key} is not null"
+    count = len(slices(one(engine, f"select count(*) from ({rows})")[0]))
+    if count == 1:
+        yield rows
+        return
+    spread(engine, [rows], f"abs(hash({key})) % {count}", folder)
+    for part in range(count):
+        if files := sorted(map(str, folder.glob(f"*/part={part}/*.parquet"))):
+            yield f"select * from {read_parquet(files)}"
+    shutil.rmtree(folder)
 
 
 def _id(entity: FacetEntity, secret: str, what: str) -> str:
@@ -117,7 +133,7 @@ def _grouped(entity: FacetEntity, rows: str, secret: str, parts: Parts) -> str:
             group by {named} having count(*) = 1) as named on named.code = things.{key}"""
     placed = f"""(
         select *, (case dataset {rank} end) || ' ' || coalesce(_moment, '') || ' ' || _key as place
-        from ({rows}) where {key} is not null)"""
+        from ({rows}))"""
     columns = [f"things.{name}" for name in COLUMNS[1:]]
     columns += [values.get(name, f"things.{name}") for name in map(quote, entity.fields)]
     return f"""
