@@ -125,7 +125,12 @@ class Parts:
             yield counts
 
     def side_by_side(
-        self, work: Workspace, where: str, step: str, do: Callable[[duckdb.DuckDBPyConnection, int], runs.Counts]
+        self,
+        work: Workspace,
+        where: str,
+        step: str,
+        do: Callable[[duckdb.DuckDBPyConnection, int], runs.Counts],
+        some: Sequence[int] | None = None,
     ) -> Iterator[runs.Counts]:
         """Do a step's parts, of which none asks what another counted; give each part's counts, as `each` does.
 
@@ -134,12 +139,13 @@ class Parts:
             where: The step and its subject, named in errors.
             step: Its name.
             do: Does a part on an engine session: see `Workspace.side_by_side`.
+            some: The parts; all where absent.
         """
 
         def one(engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
             return sealed(self._seal(step, part), partial(do, engine, part))
 
-        yield from work.side_by_side(where, range(self.count), one)
+        yield from work.side_by_side(where, range(self.count) if some is None else some, one)
 
     def _seal(self, step: str, part: int) -> Path:
         return self.scratch / f"{step}-{part:06d}.json"

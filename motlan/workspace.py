@@ -117,6 +117,8 @@ class Workspace:
         Raises:
             ContractError: A query failed on the data.
         """
+        if not tasks:
+            return
         fit = self.settings.abreast(len(tasks), need)
         if fit == 1 or self.settings.engine != "duckdb":  # Spark runs its tasks side by side itself
             sessions = [self.bulk_engine(where)]

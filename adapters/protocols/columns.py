@@ -64,7 +64,7 @@ def rows_of(columns: Columns) -> int:
 
 def numbered(prefix: str, first: int, rows: int) -> Any:
     """Make the locators of records that stand in a row, as an Arrow array: the prefix and a running number."""
-    numbers = pa.array(range(first, first + rows), pa.int64()).cast(pa.string())
+    numbers = pa.arange(first, first + rows).cast(pa.string())
     return pc.binary_join_element_wise(prefix, numbers, "")
 
 

@@ -84,8 +84,10 @@ class _Merging:
 
     def places(self, where: str) -> dict[str, list[int]]:
         """Return how many persons, and rows beside them, the parts before each part have, by the name of what they are."""
-        counts = list(self.stage.parts.side_by_side(self.stage.work, where, "count", self._count))
-        return {name: [0, *accumulate(count[name] for count in counts)] for name in (counts[0] if counts else ())}
+        parts = self.stage.parts
+        counts = list(parts.side_by_side(self.stage.work, where, "count", self._count, range(parts.count - 1)))
+        names = [compared(self.entity).name, *(facets.compared(facet).name for facet in self.new)]
+        return {name: [0, *accumulate(count[name] for count in counts)] for name in names}
 
     def _count(self, engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
         parts = self.stage.parts

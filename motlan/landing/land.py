@@ -171,10 +171,22 @@ def _fresh(
     return rows, raw
 
 
-def numbered(rows: pa.Table) -> pa.Table:
-    """Return the rows of a chunk with their `_position`, in shares that several threads can write."""
-    placed = rows.append_column("_position", pa.array(range(rows.num_rows), pa.int64()))
-    return pa.concat_tables(placed.slice(first, SHARE_ROWS) for first in range(0, rows.num_rows, SHARE_ROWS))
+def places(count: int) -> pa.Table:
+    """Return so many places of a chunk: `_position` (from 0), and a `_salt` of 128 random bits, in 32 hexadecimal digits.
+
+    Erasing a row's salt erases its link to the hash.
+    """
+    digits = pa.py_buffer(secrets.token_hex(16 * count).encode("ascii"))
+    ends = pa.arange(0, 32 * count + 1, 32).cast(pa.int32())
+    salts = pa.StringArray.from_buffers(count, ends.buffers()[1], digits)
+    return pa.table({"_position": pa.arange(0, count), "_salt": salts})
+
+
+def placed(rows: pa.Table) -> pa.Table:
+    """Return the rows of a chunk in their `places`, in shares that several threads can write."""
+    for name, column in zip(("_position", "_salt"), places(rows.num_rows).columns, strict=True):
+        rows = rows.append_column(name, column)
+    return pa.concat_tables(rows.slice(first, SHARE_ROWS) for first in range(0, rows.num_rows, SHARE_ROWS))
 
 
 def write_chunks(
@@ -185,7 +197,7 @@ def write_chunks(
     chunks: Iterator[tuple[pa.Table, list[str]]],
     announced: int,
 ) -> list[str]:
-    """Write chunks of raw rows, numbered as they come, while the next ones are pulled; return their digests.
+    """Write chunks of raw rows, in the order in which they come, while the next ones are pulled; return their digests.
 
     Args:
         work: The open installation.
@@ -198,7 +210,7 @@ def write_chunks(
 
     def write(session: duckdb.DuckDBPyConnection, task: tuple[int, tuple[pa.Table, list[str]]]) -> str:
         number, (rows, raw) = task
-        session.register("fresh", numbered(rows))
+        session.register("fresh", placed(rows))
         digest = write_chunk(work, session, dataset, run, number, raw)
         session.unregister("fresh")
         return digest
@@ -216,22 +228,18 @@ def write_chunk(
 
     Args:
         work: The open installation.
-        engine: A session with `fresh`: raw columns, `_payload`, `_locator`, `_position` (from 0, in order).
+        engine: A session with `fresh`: raw columns, `_payload`, `_locator`, `_position` (from 0, in order), `_salt`.
         dataset: Whose rows they are.
         run: The run that lands them.
         number: The chunk's number.
         raw: Names of the raw columns.
     """
-    # The salts come from one random secret that is then forgotten: erasing a row's salt erases its link to the hash. With a
-    # position the secret fits one block of SHA-256, whose output tells nothing of the other salts to who does not have it.
-    seed = secrets.token_hex(16)
     target = work.lake.folder(table_of(dataset.name), run) / f"{number:06d}.parquet"
     columns = ", ".join(quote(name) for name in raw)
     engine.execute(
         f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {literal(run)} as _run,
                 {quote(dataset.key)} as _key, {quote(dataset.cursor)} as _cursor, {quote(dataset.moment)} as _moment,
-                _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns}
-            from (select *, substr(sha256({literal(seed)} || _position), 1, 32) as _salt from fresh))
+                _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns} from fresh)
             to {literal(str(target))} ({LANDED})"""
     )
     written = pq.read_table(target, columns=["_commitment"]).column(0).combine_chunks()

@@ -153,10 +153,12 @@ def _chunks(engine: duckdb.DuckDBPyConnection) -> list[tuple[int, int, bool]]:
 
 
 def _fresh(engine: duckdb.DuckDBPyConnection, first: int, size: int) -> None:
+    engine.register("places", landing.places(size))
     engine.execute(
-        f"create or replace temp table fresh as select * exclude (_number, _held), _number - {first} as _position "
-        f"from again where _number >= {first} and _number < {first + size}"
+        f"""create or replace temp table fresh as select again.* exclude (_number, _held), places.*
+            from again join places on _position = _number - {first} order by _position"""
     )
+    engine.unregister("places")
 
 
 def _still_drifted(work: Workspace, dataset: Dataset, run: str) -> bool:
