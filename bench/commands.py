@@ -105,7 +105,7 @@ def linking(
     )
 )
 def quality(
-    people: People = 20_000,
+    people: People = 100_000,
     seed: Seed = 1,
     dirt: Dirt = "default",
     work: Work = None,
