@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from motlan.engine.dialect import fill
-from motlan.engine.duckdb_text import CLEAN, Stage, chain, clean, let, text
+from motlan.engine.duckdb_text import CLEAN, Stage, chain, clean, let, text, unbound
 from motlan.engine.vietnamese import CAPITALS, LETTERS, SMALL, SYLLABLES, TONE_MARKS, VOWELS
 
 THRESHOLD = "0.75"
@@ -301,7 +301,7 @@ def answers(odd: str, _rest: Sequence[str] = ()) -> str:
     """Return the query that cleans the names of a relation, as `person_name` does: columns `given` and `made`.
 
     A step that binds its value compiles its patterns anew for every vector. So the steps stand in queries of their own, and
-    only what looks like a legacy encoding at some step, which is rare, is gathered and goes through the whole function.
+    only what looks like a legacy encoding at some step, which is rare, is gathered and goes through all of them.
 
     Args:
         odd: Relation with the column `given`.
@@ -311,11 +311,13 @@ def answers(odd: str, _rest: Sequence[str] = ()) -> str:
     for step in (plained, blank, fill(_LOOK_ALIKES, ("v",)), _proper_case(), _placed_tones()):
         hard = f"hard or coalesce(regexp_matches(v, {text(_SUSPICIOUS)}), false)"
         query = f"select given, {step} as v, {hard} as hard from ({query})"
-    repaired = fill(TEMPLATES["person_name"], ("word",))
+    repaired = "select distinct word as known, word as v from stepped"
+    for stage in PERSON_NAME:
+        repaired = f"select known, {unbound(stage.sql)} as v from ({repaired})"
     return (
         f"with stepped as materialized (select given, v, case when hard then given end as word from ({query}))\n"
-        "select given, case when word is null then v else repaired end as made from stepped left join "
-        f"(select word as known, {repaired} as repaired from (select distinct word from stepped)) on known = word"
+        "select given, case when word is null then stepped.v else repaired.v end as made "
+        f"from stepped left join ({repaired}) as repaired on known = word"
     )
 
 

@@ -45,6 +45,14 @@ def let(value: str, body: str, name: str = "v") -> str:
     return f"list_transform([{value}], lambda {name}: {body})[1]"
 
 
+def unbound(sql: str) -> str:
+    """Return SQL of `@1` as SQL of a column `v`: what binds `@1` by that name needs no binding there."""
+    before, after = let("@1", "\n").split("\n")
+    if sql.startswith(before) and sql.endswith(after):
+        return sql[len(before) : -len(after)]
+    return fill(sql, ("v",))
+
+
 CLEAN = (
     Stage("invisible characters dropped", f"regexp_replace(@1, '{_INVISIBLE}', '', 'g')"),
     Stage("Unicode NFC", "nfc_normalize(@1)"),
