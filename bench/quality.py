@@ -1,18 +1,20 @@
 """`motlan bench quality`: clean and check simulated registers on the bus's own path, score and time it.
 
-Four processes, one after the other, so that none's memory is another's:
+Processes, one after the other, so that none's memory is another's:
 
 1. The world is made, a range of people at a time.
 2. Its registers are landed as the bus lands them, in chunks of its size. Row commitments are timed apart.
 3. The registers' chunks are cleaned, checked and written by `motlan.quality.rows.check_chunk`, as many side by side as the
-   pipeline does, and right after copied by bare DuckDB (the floor). The memory that is told is this process's meanwhile.
-4. Each chunk is scored against the truth, from the same query, and a sample of its rows goes through pydantic.
+   pipeline does, and right after copied by bare DuckDB (the floor). The memory that is told is this process's meanwhile. Just
+   before and just after, each in a process of its own, a sample of the rows goes through pydantic: a machine's speed changes.
+4. Each chunk is scored against the truth, from the same query.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -37,8 +39,8 @@ from motlan.registry import Dataset, RowRule
 
 PYDANTIC_ROWS = 4_000
 """Rows of a chunk that pydantic is timed on: few enough that Python's collector does not slow it."""
-PYDANTIC_CHUNKS = 5
-"""Chunks of each dataset that it is timed on, so that one slow second of the machine is not the whole sample."""
+PYDANTIC_FILES = 5
+"""Files of each dataset that it is timed on, so that one slow second of the machine is not the whole sample."""
 
 
 def run(*, people: int, seed: int, dirt: str, folder: Path | None, tell: Tell) -> dict[str, Any]:
@@ -66,8 +68,14 @@ def run(*, people: int, seed: int, dirt: str, folder: Path | None, tell: Tell) -
         with duckdb.connect() as con:
             landed = read_parquet([str(path) for path in (work / "world" / "landed").glob("*/*.parquet")])
             total = one(con, f"select count(*) from {landed}")[0]
-        for what, call in (("landing", land), ("cleaning and checking", check), ("scoring", score)):
-            world.apart(what, call, work, tell=lambda done, what=what: tell(what, done, total))
+        for what, call, *given in (
+            ("landing", land),
+            ("running pydantic", sample, "before"),
+            ("cleaning and checking", check),
+            ("running pydantic", sample, "after"),
+            ("scoring", score),
+        ):
+            world.apart(what, call, work, *given, tell=lambda done, what=what: tell(what, done, total))
         return _result(work)
 
 
@@ -183,6 +191,24 @@ def _check(work: Path, chunks: list[tuple[Dataset, list[str]]], done: Synchroniz
     return told
 
 
+def sample(work: Path, when: str, _done: Synchronized[int]) -> None:
+    """Run pydantic over a sample of each register's rows; tell the `seconds` for all rows, its `rules`, and `differs`."""
+    told = {"seconds": 0.0, "rules": 0, "differs": 0}
+    with _engine(work) as engine:
+        for dataset in declared.load().datasets.values():
+            rules, query = _asked(dataset)
+            pydantic = PydanticRules(dataset, rules)
+            files = list(map(str, sorted((work / "raw" / dataset.name).glob("*/*.parquet"))))
+            for path in files[:PYDANTIC_FILES]:
+                rows.show_raw(engine, dataset, [path])
+                pydantic.run(engine, query, PYDANTIC_ROWS)
+            total = one(engine, f"select count(*) from {read_parquet(files)}")[0]
+            told["seconds"] += pydantic.seconds / max(pydantic.rows, 1) * total
+            told["rules"] += len(pydantic.rules)
+            told["differs"] += pydantic.differs
+    _tell(work, when, told)
+
+
 def _copy(files: list[str], target: Path) -> float:
     """Read and write files by bare DuckDB; return the seconds."""
     settings = environment.load()
@@ -196,50 +222,33 @@ def _copy(files: list[str], target: Path) -> float:
 
 
 def score(work: Path, done: Synchronized[int]) -> None:
-    """Score every chunk against the truth, and run pydantic over a sample of each dataset's rows."""
+    """Score every chunk against the truth."""
     found, asked = Score(), set()
-    seconds, compared, differs = 0.0, 0, 0
     for dataset in declared.load().datasets.values():
         rules, query = _asked(dataset)
         asked |= {rule.name for rule in rules}
-        pydantic = PydanticRules(dataset, rules)
         with _engine(work) as engine:
             truth = Truth(engine, dataset, rules, declared.load().code_lists, work / "world" / "truth")
-            counted = 0
             for folder in sorted((work / "raw" / dataset.name).iterdir()):
                 for path in sorted(folder.glob("*.parquet")):
                     count = truth.load(folder.name, path, query)
-                    if pydantic.rows < PYDANTIC_CHUNKS * PYDANTIC_ROWS:
-                        pydantic.run(engine, query, PYDANTIC_ROWS)
                     truth.score(found)
-                    counted, done.value = counted + count, done.value + count
-        seconds += pydantic.seconds / max(pydantic.rows, 1) * counted
-        compared, differs = compared + len(pydantic.rules), differs + pydantic.differs
-    _tell(
-        work,
-        "score",
-        {
-            "figures": {
-                **found.figures(),
-                "rules": len(asked),
-                "pydantic_s": seconds,
-                "pydantic_rules": compared,
-                "pydantic_differs": differs,
-            },
-            "dirt": found.table(),
-            "rules": found.unexplained(),
-        },
-    )
+                    done.value += count
+    figures = {**found.figures(), "rules": len(asked)}
+    _tell(work, "score", {"figures": figures, "dirt": found.table(), "rules": found.unexplained()})
 
 
 def _result(work: Path) -> dict[str, Any]:
     checked, scored = _told(work, "check"), _told(work, "score")
+    sampled = [_told(work, when) for when in ("before", "after")]
     seconds, count = checked["seconds"], checked["accepted"] + checked["quarantined"]
-    pydantic = scored["figures"].pop("pydantic_s")
+    pydantic = statistics.mean(told["seconds"] for told in sampled)
     figures: dict[str, float | int | None] = {
         **scored["figures"],
         "floor_ratio": seconds / checked["floor"],
         "pydantic_ratio": pydantic / seconds,
+        "pydantic_rules": sampled[0]["rules"],
+        "pydantic_differs": sum(told["differs"] for told in sampled),
         "peak_rss_mb": round(checked["peak_mb"], 1),
         "rows": count,
         "accepted": checked["accepted"],

@@ -29,7 +29,7 @@ import yaml
 
 from motlan.cleaning import select_canonical
 from motlan.engine import literal, one, quote
-from motlan.lake import read_parquet
+from motlan.quality import rows
 from motlan.registry import Dataset, RowRule
 from simulators.dirt import DIRT_FILE
 
@@ -203,10 +203,7 @@ class Truth:
     def load(self, of_range: str, landed: Path, query: str) -> int:
         """Clean and check a landed file of a range of people once more: `raw_rows` and `tagged`. Return its rows."""
         self.range = of_range
-        sent = read_parquet([str(landed)])
-        known = {row[0] for row in self.engine.execute(f"describe from {sent}").fetchall()}
-        absent = "".join(f", null::varchar as {quote(c)}" for c in self.dataset.columns if c not in known)
-        self.engine.execute(f"create or replace temp view raw_rows as select *{absent} from {sent}")
+        rows.show_raw(self.engine, self.dataset, [str(landed)])
         dropped = ", ".join(quote("raw_" + column) for column in self.dataset.columns)
         self.engine.execute(f"create or replace temp table tagged as select * exclude ({dropped}) from ({query})")
         return int(one(self.engine, "select count(*) from tagged")[0])

@@ -164,8 +164,7 @@ def check_chunk(
         clean: File to write the accepted rows to, where there are any.
         quarantined: File to write the others to, with their raw text, where there are any.
     """
-    absent = _absent_columns(engine, files, dataset)
-    engine.execute(f"create or replace temp view raw_rows as select *{absent} from {read_parquet(files)}")
+    show_raw(engine, dataset, files)
     raw = ", ".join(f"{quote(column)} := {quote('raw_' + column)}" for column in dataset.columns)
     meta, fields = "_ref, _run, _key, _moment, _errors", ", ".join(quote(field) for field in dataset.fields)
     engine.execute(
@@ -199,10 +198,11 @@ def _counted(engine: duckdb.DuckDBPyConnection, rules: Sequence[RowRule]) -> Che
     return Checked(accepted, whole - accepted, {name: (asked, passed) for name, (asked, passed) in counts.items()})
 
 
-def _absent_columns(engine: duckdb.DuckDBPyConnection, files: Sequence[str], dataset: Dataset) -> str:
-    """Declared columns that this chunk's source did not send stand as null."""
+def show_raw(engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: Sequence[str]) -> None:
+    """Show landed files of a dataset as `raw_rows`: declared columns that their source did not send are null."""
     sent = {row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()}
-    return "".join(f", null::varchar as {quote(column)}" for column in dataset.columns if column not in sent)
+    absent = "".join(f", null::varchar as {quote(column)}" for column in dataset.columns if column not in sent)
+    engine.execute(f"create or replace temp view raw_rows as select *{absent} from {read_parquet(files)}")
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, rows: str, target: Path) -> None:
