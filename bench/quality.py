@@ -38,7 +38,7 @@ from motlan.quality import rows
 from motlan.registry import Dataset, RowRule
 
 PYDANTIC_ROWS = 4_000
-"""Rows of a chunk that pydantic is timed on: few enough that Python's collector does not slow it."""
+"""Rows of a file that pydantic is timed on: few enough that Python's collector does not slow it."""
 PYDANTIC_FILES = 5
 """Files of each dataset that it is timed on, so that one slow second of the machine is not the whole sample."""
 
