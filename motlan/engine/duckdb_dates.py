@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from motlan.engine.dialect import fill
 from motlan.engine.duckdb_text import CLEAN, Stage, chain, let
+
+FORMATS = ("iso", "ymd", "dmy", "either")
+"""What a date's format may be."""
 
 _REAL_DAY = "try_cast({0}[:4] || '-' || {0}[5:6] || '-' || {0}[7:] AS DATE) IS NOT NULL"
 _YEAR_FIRST = f"""CASE WHEN regexp_full_match(v, '(18|19|20)\\d\\d(00|0[1-9]|1[0-2])00')
@@ -19,59 +22,70 @@ _UNSETTLED = """CASE WHEN d[5:6] <> d[7:] AND regexp_full_match(d[5:], '(0[1-9]|
  WHEN d[5:6] > '12' AND d[7:] <> '00' THEN d[:4] || d[7:] || d[5:6] ELSE d END"""
 
 
-def _year_last(parts: str) -> str:
-    return f"CASE WHEN @2 = 'either' THEN {let(parts, _UNSETTLED, 'd')} ELSE {parts} END"
-
-
 _SEPARATED = (
     "regexp_extract(v, '[-/.](\\d{4})', 1) || lpad(regexp_extract(v, '(\\d{1,2})[-/.]\\d{4}', 1), 2, '0')"
     " || lpad(regexp_extract(v, '^(\\d{1,2})[-/.]\\d{1,2}[-/.]', 1), 2, '0')"
 )
-_BARE = (
-    f"CASE WHEN @2 = 'dmy' THEN {_DAY_FIRST} ELSE "
-    + _YEAR_FIRST.replace("@last", _year_last("v[5:] || v[3:4] || v[:2]"))
-    + " END"
-)
-_FORMATS = (
-    ("a year alone", r"\d{4}", "v || '0000'"),
-    (
-        "year first, with separators (and perhaps a time)",
-        r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ].*)?",
-        r"v[:4] || lpad(regexp_extract(v, '^\d{4}.(\d{1,2})', 1), 2, '0')"
-        r" || lpad(regexp_extract(v, '^\d{4}.\d{1,2}[-/.](\d{1,2})', 1), 2, '0')",
-    ),
-    (
-        "year last, with separators (and perhaps a time)",
-        r"(\d{1,2}[-/.])?\d{1,2}[-/.]\d{4}( .*)?",
-        _year_last(_SEPARATED),
-    ),
-    ("six digits: year and month", r"\d{6}", "v || '00'"),
-    (
-        "five digits: a spreadsheet''s number of days since 1899-12-30",
-        r"[1-9]\d{4}([.,]\d+)?",
-        "strftime(DATE '1899-12-30' + try_cast(v[:5] AS INTEGER), '%Y%m%d')",
-    ),
-    ("eight bare digits", r"\d{8}", _BARE),
-)
-"""Name, pattern, and SQL of the parts as yyyymmdd, with zeros for what is not known."""
 
 
-def _by_format(answers: list[tuple[str, str]], otherwise: str) -> str:
+def _formats(order: str | None = None) -> list[tuple[str, str, str]]:
+    """Return name, pattern, and SQL of the parts as yyyymmdd, with zeros for what is not known.
+
+    Args:
+        order: The format that is read; None for one that SQL knows as `@2`.
+    """
+
+    def when(asked: str, then: str, otherwise: str) -> str:
+        if order is None:
+            return f"CASE WHEN @2 = '{asked}' THEN {then} ELSE {otherwise} END"
+        return then if order == asked else otherwise
+
+    def year_last(parts: str) -> str:
+        return when("either", let(parts, _UNSETTLED, "d"), parts)
+
+    bare = when("dmy", _DAY_FIRST, _YEAR_FIRST.replace("@last", year_last("v[5:] || v[3:4] || v[:2]")))
+    return [
+        ("a year alone", r"\d{4}", "v || '0000'"),
+        (
+            "year first, with separators (and perhaps a time)",
+            r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ].*)?",
+            r"v[:4] || lpad(regexp_extract(v, '^\d{4}.(\d{1,2})', 1), 2, '0')"
+            r" || lpad(regexp_extract(v, '^\d{4}.\d{1,2}[-/.](\d{1,2})', 1), 2, '0')",
+        ),
+        (
+            "year last, with separators (and perhaps a time)",
+            r"(\d{1,2}[-/.])?\d{1,2}[-/.]\d{4}( .*)?",
+            year_last(_SEPARATED),
+        ),
+        ("six digits: year and month", r"\d{6}", "v || '00'"),
+        (
+            "five digits: a spreadsheet''s number of days since 1899-12-30",
+            r"[1-9]\d{4}([.,]\d+)?",
+            "strftime(DATE '1899-12-30' + try_cast(v[:5] AS INTEGER), '%Y%m%d')",
+        ),
+        ("eight bare digits", r"\d{8}", bare),
+    ]
+
+
+def _by_format(answers: Iterable[tuple[str, str]], otherwise: str = "NULL") -> str:
     cases = " ".join(f"WHEN regexp_full_match(v, '{pattern}') THEN {answer}" for pattern, answer in answers)
     return f"CASE {cases} ELSE {otherwise} END"
+
+
+def _parts(order: str | None = None) -> str:
+    return _by_format((pattern, parts) for _, pattern, parts in _formats(order))
 
 
 _PLAIN = Stage(
     "plain text, without a spreadsheet's leading apostrophe",
     f"regexp_replace({chain(CLEAN)}, '^''+', '', 'g')",
 )
-_BY_FORMAT = _by_format([(pattern, parts) for _, pattern, parts in _FORMATS], "NULL")
 _BY_CALENDAR = (
     "CASE WHEN v[:4] < '1000' OR v[:4] > '2199' THEN NULL WHEN v[5:6] = '00' THEN v[:4]"
     " WHEN v[5:6] > '12' THEN NULL WHEN v[7:] = '00' THEN v[:4] || '-' || v[5:6]"
     f" WHEN {_REAL_DAY.format('v')} THEN v[:4] || '-' || v[5:6] || '-' || v[7:] END"
 )
-_PARTS = Stage("parts as yyyymmdd, zeros where not known", let("@1", _BY_FORMAT))
+_PARTS = Stage("parts as yyyymmdd, zeros where not known", let("@1", _parts()))
 _DAY = Stage("a day of the calendar, or as much as is known", let("@1", _BY_CALENDAR))
 _PARTIAL_DATE = chain((_PLAIN, _PARTS, _DAY))
 _DAY_FIRST_READ, _EITHER_READ = (
@@ -86,7 +100,7 @@ def _swapped(x: str) -> str:
 _BOTH = f"CASE WHEN length(d) = 10 AND length({_EITHER_READ}) = 4 THEN d || ';' || {_swapped('d')} END"
 _CANDIDATES = let("@1", let(_DAY_FIRST_READ, _BOTH, "d"))
 _NAMED = let(
-    "@1", _by_format([(pattern, f"'{name}'") for name, pattern, _ in _FORMATS], "'no form of a date that is known'")
+    "@1", _by_format([(pattern, f"'{name}'") for name, pattern, _ in _formats()], "'no form of a date that is known'")
 )
 _OPEN = f"CASE WHEN @2 = 'either' THEN coalesce('; day and month may be either: ' || {_CANDIDATES}, '') ELSE '' END"
 _PRECISION = (
@@ -124,12 +138,17 @@ def answers(odd: str, rest: Sequence[str]) -> str:
 
     Args:
         odd: Relation with the column `given`.
-        rest: SQL of the format.
+        rest: The format as a text literal.
     """
     query = f"select given, {fill(_PLAIN.sql, ('given',))} as v from {odd}"
-    return (
-        f"select given, {_BY_CALENDAR} as made from (select given, {fill(_BY_FORMAT, ('', *rest))} as v from ({query}))"
-    )
+    query = f"select given, motlan_date_parts_{rest[0][1:-1]}(v) as v from ({query})"
+    return f"select given, motlan_day(v) as made from ({query})"
+
+
+def macros() -> dict[str, str]:
+    """Return name -> definition of the steps, one for each format: their long text is not read for every query."""
+    steps = {f"motlan_date_parts_{order}": _parts(order) for order in FORMATS} | {"motlan_day": _BY_CALENDAR}
+    return {name: f"{name}(v) AS {sql}" for name, sql in steps.items()}
 
 
 TEMPLATES = {

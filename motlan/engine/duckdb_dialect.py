@@ -71,7 +71,7 @@ COSTLY = {"person_name": names.IS_CANONICAL, "partial_date": dates.IS_PLAIN}
 PLAIN = {"partial_date": dates.PLAIN_DATE}
 """Costly function -> its answer for such a value, where that is not the value itself."""
 
-MACROS = {**names.macros(), **places.macros()}
+MACROS = {**names.macros(), **dates.macros(), **places.macros()}
 """Name -> definition of the macros that templates call, in the order to create them."""
 
 

@@ -10,7 +10,7 @@ Müller, Israël and Ðinh stay what they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from motlan.engine.dialect import fill
 from motlan.engine.duckdb_text import CLEAN, Stage, chain, clean, let, text, unbound
@@ -25,26 +25,39 @@ syllable; no sign, but the text breaks Vietnamese spelling and what comes out ke
 nothing of this."""
 
 
-def _damage(encoding: str, confidence: str, name: str) -> str:
-    """Return SQL of what a decoder found: the encoding, how sure it is, and the name that comes out."""
-    return f"{{'encoding': '{encoding}', 'confidence': {confidence}, 'name': {name}}}"
-
-
 def spelt(x: str) -> str:
     """Return SQL that asks whether every word is one that Vietnamese spelling allows."""
     return f"regexp_full_match({x}, {text(SYLLABLES)})"
+
+
+@dataclass(frozen=True)
+class _Decoder:
+    """Undoes one encoding.
+
+    Attributes:
+        encoding: Its name.
+        reading: SQL, of a text `@1`, of what comes out; null where the text does not look like it.
+        asked: SQL, of the text and what came out as `@2`, of texts that are to be asked whether they are `spelt`.
+        confidence: SQL, of both and the answers as `@3` and on, of how sure it is.
+        name: SQL, of both, of the name that comes out.
+    """
+
+    encoding: str
+    reading: str
+    confidence: str
+    asked: tuple[str, ...] = ()
+    name: str = "@2"
 
 
 _NAMES_ELSEWHERE = "(?i)Seán|Loïc|Naïm|Haïm|Caïn"
 """Plain names of other countries that would decode to syllables: a sign in them proves nothing."""
 
 
-def _every_sure_word(raw: str, decoded: str, sure: str) -> str:
-    """Return SQL that asks whether there are words with a sure sign, and all of them decode to possible syllables."""
+def _sure_words(sure: str) -> str:
+    """Return SQL of what the words with a sure sign became; nothing where there are none."""
     marked = f"regexp_matches(w, {text(sure)}) AND NOT regexp_full_match(w, {text(_NAMES_ELSEWHERE)})"
-    plain = spelt(f"string_split({decoded}, ' ')[i]")
-    answers = f"list_transform(string_split({raw}, ' '), lambda w, i: CASE WHEN {marked} THEN {plain} END)"
-    return f"coalesce(list_bool_and({answers}), false)"
+    became = f"list_transform(string_split(@1, ' '), lambda w, i: CASE WHEN {marked} THEN string_split(@2, ' ')[i] END)"
+    return f"array_to_string({became}, ' ')"
 
 
 def _capitalised(x: str) -> str:
@@ -62,19 +75,24 @@ _TWICE_SURE = (
     r"|Ã\x{A0}[a-z]|[a-z].*[A-Za-z]Ã\x{A0}|[A-Z][a-z]+Ã\x{A0}|[A-Za-z]Ã\x{A0}.*[a-z]"
 )
 _BYTES = "unhex(array_to_string(list_transform(string_split(v, ''), lambda c: printf('%02X', unicode(c))), ''))"
+_TWICE_SIGN = "[ÃÄÅÆÌ]|á[º»]"
 # NBSP is the last byte of à, À, Ạ and Ỡ; many systems turn it into a space or trim it away.
-_TWICE = let(
-    rf"translate(regexp_replace(s, '([!-~])[ \x{{A0}}\x{{3000}}]+$', '\1', 'g'), {text(_CP1252_FROM)}, {text(_CP1252_TO)})",
-    "CASE WHEN regexp_matches(v, "
-    + text(_TWICE_SURE)
-    + ") THEN "
+_TWICE = _Decoder(
+    "utf8_twice",
+    f"CASE WHEN regexp_matches(@1, '{_TWICE_SIGN}') THEN "
     + let(
-        r"regexp_replace(v, '(Ã|á[º»])( |$)', '\1'||chr(160)||'\2', 'g')",
-        f"CASE WHEN regexp_full_match(v, {text(f'([ -~]|{_TWICE_PAIR})+')}) THEN "
-        + _damage("utf8_twice", CERTAIN, f"nfc_normalize(try(decode({_BYTES})))")
+        rf"translate(regexp_replace(@1, '([!-~])[ \x{{A0}}\x{{3000}}]+$', '\1', 'g'), {text(_CP1252_FROM)}, {text(_CP1252_TO)})",
+        "CASE WHEN regexp_matches(v, "
+        + text(_TWICE_SURE)
+        + ") THEN "
+        + let(
+            r"regexp_replace(v, '(Ã|á[º»])( |$)', '\1'||chr(160)||'\2', 'g')",
+            f"CASE WHEN regexp_full_match(v, {text(f'([ -~]|{_TWICE_PAIR})+')}) THEN nfc_normalize(try(decode({_BYTES}))) END",
+        )
         + " END",
     )
     + " END",
+    CERTAIN,
 )
 
 # --- TCVN3 (TCVN 5712:1993 VN3, the ABC fonts): one byte a letter, no toned capitals --------------------------------
@@ -82,21 +100,14 @@ TCVN3_FROM = "¡¢£¤¥¦§¨©ª«¬\u00ad®µ¶·¸¹»¼½¾ÆÇÈÉÊËÌÎ
 TCVN3_TO = "ĂÂÊÔƠƯĐăâêôơưđàảãáạằẳẵắặầẩẫấậèẻẽéẹềểễếệìỉĩíịòỏõóọồổỗốộờởỡớợùủũúụừửữứựỳỷỹýỵ"
 _TCVN3_SYMBOLS = "¡¢£¤¥¦§¨©ª«¬®µ¶¸¹»¼½¾×÷"
 _TCVN3_SURE = f"[{_TCVN3_SYMBOLS}ÆÇËÎÏÑÖØÜÞßäåæçëîïñöøûüþ]|[a-z][À-Ý]|[A-Z][À-Ý][a-z]"
-_TCVN3 = (
-    f"CASE WHEN regexp_full_match(s, {text(f'[A-Za-z .{TCVN3_FROM}-]+')}) THEN "
-    + let(
-        f"translate(s, {text(TCVN3_FROM)}, {text(TCVN3_TO)})",
-        _damage(
-            "tcvn3",
-            f"CASE WHEN regexp_matches(s, '[{_TCVN3_SYMBOLS}]') THEN {CERTAIN}"
-            f" WHEN {_every_sure_word('s', 'd', _TCVN3_SURE)} THEN {SURE}"
-            f" WHEN NOT {spelt('s')} AND {spelt('d')} THEN {LIKELY}"
-            f" WHEN regexp_matches(s, {text(_TCVN3_SURE)}) THEN {DOUBTFUL} END",
-            _capitalised("d"),
-        ),
-        "d",
-    )
-    + " END"
+_TCVN3 = _Decoder(
+    "tcvn3",
+    f"CASE WHEN regexp_full_match(@1, {text(f'[A-Za-z .{TCVN3_FROM}-]+')})"
+    f" THEN translate(@1, {text(TCVN3_FROM)}, {text(TCVN3_TO)}) END",
+    f"CASE WHEN regexp_matches(@1, '[{_TCVN3_SYMBOLS}]') THEN {CERTAIN} WHEN @3 THEN {SURE}"
+    f" WHEN NOT @4 AND @5 THEN {LIKELY} WHEN regexp_matches(@1, {text(_TCVN3_SURE)}) THEN {DOUBTFUL} END",
+    (_sure_words(_TCVN3_SURE), "@1", "@2"),
+    _capitalised("@2"),
 )
 
 # --- VNI: a letter, then a character for its marks ------------------------------------------------------------------
@@ -114,28 +125,19 @@ _VNI_GRAMMAR = f"(?i)([a-z .-]|{_VNI_PAIR}|[ôöíìæóòîñ])+"
 _VNI_SURE = "(?i)[aeo][âåä]|[ae][áàã]|a[êéèúüë]|[aeyôö][ùøûõï]|o[ùøûï]|uù|uø|uõ|uï|uû[a-z]|[öæñ]"
 _VNI_VERY_SURE = "(?i)[aeo][âåä]|aê"  # Leão, Beáta, Isaác, Rafaél and Saül have the other pairs
 _VNI_SPLIT = (
-    rf"regexp_replace(regexp_replace(s, '([{_VNI_ROOF}])', chr(770)||'\1', 'g'),"
+    rf"regexp_replace(regexp_replace(@1, '([{_VNI_ROOF}])', chr(770)||'\1', 'g'),"
     rf" '([{_VNI_BREVE}])', chr(774)||'\1', 'g')"
 )
-_VNI_DECODED = f"nfc_normalize(translate({_VNI_SPLIT}, '{_VNI_FROM}', '{_VNI_TO}'))"
-_VNI = (
-    f"CASE WHEN regexp_matches(s, '{_VNI_SURE}') AND regexp_full_match(s, '{_VNI_GRAMMAR}') THEN "
-    + let(
-        _VNI_DECODED,
-        _damage(
-            "vni",
-            f"CASE WHEN regexp_matches(s, '{_VNI_VERY_SURE}') THEN {CERTAIN}"
-            f" WHEN {_every_sure_word('s', 'd', _VNI_SURE)} THEN {SURE} ELSE {DOUBTFUL} END",
-            "d",
-        ),
-        "d",
-    )
-    + " END"
-)
-_VNI_UNLIKELY = (
-    f"CASE WHEN regexp_full_match(s, '(?i)([a-z .-]|o[àáã]|[ôíìóò])+') AND NOT {spelt('s')} THEN "
-    + let(_VNI_DECODED, f"CASE WHEN {spelt('d')} THEN {_damage('vni', LIKELY, 'd')} END", "d")
-    + " END"
+_VNI_SIGNED = f"(regexp_matches(@1, '{_VNI_SURE}') AND regexp_full_match(@1, '{_VNI_GRAMMAR}'))"
+_VNI_UNSIGNED = "regexp_full_match(@1, '(?i)([a-z .-]|o[àáã]|[ôíìóò])+')"
+_VNI = _Decoder(
+    "vni",
+    f"CASE WHEN {_VNI_SIGNED} OR {_VNI_UNSIGNED}"
+    f" THEN nfc_normalize(translate({_VNI_SPLIT}, '{_VNI_FROM}', '{_VNI_TO}')) END",
+    f"CASE WHEN {_VNI_SIGNED} AND regexp_matches(@1, '{_VNI_VERY_SURE}') THEN {CERTAIN}"
+    f" WHEN {_VNI_SIGNED} AND @3 THEN {SURE} WHEN {_VNI_UNSIGNED} AND NOT @4 AND @5 THEN {LIKELY}"
+    f" WHEN {_VNI_SIGNED} THEN {DOUBTFUL} END",
+    (_sure_words(_VNI_SURE), "@1", "@2"),
 )
 
 # --- VIQR (RFC 1456): marks typed after the vowel -------------------------------------------------------------------
@@ -157,17 +159,20 @@ _VIQR_SURE = (
 
 
 def _viqr() -> str:
-    steps = "s"
+    steps = "@1"
     for mark, code in _VIQR_STEPS:
         pattern = mark if mark.startswith("(") else rf"([AEIOUYaeiouy][\x{{302}}\x{{306}}\x{{31B}}]?){mark}"
         steps = rf"regexp_replace({steps}, {text(pattern)}, '\1'||chr({code}), 'g')"
     steps = f"regexp_replace(regexp_replace({steps}, 'dd', 'đ', 'g'), '(?i)dd', 'Đ', 'g')"
-    confidence = (
-        f"CASE WHEN regexp_matches(s, {text(_VIQR_VERY_SURE)}) THEN {CERTAIN}"
-        f" WHEN {_every_sure_word('s', 'd', _VIQR_SURE)} THEN {SURE} ELSE {DOUBTFUL} END"
-    )
-    decoded = let(f"nfc_normalize({steps})", _damage("viqr", confidence, "d"), "d")
-    return f"CASE WHEN regexp_matches(s, {text(_VIQR_SURE)}) THEN {decoded} END"
+    return f"CASE WHEN regexp_matches(@1, {text(_VIQR_SURE)}) THEN nfc_normalize({steps}) END"
+
+
+_VIQR = _Decoder(
+    "viqr",
+    _viqr(),
+    f"CASE WHEN regexp_matches(@1, {text(_VIQR_VERY_SURE)}) THEN {CERTAIN} WHEN @3 THEN {SURE} ELSE {DOUBTFUL} END",
+    (_sure_words(_VIQR_SURE),),
+)
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------
@@ -184,39 +189,99 @@ _NAMES = f"[{LETTERS}'` .-]+"
 _CANONICAL = f"[{CAPITALS}][{SMALL}]*(?: [{CAPITALS}][{SMALL}]*)*"
 
 
-def _first(*findings: str) -> str:
-    """Return SQL of the first finding of decoders that is sure enough, a plain name, and left alone by every decoder."""
-    plain = f"regexp_full_match(d.name, {text(_NAMES)}) AND NOT regexp_matches(d.name, {text(_SUSPICIOUS)})"
-    return f"list_filter([{', '.join(findings)}], lambda d: d.confidence >= {THRESHOLD} AND {plain})[1]"
+@dataclass(frozen=True)
+class _Repair:
+    """Decoders that look at a text `s`, in the order in which they are believed.
+
+    It goes by steps, each a macro of the text and of the steps before it: `k`, the text as some decoders read it; `c`, what
+    comes out of each; `b`, answers about spelling, asked all at once; `found`, a list of what each decoder found: the
+    encoding, how sure it is, and the name that comes out.
+
+    Attributes:
+        name: What its macros are called by.
+        otherwise: SQL of `k`.
+        decoders: Each with the text that it reads, `s` or `k`.
+    """
+
+    name: str
+    otherwise: str
+    decoders: tuple[tuple[_Decoder, str], ...]
+
+    def macros(self) -> dict[str, str]:
+        """Return name -> definition of the steps, and of what they are good for in one."""
+        came = [f"'{decoder.encoding}': {fill(decoder.reading, (x,))}" for decoder, x in self.decoders]
+        asked: list[str] = []
+        findings = []
+        for decoder, x in self.decoders:
+            came_out = f"c.{decoder.encoding}"
+            answers = [f"b[{len(asked) + number}]" for number in range(1, len(decoder.asked) + 1)]
+            asked += [f"CASE WHEN {came_out} IS NOT NULL THEN {fill(one, (x, came_out))} END" for one in decoder.asked]
+            confidence, name = (fill(sql, (x, came_out, *answers)) for sql in (decoder.confidence, decoder.name))
+            finding = f"{{'encoding': '{decoder.encoding}', 'confidence': {confidence}, 'name': {name}}}"
+            findings.append(f"CASE WHEN {came_out} IS NOT NULL THEN {finding} END")
+        steps = {
+            "k(s)": self.otherwise,
+            "c(s, k)": f"{{{', '.join(came)}}}",
+            "b(s, k, c)": f"list_transform([{', '.join(asked)}], lambda x: {spelt('x')})",
+            "found(s, k, c, b)": f"[{', '.join(findings)}]",
+            "damage(s)": f"motlan_believed({self.bound()})",
+            "repaired(s)": f"coalesce(motlan_{self.name}_damage(s).name, s)",
+        }
+        return {
+            f"motlan_{self.name}_{step.split('(')[0]}": f"motlan_{self.name}_{step} AS {sql}"
+            for step, sql in steps.items()
+        }
+
+    def call(self, step: str) -> str:
+        """Return SQL of a step after those before it: `found(s, k, c, b)`."""
+        return f"motlan_{self.name}_{step}"
+
+    def bound(self) -> str:
+        """Return SQL of what was found, as one expression of `s`."""
+        body = self.call("found(s, k, c, b)")
+        for name, step in (("b", "b(s, k, c)"), ("c", "c(s, k)"), ("k", "k(s)")):
+            body = let(self.call(step), body, name)
+        return body
+
+    def staged(self, query: str) -> str:
+        """Return a query with the column `repaired` of a query with `s`. Each step is a query: bound, it is slow to compile."""
+        for name, step in (("k", "k(s)"), ("c", "c(s, k)"), ("b", "b(s, k, c)")):
+            query = f"select *, {self.call(step)} as {name} from ({query})"
+        return (
+            f"select *, coalesce(motlan_believed({self.call('found(s, k, c, b)')}).name, s) as repaired from ({query})"
+        )
 
 
-_DECODERS = ("utf8_twice", "vni", "vni_unlikely", "tcvn3")
+# TCVN3's ư is the soft hyphen, which cleaning drops.
+_SOFT = "replace(" + clean("replace(s, chr(173), chr(57344))") + ", chr(57344), chr(173))"
+_OF_BYTES = _Repair("bytes", f"CASE WHEN contains(s, chr(173)) THEN {_SOFT} END", ((_TWICE, "s"), (_TCVN3, "k")))
+"""What must be undone before cleaning."""
+_OF_LETTERS = _Repair(
+    "letters",
+    "translate(s, 'ÐƉð', 'ĐĐđ')",  # for VIQR: elsewhere Ð is é of TCVN3
+    ((_TWICE, "s"), (_VNI, "s"), (_TCVN3, "s"), (_VIQR, "k")),
+)
+"""What is undone after it."""
 
 
 def macros() -> dict[str, str]:
     """Return name -> definition of the macros that the name functions need, in the order to create them."""
-    # TCVN3's ư is the soft hyphen, which cleaning drops.
-    kept = "replace(" + clean("replace(s, chr(173), chr(57344))") + ", chr(57344), chr(173))"
-    soft = f"CASE WHEN contains(s, chr(173)) THEN {let(kept, 'motlan_tcvn3(k)', 'k')} END"
-    found = [f"motlan_{decoder}(s)" for decoder in _DECODERS]
-    found.append(let("translate(s, 'ÐƉð', 'ĐĐđ')", "motlan_viqr(k)", "k"))  # elsewhere Ð is é of TCVN3
-    signs = ", ".join(f"motlan_{decoder}(s).confidence" for decoder in (*_DECODERS, "viqr"))
+    plain = f"regexp_full_match(d.name, {text(_NAMES)}) AND NOT motlan_suspicious(d.name)"
+    believed = f"list_filter(found, lambda d: d.confidence >= {THRESHOLD} AND {plain})[1]"
+    signs = f"list_filter({_OF_LETTERS.bound()}, lambda d: d.confidence IS NOT NULL)[1]"
     return {
-        "motlan_utf8_twice": f"motlan_utf8_twice(s) AS {_TWICE}",
-        "motlan_vni": f"motlan_vni(s) AS {_VNI}",
-        "motlan_vni_unlikely": f"motlan_vni_unlikely(s) AS {_VNI_UNLIKELY}",
-        "motlan_tcvn3": f"motlan_tcvn3(s) AS {_TCVN3}",
-        "motlan_viqr": f"motlan_viqr(s) AS {_viqr()}",
-        "motlan_bytes_damage": f"motlan_bytes_damage(s) AS {_first('motlan_utf8_twice(s)', soft)}",
-        "motlan_damage": f"motlan_damage(s) AS {_first(*found)}",
-        "motlan_doubt": f"motlan_doubt(s) AS CASE WHEN coalesce({signs}) IS NOT NULL THEN {DOUBTFUL} ELSE {PLAIN} END",
-        "motlan_bytes_repaired": "motlan_bytes_repaired(s) AS coalesce(motlan_bytes_damage(s).name, s)",
-        "motlan_repaired": "motlan_repaired(s) AS coalesce(motlan_damage(s).name, s)",
+        "motlan_suspicious": f"motlan_suspicious(s) AS regexp_matches(s, {text(_SUSPICIOUS)})",
+        "motlan_believed": f"motlan_believed(found) AS {believed}",
+        **_OF_BYTES.macros(),
+        **_OF_LETTERS.macros(),
+        "motlan_doubt": f"motlan_doubt(s) AS CASE WHEN {signs} IS NOT NULL THEN {DOUBTFUL} ELSE {PLAIN} END",
+        "motlan_proper_case": f"motlan_proper_case(s) AS {_proper_case('s')}",
+        "motlan_placed_tones": f"motlan_placed_tones(s) AS {_placed_tones('s')}",
     }
 
 
 def _if_suspicious(x: str, then: str, otherwise: str) -> str:
-    return let(x, f"CASE WHEN regexp_matches(v, {text(_SUSPICIOUS)}) THEN {then} ELSE {otherwise} END")
+    return let(x, f"CASE WHEN motlan_suspicious(v) THEN {then} ELSE {otherwise} END")
 
 
 def _note(damage: str, otherwise: str) -> str:
@@ -225,11 +290,11 @@ def _note(damage: str, otherwise: str) -> str:
     return _if_suspicious("@1", let(damage, f"coalesce({found}, {otherwise})", "d"), "NULL")
 
 
-def _proper_case() -> str:
-    """Return SQL that gives every word of `v` a capital where the text is all capitals, or has none."""
-    words = r"regexp_extract_all(lower(v), '[^ ''-]+|[ ''-]+')"
+def _proper_case(x: str) -> str:
+    """Return SQL that gives every word a capital where the text is all capitals, or has none."""
+    words = rf"regexp_extract_all(lower({x}), '[^ ''-]+|[ ''-]+')"
     proper = f"array_to_string(list_transform({words}, lambda w: upper(w[1]) || w[2:]), '')"
-    return f"CASE WHEN v = lower(v) OR NOT regexp_matches(v, '[a-z]') THEN {proper} ELSE v END"
+    return f"CASE WHEN {x} = lower({x}) OR NOT regexp_matches({x}, '[a-z]') THEN {proper} ELSE {x} END"
 
 
 _MOVED = "\ue000"
@@ -242,12 +307,12 @@ def _toned(letter: str) -> str:
     return forms if letter.islower() else forms.upper()
 
 
-def _placed_tones() -> str:
-    r"""Return SQL that puts the tone mark of open oa, oe, uy of `v` at its traditional place.
+def _placed_tones(x: str) -> str:
+    r"""Return SQL that puts the tone mark of open oa, oe, uy at its traditional place.
 
     RE2's `\B` is about ASCII letters alone, so after a vowel with a mark it means: no ASCII letter follows.
     """
-    steps = "' ' || v"
+    steps = f"' ' || {x}"
     for before, letters in (("[oO]", "aAeE"), ("[^qQ][uU]", "yY")):
         toned = "".join(_toned(letter) for letter in letters)
         steps = rf"regexp_replace({steps}, '({before})([{toned}])\B', '\1{_MOVED}\2', 'g')"
@@ -256,8 +321,8 @@ def _placed_tones() -> str:
         steps = rf"regexp_replace({steps}, '{_MOVED}([{toned}])', '{mark}{_MOVED}\1', 'g')"
     for letter in "aAeEyY":
         steps = rf"regexp_replace({steps}, '{_MOVED}[{_toned(letter)}]', '{letter}', 'g')"
-    misplaced = f"regexp_matches(v, '{_TONE_MISPLACED}') AND NOT regexp_matches(v, '{_NO_SYLLABLE}')"
-    return f"CASE WHEN {misplaced} THEN nfc_normalize(({steps})[2:]) ELSE v END"
+    misplaced = f"regexp_matches({x}, '{_TONE_MISPLACED}') AND NOT regexp_matches({x}, '{_NO_SYLLABLE}')"
+    return f"CASE WHEN {misplaced} THEN nfc_normalize(({steps})[2:]) ELSE {x} END"
 
 
 # Icelandic has ð inside of words, Vietnamese đ at their beginning alone.
@@ -268,10 +333,14 @@ _SPACED = r"regexp_replace(@1, '[\s\x0B\x1C-\x1F]+', ' ', 'g')"
 _BARE = rf"regexp_replace({_SPACED}, '[\x00-\x1F\x7F\x{{200B}}-\x{{200D}}\x{{2060}}\x{{FEFF}}]', '', 'g')"
 _UNSURE = f"'signs of one, confidence ' || nullif(motlan_doubt(v), 0) || '; undone from {THRESHOLD} on'"
 
+_BYTES_UNDONE = "legacy encoding undone whose bytes look like spaces (UTF-8 encoded twice, TCVN3 with a soft hyphen)"
+_LETTERS_UNDONE = "legacy encoding undone (VNI, TCVN3, VIQR)"
+_REPAIRS = {_BYTES_UNDONE: _OF_BYTES, _LETTERS_UNDONE: _OF_LETTERS}
+
 _PLAINED = (
     Stage("spaces made one, control and zero-width characters dropped", _BARE),
     Stage(
-        "legacy encoding undone whose bytes look like spaces (UTF-8 encoded twice, TCVN3 with a soft hyphen)",
+        _BYTES_UNDONE,
         _if_suspicious("@1", "motlan_bytes_repaired(v)", "v"),
         _note("motlan_bytes_damage(v)", "NULL"),
     ),
@@ -282,19 +351,23 @@ _PLAINED = (
 PERSON_NAME = (
     *_PLAINED,
     Stage(
-        "legacy encoding undone (VNI, TCVN3, VIQR)",
-        _if_suspicious("@1", "motlan_repaired(v)", "v"),
-        _note("motlan_damage(v)", _UNSURE),
+        _LETTERS_UNDONE,
+        _if_suspicious("@1", "motlan_letters_repaired(v)", "v"),
+        _note("motlan_letters_damage(v)", _UNSURE),
     ),
     Stage("look-alike letters made the usual ones", _LOOK_ALIKES),
-    Stage("proper case where all was upper or lower", _if_suspicious("@1", "v", _proper_case())),
-    Stage("tone marks at their traditional place", _if_suspicious("@1", "v", _placed_tones())),
+    Stage("proper case where all was upper or lower", _if_suspicious("@1", "v", "motlan_proper_case(v)")),
+    Stage("tone marks at their traditional place", _if_suspicious("@1", "v", "motlan_placed_tones(v)")),
 )
 """Steps of the cleaning of a name, in order.
 
 Repairs come before cleaning where bytes of the damage look like spaces or controls, and after it elsewhere. What stays
 suspicious keeps its case and its marks, so that a second look finds what the first one found.
 """
+
+
+_PLAINED_ALREADY = f"[{LETTERS}'.-]+(?: [{LETTERS}'.-]+)*"
+"""What the steps up to NFC and single spaces leave as it is."""
 
 
 def answers(odd: str, _rest: Sequence[str] = ()) -> str:
@@ -306,16 +379,23 @@ def answers(odd: str, _rest: Sequence[str] = ()) -> str:
     Args:
         odd: Relation with the column `given`.
     """
-    query = f"select given, {fill(_PLAINED[0].sql, ('given',))} as v, false as hard from {odd}"
-    plained, blank = chain(_PLAINED[2:-1], "v"), fill(CLEAN[-1].sql, ("v",))
-    for step in (plained, blank, fill(_LOOK_ALIKES, ("v",)), _proper_case(), _placed_tones()):
-        hard = f"hard or coalesce(regexp_matches(v, {text(_SUSPICIOUS)}), false)"
-        query = f"select given, {step} as v, {hard} as hard from ({query})"
+    plained = f"CASE WHEN regexp_full_match(@1, {text(_PLAINED_ALREADY)}) THEN @1 ELSE {chain(_PLAINED[2:-1])} END"
+    steps = (plained, CLEAN[-1].sql, _LOOK_ALIKES, "motlan_proper_case(@1)", "motlan_placed_tones(@1)")
+    query = f"select given, {fill(_PLAINED[0].sql, ('given',))} as v0 from {odd}"
+    for number, step in enumerate(steps):
+        query = f"select *, {fill(step, (f'v{number}',))} as v{number + 1} from ({query})"
+    seen = ", ".join(f"v{number}" for number in range(len(steps)))
+    hard = f"motlan_suspicious(concat_ws(' ', {seen}))"
+    stepped = f"select given, v{len(steps)} as v, case when {hard} then given end as word from ({query})"
     repaired = "select distinct word as known, word as v from stepped"
     for stage in PERSON_NAME:
-        repaired = f"select known, {unbound(stage.sql)} as v from ({repaired})"
+        if repair := _REPAIRS.get(stage.name):
+            staged = repair.staged(f"select known, v, CASE WHEN motlan_suspicious(v) THEN v END as s from ({repaired})")
+            repaired = f"select known, coalesce(repaired, v) as v from ({staged})"
+        else:
+            repaired = f"select known, {unbound(stage.sql)} as v from ({repaired})"
     return (
-        f"with stepped as materialized (select given, v, case when hard then given end as word from ({query}))\n"
+        f"with stepped as materialized ({stepped})\n"
         "select given, case when word is null then stepped.v else repaired.v end as made "
         f"from stepped left join ({repaired}) as repaired on known = word"
     )
@@ -328,7 +408,7 @@ def _unless_canonical(then: str, otherwise: str) -> str:
 def _detected(found: str) -> tuple[str, str]:
     """Return SQL, of a name `v`, of something about the damage that each of the two repairs finds."""
     first = let(chain(_PLAINED[:1], "v"), _if_suspicious("v", f"motlan_bytes_damage(v).{found}", "NULL"))
-    return first, let(chain(_PLAINED, "v"), _if_suspicious("v", f"motlan_damage(v).{found}", "NULL"))
+    return first, let(chain(_PLAINED, "v"), _if_suspicious("v", f"motlan_letters_damage(v).{found}", "NULL"))
 
 
 _ODD = text(f"{_TONE_MISPLACED}|{_SUSPICIOUS}")

@@ -184,11 +184,13 @@ def _query(query: Query, scope: Scope) -> str:
 
 
 def _macro(function: str, arguments: Sequence[Node], scope: Scope) -> str:
-    """Bind the arguments by lambdas around the macro's body."""
+    """Bind the arguments by lambdas around the macro's body; a variable stands for itself, as it does in DuckDB's macros."""
     parameters, body = _macros()[function]
-    inner = dict.fromkeys(parameters, ("", False)) | {name: (name, False) for name in parameters}
-    sql = _write(body, inner)
-    for name, argument in zip(parameters, arguments, strict=True):
+    given = dict(zip(parameters, arguments, strict=True))
+    named = {name: scope[of.name] for name, of in given.items() if isinstance(of, Name) and of.name in scope}
+    bound = {name: of for name, of in given.items() if name not in named}
+    sql = _write(body, named | {name: (name, _is_list(of, scope)) for name, of in bound.items()})
+    for name, argument in bound.items():
         sql = spark.let(_write(argument, scope), sql, name)
     return sql
 

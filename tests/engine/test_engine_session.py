@@ -76,7 +76,7 @@ def test_prepare_can_be_repeated_and_serves_any_connection() -> None:
     with duckdb.connect() as con:
         prepare(con)
         prepare(con)
-        assert con.execute("SELECT motlan_repaired('Nguye^~n')").fetchall() == [("Nguyễn",)]
+        assert con.execute("SELECT motlan_letters_repaired('Nguye^~n')").fetchall() == [("Nguyễn",)]
 
 
 def test_the_fingerprint_is_a_stable_sha256() -> None:
