@@ -39,6 +39,8 @@ from motlan.registry import Dataset, RowRule
 
 PYDANTIC_ROWS = 4_000
 """Rows of a file that pydantic is timed on: few enough that Python's collector does not slow it."""
+ROUNDS, LONG_ENOUGH = 5, 6.0
+"""Most rounds of cleaning, of which the middle one counts, and the seconds after which there is none more."""
 PYDANTIC_FILES = 5
 """Files of each dataset that it is timed on, so that one slow second of the machine is not the whole sample."""
 
@@ -145,17 +147,24 @@ def _land_chunk(engine: duckdb.DuckDBPyConnection, dataset: Dataset, source: Pat
 
 
 def check(work: Path, done: Synchronized[int]) -> None:
-    """Clean and check every chunk as the pipeline does, registers side by side; copy the same files by bare DuckDB."""
+    """Clean and check every chunk as the pipeline does, registers side by side; copy the same files by bare DuckDB.
+
+    A small country is done again and again: one run of a second says more about that second than about the work.
+    """
     chunks = []
     for dataset in declared.load().datasets.values():
         folders = sorted((work / "raw" / dataset.name).iterdir())
         landed = [list(map(str, sorted(folder.glob("*.parquet")))) for folder in folders]
         chunks += [(dataset, files) for paths in landed for files in rows.chunks(paths)]
-    memory = Memory()
-    with memory.watched():
-        told = _check(work, chunks, done)
-    floor = sum(_copy(files, work / "floor.parquet") for _, files in chunks)
-    _tell(work, "check", {**told, "floor": floor, "peak_mb": memory.peak_mb})
+    memory, rounds, floors = Memory(), [], []
+    while len(rounds) < ROUNDS and sum(told["seconds"] for told in rounds) < LONG_ENOUGH:
+        done.value = 0
+        with memory.watched():
+            rounds.append(_check(work, chunks, done))
+        floors.append(sum(_copy(files, work / "floor.parquet") for _, files in chunks))
+    told = sorted(rounds, key=lambda told: told["seconds"])[len(rounds) // 2]
+    peak = {"floor": statistics.median(floors), "peak_mb": memory.peak_mb, "rounds": len(rounds)}
+    _tell(work, "check", {**told, **peak})
 
 
 def _check(work: Path, chunks: list[tuple[Dataset, list[str]]], done: Synchronized[int]) -> dict[str, Any]:
@@ -253,6 +262,7 @@ def _result(work: Path) -> dict[str, Any]:
         "rows": count,
         "accepted": checked["accepted"],
         "quarantined": checked["quarantined"],
+        "rounds": checked["rounds"],
         "clean_and_check_s": seconds,
         "floor_s": checked["floor"],
         "commitments_s": _told(work, "land")["seconds"],
