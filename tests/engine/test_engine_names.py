@@ -282,7 +282,10 @@ def test_a_toneless_name_keeps_its_vowels(ask, names: list[str]) -> None:
 
 
 def test_a_relation_of_names_is_answered_as_name_by_name() -> None:
+    damages = (tcvn3, vni, viqr, lambda name: encoded_twice(name, "cp1252"), new_style, str.upper, str.lower)
+    names = [f"{family} {given}" for family in FAMILY[:6] for given in GIVEN[::4]]
     damaged = [example[0][0] for example in FUNCTIONS["person_name"].examples]
+    damaged += [*ELSEWHERE, *(damage(name) for damage in damages for name in names)]
     with connect() as engine:
         engine.execute("create temp table odd as select distinct unnest($1::varchar[]) as given", [damaged])
         one_by_one = f"select given, {DUCKDB.call('person_name', ['given'])} from odd order by all"
