@@ -189,6 +189,10 @@ _NAMES = f"[{LETTERS}'` .-]+"
 _CANONICAL = f"[{CAPITALS}][{SMALL}]*(?: [{CAPITALS}][{SMALL}]*)*"
 
 
+_STEPS = {"k": "k(s)", "c": "c(s, k)", "b": "b(s, k, c)"}
+"""Steps of a repair before the last one, in order -> their calls."""
+
+
 @dataclass(frozen=True)
 class _Repair:
     """Decoders that look at a text `s`, in the order in which they are believed.
@@ -239,13 +243,13 @@ class _Repair:
     def bound(self) -> str:
         """Return SQL of what was found, as one expression of `s`."""
         body = self.call("found(s, k, c, b)")
-        for name, step in (("b", "b(s, k, c)"), ("c", "c(s, k)"), ("k", "k(s)")):
+        for name, step in reversed(_STEPS.items()):
             body = let(self.call(step), body, name)
         return body
 
     def staged(self, query: str) -> str:
         """Return a query with the column `repaired` of a query with `s`. Each step is a query: bound, it is slow to compile."""
-        for name, step in (("k", "k(s)"), ("c", "c(s, k)"), ("b", "b(s, k, c)")):
+        for name, step in _STEPS.items():
             query = f"select *, {self.call(step)} as {name} from ({query})"
         return (
             f"select *, coalesce(motlan_believed({self.call('found(s, k, c, b)')}).name, s) as repaired from ({query})"
