@@ -8,7 +8,7 @@ from dataclasses import replace
 from motlan.engine.dialect import fill
 from motlan.engine.duckdb_text import CLEAN, Stage, chain, let
 
-FORMATS = ("iso", "ymd", "dmy", "either")
+DATE_FORMATS = ("iso", "ymd", "dmy", "either")
 """What a date's format may be."""
 
 _REAL_DAY = "try_cast({0}[:4] || '-' || {0}[5:6] || '-' || {0}[7:] AS DATE) IS NOT NULL"
@@ -147,7 +147,7 @@ def answers(odd: str, rest: Sequence[str]) -> str:
 
 def macros() -> dict[str, str]:
     """Return name -> definition of the steps, one for each format: their long text is not read for every query."""
-    steps = {f"motlan_date_parts_{order}": _parts(order) for order in FORMATS} | {"motlan_day": _BY_CALENDAR}
+    steps = {f"motlan_date_parts_{order}": _parts(order) for order in DATE_FORMATS} | {"motlan_day": _BY_CALENDAR}
     return {name: f"{name}(v) AS {sql}" for name, sql in steps.items()}
 
 

@@ -17,6 +17,7 @@ import duckdb
 import yaml
 
 from motlan.engine import DUCKDB, connect, one, parse, quote
+from motlan.engine.duckdb_dates import DATE_FORMATS
 from motlan.errors import ContractError
 from motlan.linking.configuration import SIDES
 from motlan.linking.tabular import load
@@ -45,7 +46,6 @@ READY_FOR: dict[Kind, str] = {
     "text": "text",
     "code": "code",
 }
-DATE_FORMATS = ("iso", "ymd", "dmy", "either")
 SAMPLE = 2_000
 """Rows in which dates and words are looked for."""
 BLOCKS = 6
