@@ -39,10 +39,10 @@ from motlan.registry import Dataset, RowRule
 
 PYDANTIC_ROWS = 4_000
 """Rows of a file that pydantic is timed on: few enough that Python's collector does not slow it."""
-ROUNDS, LONG_ENOUGH = 5, 6.0
-"""Most rounds of cleaning, of which the middle one counts, and the seconds after which there is none more."""
 PYDANTIC_FILES = 5
 """Files of each dataset that it is timed on, so that one slow second of the machine is not the whole sample."""
+ROUNDS, LONG_ENOUGH = 5, 6.0
+"""Most rounds of cleaning, of which the middle one counts, and the seconds after which there is none more."""
 
 
 def run(*, people: int, seed: int, dirt: str, folder: Path | None, tell: Tell) -> dict[str, Any]:
@@ -163,8 +163,8 @@ def check(work: Path, done: Synchronized[int]) -> None:
             rounds.append(_check(work, chunks, done))
         floors.append(sum(_copy(files, work / "floor.parquet") for _, files in chunks))
     told = sorted(rounds, key=lambda told: told["seconds"])[len(rounds) // 2]
-    peak = {"floor": statistics.median(floors), "peak_mb": memory.peak_mb, "rounds": len(rounds)}
-    _tell(work, "check", {**told, **peak})
+    of_all = {"floor": statistics.median(floors), "peak_mb": memory.peak_mb, "rounds": len(rounds)}
+    _tell(work, "check", {**told, **of_all})
 
 
 def _check(work: Path, chunks: list[tuple[Dataset, list[str]]], done: Synchronized[int]) -> dict[str, Any]:
