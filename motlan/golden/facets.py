@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import duckdb
 
+from motlan import ids
 from motlan.engine import DUCKDB, literal, one, parse, quote
 from motlan.golden.compared import Compared, Stage, golden_table
 from motlan.lake import read_parquet
@@ -76,8 +77,8 @@ def leave(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: FacetEntity) 
     return int(sealed(parts.scratch / f"{name}.json", do)["rows"])
 
 
-def _secret(work: Workspace) -> str:
-    return work.store.secret(SECRET).hex()
+def _secret(work: Workspace) -> bytes:
+    return work.store.secret(SECRET)
 
 
 def _rows(entity: FacetEntity, parts: Parts, part: int | None = None) -> str:
@@ -101,16 +102,13 @@ def _by_key(engine: duckdb.DuckDBPyConnection, entity: FacetEntity, parts: Parts
     shutil.rmtree(folder)
 
 
-def _id(entity: FacetEntity, secret: str, what: str) -> str:
-    return f"substr(sha256({literal(f'{secret}/{entity.name}/')} || {what}), 1, 32)::uuid::varchar as {KEY}"
-
-
-def _single(entity: FacetEntity, rows: str, secret: str) -> str:
+def _single(entity: FacetEntity, rows: str, secret: bytes) -> str:
     columns = ", ".join(map(quote, (*COLUMNS, *entity.fields)))
-    return f"select {_id(entity, secret, '''dataset || '/' || _key''')}, {columns} from ({rows})"
+    drawn = ids.of_record(secret, entity.name, entity.facet.authority)
+    return f"select {drawn} as {KEY}, {columns} from ({rows})"
 
 
-def _grouped(entity: FacetEntity, rows: str, secret: str, parts: Parts) -> str:
+def _grouped(entity: FacetEntity, rows: str, secret: bytes, parts: Parts) -> str:
     """Return the SQL of the things that rows name by a key: the newest row of each; where it lacks a field, one that knows.
 
     A row's place in that order is a text: the greatest of them is found without moving rows.
@@ -143,5 +141,5 @@ def _grouped(entity: FacetEntity, rows: str, secret: str, parts: Parts) -> str:
         known as (
             select {", ".join(filter(None, (key, told)))} from {placed}
             semi join (select {key} from things where {lacking}) as lacking using ({key}) group by {key})
-        select {_id(entity, secret, f"things.{key}")}, {person} as person_id, {", ".join(columns)}
+        select {ids.of_text(secret, entity.name, f"things.{key}")} as {KEY}, {person} as person_id, {", ".join(columns)}
         from things join newest using ({key}) left join known using ({key}) {join}"""

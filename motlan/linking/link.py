@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from motlan import ids
 from motlan.engine import literal, one
 from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
@@ -307,10 +308,11 @@ class _Step:
         A person's id is drawn by a keyed hash of the row that founded the person. Most rows were compared with the spine's row
         that founded their person, at one home with it or `far`; the few others stand `apart` or `alone`.
         """
-        secret = literal(self.work.store.secret("person ids").hex())
+        secret = self.work.store.secret("person ids")
+        datasets = [dataset.name for dataset in self.work.registry.datasets_of(self.entity)]
 
         def person(founder: str) -> str:
-            return f"substr(sha256({secret} || {founder}), 1, 32)::uuid::varchar as person_id"
+            return f"{ids.of_record(secret, self.entity, datasets, founder)} as person_id"
 
         columns = f"person_id, founder, compared, compared_ref, rule, weight, probability, {literal(version)} as _link_version"
         own, theirs, others = (f"{row}dataset || '/' || {row}_key" for row in ("", "theirs.", "others."))
@@ -318,7 +320,7 @@ class _Step:
             rows = f"(from facts where home = {home})"
             yield f"""
                 with founders as materialized (
-                    select n, dataset, _key, _ref, {own} as founder, {person(own)} from {rows} where on_spine)
+                    select n, dataset, _key, _ref, {own} as founder, {person("")} from {rows} where on_spine)
                 select dataset, _key, _ref, {columns} from (
                     select mine.dataset, mine._key, mine._ref, person_id, founder, founder as compared,
                            founders._ref as compared_ref, rule, weight, probability
@@ -332,12 +334,12 @@ class _Step:
                     from founders anti join doubles using (n))"""
         yield f"""
             select dataset, _key, _ref, {columns} from (
-                select mine.dataset, mine._key, mine._ref, {person(theirs)}, {theirs} as founder, {others} as compared,
+                select mine.dataset, mine._key, mine._ref, {person("theirs.")}, {theirs} as founder, {others} as compared,
                        others._ref as compared_ref, rule, weight, probability
                 from apart join few as mine using (n) join few as theirs on theirs.n = apart.person
                 join few as others on others.n = apart.compared
                 union all
-                select dataset, _key, _ref, {person(own)}, {own}, {own}, _ref, 'provisional founder', null, null
+                select dataset, _key, _ref, {person("")}, {own}, {own}, _ref, 'provisional founder', null, null
                 from few semi join alone using (n))"""
 
     def _stage_reviews(self, engine: duckdb.DuckDBPyConnection) -> int:
