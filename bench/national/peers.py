@@ -12,7 +12,7 @@ from bench.national.pipeline import Setting
 from bench.national.watch import Steps
 from bench.pydantic_rules import PydanticRules
 from motlan.cleaning import select_canonical
-from motlan.engine import literal, one, quote
+from motlan.engine import literal, one
 from motlan.lake import read_parquet
 from motlan.ledger import runs
 from motlan.pipeline import ENTITY
@@ -75,11 +75,7 @@ def pydantic(steps: Steps, setting: Setting) -> dict[str, float]:
             asked = rows.rules_of(work.registry, dataset)
             sample = PydanticRules(dataset, asked)
             with work.engine(f"sampling {dataset.name}") as engine:
-                landed = read_parquet(_files(work, f"raw.{dataset.name}", dataset.name)[:1])
-                columns = ", ".join(map(quote, dataset.columns))
-                engine.execute(
-                    f"create temp view raw_rows as select _ref, _run, _key, _moment, _locator, {columns} from {landed}"
-                )
+                rows.show_raw(engine, dataset, _files(work, f"raw.{dataset.name}", dataset.name)[:1])
                 sample.run(engine, rows.tag(asked, select_canonical(dataset)), PYDANTIC_ROWS)
             total += sample.seconds / max(sample.rows, 1) * sum(setting.rows(dataset.name))
             differs += sample.differs

@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -113,28 +112,27 @@ class _Step:
 
     def do(self, inputs: dict[str, list[str]]) -> runs.Counts:
         with self.work.bulk_engine(f"linking {self.entity}") as engine:
-            facts = self._facts(engine, inputs)
-            released = self._released()
-            how: dict[str, Any] = {
-                "keep": partial(self._keep, engine),
-                "homes": self.homes,
-                "decided": load_decisions(self.work, engine, self.entity),
-            }
-            if released is None:
-                linking = stages.link_all(engine, self.matching, facts, **how)
-                model, found = kept.record(self.work.store, self.entity, linking.model), linking.model
-                text = found.model_dump_json()
-                (self.work.scratch(self.run.id) / "model.json").write_text(text, encoding="utf-8")
-                if one(engine, "select count(*) from frequencies")[0]:
-                    self._write(engine, kept.frequencies_table(self.entity), "from frequencies")
-                version = self._version(engine, found)
-            else:
-                model, found = released
-                load_frequencies(self.work, engine, self.entity, model)
-                version = self._version(engine, found)
-                remembered = self._remember(engine, version)
-                stages.link_all(engine, self.matching, facts, found, remembered=remembered, **how)
-            return {**self._stage(engine, version), "version": version, "model": model}
+            decided = load_decisions(self.work, engine, self.entity)
+            known, found = self._released() or (None, None)
+            if known:
+                load_frequencies(self.work, engine, self.entity, known)
+            model = self._load(engine, inputs, found)
+            version = self._version(engine, model) if known else ""
+            remembered = known is not None and self._remember(engine, version)
+            linking = stages.Linking(
+                engine, self.matching, model, homes=self.homes, remembered=remembered, decided=decided
+            )
+            model = linking.run(calibrate=known is None)
+            if known is None:
+                known, version = kept.record(self.work.store, self.entity, model), self._version(engine, model)
+                self._leave(engine, model)
+            return {**self._stage(engine, version), "version": version, "model": known}
+
+    def _leave(self, engine: duckdb.DuckDBPyConnection, model: Model) -> None:
+        """Leave a model that was learned now, to be released, with its frequencies."""
+        (self.work.scratch(self.run.id) / "model.json").write_text(model.model_dump_json(), encoding="utf-8")
+        if one(engine, "select count(*) from frequencies")[0]:
+            self._write(engine, kept.frequencies_table(self.entity), "from frequencies")
 
     def _released(self) -> tuple[str, Model] | None:
         """Return the model to link by; None where this run has to learn one."""
@@ -147,19 +145,19 @@ class _Step:
             )
         return found
 
-    def _facts(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str:
-        """Keep the current rows for this step, as linking reads them; return the relation's name."""
+    def _load(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]], model: Model | None) -> Model:
+        """Keep the current rows for this step, as linking reads them; return the model to link them by."""
         facts, values = self.work.facts(self.entity, inputs), self.work.values(self.entity, inputs)
-        load.load_values(engine, self.matching, values)
         self.homes = len(slices(one(engine, f"select count(*) from {values}")[0]))
-        self._keep_at_home(engine, "facts", load.prepared(self.matching, facts, self.homes))
+        keep = partial(self._keep_at_home, engine)
+        learned = stages.load_all(load.Kept(engine, self.matching, facts, values, keep, self.homes), model)
         self.rows = one(engine, "select count(*) from facts")[0]
         numbers = (f"select count(distinct n) from facts where {part('n')}" for part in slices(self.rows))
         if self.rows != sum(one(engine, query)[0] for query in numbers):
             raise ContractError(
                 "two rows have one number", where=self.entity, next_step="report this: no row may be lost."
             )
-        return "facts"
+        return learned
 
     def _keep(self, engine: duckdb.DuckDBPyConnection, name: str, *queries: str) -> None:
         """Put rows into files of the scratch folder, by a name: many of them, so that they shall not stand in memory."""
@@ -317,15 +315,15 @@ class _Step:
         columns = f"person_id, founder, compared, compared_ref, rule, weight, probability, {literal(version)} as _link_version"
         own, theirs, others = (f"{row}dataset || '/' || {row}_key" for row in ("", "theirs.", "others."))
         for home in range(self.homes):
-            rows = f"(from facts where home = {home})"
+            spine, left = (f"(from {rows} where home = {home})" for rows in ("kept_spine", "kept_left"))
             yield f"""
                 with founders as materialized (
-                    select n, dataset, _key, _ref, {own} as founder, {person("")} from {rows} where on_spine)
+                    select n, dataset, _key, _ref, {own} as founder, {person("")} from {spine})
                 select dataset, _key, _ref, {columns} from (
                     select mine.dataset, mine._key, mine._ref, person_id, founder, founder as compared,
                            founders._ref as compared_ref, rule, weight, probability
                     from (from linked where home = {home}) as near anti join apart using (n)
-                    join (from {rows} where not on_spine) as mine using (n) join founders on founders.n = near.compared
+                    join {left} as mine using (n) join founders on founders.n = near.compared
                     union all
                     select far.dataset, far._key, far._ref, person_id, founder, founder, founders._ref, rule, weight, probability
                     from far join founders on founders.n = far.compared

@@ -5,9 +5,10 @@ They are tables in memory; of many rows, files that are shown by the same names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ClassVar
 
 import duckdb
 
@@ -19,8 +20,8 @@ from motlan.slices import number, slices
 
 ROW = number("dataset || '/' || _key")
 """The number of a row."""
-Keep = Callable[..., None]
-"""Keeps queries' rows by a name, outside the engine's memory."""
+Keep = Callable[[str, str], None]
+"""Keeps a query's rows outside of the engine's memory, those of one `home` together, and shows them by a name."""
 
 
 def load_values(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str) -> None:
@@ -34,35 +35,26 @@ def load_values(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: st
         )
 
 
+def _drop_values(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
+    """Drop the tables of `load_values`."""
+    for field in matching.by_value:
+        engine.execute(f"drop table if exists {_values_of(field)}")
+
+
 def _values_of(field: str) -> str:
     return quote(f"values_of_{field}")
 
 
 def load_spine(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str, *, all_rows: bool = False) -> None:
     """Make `spine_rows`, of the tables of `load_values`: `n`, `dataset`, the columns that linking reads, `exact_key`."""
-    which = "true" if all_rows else on_spine(matching)
+    which = "true" if all_rows else _on_spine(matching)
     engine.execute(f"create or replace temp table spine_rows as {_rows(matching, facts, which)}")
 
 
 def load_left(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model, facts: str) -> None:
     """Make `left_rows`, all other rows: as `spine_rows`, and how rare the values are (from the table `frequencies`)."""
-    rows = _rows(matching, facts, f"not ({on_spine(matching)})")
+    rows = _rows(matching, facts, f"not ({_on_spine(matching)})")
     engine.execute(f"create or replace temp table left_rows as {_with_rarities(matching, model, rows)}")
-
-
-def prepared(matching: Matching, facts: str, homes: int) -> str:
-    """Return the SQL of all rows as linking reads them, to be kept; it reads the tables of `load_values`.
-
-    Columns: `n`, `home`, `version` (the number of `_ref`), `on_spine`, `dataset`, `_key`, `_ref`, the columns that linking
-    reads, `exact_key`.
-
-    Args:
-        matching: The declaration.
-        facts: Relation with `dataset`, `_key`, `_ref` and the fields of `matching.fields`.
-        homes: How many homes there are: rows that share the first identifier have one home, so that most rows of a person do.
-    """
-    also = {"home": _home(matching, homes), "version": number("_ref"), "on_spine": on_spine(matching)}
-    return _rows(matching, facts, "true", also | {"_key": "_key", "_ref": "_ref"})
 
 
 def _home(matching: Matching, homes: int) -> str:
@@ -98,59 +90,95 @@ def _with_rarities(matching: Matching, model: Model, rows: str) -> str:
 
 @dataclass(frozen=True)
 class Tables:
-    """The loaded rows, as tables in memory."""
+    """The loaded rows, as tables in memory.
+
+    Attributes:
+        engine: A session.
+        matching: The declaration.
+        facts: Relation with `dataset`, `_key` and the fields of `matching.fields`.
+        homes: None: tables have none.
+    """
 
     engine: duckdb.DuckDBPyConnection
     matching: Matching
     facts: str
+    homes: ClassVar[int] = 0
 
     def load_spine(self) -> None:
         """Make `spine_rows`."""
         load_values(self.engine, self.matching, self.facts)
         load_spine(self.engine, self.matching, self.facts, all_rows=not self.matching.spine)
 
-    def empty_spine(self) -> None:
-        """Leave no rows in `spine_rows`."""
-        self.engine.execute("delete from spine_rows")
-
     def load_left(self, model: Model) -> None:
         """Make `left_rows`, with how rare values are under a model."""
         load_left(self.engine, self.matching, model, self.facts)
 
+    def finish(self) -> None:
+        """Once both are loaded: where no spine is declared, leave no rows in `spine_rows`; let go of what loading needed."""
+        if not self.matching.spine:
+            self.engine.execute("delete from spine_rows")
+        _drop_values(self.engine, self.matching)
+
 
 @dataclass(frozen=True)
 class Kept:
-    """The loaded rows, kept outside of memory: the same names, and with each row its `home` and `version`."""
+    """The loaded rows, kept outside of memory: the same names, and with each row its `home` and `version` (the number of `_ref`).
+
+    They stand in `kept_spine` and `kept_left`, with `_key` and `_ref` beside; what both have (`n`, `version`, `dataset`, `_key`,
+    `_ref`) in `facts`.
+
+    Attributes:
+        engine: A session.
+        matching: The declaration.
+        facts: Relation with `dataset`, `_key`, `_ref` and the fields of `matching.fields`.
+        values: Relation with these fields and all their values.
+        keep: Keeps rows.
+        homes: How many homes there are: rows that share the first identifier have one, so that most rows of a person do.
+    """
 
     engine: duckdb.DuckDBPyConnection
     matching: Matching
     facts: str
+    values: str
     keep: Keep
     homes: int
 
     def load_spine(self) -> None:
         """Make `spine_rows`."""
-        self._show_spine(on_spine(self.matching) if self.matching.spine else "true")
-
-    def empty_spine(self) -> None:
-        """Leave no rows in `spine_rows`."""
-        self._show_spine("false")
-
-    def _show_spine(self, which: str) -> None:
-        self.engine.execute(f"create or replace temp view spine_rows as {self._rows(which)}")
+        load_values(self.engine, self.matching, self.values)
+        self.keep("kept_spine", self._prepared(_on_spine(self.matching) if self.matching.spine else "true"))
+        self._show("spine_rows", "kept_spine")
 
     def load_left(self, model: Model) -> None:
         """Make `left_rows`, with how rare values are under a model."""
-        homes = [f" and home = {place}" for place in range(self.homes)] if self.homes > 1 else [""]
-        rows = (self._rows(f"not ({on_spine(self.matching)}){home}") for home in homes)
-        self.keep("left_rows", *(_with_rarities(self.matching, model, of_home) for of_home in rows))
+        rows = self._prepared(f"not ({_on_spine(self.matching)})")
+        self.keep("kept_left", _with_rarities(self.matching, model, rows))
+        self._show("left_rows", "kept_left", models.counted(self.matching))
 
-    def _rows(self, which: str) -> str:
-        columns = ", ".join(map(quote, self.matching.columns))
-        return f"select n, home, version, dataset, {columns}, exact_key from {self.facts} where {which}"
+    def finish(self) -> None:
+        """Do what `Tables` does, and make `facts`."""
+        if not self.matching.spine:
+            self.engine.execute("create or replace temp view kept_spine as from kept_left where false")
+            self._show("spine_rows", "kept_spine")
+        columns = "n, version, dataset, _key, _ref"
+        self.engine.execute(
+            f"create or replace temp view facts as select {columns} from kept_spine union all select {columns} from kept_left"
+        )
+        _drop_values(self.engine, self.matching)
+
+    def _prepared(self, which: str) -> str:
+        also = {"home": _home(self.matching, self.homes), "version": number("_ref"), "_key": "_key", "_ref": "_ref"}
+        return _rows(self.matching, self.facts, which, also)
+
+    def _show(self, name: str, kept: str, counted: Collection[str] = ()) -> None:
+        """Show kept rows by a name, with what the stages read of them."""
+        columns = ", ".join(map(quote, (*self.matching.columns, "exact_key", *map(models.rarity, counted))))
+        self.engine.execute(
+            f"create or replace temp view {name} as select n, home, version, dataset, {columns} from {kept}"
+        )
 
 
-def on_spine(matching: Matching) -> str:
+def _on_spine(matching: Matching) -> str:
     """Return the SQL of whether a row is of the spine."""
     return f"dataset in ({', '.join(map(literal, matching.spine))})" if matching.spine else "false"
 

@@ -22,7 +22,7 @@ from motlan.linking import model as models
 from motlan.linking import rest
 from motlan.linking.fit import Teacher
 from motlan.linking.load import ROW as ROW
-from motlan.linking.load import Keep, Kept, Tables, cuts
+from motlan.linking.load import Kept, Tables, cuts
 from motlan.linking.model import Model
 from motlan.matching import Matching, sql
 from motlan.slices import slices
@@ -40,44 +40,47 @@ def link_all(
     facts: str,
     model: Model | None = None,
     *,
-    keep: Keep | None = None,
-    homes: int = 0,
     remembered: bool = False,
     decided: bool = False,
 ) -> Linking:
-    """Load facts and link them; without a model, learn one first (which leaves the table `frequencies`).
+    """Load facts into tables and link them; without a model, learn one first (which leaves the table `frequencies`).
 
     Args:
         engine: A session; with a model given, the table `frequencies` is in it.
         matching: The declaration. With no spine, duplicates are looked for among all rows.
-        facts: Relation with `dataset`, `_key` and the fields of `matching.fields`; with `keep`, rows that `prepared` made.
+        facts: Relation with `dataset`, `_key` and the fields of `matching.fields`.
         model: A frozen model.
-        keep: Keeps rows that are too many for tables in memory.
-        homes: How many homes `prepared` gave them.
         remembered: As `Linking` takes it.
         decided: As `Linking` takes it.
 
     Returns:
         The linking, done: its model is the one used.
     """
-    rows = Tables(engine, matching, facts) if keep is None else Kept(engine, matching, facts, keep, homes)
-    rows.load_spine()
-    if model is None:
-        teacher = Teacher(engine, matching, homes)
-        collision = teacher.frequencies()
-        started = models.declared(matching).model_copy(update={"collision": collision, "persons": teacher.persons})
-        rows.load_left(started)
-        learned = teacher.learn(collision)
-        if learned.collision != collision:
-            rows.load_left(learned)
-    else:
-        rows.load_left(model)
-        learned = model
-    if not matching.spine:
-        rows.empty_spine()
-    linking = Linking(engine, matching, learned, homes=homes, remembered=remembered, decided=decided)
+    learned = load_all(Tables(engine, matching, facts), model)
+    linking = Linking(engine, matching, learned, remembered=remembered, decided=decided)
     linking.run(calibrate=model is None)
     return linking
+
+
+def load_all(rows: Tables | Kept, model: Model | None = None) -> Model:
+    """Load rows for `Linking`, and return the model to link them by.
+
+    Args:
+        rows: The rows.
+        model: A frozen model, whose table `frequencies` is in the session; without one, it is learned (which leaves that table).
+    """
+    rows.load_spine()
+    if model is None:
+        teacher = Teacher(rows.engine, rows.matching, rows.homes)
+        collision = teacher.frequencies()
+        rows.load_left(teacher.start.model_copy(update={"collision": collision, "persons": teacher.persons}))
+        model = teacher.learn(collision)
+        if model.collision != collision:
+            rows.load_left(model)
+    else:
+        rows.load_left(model)
+    rows.finish()
+    return model
 
 
 def let_go(engine: duckdb.DuckDBPyConnection) -> None:

@@ -16,7 +16,7 @@ from bench import linking as bench
 from motlan.engine import connect, one
 from motlan.lake import read_parquet
 from motlan.linking import fit, stages
-from motlan.linking.load import load_values, prepared
+from motlan.linking.load import Kept
 from motlan.linking.model import Model, declared
 from motlan.matching import Matching
 from motlan.registry import load
@@ -101,17 +101,18 @@ def test_rows_kept_at_several_homes_are_linked_as_those_in_tables_are(
 ) -> None:
     with session(work) as engine:
 
-        def keep(name: str, *queries: str) -> None:
-            engine.execute(f"create or replace temp table {name} as {' union all '.join(queries)}")
+        def keep(name: str, query: str) -> None:
+            engine.execute(f"create or replace temp table {name} as {query}")
 
-        load_values(engine, matching, "everyone")
-        keep("facts", prepared(matching, "(select *, _key || ' 7' as _ref from everyone)", homes=3))
-        linking = stages.link_all(engine, matching, "facts", keep=keep, homes=3)
+        facts = "(select *, _key || ' 7' as _ref from everyone)"
+        model = stages.load_all(Kept(engine, matching, facts, "everyone", keep, homes=3))
+        linking = stages.Linking(engine, matching, model, homes=3)
+        linking.run(calibrate=True)
         kept = engine.execute(LINKED).fetchall()
         homes, at_none = one(engine, "select count(distinct home), count(*) filter (home is null) from linked")
         strangers = one(
             engine,
-            """select count(*) from linked join facts as mine using (n) join facts as theirs on theirs.n = compared
+            """select count(*) from linked join kept_left as mine using (n) join kept_spine as theirs on theirs.n = compared
                where linked.home is not null and (mine.home != theirs.home or mine.home != linked.home)""",
         )[0]
         pairs, versions = one(
