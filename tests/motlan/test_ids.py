@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from hashlib import sha256
+from hmac import new
 
 import duckdb
 import pytest
@@ -48,9 +50,6 @@ def test_another_secret_or_kind_gives_other_ids(secret: bytes, kind: str) -> Non
 
 
 def test_an_id_is_the_keyed_hash_of_its_text() -> None:
-    from hashlib import sha256
-    from hmac import new
-
     key = new(SECRET, b"person", sha256).hexdigest()[:32]
     told = sha256((key + "0101234567").encode()).hexdigest()[:32]
     assert drawn(f"select {ids.of_text(SECRET, 'person', repr('0101234567'))}") == [str(uuid.UUID(told))]
