@@ -6,8 +6,10 @@ Four protocols, a dataset each: SOAP (population), REST (insurance), XML files (
 - the *floor*: the same bytes fetched by bare httpx, or by COPY from the database, unparsed (`bench.bare`);
 - a *peer*: zeep's objects, dlt, lxml's tree of the whole file (`bench.peers.zeep_objects`, `dlt_sources`, `lxml_tree`), to rows.
 
-By turns, in processes of their own, after a first page that is not timed (libraries load much on first use). Nobody is
-paced: the adapters' politeness (`pace` in agencies.yaml) is set aside, and the insurance answers whatever is asked.
+By turns, in processes of their own, after a first page that is not timed (libraries load much on first use) and a full
+collection of garbage (Python looks through all that the libraries left at some moment, which takes longer than a small pull
+does, and it is chance whose pull that moment falls into). Nobody is paced: the adapters' politeness (`pace` in
+agencies.yaml) is set aside, and the insurance answers whatever is asked.
 
 Figures, `<protocol>_` before each, medians of the rounds:
 
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import importlib
 import json
 import os
@@ -154,6 +157,7 @@ def measure(work: Path, tool: str, ends: dict[str, Ends]) -> None:
 def _timed(pull: Pull, source: Source, total: int) -> dict[str, float]:
     with contextlib.closing(pull(source)) as first:
         next(first, None)
+    gc.collect()
     memory, rows, quarter = Memory(), 0, 0.0
     with memory.watched():
         began, cpu = time.perf_counter(), time.process_time()

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NoReturn
+
+import pyarrow as pa
 
 from adapters.protocols.columns import Columns, check_extra, column_name
 from adapters.protocols.lines import read_lines
@@ -33,7 +36,7 @@ def parse(body: bytes, charset: str, where: str) -> Any:
     Raises:
         ContractError: It is not JSON, nested without end, or has too many values.
     """
-    if sum(map(body.count, (b",", b"[", b"{"))) > PAGE_VALUES:
+    if len(body) > PAGE_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > PAGE_VALUES:
         raise ContractError(f"more than {PAGE_VALUES} values in one answer", where=where)
     try:
         text = body.decode(charset, "surrogateescape").removeprefix("\ufeff")
@@ -104,7 +107,7 @@ class JsonRecords:
         Raises:
             ContractError: A record is not an object, or passes a limit.
         """
-        if any(type(record) is not dict for record in records):
+        if not set(map(type, records)) <= {dict}:
             raise ContractError("a record is not a JSON object", where=where, next_step="ask the source's owner.")
         columns: Columns = dict.fromkeys(self._declared, ())
         self._collect(records, self._tree, "", columns, where)
@@ -115,7 +118,7 @@ class JsonRecords:
     ) -> None:
         unknown = set().union(*(record for record in records if type(record) is dict)) - tree.keys()
         for key in [*tree, *sorted(unknown)]:
-            values = [record.get(key) if type(record) is dict else None for record in records]
+            values = _values(records, key)
             node, place = tree.get(key), f"{path}{key}"
             if isinstance(node, dict):
                 self._collect(values, node, place + ".", columns, where)
@@ -127,10 +130,11 @@ class JsonRecords:
             columns[node or column_name(place, columns)] = self._texts(values, where)
             check_extra(len(columns), len(self._declared), where)
 
-    def _texts(self, values: list[Any], where: str) -> list[str | None]:
-        if set(map(type, values)) <= _PLAIN:
-            return values
-        return [value if type(value) in _PLAIN else self._text(value, where) for value in values]
+    def _texts(self, values: list[Any], where: str) -> Any:
+        try:
+            return pa.array(values, pa.string())  # texts, numbers as such and null; anything else raises
+        except (pa.ArrowException, UnicodeEncodeError):
+            return [value if type(value) in _PLAIN else self._text(value, where) for value in values]
 
     def _text(self, value: Any, where: str, depth: int = 1) -> str:
         if depth > self._limits.depth:
@@ -146,6 +150,14 @@ class JsonRecords:
         if isinstance(value, _Number):
             return str(value)
         return _quoted(value) if isinstance(value, str) else self._text(value, where, depth + 1)
+
+
+def _values(records: Sequence[Any], key: str) -> list[Any]:
+    """Give each record's value, None where a record has not that key or is no object."""
+    try:
+        return list(map(itemgetter(key), records))  # no step of Python a record; what has no such key raises
+    except (KeyError, TypeError):
+        return [record.get(key) if type(record) is dict else None for record in records]
 
 
 def _quoted(text: str) -> str:
