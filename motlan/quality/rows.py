@@ -22,8 +22,8 @@ from motlan.quality.tally import assessed, decode
 from motlan.registry import Dataset, Registry, RowRule
 from motlan.workspace import Workspace
 
-CHUNK_ROWS = 300_000
-"""Most rows that one query cleans and checks, but for a landed file's: what bounds the engine's memory."""
+CHUNK_ROWS = 200_000
+"""Rows that one query cleans and checks, as near as landed files allow: what bounds the engine's memory."""
 CHUNK_BYTES = 10**9
 """Memory that the engine needs for them."""
 
@@ -122,14 +122,13 @@ def _split(
 def chunks(files: Sequence[str]) -> list[list[str]]:
     """Group landed files into chunks that are worth planning a query for, and still bound its memory.
 
-    They are alike, and an even number where there are files for it: two sessions end together.
+    They are alike, so that memory is, for much and for little: `CHUNK_ROWS` each, or two halves of less, for two sessions.
     """
     counts = [pq.read_metadata(path).num_rows for path in files]
-    total = max(sum(counts), 1)
-    number = 2 * -(-total // (2 * CHUNK_ROWS))
+    bound = max(1, min(CHUNK_ROWS, -(-sum(counts) // 2)))
     groups: dict[int, list[str]] = {}
     for path, count, after in zip(files, counts, accumulate(counts), strict=True):
-        groups.setdefault((2 * after - count) * number // (2 * total), []).append(path)
+        groups.setdefault((2 * after - count) // (2 * bound), []).append(path)
     return list(groups.values())
 
 

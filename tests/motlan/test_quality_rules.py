@@ -186,12 +186,12 @@ def test_rules_of_every_scope_find_what_is_wrong_and_nothing_else(country: Count
         ([7], [7]),
         ([10, 10], [10, 10]),
         ([10, 10, 10, 10, 6], [20, 26]),
-        ([10] * 10, [20, 30, 20, 30]),
+        ([10] * 12, [20, 30, 20, 30, 20]),
         ([40, 1, 1, 1], [40, 3]),
         ([0], [0]),
     ],
 )
-def test_landed_files_go_in_alike_chunks_of_an_even_number(
+def test_landed_files_go_in_alike_chunks(
     counts: list[int], sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "CHUNK_ROWS", 25)
