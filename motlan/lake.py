@@ -131,8 +131,8 @@ class Lake:
         target = self._table(table, staged[0])
         if new:
             with target.update_schema() as update:
-                for path in staged:
-                    update.union_by_name(_schema(path))
+                for schema in dict.fromkeys(map(_schema, staged)):  # few differ, and each takes a while
+                    update.union_by_name(schema)
             target.add_files(new)
         snapshot = target.current_snapshot()
         return snapshot.snapshot_id if snapshot else None
