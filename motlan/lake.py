@@ -21,7 +21,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 from sqlalchemy.exc import IntegrityError
 
-from motlan.engine import literal, quote
+from motlan.engine import constant, literal, quote
 from motlan.errors import ConfigurationError
 from motlan.settings import Settings
 from motlan.store.session import Store, sqlalchemy_url
@@ -42,6 +42,11 @@ RUN_OF_PATH = re.compile(r"/run=([^/]+)/")
 def read_parquet(files: Collection[str]) -> str:
     """Return the engine's SQL that reads files as one relation, columns matched by name."""
     return f"read_parquet([{', '.join(map(literal, files))}], union_by_name = true, hive_partitioning = false)"
+
+
+def staging(query: str, run: str, target: str | Path) -> str:
+    """Return the SQL that writes a query's rows to a file that a run stages, with `_run`."""
+    return f"copy (select *, {constant(run)} as _run from ({query})) to {literal(str(target))} ({PARQUET})"
 
 
 def current(files: Collection[str], key: Collection[str], where: str = "true") -> str:
@@ -66,7 +71,8 @@ def current(files: Collection[str], key: Collection[str], where: str = "true") -
 
 def created(new: str, key: Collection[str], columns: Collection[str]) -> str:
     """Return the SQL of what `changes` tells where there was nothing: every row is created."""
-    return f"select {', '.join(map(quote, (*key, *columns)))}, 'created' as _op, []::varchar[] as _changed from {new}"
+    kept = ", ".join(map(quote, (*key, *columns)))
+    return f"select {kept}, {constant('created')} as _op, []::varchar[] as _changed from {new}"
 
 
 def changes(new: str, old: str, key: Collection[str], columns: Collection[str], marked: Collection[str] = ()) -> str:

@@ -13,7 +13,7 @@ from motlan.engine.duckdb_dialect import DUCKDB
 from motlan.engine.explain import Step, explain
 from motlan.engine.expression import Call, Expression, parse
 from motlan.engine.functions import Function, Parameter
-from motlan.engine.session import connect, fingerprint, literal, make, one, prepare, quote
+from motlan.engine.session import connect, constant, fingerprint, literal, make, one, prepare, quote
 from motlan.engine.spark_dialect import SPARK, SPARK_SETTINGS
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "code_lists",
     "code_lists_digest",
     "connect",
+    "constant",
     "explain",
     "fill",
     "fingerprint",

@@ -316,6 +316,8 @@ class _Reader:
             case exp.Cast(to=exp.DataType(this=exp.DataType.Type.UUID)):
                 parts = "'(.{8})(.{4})(.{4})(.{4})(.{12})', '$1-$2-$3-$4-$5'"
                 return _raw(f"regexp_replace({_sql(node.this)}, {parts})")
+            case exp.Cast(to=exp.DataType(this=exp.DataType.Type.ENUM)):
+                return _raw(_sql(node.this))
             case exp.NullSafeNEQ():
                 return _raw(f"(NOT ({_sql(node.this)} <=> {_sql(node.expression)}))")
             case exp.NullSafeEQ():

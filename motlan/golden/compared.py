@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow.parquet as pq
 
-from motlan.engine import literal, quote
+from motlan.engine import quote
 from motlan.golden.pointers import DECIDED, SOURCES
-from motlan.lake import PARQUET, created
+from motlan.lake import created, staging
 from motlan.ledger import runs
 from motlan.parts import Parts
 from motlan.registry import Entity
@@ -83,9 +83,7 @@ class Stage:
         target = self.parts.path(what.name, part)
         target.unlink(missing_ok=True)
         lasting = self.work.lake.folder(what.table, self.run.id) / f"{part:06d}.parquet"
-        engine.execute(
-            f"copy (select *, {literal(self.run.id)} as _run from ({what.created(rows)})) to {literal(str(lasting))} ({PARQUET})"
-        )
+        engine.execute(staging(what.created(rows), self.run.id, lasting))
         count: int = pq.read_metadata(lasting).num_rows
         if count:
             target.symlink_to(lasting)

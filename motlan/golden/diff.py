@@ -13,10 +13,10 @@ from typing import Any
 
 import duckdb
 
-from motlan.engine import literal, one, quote
+from motlan.engine import one, quote
 from motlan.golden import conflicts, facets, guard
 from motlan.golden.compared import Compared, compared, golden_table
-from motlan.lake import PARQUET, changes, created, current
+from motlan.lake import changes, created, current, staging
 from motlan.ledger import runs
 from motlan.parts import Parts, cut, within
 from motlan.registry import FacetEntity
@@ -236,6 +236,4 @@ class _Comparing:
     def _write(self, table: str, part: int, query: str) -> None:
         """Write the changes of a part for the lake."""
         target = self.work.lake.folder(table, self.run.id) / f"{part:06d}.parquet"
-        self.engine.execute(
-            f"copy (select *, {literal(self.run.id)} as _run from ({query})) to {literal(str(target))} ({PARQUET})"
-        )
+        self.engine.execute(staging(query, self.run.id, target))

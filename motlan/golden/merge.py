@@ -10,7 +10,7 @@ from itertools import accumulate
 import duckdb
 import pyarrow as pa
 
-from motlan.engine import literal, make, one, quote
+from motlan.engine import constant, literal, make, one, quote
 from motlan.golden import aside, facets
 from motlan.golden.compared import Stage, compared
 from motlan.golden.conflicts import conflicts_query, lost_query
@@ -116,7 +116,7 @@ class _Merging:
         _look_closely(engine, ways)
         close = "close_golden join placed using (person_id)" if placed else "close_golden"
         rows = f"({ways.plain} union all by name from {close})"
-        self._write(engine, part, f"select *, {literal(self.version)} as _merge_version from {rows}")
+        self._write(engine, part, f"select *, {constant(self.version)} as _merge_version from {rows}")
         columns = ", ".join(["person_id", *(quote(taken_from(field)) for field in taken)])
         engine.execute(f"copy (select {columns} from close_golden) to {parts.target('taken', part)} ({SCRATCH})")
         engine.execute(f"create or replace temp view golden as from {parts.read('golden', part)}")

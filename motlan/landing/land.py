@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from motlan.engine import abreast, literal, one, quote
+from motlan.engine import abreast, constant, literal, one, quote
 from motlan.errors import ContractError
 from motlan.lake import PARQUET, read_parquet
 from motlan.landing import drift, payloads
@@ -237,7 +237,7 @@ def write_chunk(
     target = work.lake.folder(table_of(dataset.name), run) / f"{number:06d}.parquet"
     columns = ", ".join(quote(name) for name in raw)
     engine.execute(
-        f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {literal(run)} as _run,
+        f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {constant(run)} as _run,
                 {quote(dataset.key)} as _key, {quote(dataset.cursor)} as _cursor, {quote(dataset.moment)} as _moment,
                 _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns} from fresh)
             to {literal(str(target))} ({LANDED})"""

@@ -17,10 +17,10 @@ import duckdb
 import pyarrow as pa
 
 from motlan import ids
-from motlan.engine import literal, one
+from motlan.engine import constant, literal, one
 from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
-from motlan.lake import PARQUET, SCRATCH, changes, created, current, read_parquet
+from motlan.lake import SCRATCH, changes, created, current, read_parquet, staging
 from motlan.ledger import runs, versions
 from motlan.linking import load, stages
 from motlan.linking import model as models
@@ -259,7 +259,7 @@ class _Step:
         """Write the pairs that were weighed now, and let go of them; return how many they are."""
         pairs = int(one(engine, "select count(*) from scored")[0])
         if pairs:
-            query = f"select *, {literal(version)} as _link_version from scored"
+            query = f"select *, {constant(version)} as _link_version from scored"
             self._write(engine, pairs_table(self.entity), query)
         engine.execute("drop table scored")
         return pairs
@@ -312,7 +312,7 @@ class _Step:
         def person(founder: str) -> str:
             return f"{ids.of_record(secret, self.entity, datasets, founder)} as person_id"
 
-        columns = f"person_id, founder, compared, compared_ref, rule, weight, probability, {literal(version)} as _link_version"
+        columns = f"person_id, founder, compared, compared_ref, rule, weight, probability, {constant(version)} as _link_version"
         own, theirs, others = (f"{row}dataset || '/' || {row}_key" for row in ("", "theirs.", "others."))
         for home in range(self.homes):
             spine, left = (f"(from {rows} where home = {home})" for rows in ("kept_spine", "kept_left"))
@@ -361,7 +361,5 @@ class _Step:
     def _write(self, engine: duckdb.DuckDBPyConnection, table: str, query: str, number: int = 0) -> str:
         """Write rows for the lake, into one of its files; return its path."""
         target = str(self.work.lake.folder(table, self.run.id) / f"{number:06d}.parquet")
-        engine.execute(
-            f"copy (select *, {literal(self.run.id)} as _run from ({query})) to {literal(target)} ({PARQUET})"
-        )
+        engine.execute(staging(query, self.run.id, target))
         return target

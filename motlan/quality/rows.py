@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from motlan.engine import DUCKDB, literal, quote
+from motlan.engine import DUCKDB, constant, literal, quote
 from motlan.lake import PARQUET, read_parquet
 from motlan.ledger import runs, versions
 from motlan.quality import exceptions
@@ -171,7 +171,7 @@ def check_chunk(
         f"case when not _accepted then to_json(struct_pack({raw}))::varchar end as _raw from ({query})"
     )
     checked = _counted(engine, rules)
-    meta += f", {literal(version)} as _version"
+    meta += f", {constant(version)} as _version"
     if checked.accepted:
         _copy(engine, f"select {meta}, _assessed, {fields} from tagged where _accepted", clean)
     if checked.quarantined:

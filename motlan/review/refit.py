@@ -12,6 +12,7 @@ import duckdb
 
 from motlan.engine import literal, one, quote
 from motlan.errors import ConfigurationError, MotlanError
+from motlan.lake import staging
 from motlan.ledger import runs
 from motlan.linking import stages, store
 from motlan.linking.link import load_decisions, load_frequencies
@@ -132,9 +133,7 @@ class _Fit:
             engine.execute(f"copy ({self._grouped(facts)}) to {self._file(name)} (format parquet)")
             if not known and one(engine, "select count(*) from frequencies")[0]:
                 target = self.work.lake.folder(store.frequencies_table(self.entity), self.run) / "000000.parquet"
-                engine.execute(
-                    f"copy (select *, {literal(self.run)} as _run from frequencies) to {literal(str(target))} (format parquet)"
-                )
+                engine.execute(staging("from frequencies", self.run, target))
             return linking.model
 
     def _grouped(self, facts: str) -> str:
