@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from operator import itemgetter
 from typing import Any, NoReturn
 
@@ -131,10 +132,9 @@ class JsonRecords:
             check_extra(len(columns), len(self._declared), where)
 
     def _texts(self, values: list[Any], where: str) -> Any:
-        try:
+        with suppress(pa.ArrowException, UnicodeEncodeError):  # they hold values: none may be another error's context
             return pa.array(values, pa.string())  # texts, numbers as such and null; anything else raises
-        except (pa.ArrowException, UnicodeEncodeError):
-            return [value if type(value) in _PLAIN else self._text(value, where) for value in values]
+        return [value if type(value) in _PLAIN else self._text(value, where) for value in values]
 
     def _text(self, value: Any, where: str, depth: int = 1) -> str:
         if depth > self._limits.depth:
