@@ -132,7 +132,8 @@ class JsonRecords:
             check_extra(len(columns), len(self._declared), where)
 
     def _texts(self, values: list[Any], where: str) -> Any:
-        with suppress(pa.ArrowException, UnicodeEncodeError):  # they hold values: none may be another error's context
+        # Suppressed, not caught: these errors hold values, and none may stand behind a refusal.
+        with suppress(pa.ArrowException, UnicodeEncodeError):
             return pa.array(values, pa.string())  # texts, numbers as such and null; anything else raises
         return [value if type(value) in _PLAIN else self._text(value, where) for value in values]
 
