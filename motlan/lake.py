@@ -123,6 +123,10 @@ class Lake:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def staged(self, table: str, run: str, number: int = 0) -> Path:
+        """Return the path of a file, by its number, that a run stages of a table."""
+        return self.folder(table, run) / f"{number:06d}.parquet"
+
     def commit(self, table: str, run: str) -> int | None:
         """Add the files that a run staged to its table, in one commit; return the snapshot's id.
 

@@ -86,9 +86,10 @@ def _ours(con: duckdb.DuckDBPyConnection, work: Workspace, setting: Setting, run
     con.execute(
         """create table represents as
            with shares as (
-               select true_id, person, count(*) filter (is_spine and not linked) as spine_rows, count(*) as rows
+               select true_id, person, count(*) filter (is_spine and not linked) as spine_rows, count(*) as rows,
+                      any_value(founder) as founder
                from ours where person is not null group by all),
-           best as (select *, row_number() over (partition by true_id order by spine_rows desc, rows desc, person) as t,
+           best as (select *, row_number() over (partition by true_id order by spine_rows desc, rows desc, founder) as t,
                            row_number() over (partition by person order by spine_rows desc, rows desc, true_id) as p from shares)
            select true_id, person from best where t = 1 and p = 1"""
     )

@@ -269,7 +269,7 @@ class _Step:
         folder = self._folder("links")
         for place, query in enumerate(self._links(version)):
             links = created(f"({query})", KEY, COLUMNS)
-            written = Path(self._write(engine, links_table(self.entity), links, place))
+            written = self._write(engine, links_table(self.entity), links, place)
             (folder / written.name).symlink_to(written)
         self._show(engine, "links")
         return self.rows
@@ -358,8 +358,8 @@ class _Step:
             self._write(engine, kept.reviews_table(self.entity), "from changed_reviews")
         return int(one(engine, "select count(*) from unsure")[0])
 
-    def _write(self, engine: duckdb.DuckDBPyConnection, table: str, query: str, number: int = 0) -> str:
+    def _write(self, engine: duckdb.DuckDBPyConnection, table: str, query: str, number: int = 0) -> Path:
         """Write rows for the lake, into one of its files; return its path."""
-        target = str(self.work.lake.folder(table, self.run.id) / f"{number:06d}.parquet")
+        target = self.work.lake.staged(table, self.run.id, number)
         engine.execute(staging(query, self.run.id, target))
         return target
