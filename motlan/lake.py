@@ -123,7 +123,7 @@ class Lake:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def staged(self, table: str, run: str, number: int = 0) -> Path:
+    def staged_file(self, table: str, run: str, number: int = 0) -> Path:
         """Return the path of a file, by its number, that a run stages of a table."""
         return self.folder(table, run) / f"{number:06d}.parquet"
 

@@ -82,7 +82,7 @@ class Stage:
         """
         target = self.parts.path(what.name, part)
         target.unlink(missing_ok=True)
-        lasting = self.work.lake.staged(what.table, self.run.id, part)
+        lasting = self.work.lake.staged_file(what.table, self.run.id, part)
         engine.execute(staging(what.created(rows), self.run.id, lasting))
         count: int = pq.read_metadata(lasting).num_rows
         if count:

@@ -235,5 +235,5 @@ class _Comparing:
 
     def _write(self, table: str, part: int, query: str) -> None:
         """Write the changes of a part for the lake."""
-        target = self.work.lake.staged(table, self.run.id, part)
+        target = self.work.lake.staged_file(table, self.run.id, part)
         self.engine.execute(staging(query, self.run.id, target))

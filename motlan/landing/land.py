@@ -234,7 +234,7 @@ def write_chunk(
         number: The chunk's number.
         raw: Names of the raw columns.
     """
-    target = work.lake.staged(table_of(dataset.name), run, number)
+    target = work.lake.staged_file(table_of(dataset.name), run, number)
     columns = ", ".join(quote(name) for name in raw)
     engine.execute(
         f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {constant(run)} as _run,

@@ -360,6 +360,6 @@ class _Step:
 
     def _write(self, engine: duckdb.DuckDBPyConnection, table: str, query: str, number: int = 0) -> Path:
         """Write rows for the lake, into one of its files; return its path."""
-        target = self.work.lake.staged(table, self.run.id, number)
+        target = self.work.lake.staged_file(table, self.run.id, number)
         engine.execute(staging(query, self.run.id, target))
         return target

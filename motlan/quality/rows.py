@@ -98,7 +98,7 @@ def _split(
     def chunk(engine: duckdb.DuckDBPyConnection, numbered: tuple[int, list[str]]) -> Checked:
         number, files = numbered
         clean, kept = (
-            work.lake.staged(table, run, number)
+            work.lake.staged_file(table, run, number)
             for table in (clean_table(dataset.name), quarantine_table(dataset.name))
         )
         return check_chunk(engine, dataset, rules, query, version, files, clean, kept)

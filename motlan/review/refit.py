@@ -132,7 +132,7 @@ class _Fit:
             linking = stages.link_all(engine, self.matching, facts, known[1] if known else None, **given)
             engine.execute(f"copy ({self._grouped(facts)}) to {self._file(name)} (format parquet)")
             if not known and one(engine, "select count(*) from frequencies")[0]:
-                target = self.work.lake.staged(store.frequencies_table(self.entity), self.run)
+                target = self.work.lake.staged_file(store.frequencies_table(self.entity), self.run)
                 engine.execute(staging("from frequencies", self.run, target))
             return linking.model
 

@@ -167,7 +167,7 @@ def test_an_entity_declared_later_is_filled_by_the_publication_that_first_has_it
     project.project(work, ENTITY)
     ((run,),) = rows(work, "select max(id) from runs")
     fields = ", ".join(f"'x' as {field}" for field in work.registry.facets["membership"].fields)
-    target = work.lake.staged("golden.membership", run)
+    target = work.lake.staged_file("golden.membership", run)
     with work.engine("making rows") as engine:
         engine.execute(
             f"""copy (select uuid()::varchar as id, uuid()::varchar as person_id, 'cards' as dataset, i::varchar as _key,
