@@ -24,7 +24,7 @@ from motlan.landing.land import Watch
 from motlan.ledger import log, runs
 from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
-from motlan.quality import breaker, cross, exceptions, rows, tally
+from motlan.quality import breaker, columns, cross, exceptions, rows, tally
 from motlan.quarantine import entries
 from motlan.quarantine import replay as requeue
 from motlan.settings import debugging
@@ -87,6 +87,7 @@ def clean(run: str) -> Counts:
             )
         # Rows of a replay were blocked before, and a drifted chunk is held as a whole: neither tells of a worse source.
         if "replayed" not in current.steps["land"] and not exceptions.of(work, current).drifted:
+            columns.check(work, current, counts, partial(select_canonical, dataset))
             breaker.check(work, current, counts)
         return counts
 
