@@ -98,7 +98,10 @@ class DropAdapter(Adapter):
         manifests = {drop.name: self._manifest(drop) for drop in drops if drop.name in wanted | {full.name}}
         newest = manifests.get(drops[-1].name) or self._manifest(drops[-1])
         return SourceCount(
-            rows=sum(manifests[name].rows for name in wanted), total=manifests[full.name].rows, as_of=newest.created
+            rows=sum(manifests[name].rows for name in wanted),
+            total=manifests[full.name].rows,
+            as_of=newest.created,
+            of_lines=True,
         )
 
     def pull(self, since: Watermark | None) -> Iterator[Page]:
@@ -143,6 +146,8 @@ class DropAdapter(Adapter):
             raise ContractError("the manifest is not the one of the drop in the index", where=where)
         files = [_file(entry, where) for entry in _objects(at_path(document, "files"), where)]
         rows = whole_number(at_path(document, "rows"), where)
+        if len({file.name for file in files}) != len(files):
+            raise ContractError("the manifest names a file twice", where=where, next_step="ask the source's owner.")
         if sum(file.rows for file in files) != rows:
             raise ContractError("the files' rows do not add up to the manifest's", where=where)
         return _Manifest(moment(at_path(document, "created"), where), rows, files)
