@@ -52,17 +52,13 @@ def export(work: Workspace, wanted: Wanted, form: Format, out: Path, principal: 
     dataset = work.registry.dataset(wanted.dataset or "").name
     told = ", ".join(f"{name} {value}" for name, value in vars(wanted).items() if value)
     accesses.record(work.store, principal, "quarantine.export", told)
-    folder = work.scratch(f"export-{os.getpid()}")
-    try:
-        with work.engine(f"exporting the quarantine of {dataset}") as engine:
-            count = _gather(work, engine, dataset, wanted, folder)
-            with _private(out) as file:
-                if form == "xlsx":
-                    _write_xlsx(engine, file)
-                else:
-                    _write_text(engine, form, folder / "rows", file)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with work.own_folder() as folder, work.engine(f"exporting the quarantine of {dataset}") as engine:
+        count = _gather(work, engine, dataset, wanted, folder)
+        with _private(out) as file:
+            if form == "xlsx":
+                _write_xlsx(engine, file)
+            else:
+                _write_text(engine, form, folder / "rows", file)
     return count
 
 
