@@ -31,6 +31,7 @@ from motlan.quarantine import entries
 from motlan.quarantine import replay as requeue
 from motlan.settings import debugging
 from motlan.store import tables
+from motlan.store.session import lost
 from motlan.workspace import Workspace, open_workspace
 
 ENTITY = "person"
@@ -52,7 +53,7 @@ def _private(step: Callable[P, T]) -> Callable[P, T]:
         except Exception as error:
             if debugging():
                 raise
-            raise unforeseen(error, f"pipeline.{step.__name__}") from None
+            raise lost(error) or unforeseen(error, f"pipeline.{step.__name__}") from None
 
     return call
 
@@ -242,11 +243,11 @@ def cross_check(run: str) -> Counts:
 def diff(run: str) -> Counts:
     """Stage what changed since the last publication. The run is whole then, and waits to be published."""
     work = open_workspace()
-    counts = runs.step(
-        work.store, run, "diff", lambda current: differences.diff(work, current, current.steps["begin"]["published"])
-    )
-    runs.set_reconciled(work.store, run)
-    return counts
+
+    def do(current: runs.Run) -> Counts:
+        return differences.diff(work, current, current.steps["begin"]["published"])
+
+    return runs.step(work.store, run, "diff", do, ends="reconciled")
 
 
 @_private

@@ -152,7 +152,15 @@ def get(store: Store, run: str) -> Run:
     return Run(*found)
 
 
-def step(store: Store, run: str, name: str, work: Callable[[Run], Counts], *, lock: str | None = None) -> Counts:
+def step(
+    store: Store,
+    run: str,
+    name: str,
+    work: Callable[[Run], Counts],
+    *,
+    lock: str | None = None,
+    ends: str | None = None,
+) -> Counts:
     """Do a step once: where the run finished it before, its counts are given back and nothing is done.
 
     Args:
@@ -161,6 +169,7 @@ def step(store: Store, run: str, name: str, work: Callable[[Run], Counts], *, lo
         name: The step's name.
         work: Does it; returns small counts without personal values.
         lock: What one process at a time does; the run's kind where absent.
+        ends: The state of the run when the step is done, where nobody is at work on it then.
 
     Raises:
         ContractError: The run was closed, before or meanwhile, and a newer one took its place.
@@ -180,6 +189,8 @@ def step(store: Store, run: str, name: str, work: Callable[[Run], Counts], *, lo
             require_open(connection, run)
             values = {"steps": _with(name, counts), "error": None}
             connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(**values))
+            if ends:
+                set_state(connection, run, ends)
         return counts
 
 
@@ -265,14 +276,6 @@ def set_state(connection: sa.Connection, run: str, state: str) -> None:
     """Move a run to its final state, in the caller's transaction."""
     values = {"state": state, "ended_at": sa.func.now()}
     connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(**values))
-
-
-def set_reconciled(store: Store, run: str) -> None:
-    """Let a run that is whole wait to be published; a run that is further already stays where it is."""
-    table = tables.runs
-    values = {"state": "reconciled", "ended_at": sa.func.now()}
-    with store.engine.begin() as connection:
-        connection.execute(sa.update(table).where(table.c.id == run, table.c.state == "running").values(**values))
 
 
 def fail(store: Store, run: str, reason: str) -> None:
