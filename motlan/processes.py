@@ -58,11 +58,16 @@ class Process:
 
 def me() -> Process:
     """Return this process. A fork is another one."""
-    return _called(os.getpid())
+    return _me(os.getpid())
 
 
 @cache
-def _called(pid: int) -> Process:
+def _me(pid: int) -> Process:
+    return called(pid)
+
+
+def called(pid: int) -> Process:
+    """Return the process that has a number now; born at 0 where there is none."""
     return Process(socket.gethostname(), _boot(), pid, _born(pid) or 0)
 
 

@@ -26,6 +26,7 @@ from motlan.errors import TransientError
 from motlan.landing import land as landing
 from motlan.settings import load
 from motlan.store import server, supervisor
+from motlan.store.session import lost
 from tests.conftest import Country, card_record, declare_country, spine_record
 
 ROUND = ("sync alpha_people", "sync beta_cards", "reconcile", "publish", "project")
@@ -94,6 +95,9 @@ class Bus:
             self._note(f"passing: {command}: {error}")
             code = PASSING
         except BaseException as error:  # noqa: BLE001 - told to the parent by its code
+            if passing := lost(error):  # in the driver's own queries
+                self._note(f"passing: {command}: {passing}")
+                os._exit(PASSING)
             self._note(f"broken: {command}: {type(error).__name__}: {error}\n{traceback.format_exc()}")
         finally:
             os._exit(code)
