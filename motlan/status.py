@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from motlan.golden import release
+from motlan.ledger.runs import abandoned
 from motlan.quality import breaker, score
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -18,6 +19,7 @@ def status(work: Workspace) -> dict[str, Any]:
     """
     runs, publications = tables.runs.c, tables.publications.c
     pulled = sa.func.coalesce(~runs.steps["land"].has_key("replayed"), sa.true())  # a replay pulled nothing
+    given_up = abandoned(work.store)
     newest = sa.select(sa.func.max(runs.id)).where(pulled).group_by(runs.subject)
     with work.store.engine.connect() as connection:
         last = {
@@ -36,7 +38,7 @@ def status(work: Workspace) -> dict[str, Any]:
             .one_or_none()
         )
     return {
-        "datasets": {name: _dataset(last.get(name), marks.get(name)) for name in work.registry.datasets},
+        "datasets": {name: _dataset(last.get(name), marks.get(name), given_up) for name in work.registry.datasets},
         "publication": {
             "number": published["number"],
             "run": published["run"],
@@ -52,15 +54,15 @@ def status(work: Workspace) -> dict[str, Any]:
     }
 
 
-def _dataset(run: sa.RowMapping | None, mark: sa.RowMapping | None) -> dict[str, Any]:
+def _dataset(run: sa.RowMapping | None, mark: sa.RowMapping | None, given_up: dict[str, str]) -> dict[str, Any]:
     if run is None:
         return {"state": "never run"}
     landed, cleaned = run["steps"].get("land", {}), run["steps"].get("clean", {})
     return {
-        "state": run["state"],
+        "state": "abandoned" if run["id"] in given_up else run["state"],
         "run": run["id"],
         "started_at": run["started_at"].isoformat(),
-        "error": run["error"],
+        "error": f"abandoned: {given_up[run['id']]}" if run["id"] in given_up else run["error"],
         "pulled": landed.get("pulled"),
         "landed": landed.get("landed"),
         "source_total": landed.get("source_total"),

@@ -185,6 +185,12 @@ def describe(held: Holder | None, since: datetime | None) -> str:
     return f"{what}{moment}, by {held['by']}{job}, process {held['pid']} on {held['host']}"
 
 
+def works_elsewhere(held: Holder) -> bool:
+    """Tell whether another process that lives is named as at work: one that lost its lock when PostgreSQL was started anew."""
+    process = processes.Process.of(held)
+    return bool(held["step"]) and process != processes.me() and bool(process.lives())
+
+
 def gone(store: Store, lock: str, held: Holder | None, since: datetime, now: datetime, *, ours: bool) -> str | None:
     """Say why nobody will go on with a run; None where somebody may.
 

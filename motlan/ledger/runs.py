@@ -106,6 +106,24 @@ def abandoned(store: Store) -> dict[str, str]:
     return {row["id"]: reason for row, reason in _abandoned(store)}
 
 
+def at_work(store: Store) -> list[dict[str, Any]]:
+    """Return the runs that are open: `run`, `kind`, `subject`, `told` (step, since when, by whom, which process), `abandoned`.
+
+    The last says why nobody will go on with it; None where somebody may.
+    """
+    given_up = abandoned(store)
+    return [
+        {
+            "run": row["id"],
+            "kind": row["kind"],
+            "subject": row["subject"],
+            "told": holds.describe(row["holder"], row["held_at"]),
+            "abandoned": given_up.get(row["id"]),
+        }
+        for row in _running(store)
+    ]
+
+
 def _abandoned(store: Store) -> list[tuple[sa.RowMapping, str]]:
     found = []
     for row in _running(store):
@@ -222,8 +240,11 @@ def _take_up(store: Store, run: Run, held: holds.Holder) -> None:
     table = tables.runs
     newer = sa.select(table.c.id).where(table.c.kind == run.kind, table.c.subject == run.subject, table.c.id > run.id)
     with store.engine.begin() as connection:
-        query = sa.select(table.c.state).where(table.c.id == run.id).with_for_update()
-        if connection.execute(query).scalar_one() in STOPPED:
+        query = sa.select(table.c.id, table.c.state, table.c.holder, table.c.held_at)
+        row = connection.execute(query.where(table.c.id == run.id).with_for_update()).mappings().one()
+        if row["holder"] and holds.works_elsewhere(row["holder"]):
+            raise holds.under_way(held["lock"], row)
+        if row["state"] in STOPPED:
             if found := connection.execute(newer.order_by(table.c.id.desc()).limit(1)).scalar_one_or_none():
                 raise _replaced(run.id, f"run {found} took its place")
             again = {"state": "running", "ended_at": None}

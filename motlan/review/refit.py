@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from motlan import sweep
 from motlan.engine import literal, one, quote
 from motlan.errors import ConfigurationError, MotlanError
 from motlan.lake import staging
@@ -44,6 +45,8 @@ def fit(work: Workspace, entity: str, principal: str) -> dict[str, Any]:
         raise ConfigurationError("there is no model of linking yet", next_step="run `motlan reconcile` first.")
     with runs.alone(work.store, "fit", entity):
         run = runs.begin(work.store, "fit", entity)
+        sweep.discard(work, "fit", entity)
+        sweep.sweep(work)
         learned, told = work.scratch(run.id) / "model.json", _Fit(work, entity, run.id)
         try:
             counts = work.staged(run.id, "fit", [store.frequencies_table(entity)], lambda: told.do(before))

@@ -22,6 +22,7 @@ from motlan import pipeline, processes, sweep
 from motlan.errors import ConfigurationError, ContractError, TransientError
 from motlan.ledger import holds, runs
 from motlan.settings import patience
+from motlan.status import status
 from motlan.store import Store, tables
 from tests.conftest import ROOT, SPINE, Country, spine_record
 
@@ -211,6 +212,16 @@ def test_who_lost_its_lock_to_a_restart_of_postgresql_and_lives_is_still_at_work
     assert runs.close_abandoned(store) == []
 
 
+def test_a_retry_does_not_begin_a_step_that_another_process_is_still_at(store: Store) -> None:
+    run = pipeline.begin_sync("alpha_people")["run"]
+    parent = processes.called(os.getppid())
+    put(store, run, holder=held_by(parent))
+    with pytest.raises(TransientError, match=f"run {run}, at land .* process {parent.pid} on"):
+        pipeline.land(run)
+    put(store, run, holder=held_by(DEAD))
+    assert pipeline.land(run)["landed"] == len(SPINE)
+
+
 @pytest.mark.parametrize("where", [{"host": "elsewhere"}, {"boot": "earlier.1"}])
 def test_a_process_that_cannot_be_seen_lives_as_long_as_its_lock(store: Store, where: dict[str, str]) -> None:
     run = runs.begin(store, "sync", "alpha_people").id
@@ -253,6 +264,9 @@ def test_a_command_that_is_killed_is_told_closed_and_swept(country: Country, sto
     scratch = country.open().settings.scratch
     assert list(scratch.iterdir()), "it left something"
     assert f"process {first.pid}" in runs.abandoned(store)[run["id"]]
+    told = status(country.open())["datasets"]["alpha_people"]
+    assert (told["state"], told["error"][:10]) == ("abandoned", "abandoned:")
+    assert runs.at_work(store)[0]["abandoned"]
     register.unlink()
     country.write("alpha_people", [spine_record(row) for row in SPINE])
     assert pipeline.sync("alpha_people")["land"]["landed"] == len(SPINE)
