@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from motlan import processes
 from motlan.errors import ConfigurationError, TransientError
 from motlan.settings import Settings
 from motlan.store import server, supervisor
+from motlan.store.session import lost
 from simulators import Agencies
 
 DEFAULTS = {"people": 20_000, "seed": 1, "dirt": "default"}
@@ -134,7 +137,10 @@ class Database:
 
     def start_again(self) -> None:
         """Start it again."""
-        server.start(self._settings)
+        try:
+            server.start(self._settings)
+        except psycopg.Error as error:  # it just began to start
+            raise lost(error) or error from None
 
 
 class Agency:

@@ -52,8 +52,10 @@ def _server(settings: Settings) -> Any:
     folder.parent.mkdir(parents=True, exist_ok=True)
     deadline, error = time.monotonic() + START_S, "time"
     while time.monotonic() < deadline:
-        if not supervisor.postmaster(folder):
-            PostgresServer._instances.pop(folder, None)  # it would give the address of a server that is gone
+        running, known = supervisor.postmaster(folder), PostgresServer._instances.get(folder)
+        if known and (not running or not known._postmaster_info or known._postmaster_info.pid != running.pid):
+            del PostgresServer._instances[folder]  # of a server that is gone, or did not start
+        if not running:
             with PostgresServer._lock:
                 if supervisor.has_died(folder):
                     log.warning("%s has died; it is started again", supervisor.NAME)
