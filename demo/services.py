@@ -68,6 +68,7 @@ class _Running:
     service: Service
     process: subprocess.Popen[bytes]
     log: Path
+    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -173,8 +174,12 @@ class Services:
         for process in self._tree({running.process.pid}):  # what it started, and would start once more
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        running.process = self._begin(running.service, running.log)
+        running.process, running.since = self._begin(running.service, running.log), time.monotonic()
         self._write_down()
+
+    def age(self, name: str) -> float:
+        """Return for how many seconds a service has been running since its last start."""
+        return next((time.monotonic() - one.since for one in self._running if one.service.name == name), 0.0)
 
     def _write_down(self) -> None:
         """Keep the names of the services' processes, for who comes after a kill of this one."""

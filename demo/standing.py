@@ -15,7 +15,6 @@ from motlan import processes
 from motlan.errors import ConfigurationError, TransientError
 from motlan.settings import Settings
 from motlan.store import server, supervisor
-from motlan.store.session import lost
 from simulators import Agencies
 
 DEFAULTS = {"people": 20_000, "seed": 1, "dirt": "default"}
@@ -139,8 +138,8 @@ class Database:
         """Start it again."""
         try:
             server.start(self._settings)
-        except psycopg.Error as error:  # it just began to start
-            raise lost(error) or error from None
+        except psycopg.Error:  # it replays its log
+            raise TransientError("it does not answer yet") from None
 
 
 class Agency:

@@ -24,6 +24,8 @@ from demo.services import Kept, Service, ServiceDiedError, Services
 from motlan.errors import MotlanError
 
 _COMPONENTS = ("scheduler", "dag-processor", "triggerer", "metadatabase")
+WARM_UP_S = 90.0
+"""Seconds after its start in which nobody wonders that a part of Airflow gives no sign of life yet."""
 _console = Console(highlight=False, soft_wrap=True)
 
 
@@ -178,7 +180,7 @@ def _follow(running: Services, airflow: _Airflow, began: datetime) -> None:
     _console.print(f"Switched on: {', '.join(dags)}. Ctrl-C stops everything.")
     waiting, patience = {dag_id for dag_id in dags if dag_id.startswith("sync_")}, time.monotonic() + 6
     seen: dict[tuple[str, str], str] = {}
-    pulse = _Pulse(airflow)
+    pulse = _Pulse(airflow, running)
     while True:
         running.tend(_say)
         with suppress(httpx.HTTPError):
@@ -218,8 +220,8 @@ def _patiently(running: Services, call: Callable[[], Any], seconds: float = 60) 
 class _Pulse:
     """Tells when a part of Airflow runs and gives no sign of life, and when it does again."""
 
-    def __init__(self, airflow: _Airflow) -> None:
-        self._airflow = airflow
+    def __init__(self, airflow: _Airflow, running: Services) -> None:
+        self._airflow, self._running = airflow, running
         self._silent: dict[str, str] = {}
         self._next = 0.0
 
@@ -233,7 +235,7 @@ class _Pulse:
             return
         self._next = time.monotonic() + 10
         for name, since in self._airflow.silent().items():
-            if since and name not in self._silent:
+            if since and name not in self._silent and self._running.age(f"airflow-{name}") > WARM_UP_S:
                 _say(f"airflow-{name} runs, but gives no sign of life since {since}: read its log, or end its process")
                 self._silent[name] = since
             elif not since and self._silent.pop(name, None):

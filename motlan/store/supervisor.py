@@ -86,23 +86,23 @@ def _is_orphan(process: psutil.Process, folder: Path) -> bool:
         return False
 
 
-def watch(settings: Settings, say: Callable[[str], None], look: float = LOOK_S) -> None:
+def watch(settings: Settings, say: Callable[[str], None], pause: Callable[[float], None] = time.sleep) -> None:
     """Start the server, and start it again whenever it ends, with growing waits where it does not stay; until interrupted.
 
     Args:
         settings: The installation.
         say: Is told what happens.
-        look: Seconds between two looks.
+        pause: Waits some seconds.
     """
     from motlan.store import server
 
     say(server.start(settings))
-    wait = look
+    wait = LOOK_S
     with suppress(KeyboardInterrupt):
         while True:
-            time.sleep(wait)
+            pause(wait)
             if postmaster(settings.store):
-                wait = max(look, wait / 2)
+                wait = max(LOOK_S, wait / 2)
                 continue
             say(f"{NAME} has ended; it is started again")
             try:
