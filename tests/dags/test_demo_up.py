@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 import os, sys
 from demo.services import Service
+from demo import up as running
 from demo.up import up
+running.WARM_UP_S = 0
 sys.exit(up(dict(os.environ), [Service("idle", ["sleep", "1000"])], port=int(sys.argv[1])))
 """
 

@@ -197,7 +197,7 @@ def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
             registers.fill(bus.country)
         for command in ROUND:
             seconds = calm.do(command)
-            while len(done) < kills and chance.random() < 0.75:
+            while len(done) < kills and chance.random() < 0.8:
                 victim = killed.kill(command, chance.uniform(0, seconds), chance)
                 if victim is None:
                     break
