@@ -4,9 +4,10 @@ PEOPLE ?= 20000
 SEED ?= 1
 DAYS ?= 0
 DIRT ?= default
+KILLS ?= 200
 BIN := .venv/bin
 
-.PHONY: help demo up test check bench dev lint format lock clean
+.PHONY: help demo up test check soak bench dev lint format lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -14,8 +15,11 @@ help: ## This list
 demo: .venv/.run ## Set everything up, run the main job on PEOPLE=20000 with SEED=1 and DAYS=0, print what happened
 	@$(BIN)/python -m demo --people $(PEOPLE) --seed $(SEED) --days $(DAYS) --dirt $(DIRT)
 
-up: .venv/.run ## The same world left running: agencies, Airflow, feeds; Ctrl-C stops all of it
-	@$(BIN)/python -m demo up --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)
+# Only what was asked for is passed on: else the world that is there goes on as it is.
+asked = $(if $(filter command environment,$(firstword $(origin $(1)))),--$(2) $($(1)))
+
+up: .venv/.run ## The same world left running: agencies, Airflow, feeds; Ctrl-C stops all of it, `make up` goes on, FRESH=1 begins anew
+	@$(BIN)/python -m demo up $(call asked,PEOPLE,people) $(call asked,SEED,seed) $(call asked,DIRT,dirt) $(if $(FRESH),--fresh)
 
 test: .venv/.dev ## All tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
@@ -23,6 +27,9 @@ test: .venv/.dev ## All tests
 check: .venv/.dev ## The quick loop: lint, types, walls and the tests that take seconds
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" -x
+
+soak: .venv/.dev ## Two hundred random kills, PostgreSQL among the killed: KILLS=200, SEED=1
+	@MOTLAN_KILLS=$(KILLS) MOTLAN_SEED=$(SEED) $(BIN)/python -m pytest tests/soak
 
 bench: .venv/.dev ## The benchmarks, on PEOPLE people
 	@$(BIN)/motlan bench quality --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from demo.main import Choice, leave_running, run
+from demo.standing import Asked
 from motlan.commands.screen import Quiet
 from motlan.errors import MotlanError
 
@@ -36,10 +37,18 @@ def demo(
         _guarded(lambda: run(ROOT, Choice(people, seed, days, dirt, var.resolve())))
 
 
-@app.command(epilog="Examples:\n\npython -m demo up --people 5000")
-def up(people: People = 20_000, seed: Seed = 1, dirt: Dirt = "default", var: Var = ROOT / "var" / "up") -> None:
-    """Leave the same world running, with a real Airflow, until Ctrl-C."""
-    _guarded(lambda: leave_running(ROOT, Choice(people, seed, 7, dirt, var.resolve())))
+@app.command(epilog="Examples:\n\npython -m demo up --people 5000\n\npython -m demo up --fresh")
+def up(
+    people: Annotated[
+        int | None, typer.Option(min=1000, max=1_000_000, help="How many people a new world has.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed makes the same world.")] = None,
+    dirt: Annotated[str | None, typer.Option(help="A profile of simulators/dirt.yaml.")] = None,
+    var: Var = ROOT / "var" / "up",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make a new world in place of the one that is there.")] = False,
+) -> None:
+    """Leave a world running, with a real Airflow, until Ctrl-C. The one that is there goes on, with all that it holds."""
+    _guarded(lambda: leave_running(ROOT, Asked(people, seed, dirt), var.resolve(), fresh=fresh))
 
 
 def _guarded(work) -> None:  # type: ignore[no-untyped-def]

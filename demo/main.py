@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import simulators
-from demo import airflow_home, job, report
+from demo import airflow_home, job, report, standing
 from demo.controls import EACH, KINDS, controls
 from demo.runner import DagRunResult, Runner
 from demo.score import score
@@ -31,6 +31,7 @@ from motlan.quality.score import by_agency
 from motlan.settings import load
 from motlan.store import server
 from motlan.workspace import Workspace, open_workspace
+from simulators.agencies import AGENCIES
 
 SAMPLE = 1000
 STATE = ("lake", "payloads", "scratch", "world", "report.json")
@@ -64,17 +65,20 @@ class _Screen:
         self.bar.update(task, total=total or 1, completed=total or 1)
 
 
-def _prepare(root: Path, choice: Choice) -> dict[str, str]:
-    """Point the bus at a fresh state folder; return the environment that every Airflow process gets but the agencies'."""
+def _prepare(root: Path, choice: Choice, *, fresh: bool = True) -> dict[str, str]:
+    """Point the bus at a state folder, emptied where `fresh`; return the environment that every Airflow process gets but the
+    agencies'.
+    """
     os.environ.pop("MOTLAN_DATABASE_URL", None)
     os.environ.update({"MOTLAN_HOME": str(root), "MOTLAN_VAR": str(choice.var)})
     choice.var.mkdir(parents=True, exist_ok=True)
-    for name in STATE:
-        path = choice.var / name
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    if fresh:
+        for name in STATE:
+            path = choice.var / name
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     settings = load()
     airflow_database = server.start_with_database(settings, "airflow")
-    os.environ["MOTLAN_DATABASE_URL"] = server.fresh_database(settings)
+    os.environ["MOTLAN_DATABASE_URL"] = server.fresh_database(settings) if fresh else server.start(settings)
     return airflow_home.prepare(root, choice.var, airflow_database)
 
 
@@ -198,25 +202,53 @@ def _settings_file(var: Path, agencies: Mapping[str, str]) -> Path:
     return path
 
 
-def leave_running(root: Path, choice: Choice) -> int:
-    """Leave the world running with a real scheduler, until Ctrl-C or a death; return the exit code."""
+def leave_running(root: Path, asked: standing.Asked, var: Path, *, fresh: bool) -> int:
+    """Leave the world running with a real scheduler, until Ctrl-C or repeated deaths; return the exit code.
+
+    Args:
+        root: The checkout.
+        asked: The world that was asked for; what was not asked is as the world is that is there.
+        var: The state folder. A world in it goes on, with its store and Airflow's history.
+        fresh: Whether a new world takes its place, which loses what it holds.
+
+    Raises:
+        ConfigurationError: Another world is there than was asked for, or it runs already.
+    """
     console = Console(stderr=True)
-    with console.status("preparing the database and Airflow"):
-        environment = _prepare(root, choice)
-    try:
-        with console.status(f"making a world of {choice.people:,} people"):
-            _world(choice)
-        with simulators.Agencies(choice.var / "world") as agencies:
-            os.environ.update(agencies.env)
-            open_workspace()
-            for name, value in agencies.env.items():
-                if name.endswith("_URL"):
-                    console.print(f"{name} {value}", highlight=False, soft_wrap=True)
-            console.print(f"For the command line, in another terminal:  . {_settings_file(choice.var, agencies.env)}")
-            port = free_port(8900)
-            feeds = [sys.executable, "-m", "motlan", "feeds", "serve", "--port", str(port)]
-            address = f"http://127.0.0.1:{port}"
-            service = Service("feeds", feeds, f"{address}/v1/health", f"{address}/docs")
-            return up({**environment, **agencies.env}, [service])
-    finally:
-        server.stop(_embedded())
+    with standing.only_one(var):
+        people, seed, dirt, goes_on = standing.choose(var, asked, fresh=fresh)
+        choice = Choice(people, seed, 7, dirt, var)
+        if goes_on:
+            console.print(
+                f"Going on with the world of {people:,} people, seed {seed}, in {var}; `make up FRESH=1` makes a new one."
+            )
+        elif lost := standing.what_goes(var, STATE):
+            console.print("A new world takes the place of the one that is there. Removed are:")
+            for line in lost:
+                console.print(f"  {line}", highlight=False, soft_wrap=True)
+        with console.status("preparing the database and Airflow"):
+            environment = _prepare(root, choice, fresh=not goes_on)
+        try:
+            if not goes_on:
+                with console.status(f"making a world of {choice.people:,} people"):
+                    _world(choice)
+            return _serve(console, choice, environment)
+        finally:
+            server.stop(_embedded())
+
+
+def _serve(console: Console, choice: Choice, environment: dict[str, str]) -> int:
+    with simulators.Agencies(choice.var / "world") as agencies:
+        os.environ.update(agencies.env)
+        open_workspace()
+        for name, value in agencies.env.items():
+            if name.endswith("_URL"):
+                console.print(f"{name} {value}", highlight=False, soft_wrap=True)
+        console.print(f"For the command line, in another terminal:  . {_settings_file(choice.var, agencies.env)}")
+        port = free_port(8900)
+        feeds = [sys.executable, "-m", "motlan", "feeds", "serve", "--port", str(port)]
+        address = f"http://127.0.0.1:{port}"
+        service = Service("feeds", feeds, f"{address}/v1/health", f"{address}/docs")
+        settings = replace(load(), database_url=None)
+        others = [standing.Database(settings), *(standing.Agency(agencies, name) for name in AGENCIES)]
+        return up({**environment, **agencies.env}, [service], others=others)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +20,12 @@ import httpx
 from rich.console import Console
 
 from demo import airflow_home
-from demo.services import Service, ServiceDiedError, Services
+from demo.services import Kept, Service, ServiceDiedError, Services
 from motlan.errors import MotlanError
 
 _COMPONENTS = ("scheduler", "dag-processor", "triggerer", "metadatabase")
+WARM_UP_S = 90.0
+"""Seconds after its start in which nobody wonders that a part of Airflow gives no sign of life yet."""
 _console = Console(highlight=False, soft_wrap=True)
 
 
@@ -57,6 +59,16 @@ class _Airflow:
             return all(health[name.replace("-", "_")]["status"] == "healthy" for name in _COMPONENTS)
         return False
 
+    def silent(self) -> dict[str, str]:
+        """Return, of each component that has a heartbeat, since when it has none; empty where it has a fresh one."""
+        health = self.call("GET", "/monitor/health")
+        found = {}
+        for name in ("scheduler", "dag-processor", "triggerer"):
+            part = health[name.replace("-", "_")]
+            beat = next((value for key, value in part.items() if key.startswith("latest_") and value), None)
+            found[name] = "" if part["status"] == "healthy" or not beat else _clock(beat)
+        return found
+
     def dags(self) -> list[str]:
         """Return the ids of the bus's DAGs that were read so far, the last step first."""
         found = self.call("GET", "/dags", params={"tags": "motlan", "limit": 100})["dags"]
@@ -71,6 +83,10 @@ class _Airflow:
     def broken_files(self) -> list[str]:
         """Return the names of DAG files that do not import."""
         return [Path(error["filename"]).name for error in self.call("GET", "/importErrors")["import_errors"]]
+
+
+def _clock(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone().strftime("%H:%M:%S")
 
 
 def airflow_services(port: int) -> list[Service]:
@@ -88,17 +104,21 @@ def airflow_services(port: int) -> list[Service]:
     ]
 
 
-def up(env: Mapping[str, str], services: Sequence[Service], port: int = 8080) -> int:
-    """Run the services and Airflow until someone stops them.
+def up(env: Mapping[str, str], services: Sequence[Service], port: int = 8080, others: Sequence[Kept] = ()) -> int:
+    """Run the services and Airflow until someone stops them. What dies meanwhile is told, and started again.
 
     Args:
         env: Complete environment from `demo.airflow_home.prepare`, with the agencies' addresses and credentials.
         services: What runs beside Airflow (agencies, feeds, console), started first.
         port: Wanted port of Airflow's page; a free one is taken where it is in use.
+        others: What else is kept running, such as the database that all of them need.
 
     Returns:
-        0 when it was stopped by Ctrl-C or SIGTERM, 1 when a service died.
+        0 when it was stopped by Ctrl-C or SIGTERM, 1 when a service died again and again.
     """
+    running = Services(env, Path(env["AIRFLOW_HOME"]) / "logs" / "services")
+    if left := running.end_left_over():
+        _console.print(f"Ended {left} processes that an earlier run of this world had left when it was killed.")
     port = free_port(port)
     address = f"http://127.0.0.1:{port}"
     env = {
@@ -110,6 +130,7 @@ def up(env: Mapping[str, str], services: Sequence[Service], port: int = 8080) ->
         "MOTLAN_DEADLINES": "1",
     }
     running = Services(env, Path(env["AIRFLOW_HOME"]) / "logs" / "services")
+    running.keep(others)
     began = datetime.now(UTC)
     with _stopped_by_signal():
         try:
@@ -155,13 +176,15 @@ def _follow(running: Services, airflow: _Airflow, began: datetime) -> None:
     """Start a sync of every dataset, then tell of every change of a DAG run's state, for ever."""
     dags = _wait_for_dags(running, airflow)
     for dag_id in dags:
-        airflow.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+        _patiently(running, lambda dag_id=dag_id: airflow.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False}))
     _console.print(f"Switched on: {', '.join(dags)}. Ctrl-C stops everything.")
     waiting, patience = {dag_id for dag_id in dags if dag_id.startswith("sync_")}, time.monotonic() + 6
     seen: dict[tuple[str, str], str] = {}
+    pulse = _Pulse(airflow, running)
     while True:
-        running.check()
-        with suppress(httpx.TransportError):
+        running.tend(_say)
+        with suppress(httpx.HTTPError):
+            pulse.feel()
             for run in airflow.runs(began):
                 waiting.discard(run["dag_id"])
                 key = (run["dag_id"], run["dag_run_id"])
@@ -175,14 +198,58 @@ def _follow(running: Services, airflow: _Airflow, began: datetime) -> None:
         time.sleep(2)
 
 
+def _say(what: str) -> None:
+    _console.print(f"{time.strftime('%H:%M:%S')}  {what}")
+
+
+def _patiently(running: Services, call: Callable[[], Any], seconds: float = 60) -> Any:
+    """Call Airflow, again where it does not answer because something was just started again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except httpx.HTTPError as error:
+            if time.monotonic() > deadline:
+                raise ServiceDiedError(
+                    f"Airflow's API does not answer ({type(error).__name__})", next_step="read airflow-api-server.log"
+                ) from None
+        running.tend(_say)
+        time.sleep(1)
+
+
+class _Pulse:
+    """Tells when a part of Airflow runs and gives no sign of life, and when it does again."""
+
+    def __init__(self, airflow: _Airflow, running: Services) -> None:
+        self._airflow, self._running = airflow, running
+        self._silent: dict[str, str] = {}
+        self._next = 0.0
+
+    def feel(self) -> None:
+        """Look, at most every ten seconds.
+
+        Raises:
+            httpx.HTTPError: Airflow's API does not answer.
+        """
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + 10
+        for name, since in self._airflow.silent().items():
+            if since and name not in self._silent and self._running.age(f"airflow-{name}") > WARM_UP_S:
+                _say(f"airflow-{name} runs, but gives no sign of life since {since}: read its log, or end its process")
+                self._silent[name] = since
+            elif not since and self._silent.pop(name, None):
+                _say(f"airflow-{name} gives signs of life again")
+
+
 def _wait_for_dags(running: Services, airflow: _Airflow) -> list[str]:
     deadline = time.monotonic() + 120
     while True:
-        running.check()
-        dags = airflow.dags() if airflow.healthy() else []
+        running.tend(_say)
+        dags = _patiently(running, airflow.dags) if airflow.healthy() else []
         if {"reconcile", "publish"} < set(dags):
             return dags
-        if broken := airflow.broken_files() if dags else []:
+        if broken := _patiently(running, airflow.broken_files) if dags else []:
             raise ServiceDiedError(
                 f"DAG files that do not import: {', '.join(broken)}", next_step="run them with Python"
             )

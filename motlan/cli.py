@@ -16,9 +16,10 @@ from rich.tree import Tree
 
 from motlan import pipeline
 from motlan.commands import clean, contract, golden, link, model, quality, quarantine, release, review
-from motlan.commands.screen import AsJson, Quiet, err, examples, local_time, out, told, working
+from motlan.commands.screen import AsJson, Quiet, Wait, err, examples, local_time, out, told, working
 from motlan.errors import ConfigurationError
 from motlan.landing.drift import described
+from motlan.ledger.holds import patient
 
 app = Quiet(
     help="Motlan, the bus between registers: pull, clean, check, link, merge, publish, prove.",
@@ -69,11 +70,14 @@ def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
 
 @app.command(epilog=examples("motlan sync {dataset}", "motlan sync {dataset} --json"))
 def sync(
-    dataset: Annotated[str, typer.Argument(help="As `motlan status` lists them.")], as_json: AsJson = False
+    dataset: Annotated[str, typer.Argument(help="As `motlan status` lists them.")],
+    as_json: AsJson = False,
+    wait: Wait = None,
 ) -> None:
     """Pull what changed in a dataset, land it, clean and check it."""
     with (
         told(as_json),
+        patient(wait),
         Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -90,17 +94,17 @@ def sync(
 
 
 @app.command(epilog=examples("motlan reconcile"))
-def reconcile(as_json: AsJson = False) -> None:
+def reconcile(as_json: AsJson = False, wait: Wait = None) -> None:
     """Link all rows to persons, merge them, check across registers, and stage what changed."""
-    with told(as_json), working("reconciling", as_json):
+    with told(as_json), patient(wait), working("reconciling", as_json):
         counts = pipeline.reconcile()
     _show(counts, as_json, "reconcile")
 
 
 @app.command(epilog=examples("motlan publish"))
-def publish(as_json: AsJson = False) -> None:
+def publish(as_json: AsJson = False, wait: Wait = None) -> None:
     """Publish the newest reconciled run: number its feed, append to the log, load the projection."""
-    with told(as_json), working("publishing", as_json):
+    with told(as_json), patient(wait), working("publishing", as_json):
         published = pipeline.publish()
         projected = pipeline.project(published["run"])
     _show({"publish": published, "project": projected}, as_json, "publish")
@@ -219,6 +223,16 @@ def store_start() -> None:
 
     with told():
         out.print(server.start(load()), markup=False, highlight=False, soft_wrap=True)
+
+
+@store_app.command("watch", epilog=examples("motlan store watch"))
+def store_watch() -> None:
+    """Start the embedded server, and start it again whenever it ends, until Ctrl-C."""
+    from motlan.settings import load
+    from motlan.store import supervisor
+
+    with told():
+        supervisor.watch(load(), lambda what: err.print(what, markup=False, highlight=False))
 
 
 @store_app.command("stop", epilog=examples("motlan store stop"))

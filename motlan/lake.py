@@ -8,6 +8,7 @@ killed leaves orphans that no one reads.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Collection
 from contextlib import suppress
 from functools import cache
@@ -147,6 +148,24 @@ class Lake:
         snapshot = target.current_snapshot()
         return snapshot.snapshot_id if snapshot else None
 
+    def discard(self, table: str, run: str) -> None:
+        """Take the files of a run that never becomes visible out of a table, and remove them, staged ones too.
+
+        Killed between the two, it is done again: the files that no table names are removed then.
+        """
+        try:
+            target = self._catalog.load_table(table)
+        except NoSuchTableError:
+            target = None
+        named = (
+            [task.file for task in target.scan().plan_files() if _run_of(task.file.file_path) == run] if target else []
+        )
+        if target and named:
+            with target.transaction() as change, change.update_snapshot().overwrite() as snapshot:
+                for file in named:
+                    snapshot.delete_data_file(file)
+        shutil.rmtree(self.folder(table, run), ignore_errors=True)
+
     def files(self, table: str, runs: Collection[str]) -> list[str]:
         """Return the paths of the files that these runs added to a table, sorted. Empty where there is no table."""
         try:
@@ -159,13 +178,19 @@ class Lake:
                 f"{named} of the lake's table {table} is missing or damaged", next_step="restore it from a backup."
             ) from None
         paths = (unquote(urlparse(task.file.file_path).path) for task in tasks)
-        return sorted(path for path in paths if (found := RUN_OF_PATH.search(path)) and found.group(1) in runs)
+        return sorted(path for path in paths if _run_of(path) in runs)
 
     def _table(self, table: str, example: Path) -> Table:
         with suppress(IntegrityError):  # another run makes it at this very moment
             self._catalog.create_namespace_if_not_exists(table.split(".")[0])
         location = self.root.joinpath(*table.split(".")).as_uri()
         return self._catalog.create_table_if_not_exists(table, schema=_schema(example), location=location)
+
+
+def _run_of(path: str) -> str | None:
+    """Return the run that staged a file, by its path or its address."""
+    found = RUN_OF_PATH.search(unquote(path))
+    return found.group(1) if found else None
 
 
 @cache

@@ -6,12 +6,14 @@ travel between tasks. A step that a run finished before is not done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
+from motlan import sweep
 from motlan.cleaning import select_canonical
 from motlan.errors import ConfigurationError, MotlanError, unforeseen
 from motlan.golden import diff as differences
@@ -29,6 +31,7 @@ from motlan.quarantine import entries
 from motlan.quarantine import replay as requeue
 from motlan.settings import debugging
 from motlan.store import tables
+from motlan.store.session import lost
 from motlan.workspace import Workspace, open_workspace
 
 ENTITY = "person"
@@ -50,17 +53,42 @@ def _private(step: Callable[P, T]) -> Callable[P, T]:
         except Exception as error:
             if debugging():
                 raise
-            raise unforeseen(error, f"pipeline.{step.__name__}") from None
+            raise lost(error) or unforeseen(error, f"pipeline.{step.__name__}") from None
 
     return call
 
 
-@_private
-def begin_sync(dataset: str) -> Counts:
-    """Open a sync run of a dataset. Returns `run` and `dataset`."""
+@contextmanager
+def _alone(kind: str, subject: str, job: str | None = None) -> Iterator[None]:
+    """Be the only one that works on a subject, and begin with what killed runs left removed."""
     work = open_workspace()
-    run = runs.begin(work.store, "sync", work.registry.dataset(dataset).name)
-    return {"run": run.id, "dataset": dataset}
+    with runs.alone(work.store, kind, subject, job):
+        yield
+
+
+def _begin(work: Workspace, kind: str, subject: str, job: str | None, *, rests: bool) -> str:
+    """Begin a run, for somebody who works alone on its subject; what its forerunners left is removed."""
+    run = runs.begin(work.store, kind, subject, job, rests=rests).id
+    sweep.discard(work, kind, subject)
+    sweep.sweep(work)
+    return run
+
+
+@_private
+def begin_sync(dataset: str, job: str | None = None) -> Counts:
+    """Open a sync run of a dataset, whose steps may be processes of their own. Returns `run` and `dataset`.
+
+    Args:
+        dataset: Its name.
+        job: What of a scheduler asks for it; an earlier run of the same job is over.
+
+    Raises:
+        TransientError: Another run of the dataset is under way. It is named.
+    """
+    work = open_workspace()
+    name = work.registry.dataset(dataset).name
+    with _alone("sync", name, job):
+        return {"run": _begin(work, "sync", name, job, rests=True), "dataset": dataset}
 
 
 @_private
@@ -106,6 +134,7 @@ def commit_sync(run: str) -> Counts:
             state = "visible" if landed["landed"] else "unchanged"
             if runs.get(work.store, run).state in runs.SEEN:
                 return {"state": state}
+            runs.require_open(connection, run)
             for counts in (landed, cleaned):
                 for table, snapshot in counts["snapshots"].items():
                     runs.record_snapshot(connection, run, table, snapshot)
@@ -139,19 +168,33 @@ def replay(dataset: str, quarantined_by: Sequence[str] = ()) -> Counts:
     work = open_workspace()
     if not requeue.waits(work, work.registry.dataset(dataset).name, quarantined_by):
         return {"replayed": 0}
-    run = begin_sync(dataset)["run"]
 
     def again() -> Counts:
         return runs.step(work.store, run, "land", lambda current: requeue.land(work, current, quarantined_by))
 
-    return _guarded(run, {"land": again, "clean": lambda: clean(run), "commit": lambda: commit_sync(run)})
+    with _alone("sync", dataset):
+        run = _begin(work, "sync", dataset, None, rests=False)
+        return _guarded(run, {"land": again, "clean": lambda: clean(run), "commit": lambda: commit_sync(run)})
 
 
 @_private
-def begin_reconcile() -> Counts:
-    """Open a reconcile run, and fix which sync runs it reads and which publication it compares with."""
+def begin_reconcile(job: str | None = None) -> Counts:
+    """Open a reconcile run, whose steps may be processes of their own; fix which sync runs it reads and which publication
+    it compares with.
+
+    Args:
+        job: What of a scheduler asks for it; an earlier run of the same job is over.
+
+    Raises:
+        TransientError: Another one is under way. It is named.
+    """
+    with _alone("reconcile", ENTITY, job):
+        return _begin_reconcile(job, rests=True)
+
+
+def _begin_reconcile(job: str | None, *, rests: bool) -> Counts:
     work = open_workspace()
-    run = runs.begin(work.store, "reconcile", ENTITY)
+    run = _begin(work, "reconcile", ENTITY, job, rests=rests)
 
     def begin(_: runs.Run) -> Counts:
         with work.store.engine.connect() as connection:
@@ -163,8 +206,8 @@ def begin_reconcile() -> Counts:
             after = publication.last_number(connection)
         return {"inputs": inputs, "published": published, "after_publication": after}
 
-    runs.step(work.store, run.id, "begin", begin)
-    return {"run": run.id, "entity": ENTITY}
+    runs.step(work.store, run, "begin", begin)
+    return {"run": run, "entity": ENTITY}
 
 
 @_private
@@ -199,11 +242,13 @@ def cross_check(run: str) -> Counts:
 
 @_private
 def diff(run: str) -> Counts:
-    """Stage what changed since the last publication."""
+    """Stage what changed since the last publication. The run is whole then, and waits to be published."""
     work = open_workspace()
-    return runs.step(
-        work.store, run, "diff", lambda current: differences.diff(work, current, current.steps["begin"]["published"])
-    )
+
+    def do(current: runs.Run) -> Counts:
+        return differences.diff(work, current, current.steps["begin"]["published"])
+
+    return runs.step(work.store, run, "diff", do, ends="reconciled")
 
 
 @_private
@@ -211,7 +256,8 @@ def publish(run: str | None = None) -> Counts:
     """Make a reconciled run visible and number its feed.
 
     Args:
-        run: The run; by default the newest that people released, else the newest that is reconciled and not yet published.
+        run: The run; by default the newest that people released, else the newest that is reconciled and not yet published,
+            else the newest that is published and not projected yet.
 
     Raises:
         ConfigurationError: There is none.
@@ -221,17 +267,19 @@ def publish(run: str | None = None) -> Counts:
     run = run or _newest_reconciled(work)
 
     def do(current: runs.Run) -> Counts:
-        release.require(work.store, current)
         with work.store.publishing() as connection:
-            if runs.get(work.store, current.id).state in runs.SEEN:
+            current = runs.get(work.store, current.id)
+            if current.state in runs.SEEN:
                 return publication.told(connection, current.id)
+            release.require(work.store, current)
+            runs.require_open(connection, current.id)
             counts = publication.publish(connection, current)
             provinces = tally.Tally.load(work.scratch(current.id) / cross.TALLY)
             results = current.steps["cross_check"]["rules"]
             tally.record(connection, current.id, work.registry.rules.by_name, results, provinces)
         return counts
 
-    counts = runs.step(work.store, run, "publish", do)
+    counts = runs.step(work.store, run, "publish", do, lock="publish")
     work.sweep(run)
     return counts
 
@@ -240,7 +288,9 @@ def publish(run: str | None = None) -> Counts:
 def project(run: str) -> Counts:
     """Bring PostgreSQL's golden tables, feed and corrections up to the newest publication."""
     work = open_workspace()
-    return {"run": run, "publications": projection.project(work, runs.get(work.store, run).subject)}
+    current = runs.get(work.store, run)
+    with runs.working(work.store, current, "project", lock="publish"):
+        return {"run": run, "publications": projection.project(work, current.subject)}
 
 
 @_private
@@ -253,18 +303,22 @@ def fail(run: str, error: BaseException) -> None:
 @_private
 def sync(dataset: str, watch: Watch | None = None) -> Counts:
     """Do a whole sync of a dataset. Returns the counts of its steps under their names."""
-    run = begin_sync(dataset)["run"]
-    return _guarded(
-        run, {"land": lambda: land(run, watch), "clean": lambda: clean(run), "commit": lambda: commit_sync(run)}
-    )
+    work = open_workspace()
+    name = work.registry.dataset(dataset).name
+    with _alone("sync", name):
+        run = _begin(work, "sync", name, None, rests=False)
+        return _guarded(
+            run, {"land": lambda: land(run, watch), "clean": lambda: clean(run), "commit": lambda: commit_sync(run)}
+        )
 
 
 @_private
 def reconcile() -> Counts:
     """Do a whole reconcile run. Returns the counts of its steps under their names."""
-    run = begin_reconcile()["run"]
     steps = {"link": link, "merge": merge, "cross_check": cross_check, "diff": diff}
-    return _guarded(run, {name: lambda step=step: step(run) for name, step in steps.items()})
+    with _alone("reconcile", ENTITY):
+        run = _begin_reconcile(None, rests=False)["run"]
+        return _guarded(run, {name: lambda step=step: step(run) for name, step in steps.items()})
 
 
 def _guarded(run: str, steps: dict[str, Any]) -> Counts:
@@ -280,13 +334,17 @@ def _guarded(run: str, steps: dict[str, Any]) -> Counts:
 
 def _newest_reconciled(work: Workspace) -> str:
     table = tables.runs.c
-    state = sa.case({"released": 0, "running": 1, "waiting": 2}, value=table.state)
+    state = sa.case({"released": 0, "reconciled": 1, "waiting": 2}, value=table.state)
+    publications = tables.publications.c
     with work.store.engine.connect() as connection:
         # Compared with the newest publication: one that waited while another was published is stale.
         fresh = table.steps["begin"]["after_publication"].as_integer() == publication.last_number(connection)
-        query = sa.select(table.id).where(table.kind == "reconcile", table.steps.op("?")("diff"), state.is_not(None))
-        query = query.where(sa.or_(fresh, table.state == "running"))
+        query = sa.select(table.id).where(table.kind == "reconcile", state.is_not(None))
+        query = query.where(sa.or_(fresh, table.state == "reconciled"))
         found = connection.execute(query.order_by(state, table.id.desc()).limit(1)).scalar_one_or_none()
+        if found is None:  # a publication that was killed before its projection is mended by the next
+            late = sa.select(publications.run).where(publications.projected_at.is_(None))
+            found = connection.execute(late.order_by(publications.number.desc()).limit(1)).scalar_one_or_none()
     if found is None:
         raise ConfigurationError("nothing is reconciled and unpublished", next_step="run `motlan reconcile` first.")
     return str(found)

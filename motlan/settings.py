@@ -80,6 +80,14 @@ def debugging() -> bool:
     return os.environ.get("MOTLAN_DEBUG_SQL") == "1"
 
 
+def patience() -> float:
+    """Return how many seconds a step waits for another process that is at work on the same (`MOTLAN_WAIT`), 0 where unset."""
+    told = os.environ.get("MOTLAN_WAIT") or "0"
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", told):
+        raise ConfigurationError("not a number of seconds", where="MOTLAN_WAIT", next_step="set it to 0 or more.")
+    return float(told)
+
+
 def load() -> Settings:
     """Read the settings.
 

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from motlan.golden import release
+from motlan.ledger.runs import abandoned
 from motlan.quality import breaker, score
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -23,6 +24,7 @@ def status(work: Workspace) -> dict[str, Any]:
     """
     runs, publications = tables.runs.c, tables.publications.c
     pulled = sa.func.coalesce(~runs.steps["land"].has_key("replayed"), sa.true())  # a replay pulled nothing
+    given_up = abandoned(work.store)
     newest = sa.select(sa.func.max(runs.id)).where(pulled).group_by(runs.kind, runs.subject)
     with work.store.engine.connect() as connection:
         last = {
@@ -48,8 +50,10 @@ def status(work: Workspace) -> dict[str, Any]:
             .one_or_none()
         )
     return {
-        "datasets": {name: _dataset(last.get(("sync", name)), marks.get(name)) for name in work.registry.datasets},
-        "reconcile": _reconcile([row for (kind, _), row in last.items() if kind == "reconcile"]),
+        "datasets": {
+            name: _dataset(last.get(("sync", name)), marks.get(name), given_up) for name in work.registry.datasets
+        },
+        "reconcile": _reconcile([row for (kind, _), row in last.items() if kind == "reconcile"], given_up),
         "retries": trying,
         "corrections": corrections,
         "publication": {
@@ -67,16 +71,22 @@ def status(work: Workspace) -> dict[str, Any]:
     }
 
 
-def _reconcile(newest: Sequence[sa.RowMapping]) -> dict[str, Any]:
+def _reconcile(newest: Sequence[sa.RowMapping], given_up: dict[str, str]) -> dict[str, Any]:
     if not newest:
         return {"state": "never run"}
     run = max(newest, key=lambda row: str(row["id"]))
     return {
-        "state": run["state"],
+        **_state(run, given_up),
         "run": run["id"],
         "started_at": run["started_at"].isoformat(),
-        "error": run["error"],
     }
+
+
+def _state(run: sa.RowMapping, given_up: dict[str, str]) -> dict[str, Any]:
+    reason = given_up.get(run["id"])
+    if reason:
+        return {"state": "abandoned", "error": f"abandoned: {reason}"}
+    return {"state": run["state"], "error": run["error"]}
 
 
 def _corrections(connection: sa.Connection, work: Workspace) -> dict[str, int]:
@@ -92,15 +102,14 @@ def _corrections(connection: sa.Connection, work: Workspace) -> dict[str, int]:
     return found
 
 
-def _dataset(run: sa.RowMapping | None, mark: sa.RowMapping | None) -> dict[str, Any]:
+def _dataset(run: sa.RowMapping | None, mark: sa.RowMapping | None, given_up: dict[str, str]) -> dict[str, Any]:
     if run is None:
         return {"state": "never run"}
     landed, cleaned = run["steps"].get("land", {}), run["steps"].get("clean", {})
     return {
-        "state": run["state"],
+        **_state(run, given_up),
         "run": run["id"],
         "started_at": run["started_at"].isoformat(),
-        "error": run["error"],
         "pulled": landed.get("pulled"),
         "landed": landed.get("landed"),
         "source_total": landed.get("source_total"),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
 import duckdb
 
+from motlan import processes
 from motlan import registry as declared
 from motlan import settings as environment
 from motlan.engine import abreast, code_lists, code_lists_digest, connect, fingerprint, literal, load_code_lists, quote
@@ -53,29 +55,48 @@ class Workspace:
         Raises:
             ContractError: A query failed on the data.
         """
-        self.settings.scratch.mkdir(parents=True, exist_ok=True)
-        connection = connect(
-            temp_dir=self.settings.scratch,
-            allowed=[self.settings.lake, self.registry.code_lists],
-            **self.settings.share(of),
-        )
-        try:
-            load_code_lists(connection, self.registry.code_lists)
-            yield connection
-        except duckdb.Error as error:
-            if self.settings.debug_sql:
-                raise
-            if file := self._file_of(error):
+        with self.own_folder() as spilled:
+            connection = connect(
+                temp_dir=spilled,
+                allowed=[self.settings.lake, self.registry.code_lists, self.settings.scratch],
+                **self.settings.share(of),
+            )
+            try:
+                load_code_lists(connection, self.registry.code_lists)
+                yield connection
+            except duckdb.Error as error:
+                if self.settings.debug_sql:
+                    raise
+                if file := self._file_of(error):
+                    raise ContractError(
+                        f"the file {file} is missing or damaged", where=where, next_step="restore it from a backup."
+                    ) from None
                 raise ContractError(
-                    f"the file {file} is missing or damaged", where=where, next_step="restore it from a backup."
+                    f"the engine refused a query on this data ({type(error).__name__})",
+                    where=where,
+                    next_step="run the step again with MOTLAN_DEBUG_SQL=1 on synthetic data to see the query.",
                 ) from None
-            raise ContractError(
-                f"the engine refused a query on this data ({type(error).__name__})",
-                where=where,
-                next_step="run the step again with MOTLAN_DEBUG_SQL=1 on synthetic data to see the query.",
-            ) from None
+            finally:
+                connection.close()
+
+    @contextmanager
+    def own_folder(self) -> Iterator[Path]:
+        """Make a folder of the scratch folder for this block alone, under this process's name, and remove it at the end.
+
+        Sessions that share a folder would remove each other's spilled files. What a killed process leaves in its folder is
+        known by the name, and swept by the next run.
+        """
+        process = self.settings.scratch / processes.me().folder
+        folder = process / secrets.token_hex(8)
+        while not folder.is_dir():
+            with suppress(FileNotFoundError):  # the last one of this process just removed the folder around it
+                folder.mkdir(parents=True)
+        try:
+            yield folder
         finally:
-            connection.close()
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # others of this process are at work
+                process.rmdir()
 
     def _file_of(self, error: duckdb.Error) -> str | None:
         """Return which of our own files an engine's error is about, by its path under the installation's folder."""
@@ -112,10 +133,12 @@ class Workspace:
                 where="MOTLAN_ENGINE=spark",
                 next_step="uv pip install -e '.[spark]', or unset MOTLAN_ENGINE.",
             ) from None
-        folder = self.settings.scratch
-        folder.mkdir(parents=True, exist_ok=True)
         master, codes, debug = self.settings.spark_master, self.registry.code_lists, self.settings.debug_sql
-        with SparkEngine(master, folder, codes, where, debug=debug) as spark, self.calls():
+        with (
+            self.own_folder() as folder,
+            SparkEngine(master, folder, codes, where, debug=debug) as spark,
+            self.calls(),
+        ):
             yield cast(duckdb.DuckDBPyConnection, spark)
 
     def side_by_side(

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from simulators.world import AGENCIES
 
@@ -92,6 +93,31 @@ class Agencies:
         """Make the changes up to a day visible at all four."""
         set_day(self.world, day, self.env["MOTLAN_EDUCATION_URL"])
 
+    def ended(self, name: str) -> int | None:
+        """Return the code with which an agency's process has ended, negative of a signal's number; None while it runs."""
+        return self._running[name].poll()
+
+    def start_again(self, name: str) -> None:
+        """Start an agency again whose process has ended, at the address that it had.
+
+        Raises:
+            RuntimeError: It ended before it answered, or answers at another address.
+        """
+        url = self.env[f"MOTLAN_{name.upper()}_URL"]
+        if port := urlsplit(url).port:
+            self._settings[name][1] = str(port)
+        for stream in (self._running[name].stdin, self._running[name].stdout):
+            if stream:
+                stream.close()
+        answers: queue.Queue[tuple[str, str]] = queue.Queue()
+        self._begin(name, answers)
+        try:
+            _, line = answers.get(timeout=_START_SECONDS)
+        except queue.Empty:
+            line = ""
+        if not line or json.loads(line)["url"] != url:
+            raise RuntimeError(f"the {name} agency does not answer at the address that it had")
+
     def stop(self) -> None:
         """Stop what runs: each ends when its standard input closes, or is killed after a while."""
         for process in self._running.values():
@@ -113,17 +139,7 @@ class Agencies:
         answers: queue.Queue[tuple[str, str]] = queue.Queue()
         # Education first: it takes longest.
         for name in reversed(AGENCIES):
-            command = [sys.executable, "-m", "simulators.agency_process", name, "--world", str(self.world)]
-            process = subprocess.Popen(
-                command + self._settings[name],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                # A Ctrl-C at the terminal is for the starter, which then stops the agencies in order.
-                start_new_session=True,
-            )
-            self._running[name] = process
-            threading.Thread(target=_listen, args=(name, process, answers), daemon=True).start()
+            self._begin(name, answers)
         deadline = time.monotonic() + _START_SECONDS
         for _ in AGENCIES:
             name, line = answers.get(timeout=max(0.1, deadline - time.monotonic()))
@@ -131,6 +147,19 @@ class Agencies:
                 raise RuntimeError(f"the {name} agency ended before it answered; its error is above")
             self.env[f"MOTLAN_{name.upper()}_URL"] = json.loads(line)["url"]
             self.env[f"MOTLAN_CREDENTIAL_{name.upper()}"] = credentials[name]
+
+    def _begin(self, name: str, answers: queue.Queue[tuple[str, str]]) -> None:
+        command = [sys.executable, "-m", "simulators.agency_process", name, "--world", str(self.world)]
+        process = subprocess.Popen(
+            command + self._settings[name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # A Ctrl-C at the terminal is for the starter, which then stops the agencies in order.
+            start_new_session=True,
+        )
+        self._running[name] = process
+        threading.Thread(target=_listen, args=(name, process, answers), daemon=True).start()
 
 
 def _listen(name: str, process: subprocess.Popen[str], answers: queue.Queue[tuple[str, str]]) -> None:

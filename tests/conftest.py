@@ -121,15 +121,12 @@ def card_record(row: tuple[str | None, ...], updated: str = "2026-09-01T00:00:00
     return dict(zip(("id", "number", "name", "born", "sex", "card"), row, strict=True)) | {"updated": updated}
 
 
-@pytest.fixture
-def country(
-    tmp_path: Path, store_server: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[Country]:
-    """A fresh bus for the small country, with its two registers filled."""
+def declare_country(home: Path) -> Country:
+    """Make the declared half of the small country in a folder, with its two registers filled."""
     for folder in ("adapters", "mapping", "registers"):
-        (tmp_path / folder).mkdir()
+        (home / folder).mkdir(parents=True)
     here = ROOT / "tests" / "country"
-    shutil.copy(here / "agencies.yaml", tmp_path / "adapters" / "agencies.yaml")
+    shutil.copy(here / "agencies.yaml", home / "adapters" / "agencies.yaml")
     for name, content in yaml.safe_load((here / "mapping.yaml").read_text(encoding="utf-8")).items():
         fields = content
         if name == "authority":
@@ -138,11 +135,23 @@ def country(
             fields = {
                 "person": {field: {"authority": []} for field in ENTITIES["person"].model_fields} | content["person"]
             }
-        (tmp_path / "mapping" / f"{name}.yaml").write_text(yaml.safe_dump(fields, allow_unicode=True), encoding="utf-8")
+        (home / "mapping" / f"{name}.yaml").write_text(yaml.safe_dump(fields, allow_unicode=True), encoding="utf-8")
     matching = yaml.safe_load((ROOT / "mapping" / "matching.yaml").read_text(encoding="utf-8"))
     matching["person"] |= {"spine": ["alpha_people"], "identifiers": ["personal_id"]}
-    (tmp_path / "mapping" / "matching.yaml").write_text(yaml.safe_dump(matching, allow_unicode=True), encoding="utf-8")
-    (tmp_path / "mapping" / "codes").symlink_to(ROOT / "mapping" / "codes")
+    (home / "mapping" / "matching.yaml").write_text(yaml.safe_dump(matching, allow_unicode=True), encoding="utf-8")
+    (home / "mapping" / "codes").symlink_to(ROOT / "mapping" / "codes")
+    made = Country(home)
+    made.write("alpha_people", [spine_record(row) for row in SPINE])
+    made.write("beta_cards", [card_record(row) for row in CARDS])
+    return made
+
+
+@pytest.fixture
+def country(
+    tmp_path: Path, store_server: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Country]:
+    """A fresh bus for the small country, with its two registers filled."""
+    made = declare_country(tmp_path)
     database = f"t{abs(hash(request.node.nodeid)):x}"[:40]
     monkeypatch.setenv("MOTLAN_HOME", str(tmp_path))
     monkeypatch.setenv("MOTLAN_VAR", str(tmp_path / "var"))
@@ -150,9 +159,6 @@ def country(
     monkeypatch.setenv("MOTLAN_DATABASE_URL", url)
     monkeypatch.setenv("MOTLAN_THREADS", "2")
     monkeypatch.setenv("COUNTRY_URL", f"file://{tmp_path / 'registers'}")
-    made = Country(tmp_path)
-    made.write("alpha_people", [spine_record(row) for row in SPINE])
-    made.write("beta_cards", [card_record(row) for row in CARDS])
     yield made
     # Pools of a test that is over would hold the server's connections until the session ends.
     with psycopg.connect(url, autocommit=True) as connection:

@@ -16,10 +16,15 @@ from rich.console import Console
 from motlan import registry
 from motlan.errors import ConfigurationError, MotlanError, unforeseen
 from motlan.settings import debugging
+from motlan.store.session import lost
 
 # A pipe has no width of its own; 80 columns would cut the tables.
 _WIDTH = None if sys.stdout.isatty() else 120
 out, err = Console(width=_WIDTH), Console(stderr=True)
+Wait = Annotated[
+    float | None,
+    typer.Option("--wait", min=0, help="Seconds to wait for a run of the same that is under way.", metavar="SECONDS"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 
@@ -57,7 +62,7 @@ class Quiet(typer.Typer):
         except Exception as error:
             if debugging():
                 raise
-            _tell(error if isinstance(error, MotlanError) else unforeseen(error, "motlan"))
+            _tell(error if isinstance(error, MotlanError) else lost(error) or unforeseen(error, "motlan"))
             raise SystemExit(1) from None
 
 

@@ -23,6 +23,7 @@ from motlan.feeds import keys
 from motlan.golden.project import ensure_facet_tables, ensure_tables
 from motlan.ledger import accesses
 from motlan.registry import Entity, FacetEntity, Grant
+from motlan.store.session import lost
 from motlan.workspace import Workspace, open_workspace
 
 PROBLEM = "application/problem+json"
@@ -59,11 +60,13 @@ class _Private:
         try:
             await self._app(scope, receive, sent)
         except Exception as error:  # noqa: BLE001 - its text and its trace are what must not be logged
-            told = unforeseen(error, "feeds")
+            passing = lost(error)
+            told = passing or unforeseen(error, "feeds")
             if begun or scope["type"] != "http":
                 raise told from None
             log.error("%s", told)
-            answer = problem(500, "The server failed", "Ask again later; the operator's log names the place.")
+            status, title = (503, "The database does not answer") if passing else (500, "The server failed")
+            answer = problem(status, title, "Ask again later; the operator's log names the place.")
             await answer(scope, receive, send)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 
+from motlan import processes
 from motlan.errors import ContractError
 
 
@@ -26,10 +29,14 @@ def keep(root: Path, payload: bytes) -> str:
     target = path(root, name)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".partial")
+        # Under this process's name: another one may keep the same bytes, and what a killed one leaves is swept.
+        partial = root / processes.me().folder / f"{name}.{threading.get_ident()}"
+        partial.parent.mkdir(exist_ok=True)
         with pa.CompressedOutputStream(str(partial), "zstd") as out:
             out.write(payload)
         partial.rename(target)
+        with suppress(OSError):  # another thread writes there
+            partial.parent.rmdir()
     return name
 
 

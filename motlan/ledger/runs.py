@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
-from motlan.errors import ConfigurationError
+from motlan.errors import ConfigurationError, ContractError
+from motlan.ledger import holds
 from motlan.store import Store, tables
 
 SEEN = ("visible", "published")
+STOPPED = ("failed", "abandoned")
+"""States of a run that a retry goes on with, as long as no newer run of its subject took its place."""
+WAITING = ("reconciled", "waiting", "released")
+"""States of a run that is whole and not published yet: nobody is at work on it."""
 Counts = dict[str, Any]
 
 
@@ -32,12 +39,120 @@ class Run:
     steps: dict[str, Counts]
 
 
-def begin(store: Store, kind: str, subject: str) -> Run:
-    """Write down that a run begins. Ids sort by start."""
+def begin(store: Store, kind: str, subject: str, job: str | None = None, *, rests: bool = False) -> Run:
+    """Write down that a run begins, and who does it. Ids sort by start.
+
+    Args:
+        store: The open store.
+        kind: `sync`, `reconcile` or `fit`.
+        subject: A dataset, or an entity.
+        job: What of a scheduler asked for it.
+        rests: Whether its steps are processes of their own, so that this one need not live until its end.
+    """
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
+    held = holds.holder(holds.lock_of(kind, subject), None, job, rests=rests)
+    values = {"id": run, "kind": kind, "subject": subject, "state": "running", "holder": held, "held_at": sa.func.now()}
     with store.engine.begin() as connection:
-        connection.execute(sa.insert(tables.runs).values(id=run, kind=kind, subject=subject, state="running"))
+        connection.execute(sa.insert(tables.runs).values(**values))
     return get(store, run)
+
+
+@contextmanager
+def alone(store: Store, kind: str, subject: str, job: str | None = None) -> Iterator[None]:
+    """Be the only one that works on a subject, to begin a run of it; earlier runs that nobody goes on with are closed.
+
+    Args:
+        store: The open store.
+        kind: As of `begin`.
+        subject: As of `begin`.
+        job: As of `begin`. A job that begins a run goes on with no earlier one of its own.
+
+    Raises:
+        TransientError: Another run of the subject is still under way. It is named.
+    """
+    lock, deadline = holds.lock_of(kind, subject), time.monotonic() + holds.patience()
+    while True:
+        with holds.hold(store, lock, wait=deadline - time.monotonic()):
+            other = _under_way(store, kind, subject, job)
+            if other is None:
+                close_abandoned(store)
+                yield
+                return
+        if time.monotonic() >= deadline:
+            raise holds.under_way(lock, other)
+        time.sleep(holds.POLL)
+
+
+def _under_way(store: Store, kind: str, subject: str, job: str | None) -> sa.RowMapping | None:
+    """Return a run of a subject that somebody goes on with, and close all others. The caller has the subject's lock."""
+    for row in _running(store, kind, subject):
+        held, idle = row["holder"] or {}, row["now"] - row["held_at"]
+        reason = holds.gone(store, holds.lock_of(kind, subject), held, row["held_at"], row["now"], ours=True)
+        if not reason and held.get("rests") and (idle > holds.PAUSE or (job and job == held.get("job"))):
+            reason = "another run of it began, and nobody was at work on this one"
+        if not reason:
+            return row
+        _close(store, row, reason)
+    return None
+
+
+def close_abandoned(store: Store) -> list[str]:
+    """Close the runs that nobody will go on with, with the reason; return their ids. A retry may still finish one."""
+    return [row["id"] for row, reason in _abandoned(store) if _close(store, row, reason)]
+
+
+def abandoned(store: Store) -> dict[str, str]:
+    """Return the runs that are open and that nobody will go on with: id -> why. Nothing is changed."""
+    return {row["id"]: reason for row, reason in _abandoned(store)}
+
+
+def at_work(store: Store) -> list[dict[str, Any]]:
+    """Return the runs that are open: `run`, `kind`, `subject`, `told` (step, since when, by whom, which process), `abandoned`.
+
+    The last says why nobody will go on with it; None where somebody may.
+    """
+    given_up = abandoned(store)
+    return [
+        {
+            "run": row["id"],
+            "kind": row["kind"],
+            "subject": row["subject"],
+            "told": holds.describe(row["holder"], row["held_at"]),
+            "abandoned": given_up.get(row["id"]),
+        }
+        for row in _running(store)
+    ]
+
+
+def _abandoned(store: Store) -> list[tuple[sa.RowMapping, str]]:
+    found = []
+    for row in _running(store):
+        lock = holds.lock_of(row["kind"], row["subject"])
+        reason = holds.gone(store, lock, row["holder"], row["held_at"], row["now"], ours=False)
+        if reason:
+            found.append((row, reason))
+    return found
+
+
+def _running(store: Store, kind: str | None = None, subject: str | None = None) -> list[sa.RowMapping]:
+    table = tables.runs.c
+    since = sa.func.coalesce(table.held_at, table.started_at).label("held_at")
+    columns = (table.id, table.kind, table.subject, table.holder, since, sa.func.now().label("now"))
+    query = sa.select(*columns).where(table.state == "running").order_by(table.id)
+    if kind:
+        query = query.where(table.kind == kind, table.subject == subject)
+    with store.engine.connect() as connection:
+        return list(connection.execute(query).mappings())
+
+
+def _close(store: Store, row: sa.RowMapping, reason: str) -> bool:
+    """Close a run, if nobody took it up meanwhile."""
+    table = tables.runs
+    since = sa.func.coalesce(table.c.held_at, table.c.started_at)
+    same = (table.c.id == row["id"], table.c.state == "running", since == row["held_at"])
+    values = {"state": "abandoned", "error": f"abandoned: {reason}", "ended_at": sa.func.now()}
+    with store.engine.begin() as connection:
+        return bool(connection.execute(sa.update(table).where(*same).values(**values)).rowcount)
 
 
 def get(store: Store, run: str) -> Run:
@@ -55,7 +170,15 @@ def get(store: Store, run: str) -> Run:
     return Run(*found)
 
 
-def step(store: Store, run: str, name: str, work: Callable[[Run], Counts]) -> Counts:
+def step(
+    store: Store,
+    run: str,
+    name: str,
+    work: Callable[[Run], Counts],
+    *,
+    lock: str | None = None,
+    ends: str | None = None,
+) -> Counts:
     """Do a step once: where the run finished it before, its counts are given back and nothing is done.
 
     Args:
@@ -63,17 +186,100 @@ def step(store: Store, run: str, name: str, work: Callable[[Run], Counts]) -> Co
         run: The run's id.
         name: The step's name.
         work: Does it; returns small counts without personal values.
+        lock: What one process at a time does; the run's kind where absent.
+        ends: The state of the run when the step is done, where nobody is at work on it then.
+
+    Raises:
+        ContractError: The run was closed, before or meanwhile, and a newer one took its place.
+        TransientError: Another process is at work on the run's subject. It is named.
     """
     current = get(store, run)
     if name in current.steps:
         return current.steps[name]
-    started = time.perf_counter()
-    counts = work(current)
-    counts = {"run": run, **counts, "seconds": round(time.perf_counter() - started, 3)}
+    with working(store, current, name, lock):
+        current = get(store, run)
+        if name in current.steps:  # done by the one that had the lock before
+            return current.steps[name]
+        started = time.perf_counter()
+        counts = work(current)
+        counts = {"run": run, **counts, "seconds": round(time.perf_counter() - started, 3)}
+        with store.engine.begin() as connection:
+            require_open(connection, run)
+            values = {"steps": _with(name, counts), "error": None}
+            connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(**values))
+            if ends:
+                set_state(connection, run, ends)
+        return counts
+
+
+@contextmanager
+def working(store: Store, run: Run, name: str, lock: str | None = None) -> Iterator[None]:
+    """Be the one that works on a run, and be named as such; a run that was given up is open again.
+
+    Args:
+        store: The open store.
+        run: The run.
+        name: The step's name.
+        lock: What one process at a time does; the run's kind where absent.
+
+    Raises:
+        ContractError: A newer run took the place of this one.
+        TransientError: Another process is at work on the run's subject. It is named.
+    """
+    locked = holds.lock_of(lock or run.kind, run.subject)
+    with holds.hold(store, locked, wait=holds.patience()) as outermost:
+        _take_up(store, run, holds.holder(locked, name, None, rests=False))
+        try:
+            yield
+        finally:
+            with suppress(DBAPIError):  # what ended the step is what is told
+                _let_go(store, run.id, holds.holder(locked, None, None, rests=outermost))
+
+
+def _take_up(store: Store, run: Run, held: holds.Holder) -> None:
+    table = tables.runs
+    newer = sa.select(table.c.id).where(table.c.kind == run.kind, table.c.subject == run.subject, table.c.id > run.id)
     with store.engine.begin() as connection:
-        values = {"steps": _with(name, counts), "error": None}
-        connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(**values))
-    return counts
+        query = sa.select(table.c.id, table.c.state, table.c.holder, table.c.held_at)
+        row = connection.execute(query.where(table.c.id == run.id).with_for_update()).mappings().one()
+        if row["holder"] and holds.works_elsewhere(row["holder"]):
+            raise holds.under_way(held["lock"], row)
+        if row["state"] in STOPPED:
+            if found := connection.execute(newer.order_by(table.c.id.desc()).limit(1)).scalar_one_or_none():
+                raise _replaced(run.id, f"run {found} took its place")
+            again = {"state": "running", "ended_at": None}
+            connection.execute(sa.update(table).where(table.c.id == run.id).values(**again))
+        _name(connection, run.id, held)
+
+
+def _let_go(store: Store, run: str, held: holds.Holder) -> None:
+    with store.engine.begin() as connection:
+        _name(connection, run, held)
+
+
+def _name(connection: sa.Connection, run: str, held: holds.Holder) -> None:
+    """Write down who holds a run; the job that began it stays named."""
+    table = tables.runs
+    job = sa.func.jsonb_build_object("job", sa.func.coalesce(table.c.holder, sa.cast({}, table.c.holder.type))["job"])
+    said = sa.cast(held, table.c.holder.type).op("||")(job)
+    connection.execute(sa.update(table).where(table.c.id == run).values(holder=said, held_at=sa.func.now()))
+
+
+def require_open(connection: sa.Connection, run: str) -> None:
+    """Let a run's work be kept, in the caller's transaction, unless somebody closed the run meanwhile.
+
+    Raises:
+        ContractError: It was closed.
+    """
+    query = sa.select(tables.runs.c.state).where(tables.runs.c.id == run).with_for_update()
+    if connection.execute(query).scalar_one() in STOPPED:
+        raise _replaced(run, "it was closed while this step was at work")
+
+
+def _replaced(run: str, why: str) -> ContractError:
+    return ContractError(
+        f"this run is over: {why}", where=run, next_step="nothing is lost: a new run does what this one left undone."
+    )
 
 
 def note(store: Store, run: str, name: str, counts: Counts) -> None:
@@ -94,14 +300,17 @@ def set_state(connection: sa.Connection, run: str, state: str) -> None:
 
 
 def fail(store: Store, run: str, reason: str) -> None:
-    """Write down that a try of a run failed. A visible run stays visible, and one that waits for people waits.
+    """Write down that a try of a run failed. A visible run stays visible, and one that waits (for people, or to be
+    published) waits.
 
     A retry may still finish it.
     """
     table = tables.runs
-    unseen = sa.and_(table.c.id == run, table.c.state.not_in((*SEEN, "unchanged", "waiting", "refused")))
+    unseen = sa.and_(table.c.id == run, table.c.state.not_in((*SEEN, *WAITING, "unchanged", "refused")))
     with store.engine.begin() as connection:
         connection.execute(sa.update(table).where(unseen).values(state="failed", error=reason, ended_at=sa.func.now()))
+        waits = sa.and_(table.c.id == run, table.c.state.in_(WAITING))
+        connection.execute(sa.update(table).where(waits).values(error=reason))
 
 
 def visible(connection: sa.Connection, kind: str, subject: str) -> list[str]:

@@ -10,12 +10,14 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import IO, Literal
 
 import duckdb
 import sqlalchemy as sa
 
+from motlan import processes
 from motlan.engine import literal, one, quote
 from motlan.errors import ConfigurationError
 from motlan.lake import read_parquet
@@ -52,17 +54,13 @@ def export(work: Workspace, wanted: Wanted, form: Format, out: Path, principal: 
     dataset = work.registry.dataset(wanted.dataset or "").name
     told = ", ".join(f"{name} {value}" for name, value in vars(wanted).items() if value)
     accesses.record(work.store, principal, "quarantine.export", told)
-    folder = work.scratch(f"export-{os.getpid()}")
-    try:
-        with work.engine(f"exporting the quarantine of {dataset}") as engine:
-            count = _gather(work, engine, dataset, wanted, folder)
-            with _private(out) as file:
-                if form == "xlsx":
-                    _write_xlsx(engine, file)
-                else:
-                    _write_text(engine, form, folder / "rows", file)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with work.own_folder() as folder, work.engine(f"exporting the quarantine of {dataset}") as engine:
+        count = _gather(work, engine, dataset, wanted, folder)
+        with _private(out) as file:
+            if form == "xlsx":
+                _write_xlsx(engine, file)
+            else:
+                _write_text(engine, form, folder / "rows", file)
     return count
 
 
@@ -178,6 +176,10 @@ def _write_row(sheet: object, number: int, cells: Sequence[str | None]) -> None:
 @contextmanager
 def _private(out: Path) -> Iterator[IO[bytes]]:
     """Open a file that nobody else may read, beside the asked one, and put it there when it is whole."""
+    for left in out.parent.glob(f".{escape(out.name)}.*.partial"):
+        number = left.name.split(".")[-2]
+        if number.isdigit() and not processes.called(int(number)).born:
+            left.unlink(missing_ok=True)  # of an export that was killed
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from motlan import sweep
 from motlan.engine import literal, one, quote
 from motlan.errors import ConfigurationError, MotlanError
 from motlan.lake import staging
@@ -42,21 +43,24 @@ def fit(work: Workspace, entity: str, principal: str) -> dict[str, Any]:
     before = store.released(work.store, entity)
     if before is None:
         raise ConfigurationError("there is no model of linking yet", next_step="run `motlan reconcile` first.")
-    run = runs.begin(work.store, "fit", entity)
-    learned, told = work.scratch(run.id) / "model.json", _Fit(work, entity, run.id)
-    try:
-        counts = work.staged(run.id, "fit", [store.frequencies_table(entity)], lambda: told.do(before))
-    except BaseException as error:
-        runs.fail(work.store, run.id, str(error) if isinstance(error, MotlanError) else type(error).__name__)
-        raise
-    model = Model.model_validate_json(learned.read_text(encoding="utf-8"))
-    change = {"principal": principal, "run": run.id, "drift": counts["drift"], "report": counts["report"]}
-    proposed = store.propose(work.store, entity, model, **change)
-    with work.store.engine.begin() as connection:
-        for table, snapshot in counts["snapshots"].items():
-            runs.record_snapshot(connection, run.id, table, snapshot)
-        runs.set_state(connection, run.id, "visible")
-    work.sweep(run.id)
+    with runs.alone(work.store, "fit", entity):
+        run = runs.begin(work.store, "fit", entity)
+        sweep.discard(work, "fit", entity)
+        sweep.sweep(work)
+        learned, told = work.scratch(run.id) / "model.json", _Fit(work, entity, run.id)
+        try:
+            counts = work.staged(run.id, "fit", [store.frequencies_table(entity)], lambda: told.do(before))
+        except BaseException as error:
+            runs.fail(work.store, run.id, str(error) if isinstance(error, MotlanError) else type(error).__name__)
+            raise
+        model = Model.model_validate_json(learned.read_text(encoding="utf-8"))
+        change = {"principal": principal, "run": run.id, "drift": counts["drift"], "report": counts["report"]}
+        proposed = store.propose(work.store, entity, model, **change)
+        with work.store.engine.begin() as connection:
+            for table, snapshot in counts["snapshots"].items():
+                runs.record_snapshot(connection, run.id, table, snapshot)
+            runs.set_state(connection, run.id, "visible")
+        work.sweep(run.id)
     found = store.find(work.store, proposed)
     limit = work.registry.entity(entity).matching.drift
     return {

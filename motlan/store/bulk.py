@@ -8,7 +8,8 @@ from typing import Any, LiteralString
 import psycopg
 import sqlalchemy as sa
 
-from motlan.errors import ContractError
+from motlan.errors import ContractError, MotlanError
+from motlan.store.session import lost
 
 BLOCK = 1 << 20
 
@@ -17,8 +18,8 @@ def _cursor(connection: sa.Connection) -> Any:
     return connection.connection.cursor()
 
 
-def _refused(what: str, error: Exception) -> ContractError:
-    return ContractError(
+def _refused(what: str, error: Exception) -> MotlanError:
+    return lost(error) or ContractError(
         f"the store refused to copy {what} ({type(error).__name__})", next_step="try again; then report this."
     )
 

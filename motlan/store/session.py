@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets as random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -69,14 +71,56 @@ def open_store(settings: Settings) -> Store:
     Raises:
         TransientError: No server answers.
     """
-    url = settings.database_url or server.start(settings)
     try:
-        return _open(url)
-    except OperationalError:
+        return _open(settings.database_url or server.start(settings))
+    except (OperationalError, psycopg.OperationalError) as error:
+        if not settings.database_url:
+            raise lost(error) or error from None
         raise TransientError(
             "the PostgreSQL server does not answer",
             next_step="check MOTLAN_DATABASE_URL, or unset it to use the embedded server.",
         ) from None
+
+
+def lost(error: BaseException) -> TransientError | None:
+    """Tell in our words of an error of PostgreSQL that may pass: it ended, does not answer, or could not do it now.
+
+    Args:
+        error: Any error; of its text nothing is told.
+
+    Returns:
+        None where it is another kind of error.
+    """
+    kinds = {(kind.__module__.split(".")[0], kind.__name__) for kind in type(error).__mro__}
+    if not any(kind in kinds for kind in _PASSING):
+        return None
+    state = getattr(getattr(error, "orig", error), "sqlstate", None)
+    if state and not state.startswith(_ENDED):
+        return TransientError(
+            f"PostgreSQL could not do it now (SQLSTATE {state})", where="store", next_step="try the same again."
+        )
+    ours = "MOTLAN_DATABASE_URL" not in os.environ
+    return TransientError(
+        f"{'the embedded PostgreSQL' if ours else 'PostgreSQL'} ended, or does not answer",
+        where="store",
+        next_step="try the same again: it is started where it is not running."
+        if ours
+        else "start the server that MOTLAN_DATABASE_URL names (a supervisor does it by itself), then try the same again.",
+    )
+
+
+_PASSING = [
+    ("sqlalchemy", "OperationalError"),
+    ("sqlalchemy", "InterfaceError"),
+    ("sqlalchemy", "InternalError"),
+    ("psycopg", "OperationalError"),
+    ("psycopg", "InterfaceError"),
+    ("adbc_driver_manager", "OperationalError"),
+    ("adbc_driver_manager", "InternalError"),
+    ("adbc_driver_manager", "InterfaceError"),
+]
+_ENDED = ("08", "57P")
+"""Classes of SQLSTATE for a connection that is gone, and a server that ends or begins."""
 
 
 def migrate(engine: sa.Engine) -> None:

@@ -32,11 +32,25 @@ runs = Table(
     Column("id", Text, primary_key=True, comment="sorts by start"),
     Column("kind", Text, nullable=False, comment="sync or reconcile"),
     Column("subject", Text, nullable=False, comment="a dataset, or an entity"),
-    Column("state", Text, nullable=False, comment="running, visible, published, unchanged or failed"),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        comment="running, visible, reconciled, waiting, released, refused, published, unchanged, failed or abandoned",
+    ),
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("ended_at", DateTime(timezone=True)),
     Column("steps", JSONB, nullable=False, server_default="{}", comment="step -> counts and seconds"),
     Column("error", Text, comment="never a personal value"),
+    Column(
+        "holder",
+        JSONB(none_as_null=True),
+        comment="who is or was the last at work on it: process, machine, account, step",
+    ),
+    Column("held_at", DateTime(timezone=True), comment="since when"),
+    Column("swept_at", DateTime(timezone=True), comment="when what it staged and nobody will read was removed"),
+    Index("runs_by_subject", "kind", "subject", "id"),
+    Index("runs_running", "id", postgresql_where=text("state = 'running'")),
 )
 snapshots = Table(
     "snapshots",

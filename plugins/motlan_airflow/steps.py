@@ -67,7 +67,7 @@ def dataset_asset(dataset: str) -> Asset:
 
 
 def first_step(task_id: str, function: str, *arguments: Any) -> Any:
-    """Make the task that opens a run of the bus. Its result is the run's id.
+    """Make the task that opens a run of the bus, for this DAG. Its result is the run's id.
 
     Args:
         task_id: The task's name in Airflow, one of `FIRST_TASKS`.
@@ -76,8 +76,8 @@ def first_step(task_id: str, function: str, *arguments: Any) -> Any:
     """
 
     @task(task_id=task_id, **_settings())
-    def call() -> str:
-        return _call(function, *arguments)["run"]
+    def call(ti: Any = None) -> str:
+        return _call(function, *arguments, f"airflow {ti.dag_id}")["run"]
 
     return call()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from demo.services import Service, ServiceDiedError, Services
+from motlan.errors import TransientError
 
 PARENT = """
 import subprocess, sys, time, pathlib
@@ -22,6 +24,14 @@ pathlib.Path(sys.argv[1]).write_text(str(child.pid))
 time.sleep(60)
 """
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+LEAVES = """
+import os, pathlib, sys
+from demo.services import Service, Services
+folder = pathlib.Path(sys.argv[1])
+services = Services(os.environ, folder)
+services.start(Service("left", ["sh", "-c", f"echo $$ > {folder}/pid; exec sleep 60"]))
+os._exit(0)
+"""
 
 
 @pytest.fixture
@@ -61,6 +71,78 @@ def test_a_death_is_told_with_the_name_the_code_and_the_log(services: Services, 
         for _ in range(100):
             services.check()
             time.sleep(0.05)
+
+
+def _tend_until(services: Services, said: list[str], words: str, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not any(words in line for line in said):
+        assert time.monotonic() < deadline, said
+        services.tend(said.append)
+        time.sleep(0.05)
+
+
+def test_what_dies_is_told_and_started_again(services: Services) -> None:
+    services.start(Service("page", ["sleep", "60"]))
+    said: list[str] = []
+    first = psutil.Process().children()[-1]
+    first.kill()
+    _tend_until(services, said, "page was ended by SIGKILL; it is started again")
+    services.check()
+    assert psutil.Process().children()[-1].pid != first.pid
+
+
+def test_what_dies_again_and_again_is_given_up(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demo.services.FIRST_WAIT_S", 0.01)
+    services.start(Service("brief", [sys.executable, "-c", "raise SystemExit(3)"]))
+    said: list[str] = []
+    with pytest.raises(ServiceDiedError, match=r"brief ended with code 3, as 5 times shortly before.*brief\.log"):
+        _tend_until(services, said, "never", seconds=60)
+    assert len(said) == 5
+
+
+class Other:
+    """Something else that is kept running, and does not start at once."""
+
+    name = "the database"
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def ended(self) -> str | None:
+        return None if self.tries > 1 else "was ended"
+
+    def start_again(self) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            raise TransientError("not yet")
+
+
+def test_other_things_are_tended_too_and_tried_until_they_start(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demo.services.FIRST_WAIT_S", 0.01)
+    other, said = Other(), []
+    services.keep([other])
+    for _ in range(10):
+        services.tend(said.append)
+        time.sleep(0.05)
+    assert other.tries == 2
+    assert said == [
+        "the database was ended; it is started again",
+        "the database does not start: not yet",
+        "the database was ended; it is started again in 0 s",
+    ]
+
+
+def test_what_a_killed_set_left_running_is_ended_by_the_next(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LEAVES, str(tmp_path)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
+    left = int(_wait_for(tmp_path / "pid"))
+    assert psutil.Process(left).status() != psutil.STATUS_ZOMBIE
+    next_one = Services(os.environ, tmp_path)
+    assert next_one.end_left_over() >= 1
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+    assert next_one.end_left_over() == 0
 
 
 @pytest.mark.parametrize(("status", "ready"), [(200, True), (404, True), (503, False)])

@@ -1,4 +1,4 @@
-"""`demo.up` with a real scheduler: it brings a first publication about, and leaves nothing running however it ends."""
+"""`demo.up` with a real scheduler: it brings a first publication about, tends what dies, and leaves nothing running."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 import os, sys
 from demo.services import Service
+from demo import up as running
 from demo.up import up
+running.WARM_UP_S = 0
 sys.exit(up(dict(os.environ), [Service("idle", ["sleep", "1000"])], port=int(sys.argv[1])))
 """
 
@@ -68,12 +70,19 @@ def test_first_syncs_lead_to_a_publication_and_sigterm_ends_everything(home_of: 
     assert ["publish", "reconcile-1"] in calls, "the asset's event names the run"
 
 
-def test_a_service_that_dies_ends_the_others(home_of: Any, tmp_path: Path) -> None:
+def test_a_service_that_dies_is_started_again_and_a_scheduler_that_hangs_is_told(home_of: Any, tmp_path: Path) -> None:
     up = Up(home_of("death"), tmp_path / "screen")
-    up.wait_for("Started")
-    for child in psutil.Process(up.process.pid).children():
-        if child.name() == "sleep":
-            child.kill()
-    assert up.process.wait(timeout=60) == 1
-    assert "idle was ended by SIGKILL" in (tmp_path / "screen").read_text()
+    try:
+        up.wait_for("Switched on")
+        for child in psutil.Process(up.process.pid).children():
+            if child.name() == "sleep":
+                child.kill()
+            if "scheduler" in child.cmdline():
+                child.suspend()
+        up.wait_for("idle was ended by SIGKILL; it is started again")
+        up.wait_for("airflow-scheduler runs, but gives no sign of life since")
+        assert any("sleep 1000" in line for line in up.left_running())
+    finally:
+        up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(timeout=30) == 0
     assert up.left_running() == []

@@ -23,12 +23,12 @@ def _call(function: str, *arguments: object) -> None:
         raise getattr(errors, kind)(f"{function} failed") if hasattr(errors, kind) else ValueError(f"bad: {SECRET}")
 
 
-def begin_sync(dataset):
+def begin_sync(dataset, job=None):
     _call("begin_sync", dataset)
     return {"run": f"run-of-{dataset}", "dataset": dataset}
 
 
-def begin_reconcile():
+def begin_reconcile(job=None):
     _call("begin_reconcile")
     return {"run": "reconcile-1"}
 
