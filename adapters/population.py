@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adapters.protocols.columns import numbered, rows_of, to_batch
+from adapters.protocols.columns import numbered, require_keys, rows_of, to_batch
 from adapters.protocols.guard import moment, whole_number
 from adapters.protocols.http import Answer
 from adapters.protocols.options import read_options
 from adapters.protocols.paging import follow
 from adapters.protocols.soap import SoapClient, refuse_fault
 from adapters.protocols.xml import XmlRecords, text_of
+from adapters.protocols.xml_charset import charset_of
 from motlan.errors import ContractError
 from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
 
@@ -60,17 +61,17 @@ class PopulationAdapter(Adapter):
             answer = self._client.ask("LayThayDoi", **asked, **place, SoDong=self.source.page_rows)
             return self._page(answer, f"page={number}")
 
-        return follow(fetch, self.source)
+        return require_keys(follow(fetch, self.source), self.source)
 
     def _page(self, answer: Answer, name: str) -> tuple[Page, str | None]:
         where = f"{self.source.dataset} {name}"
-        columns, root = self._records.read_document(answer.body, where)
+        columns, root = self._records.read_document(answer.body, where, answer.charset)
         refuse_fault(root, answer, where)
         rows = rows_of(columns)
         if whole_number(text_of(root, "SoCongDan"), where) != rows:
             raise ContractError(f"the page has {rows} records, and says another number", where=where)
         batch = to_batch(columns, numbered(f"{name};{_RECORD}=", 1, rows), self.source.limits, where)
-        page = Page(batch, answer.body, answer.media_type or "text/xml", answer.charset, name)
+        page = Page(batch, answer.body, answer.media_type or "text/xml", charset_of(root), name)
         return page, text_of(root, "ConTroTiep") or None
 
 

@@ -10,16 +10,17 @@ believed, and the drop's name is the cursor.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from adapters.protocols.columns import Columns, numbered, rows_of, to_batch
+from adapters.protocols.charsets import declared_codec
+from adapters.protocols.codings import GZIP_MAGIC
+from adapters.protocols.columns import Columns, has_key, keyless, numbered, rows_of, to_batch
 from adapters.protocols.delimited import DelimitedRecords
 from adapters.protocols.guard import capped, gunzip, moment, plain_name, slices, whole_number
 from adapters.protocols.json import JsonRecords, at_path, parse
-from adapters.protocols.openers import Opener, opener_for
+from adapters.protocols.openers import Opener, Sent, opener_for
 from adapters.protocols.options import read_options
 from adapters.protocols.xml import XmlRecords
 from motlan.errors import ConfigurationError, ContractError
@@ -49,6 +50,10 @@ class DropOptions:
     """`xml`, `jsonl` or `csv`."""
     record: str = "record"
     """What one record is called in locators; in XML also the element's local name."""
+    delimiter: str = ""
+    """Separator of CSV, one character or `tab`; without one, the header line tells it."""
+    encoding: str = ""
+    """Charset of CSV or XML without a byte order mark, where it is not UTF-8 or the XML declares a wrong one."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +122,16 @@ class DropAdapter(Adapter):
         first = since.cursor if since else _newest_full(drops, self.source.dataset).name
         return [drop for drop in drops if drop.name > first or (since is None and drop.name == first)]
 
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str) -> Sent:
         return self._opener.read(f"{self._folder}/{path}" if self._folder else path)
+
+    def _parse(self, sent: Sent, where: str) -> Any:
+        return parse(sent.unpack(self.source.limits.payload_bytes, where), where)
 
     def _drops(self) -> list[_Drop]:
         """Read the index, in the order of names."""
         where = f"{self.source.dataset} {self._options.index}"
-        listed = at_path(parse(self._opener.read(self._options.index), "utf-8", where), "drops")
+        listed = at_path(self._parse(self._opener.read(self._options.index), where), "drops")
         drops = []
         for entry in _objects(listed, where):
             name, kind, manifest = plain_name(entry.get("name"), where), entry.get("kind"), entry.get("manifest")
@@ -138,7 +146,7 @@ class DropAdapter(Adapter):
 
     def _manifest(self, drop: _Drop) -> _Manifest:
         where = f"{self.source.dataset} {drop.manifest}"
-        document = parse(self._read(drop.manifest), "utf-8", where)
+        document = self._parse(self._read(drop.manifest), where)
         if at_path(document, "name") != drop.name or at_path(document, "kind") != drop.kind:
             raise ContractError("the manifest is not the one of the drop in the index", where=where)
         files = [_file(entry, where) for entry in _objects(at_path(document, "files"), where)]
@@ -151,33 +159,38 @@ class DropAdapter(Adapter):
         """Read one file: its hash first, its rows as they come, their number last."""
         name = f"{drop.name}/{file.name}"
         where = f"{self.source.dataset} {name}"
-        body = self._read(f"{drop.manifest.rpartition('/')[0]}/{file.name}")
-        if hashlib.sha256(body).hexdigest() != file.sha256.lower():
-            raise ContractError("the file's SHA-256 is not the manifest's", where=where, next_step="ask its owner.")
-        zipped = file.name.endswith(".gz")
-        chunks = gunzip(slices(body), self.source.limits.decompressed_bytes, where) if zipped else slices(body)
-        done = 0
+        limits = self.source.limits
+        body = self._read(f"{drop.manifest.rpartition('/')[0]}/{file.name}").find(
+            file.sha256.lower(), limits.payload_bytes, where
+        )
+        zipped = body.startswith(GZIP_MAGIC)  # names are wrong at times, in both directions
+        chunks = gunzip(slices(body), limits.decompressed_bytes, where) if zipped else slices(body)
+        done, keyed = 0, False
         for columns in self._format.read(chunks, self.source.page_rows * PAGES_AT_ONCE, where):
             rows = rows_of(columns)
             columns[DROP] = [drop.name] * rows
             ordered = {column: columns.pop(column) for column in self.source.columns} | columns
-            batch = to_batch(ordered, numbered(f"{name};record=", done + 1, rows), self.source.limits, where)
+            batch = to_batch(ordered, numbered(f"{name};record=", done + 1, rows), limits, where)
             done += rows
-            first = done == rows
-            yield Page(batch, body if first else None, _media_type(file.name), name=name)
+            keyed = keyed or has_key(batch, self.source)
+            yield Page(batch, body if done == rows else None, _media_type(file.name, zipped), name=name)
         if done != file.rows:
             raise ContractError(f"the file has {done} rows, its manifest says {file.rows}", where=where)
+        if done and not keyed:
+            raise keyless(self.source, where)
 
 
 def _format(options: DropOptions, source: Source) -> Format:
     columns = {name: path for name, path in source.columns.items() if name != DROP}
+    encoding = declared_codec(options.encoding, source.dataset)
     match options.format:
         case "xml":
-            return XmlRecords(options.record, columns, source.limits)
+            return XmlRecords(options.record, columns, source.limits, encoding)
         case "jsonl":
             return JsonRecords(columns, source.limits)
         case "csv":
-            return DelimitedRecords(columns, source.limits)
+            required = [name for name in (source.key, source.cursor) if name in columns]
+            return DelimitedRecords(columns, source.limits, required, options.delimiter, encoding)
     raise ConfigurationError(f"unknown format {options.format}", where=source.dataset)
 
 
@@ -186,9 +199,11 @@ def _file(entry: dict[str, Any], where: str) -> _File:
     return _File(plain_name(entry.get("name"), where), rows, str(entry.get("sha256")))
 
 
-def _media_type(file: str) -> str:
-    suffixes = {"gz": "application/gzip", "xml": "application/xml", "jsonl": "application/jsonl", "csv": "text/csv"}
-    return suffixes.get(file.rpartition(".")[2], "application/octet-stream")
+def _media_type(file: str, zipped: bool) -> str:
+    if zipped:
+        return "application/gzip"
+    suffixes = {"xml": "application/xml", "jsonl": "application/jsonl", "csv": "text/csv"}
+    return suffixes.get(file.removesuffix(".gz").rpartition(".")[2], "application/octet-stream")
 
 
 def _newest_full(drops: list[_Drop], where: str) -> _Drop:

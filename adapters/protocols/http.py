@@ -18,7 +18,8 @@ from functools import cache
 import httpx
 
 from adapters.protocols.auth import Credential
-from adapters.protocols.guard import bounded, gunzip, safe_endpoint, same_origin
+from adapters.protocols.codings import codings_of, undo
+from adapters.protocols.guard import bounded, safe_endpoint, same_origin
 from adapters.protocols.pace import Throttle, with_retries
 from motlan.errors import AccessError, ContractError, TransientError
 from motlan.landing.contract import Source
@@ -40,8 +41,11 @@ class Answer:
     status: int
     media_type: str
     charset: str
+    """The parameter of `Content-Type`, as it was sent; empty without one."""
     retry_after: float | None
     body: bytes = field(repr=False)
+    codings: tuple[str, ...] = ()
+    """Content codings that are still on the body."""
 
 
 Judge = Callable[[Answer, str], None]
@@ -110,6 +114,8 @@ class HttpLine:
     def get(self, url: httpx.URL, params: Mapping[str, str] | None = None, coding: str = "gzip") -> Answer:
         """GET, until it is answered well; `coding` is the content coding that we accept (RFC 9110 section 8.4).
 
+        Where it is `identity`, the body is left as it was sent: some servers mark a stored gzip file by the content coding.
+
         Raises:
             AccessError, ContractError, TransientError: As `judge_status` sorts them; ContractError for a limit, too.
         """
@@ -151,15 +157,23 @@ class HttpLine:
 
     def _read(self, response: httpx.Response, where: str) -> Answer:
         chunks = bounded(response.iter_raw(), self._limits.payload_bytes, where)
-        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding == "gzip":
-            chunks = gunzip(chunks, self._limits.decompressed_bytes, where)
-        elif coding != "identity":
-            raise ContractError("a content coding that we did not ask for", where=where)
+        codings = codings_of(response.headers.get("Content-Encoding", ""))
+        if response.request.headers["Accept-Encoding"] != "identity":
+            chunks, codings = self._undo(chunks, codings, response, where), ()
         body = b"".join(chunks)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        charset = response.charset_encoding or "utf-8"
-        return Answer(response.status_code, media_type, charset, _retry_after(response.headers), body)
+        charset = response.charset_encoding or ""
+        return Answer(response.status_code, media_type, charset, _retry_after(response.headers), body, codings)
+
+    def _undo(
+        self, chunks: Iterator[bytes], codings: tuple[str, ...], response: httpx.Response, where: str
+    ) -> Iterator[bytes]:
+        try:
+            yield from undo(chunks, codings, self._limits.decompressed_bytes, where)
+        except ContractError:
+            if not response.is_error:
+                raise
+            # The status of a failure says more than a body that cannot be unpacked.
 
 
 @contextmanager

@@ -20,7 +20,7 @@ RECORDS = JsonRecords({"id": "id", "ho": "ten.ho"}, LIMITS)
 
 
 def columns_of(text):
-    return texts(RECORDS.to_columns(parse(text.encode(), "utf-8", "d"), "d"))
+    return texts(RECORDS.to_columns(parse(text.encode(), "d"), "d"))
 
 
 def texts(columns):
@@ -71,18 +71,39 @@ def test_records_of_another_shape_are_refused_without_quoting_them(text):
 )
 def test_what_is_no_json_is_refused_without_quoting_it(body):
     with pytest.raises(ContractError) as error:
-        parse(body, "utf-8", "d")
+        parse(body, "d")
     assert error.value.__cause__ is None
     assert "Nguyễn" not in str(error.value)
 
 
-def test_an_unknown_charset_is_refused():
-    with pytest.raises(ContractError):
-        parse(b"[]", "no-such-charset", "d")
+@pytest.mark.parametrize(
+    "charset", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be", "utf-32-le"]
+)
+def test_a_document_of_any_unicode_form_is_read_by_its_first_bytes(charset):
+    assert parse('{"ten": "Đỗ"}'.encode(charset), "d") == {"ten": "Đỗ"}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", "nothing"),
+        (b"\n", "nothing"),
+        (b"<!DOCTYPE html><p>Nguy\xe1\xbb\x85n", "an HTML page"),
+        (b"<loi>Nguy\xe1\xbb\x85n</loi>", "XML"),
+        (b"\x1f\x8b\x08", "gzip data"),
+        (b'{"ten": "Nguy\xe1\xbb\x85n', "JSON, perhaps cut short"),
+        (b"Nguy\xe1\xbb\x85n", "something else"),
+        ('{"ten": "Đỗ"}'.encode("utf-16")[:-1], "something else"),
+    ],
+)
+def test_what_came_instead_of_json_is_told_by_its_kind_alone(body, kind):
+    with pytest.raises(ContractError, match=f"starts as {kind}") as error:
+        parse(body, "d")
+    assert "Nguy" not in str(error.value)
 
 
 def test_bytes_and_halves_of_letters_that_are_no_text_stay_visible():
-    columns = RECORDS.to_columns(parse(b'[{"id": "a\xff"}, {"id": "\\ud800"}]', "utf-8", "d"), "d")
+    columns = RECORDS.to_columns(parse(b'[{"id": "a\xff"}, {"id": "\\ud800"}]', "d"), "d")
     assert to_batch(columns, ["1", "2"], LIMITS, "d")["id"].to_pylist() == ["a\\udcff", "\\ud800"]
 
 
