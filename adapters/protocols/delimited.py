@@ -55,6 +55,10 @@ class DelimitedRecords:
         if len(self._delimiter) > 1 or self._delimiter in ('"', "\r", "\n"):
             raise ConfigurationError("`delimiter` is not one character", next_step="mend it in adapters/agencies.yaml.")
 
+    def charset(self, head: bytes) -> str:
+        """Tell the charset of a file that starts so."""
+        return charset_of(head, self._encoding)
+
     def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
         """Give the records as columns, at most `rows` at a time. Undecodable bytes stay visible as escapes.
 
@@ -63,7 +67,7 @@ class DelimitedRecords:
                 passes a limit.
         """
         head, chunks = peek(chunks, 4)
-        lines = read_text_lines(to_text(chunks, charset_of(head, self._encoding), where), where)
+        lines = read_text_lines(to_text(chunks, self.charset(head), where), where)
         first = list(islice(lines, HEADER_LINES))
         hint = _HINT.fullmatch(first[0]) if first else None
         first = first[1:] if hint else first

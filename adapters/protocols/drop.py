@@ -10,20 +10,20 @@ believed, and the drop's name is the cursor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from adapters.protocols.charsets import declared_codec
+from adapters.protocols.charsets import peek
 from adapters.protocols.codings import GZIP_MAGIC
-from adapters.protocols.columns import Columns, has_key, keyless, numbered, rows_of, to_batch
-from adapters.protocols.delimited import DelimitedRecords
+from adapters.protocols.columns import has_key, keyless, numbered, rows_of, to_batch
+from adapters.protocols.formats import FormatOptions, format_for
 from adapters.protocols.guard import capped, gunzip, moment, plain_name, slices, whole_number
-from adapters.protocols.json import JsonRecords, at_path, parse
+from adapters.protocols.json import at_path, parse
 from adapters.protocols.openers import Opener, Sent, opener_for
 from adapters.protocols.options import read_options
-from adapters.protocols.xml import XmlRecords
-from motlan.errors import ConfigurationError, ContractError
+from adapters.protocols.xml_plain import HEAD_BYTES
+from motlan.errors import ContractError
 from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
 
 DROP = "_drop"
@@ -33,27 +33,12 @@ PAGES_AT_ONCE = 4
 """A page of a file has `Source.page_rows` times this many rows at most: a file costs no question a page."""
 
 
-class Format(Protocol):
-    """Turns the bytes of a file into columns, some rows at a time."""
-
-    def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
-        """Give the records as columns, at most `rows` at a time."""
-
-
-@dataclass(frozen=True)
-class DropOptions:
+@dataclass(frozen=True, kw_only=True)
+class DropOptions(FormatOptions):
     """Where the index is, and what is in the files."""
 
     index: str
     """Path of the index under the endpoint; manifests lie beside it, files beside their manifest."""
-    format: str
-    """`xml`, `jsonl` or `csv`."""
-    record: str = "record"
-    """What one record is called in locators; in XML also the element's local name."""
-    delimiter: str = ""
-    """Separator of CSV, one character or `tab`; without one, the header line tells it."""
-    encoding: str = ""
-    """Charset of CSV or XML without a byte order mark, where it is not UTF-8 or the XML declares a wrong one."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +68,8 @@ class DropAdapter(Adapter):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self._options = read_options(source, DropOptions)
-        self._format = _format(self._options, source)
+        columns = {name: path for name, path in source.columns.items() if name != DROP}
+        self._format = format_for(self._options, columns, source)
         self._opener: Opener = opener_for(source)
         self._folder = self._options.index.rpartition("/")[0]
 
@@ -165,6 +151,8 @@ class DropAdapter(Adapter):
         )
         zipped = body.startswith(GZIP_MAGIC)  # names are wrong at times, in both directions
         chunks = gunzip(slices(body), limits.decompressed_bytes, where) if zipped else slices(body)
+        head, chunks = peek(chunks, HEAD_BYTES)
+        charset = self._format.charset(head)
         done, keyed = 0, False
         for columns in self._format.read(chunks, self.source.page_rows * PAGES_AT_ONCE, where):
             rows = rows_of(columns)
@@ -173,25 +161,11 @@ class DropAdapter(Adapter):
             batch = to_batch(ordered, numbered(f"{name};record=", done + 1, rows), limits, where)
             done += rows
             keyed = keyed or has_key(batch, self.source)
-            yield Page(batch, body if done == rows else None, _media_type(file.name, zipped), name=name)
+            yield Page(batch, body if done == rows else None, _media_type(file.name, zipped), charset, name)
         if done != file.rows:
             raise ContractError(f"the file has {done} rows, its manifest says {file.rows}", where=where)
         if done and not keyed:
             raise keyless(self.source, where)
-
-
-def _format(options: DropOptions, source: Source) -> Format:
-    columns = {name: path for name, path in source.columns.items() if name != DROP}
-    encoding = declared_codec(options.encoding, source.dataset)
-    match options.format:
-        case "xml":
-            return XmlRecords(options.record, columns, source.limits, encoding)
-        case "jsonl":
-            return JsonRecords(columns, source.limits)
-        case "csv":
-            required = [name for name in (source.key, source.cursor) if name in columns]
-            return DelimitedRecords(columns, source.limits, required, options.delimiter, encoding)
-    raise ConfigurationError(f"unknown format {options.format}", where=source.dataset)
 
 
 def _file(entry: dict[str, Any], where: str) -> _File:

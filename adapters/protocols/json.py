@@ -113,6 +113,10 @@ class JsonRecords:
                 raise ConfigurationError(f"path {path} is taken", where=f"column {name}")
             node[leaf] = name
 
+    def charset(self, head: bytes) -> str:
+        """Tell the charset of a file that starts so."""
+        return charset_of(head)
+
     def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
         """Give a file of JSON lines as columns, at most `rows` records at a time.
 
