@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lxml import etree
+
 from adapters.protocols.columns import numbered, require_keys, rows_of, to_batch
 from adapters.protocols.guard import moment, whole_number
 from adapters.protocols.http import Answer
@@ -16,6 +18,7 @@ from adapters.protocols.paging import follow
 from adapters.protocols.soap import SoapClient, refuse_fault
 from adapters.protocols.xml import XmlRecords, text_of
 from adapters.protocols.xml_charset import charset_of
+from adapters.protocols.xml_plain import HEAD_BYTES
 from motlan.errors import ContractError
 from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
 
@@ -68,11 +71,25 @@ class PopulationAdapter(Adapter):
         columns, root = self._records.read_document(answer.body, where, answer.charset)
         refuse_fault(root, answer, where)
         rows = rows_of(columns)
-        if whole_number(text_of(root, "SoCongDan"), where) != rows:
+        if _number_said(root, where) != rows:
             raise ContractError(f"the page has {rows} records, and says another number", where=where)
         batch = to_batch(columns, numbered(f"{name};{_RECORD}=", 1, rows), self.source.limits, where)
-        page = Page(batch, answer.body, answer.media_type or "text/xml", charset_of(root), name)
-        return page, text_of(root, "ConTroTiep") or None
+        charset = charset_of(answer.body[:HEAD_BYTES], answer.body, answer.charset)
+        page = Page(batch, answer.body, answer.media_type or "text/xml", charset, name)
+        following = text_of(root, "ConTroTiep") or ""
+        return page, following if following.strip() else None
+
+
+def _number_said(root: etree._Element, where: str) -> int:
+    """Read how many records a page says that it has; an answer of the operation that leaves it out has none.
+
+    Raises:
+        ContractError: It says no whole number, or is no answer of the operation.
+    """
+    said = text_of(root, "SoCongDan")
+    if not (said or "").strip() and root.find("{*}Body/{*}LayThayDoiResponse") is not None:
+        return 0
+    return whole_number(said, where)
 
 
 def _since(since: Watermark | None) -> dict[str, str]:

@@ -110,6 +110,6 @@ def _filled(records: list[list[str]], fields: int, done: int, where: str) -> lis
         if len(record) == fields and (fields > 1 or record[0] not in ("\x1a", "\ufeff")):
             filled.append(record)
         elif len(record) > 1 or any(text.strip(_BLANK) for text in record):
-            what = f"record {done + len(filled) + 1} has {len(record)} fields, and the header line {fields}"
+            what = f"record {done + len(filled) + 1} has {len(record)} field(s), and the header line {fields}"
             raise ContractError(what, where=where, next_step="ask the source's owner.")
     return filled

@@ -135,7 +135,8 @@ class DropAdapter(Adapter):
         document = self._parse(self._read(drop.manifest), where)
         if at_path(document, "name") != drop.name or at_path(document, "kind") != drop.kind:
             raise ContractError("the manifest is not the one of the drop in the index", where=where)
-        files = [_file(entry, where) for entry in _objects(at_path(document, "files"), where)]
+        listed = at_path(document, "files")  # null is how some serialisers write an empty list; `rows` must say so, too
+        files = [_file(entry, where) for entry in _objects([] if listed is None else listed, where)]
         rows = whole_number(at_path(document, "rows"), where)
         if sum(file.rows for file in files) != rows:
             raise ContractError("the files' rows do not add up to the manifest's", where=where)

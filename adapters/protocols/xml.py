@@ -16,7 +16,7 @@ from lxml import etree
 from adapters.protocols.charsets import codec_of, describe, peek
 from adapters.protocols.columns import Columns, check_extra, column_name
 from adapters.protocols.guard import slices
-from adapters.protocols.xml_charset import charset_of_head, parser_encoding, usable_option
+from adapters.protocols.xml_charset import charset_of, parser_encoding, usable_option
 from adapters.protocols.xml_plain import HEAD_BYTES, PlainRecords, Row, is_utf_8
 from motlan.errors import ConfigurationError, ContractError
 from motlan.landing.contract import Limits
@@ -143,7 +143,7 @@ class XmlRecords:
 
     def charset(self, head: bytes) -> str:
         """Tell the charset of a file that starts so."""
-        return charset_of_head(head, self._encoding)
+        return charset_of(head, None, self._encoding)
 
     def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
         """Give the records of a file as columns, at most `rows` at a time.

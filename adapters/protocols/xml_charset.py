@@ -65,20 +65,15 @@ def _settle(body: bytes, label: str, declared: str) -> str:
     return label
 
 
-def charset_of_head(head: bytes, label: str) -> str:
-    """Give the charset in which a document is read that starts so; UTF-8 where it says nothing, or what is refused."""
+def charset_of(head: bytes, body: bytes | None, label: str) -> str:
+    """Give the charset in which a document is read, by the arguments of `parser_encoding`; UTF-8 for what is refused."""
     if head.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)):
         return "utf-16"
     found = _DECLARED.match(head)
     told = ""
     with suppress(ContractError):
-        told = parser_encoding(head, None, label, "")
+        told = parser_encoding(head, body, label, "")
     return (told or (found.group(1).decode() if found else "utf-8")).lower()
-
-
-def charset_of(root: etree._Element) -> str:
-    """Give the charset in which a document was read."""
-    return (root.getroottree().docinfo.encoding or "utf-8").lower()
 
 
 def is_utf_8_text(data: bytes) -> bool:

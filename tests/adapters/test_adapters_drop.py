@@ -335,3 +335,13 @@ def test_a_page_tells_the_charset_of_its_payload(make_source, tmp_path, options,
 def test_an_option_that_cannot_be_used_is_told(make_source, folder, options):
     with pytest.raises(ConfigurationError):
         adapter(make_source, folder, options=OPTIONS | options)
+
+
+@pytest.mark.parametrize("files", [[], None])
+def test_a_drop_without_files_says_so_by_its_rows(make_source, tmp_path, files):
+    add(tmp_path, "d1", [["1"]], "full")
+    add(tmp_path, "d2", [], change=lambda manifest: manifest | {"files": files, "rows": 0.0})
+    assert keys(adapter(make_source, tmp_path).pull(None)) == ["1"]
+    add(tmp_path, "d3", [], change=lambda manifest: manifest | {"files": files, "rows": 1})
+    with pytest.raises(ContractError, match="do not add up"):
+        list(adapter(make_source, tmp_path).pull(None))

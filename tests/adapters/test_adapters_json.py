@@ -123,6 +123,31 @@ def test_json_lines_come_in_batches_whatever_the_chunks():
     assert [texts(columns)["id"] for columns in batches] == [["1", "2"], ["3"]]
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize("tail", ["", "\n", "\r\n\r\n", "\n \t\n\x1a", "\n\ufeff\n"])
+def test_json_lines_of_any_unicode_form_end_as_they_like(charset, tail):
+    body = ('{"id": "1", "ten": {"ho": "Đỗ"}}\r\n\r\n{"id": "\\ud800"}' + tail).encode(charset)
+    for size in (1, 7, 10**6):
+        batches = list(RECORDS.read([body[start : start + size] for start in range(0, len(body), size)], 9, "d"))
+        (batch,) = [to_batch(columns, ["1", "2"], LIMITS, "d") for columns in batches]
+        assert batch.to_pydict() == {"id": ["1", "\\ud800"], "ho": ["Đỗ", None], "_locator": ["1", "2"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"id": "1"}\n\n{"id": "Nguy\n', "line 3: JSON was expected"),
+        (b"<a>Nguy</a>\n", "line 1: .*starts as XML"),
+        (b'[{"id": "Nguy"}]\n', "a record is not a JSON object"),
+        (b'\xff\xfe{\x00"\x00i', "not utf-16"),
+    ],
+)
+def test_a_line_that_is_no_record_is_told_by_its_number(body, told):
+    with pytest.raises(ContractError, match=told) as error:
+        list(RECORDS.read([body], 9, "d"))
+    assert "Nguy" not in str(error.value) and error.value.__cause__ is None
+
+
 def test_a_line_without_end_is_refused():
     with pytest.raises(ContractError, match="line"):
         list(RECORDS.read([b"x" * 2**22] * 3, 2, "d"))
