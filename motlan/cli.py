@@ -15,9 +15,10 @@ from rich.table import Table
 from rich.tree import Tree
 
 from motlan import pipeline
-from motlan.commands import clean, contract, golden, link, model, quality, quarantine, release, review
+from motlan.commands import clean, contract, golden, link, model, quality, quarantine, release, review, watermark
 from motlan.commands.screen import AsJson, Quiet, err, examples, local_time, out, told, working
 from motlan.errors import ConfigurationError
+from motlan.landing import watermark as watermarks
 from motlan.landing.drift import described
 
 app = Quiet(
@@ -42,6 +43,7 @@ app.add_typer(golden.app, name="golden")
 app.add_typer(release.app, name="release")
 app.add_typer(model.app, name="model")
 app.add_typer(review.app, name="review")
+app.add_typer(watermark.app, name="watermark")
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
 for _point in entry_points(group="motlan.commands"):
@@ -56,8 +58,9 @@ def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
     for step, counted in counts.items():
         if isinstance(counted, dict):
             hidden = {"run", "seconds", "snapshots", "chunks", "rules", "version", "profile", "key", "cursor"}
-            hidden |= {"facets", "guard"}
+            hidden |= {"facets", "guard", "written", "began_at", "held"}
             shown = counted | ({"drift": described(counted["drift"])} if "drift" in counted else {})
+            shown |= {"cursors": watermarks.described(counted["cursors"])} if "cursors" in counted else {}
             words = (
                 f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
                 for name, value in shown.items()
@@ -126,6 +129,8 @@ def status(as_json: AsJson = False) -> None:
             table.add_row("", f"[red]{escape(row['error'])}[/red]")
         if changed := described(row.get("drift") or {}):
             table.add_row("", f"[yellow]{escape(f'columns changed: {changed}')}[/yellow]")
+        if odd := watermarks.described(row.get("cursors") or {}):
+            table.add_row("", f"[yellow]records {odd}: they move no watermark[/yellow]")
     out.print(table)
     quality = Table("agency", "đúng", "đủ", "sạch", "sống", "thống nhất", title="quality, 0 to 100")
     for agency, scores in found["quality"].items():

@@ -20,6 +20,7 @@ from motlan.golden import project as projection
 from motlan.golden import publish as publication
 from motlan.golden import release
 from motlan.landing import land as landing
+from motlan.landing import watermark
 from motlan.landing.land import Watch
 from motlan.ledger import log, runs
 from motlan.ledger.runs import Counts
@@ -109,8 +110,7 @@ def commit_sync(run: str) -> Counts:
             for counts in (landed, cleaned):
                 for table, snapshot in counts["snapshots"].items():
                     runs.record_snapshot(connection, run, table, snapshot)
-            if landed["cursor"]:
-                landing.move_watermark(connection, current, landed["cursor"], landed["key"])
+            watermark.move(connection, current, work.registry.dataset(current.subject), landed)
             if landed["landed"]:
                 tally.record(connection, run, work.registry.rules.by_name, {current.subject: cleaned["rules"]})
                 body = {"run": run, "dataset": current.subject, "rows": landed["landed"], "chunks": landed["chunks"]}

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from motlan import authority as believed
 from motlan import rules, scoring
@@ -26,7 +27,7 @@ from motlan.declared import Declared, Name, check, read, refusal
 from motlan.declared import Text as Text
 from motlan.engine import Expression, parse
 from motlan.errors import ConfigurationError
-from motlan.landing.contract import Adapter, Limits, Pace, Source
+from motlan.landing.contract import Adapter, CursorType, Limits, Pace, Source
 from motlan.matching import Matching as Matching
 from motlan.rules import CrossRule as CrossRule
 from motlan.rules import RowRule as RowRule
@@ -48,7 +49,14 @@ class Dataset(Declared):
     key: str
     cursor: str
     moment: str
-    lag: int = Field(ge=0, description="Seconds read again before the watermark.")
+    lag: int = Field(ge=0, description="What is read again before the watermark: seconds; of a sequence, numbers.")
+    cursor_type: CursorType | None = Field(
+        default=None, description="What the cursor is; where absent, as the adapter says."
+    )
+    cursor_zone: str = Field(
+        default="UTC", description="IANA name of the zone of moments that are written without one."
+    )
+    clock_difference: int = Field(default=300, ge=0, description="Seconds that the source's clock may be before ours.")
     schedule: str
     freshness: int = Field(gt=0, description="Promised age of the newest change, in seconds.")
     contract: Literal["evolve", "freeze", "quarantine"] = Field(
@@ -61,6 +69,20 @@ class Dataset(Declared):
     pace: dict[str, float] = Field(default={})
     limits: dict[str, int] = Field(default={})
     fields: dict[Name, str] = Field(description="Canonical field -> expression over raw columns.")
+
+    @field_validator("cursor_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("is no zone of the IANA database, such as Asia/Ho_Chi_Minh") from None
+        return name
+
+    @cached_property
+    def cursor_kind(self) -> CursorType:
+        """What the cursor is, as declared or as the adapter says."""
+        return self.cursor_type or self._adapter_class().cursor_type
 
     @cached_property
     def expressions(self) -> dict[str, Expression]:
@@ -105,6 +127,9 @@ class Dataset(Declared):
 
     def open(self) -> Adapter:
         """Load the adapter that `agencies.yaml` names and give it its source."""
+        return self._adapter_class()(self.source())
+
+    def _adapter_class(self) -> type[Adapter]:
         module, _, attribute = self.adapter.partition(":")
         found = getattr(importlib.import_module(module), attribute, None)
         if not (isinstance(found, type) and issubclass(found, Adapter)):
@@ -113,7 +138,7 @@ class Dataset(Declared):
                 where=f"agencies.yaml, {self.name}.adapter",
                 next_step="write module:Class.",
             )
-        return found(self.source())
+        return found
 
 
 class Grant(Declared):
@@ -256,7 +281,9 @@ def _datasets(home: Path) -> dict[str, Dataset]:
         mapping_file = home / "mapping" / f"{agency}.yaml"
         mapping = read(mapping_file)
         shared = {
-            key: declared[key] for key in ("endpoint", "credential", "pace", "limits", "owner") if key in declared
+            key: declared[key]
+            for key in ("endpoint", "credential", "pace", "limits", "owner", "cursor_zone", "clock_difference")
+            if key in declared
         }
         for name, own in declared.get("datasets", {}).items():
             if name not in mapping:

@@ -107,6 +107,7 @@ def _dataset(run: sa.RowMapping | None, mark: sa.RowMapping | None) -> dict[str,
         "accepted": cleaned.get("accepted"),
         "quarantined": cleaned.get("quarantined"),
         "drift": landed.get("drift"),
+        "cursors": landed.get("cursors"),
         "breaker": run["steps"].get(breaker.STEP),
         "watermark": mark["cursor"] if mark else None,
     }

@@ -75,6 +75,8 @@ class _Manifest:
 class DropAdapter(Adapter):
     """A register that leaves files, at an http(s) endpoint or in a folder (`file:///…`)."""
 
+    cursor_type = "token"
+
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self._options = read_options(source, DropOptions)

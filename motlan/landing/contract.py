@@ -10,9 +10,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
+
+CursorType = Literal["moment", "epoch_seconds", "epoch_milliseconds", "sequence", "token"]
+"""What a cursor may be; see `motlan.landing.cursors`."""
 
 LOCATOR = "_locator"
 """Name of the text column, the last of every page, that tells where in the payload the row stood."""
@@ -67,7 +70,7 @@ class Source:
     key: str
     """Column that identifies a record inside the dataset."""
     cursor: str
-    """Column that orders changes (a moment, or a drop's name); sortable as text."""
+    """Column that orders changes: a moment, a number, or a drop's name."""
     columns: Mapping[str, str]
     """Column name -> path of the value inside a record, in the source's own words."""
     page_rows: int = 5000
@@ -79,7 +82,12 @@ class Source:
 
 @dataclass(frozen=True, order=True)
 class Watermark:
-    """How far a dataset has been pulled: the greatest (cursor, key) landed. Ties on the cursor lose nothing."""
+    """How far a dataset has been pulled: the greatest (cursor, key) landed. Ties on the cursor lose nothing.
+
+    An adapter is given it in the source's own written form, less the lag window: a moment with the offset that the source
+    writes, or of the source's own clock where it writes none; digits of an epoch or a sequence; a token as it came. It asks
+    the source with the text as it stands.
+    """
 
     cursor: str
     key: str = ""
@@ -120,6 +128,9 @@ class Adapter(ABC):
     Raises everywhere: TransientError after the last retry, ContractError when the source breaks its word or a
     limit, AccessError when it refuses our credential, ConfigurationError when the declaration cannot be used.
     """
+
+    cursor_type: ClassVar[CursorType] = "moment"
+    """What its datasets' cursors are, where `agencies.yaml` does not say."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

@@ -12,23 +12,20 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from motlan.engine import abreast, constant, literal, one, quote
 from motlan.errors import ContractError
 from motlan.lake import PARQUET, read_parquet
-from motlan.landing import drift, payloads
-from motlan.landing.contract import LOCATOR, Page, Watermark
+from motlan.landing import drift, payloads, watermark
+from motlan.landing.contract import LOCATOR, Page
+from motlan.landing.earning import Earning
 from motlan.ledger import runs
 from motlan.registry import Dataset
-from motlan.store import tables
 from motlan.workspace import Workspace
 
 CHUNK_ROWS = 100_000
@@ -39,7 +36,8 @@ LANDED = f"{PARQUET}, row_group_size {SHARE_ROWS}"
 CHUNK_BYTES = 10**9
 """Memory that the engine needs to write one."""
 META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_salt", "_commitment")
-"""Columns that landing adds to the raw ones. `_ref` names the landed row for ever: run/chunk/position."""
+"""Columns that landing adds to the raw ones. `_ref` names the landed row for ever: run/chunk/position. `_cursor` and
+`_moment` are in canonical form (see `motlan.landing.cursors`), null where they cannot be read."""
 
 Watch = Callable[[int, int], None]
 """Told how many rows came so far, and how many the source announced."""
@@ -59,6 +57,11 @@ def canonical_row(columns: Iterable[str]) -> str:
     return f"concat({', '.join(parts)})"
 
 
+def known_by(columns: Iterable[str]) -> str:
+    """Return the SQL of the number by which a row that comes again is known."""
+    return f"md5_number({canonical_row(columns)})"
+
+
 def commitment(columns: Iterable[str], salt: str = "_salt") -> str:
     """Return the SQL of a row's salted commitment, SHA-256 (hex): of as few bytes as bind the row, for it costs by the byte.
 
@@ -74,31 +77,6 @@ def commitment(columns: Iterable[str], salt: str = "_salt") -> str:
 def first_commitment(columns: Iterable[str]) -> str:
     """Return the SQL of a commitment as rows landed before 22 November 2026 have it: of salt and canonical text."""
     return f"sha256(_salt || {canonical_row(columns)})"
-
-
-def lagged(watermark: Watermark | None, lag: int) -> Watermark | None:
-    """Step back from a watermark by the lag window, so that late commits with earlier moments are read too."""
-    if watermark is None or lag == 0:
-        return watermark
-    moment = datetime.fromisoformat(watermark.cursor) - timedelta(seconds=lag)
-    return Watermark(moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
-
-
-def read_watermark(work: Workspace, dataset: str) -> Watermark | None:
-    """Return how far a dataset has been pulled and made visible."""
-    table = tables.watermarks.c
-    with work.store.engine.connect() as connection:
-        found = connection.execute(sa.select(table.cursor, table.key).where(table.dataset == dataset)).one_or_none()
-    return Watermark(*found) if found else None
-
-
-def move_watermark(connection: sa.Connection, run: runs.Run, cursor: str, key: str) -> None:
-    """Move a dataset's watermark forward, in the caller's transaction; never back."""
-    table = tables.watermarks
-    values = {"cursor": cursor, "key": key, "run": run.id}
-    moved = insert(table).values(dataset=run.subject, **values)
-    forward = sa.tuple_(table.c.cursor, table.c.key) < sa.tuple_(moved.excluded.cursor, moved.excluded.key)
-    connection.execute(moved.on_conflict_do_update(index_elements=["dataset"], set_=values, where=forward))
 
 
 @dataclass
@@ -140,6 +118,7 @@ def _fresh(
     chunk: _Chunk,
     number: int,
     watcher: drift.Watcher,
+    earning: Earning,
 ) -> tuple[pa.Table, list[str]]:
     """Keep the payloads of a chunk, and return its rows that are new, with the names of its raw columns.
 
@@ -150,6 +129,7 @@ def _fresh(
         chunk: The chunk.
         number: The number that it is written under, if any row is new.
         watcher: Looks at its columns.
+        earning: Looks at its cursors.
     """
     rows = pa.concat_tables(chunk.rows, promote_options="default")
     raw = [name for name in rows.column_names if name not in (LOCATOR, "_payload")]
@@ -157,18 +137,35 @@ def _fresh(
     if missing:
         raise ContractError(f"the source sent no column {sorted(missing)[0]}", where=dataset.name)
     drifted = watcher.see(rows, set(raw))
+    engine.register("pulled", rows)
+    earning.see(known_by(raw))
     if one(engine, "select count(*) from landed_before")[0]:
-        engine.register("pulled", rows)
-        unseen = (
-            f"md5({canonical_row(raw)}) not in (select row_hash from landed_before) or {quote(dataset.key)} is null"
-        )
-        rows = engine.sql(f"select * from pulled where {unseen}").to_arrow_table()
-        engine.unregister("pulled")
+        rows = _unseen(engine, dataset, rows, known_by(raw))
+    engine.unregister("pulled")
     for name in rows["_payload"].unique().to_pylist():
         if name in chunk.payloads:
             payloads.keep(work.settings.payloads, chunk.payloads[name])
     watcher.drift.chunks += [number] if drifted and rows.num_rows else []
     return rows, raw
+
+
+def _unseen(engine: duckdb.DuckDBPyConnection, dataset: Dataset, rows: pa.Table, known: str) -> pa.Table:
+    """Return the rows of `pulled` that were not landed before. Rows without a key may be alike: as many as landed were before."""
+    key = quote(dataset.key)
+    keyed = engine.sql(
+        f"select * from pulled where {key} is not null and {known} not in (select row_hash from landed_before)"
+    ).to_arrow_table()
+    if not rows[dataset.key].null_count:
+        return keyed
+    engine.execute('create temp table if not exists keyless ("row hash" uhugeint, "how often" bigint)')
+    counted = """select row_hash as "row hash", count(*) - coalesce((select sum("how often") from keyless
+                      where "row hash" = row_hash), 0) as "how often" from landed_before group by row_hash"""
+    left = engine.sql(
+        f"""select pulled.* from pulled left join ({counted}) as known on "row hash" = {known}
+            where {key} is null qualify row_number() over (partition by {known}) > coalesce("how often", 0)"""
+    ).to_arrow_table()
+    engine.execute(f"insert into keyless select {known}, count(*) from pulled where {key} is null group by all")
+    return pa.concat_tables([keyed, left])
 
 
 def places(count: int) -> pa.Table:
@@ -238,7 +235,7 @@ def write_chunk(
     columns = ", ".join(quote(name) for name in raw)
     engine.execute(
         f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {constant(run)} as _run,
-                {quote(dataset.key)} as _key, {quote(dataset.cursor)} as _cursor, {quote(dataset.moment)} as _moment,
+                {quote(dataset.key)} as _key, {watermark.cursor(dataset)} as _cursor, {watermark.moment(dataset)} as _moment,
                 _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns} from fresh)
             to {literal(str(target))} ({LANDED})"""
     )
@@ -247,23 +244,18 @@ def write_chunk(
     return hashlib.sha256(joined[0].as_buffer()).hexdigest()
 
 
-def _load_landed_before(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, since: Watermark | None
-) -> None:
-    """Load the hashes of rows landed before, as far as the source may send them again."""
-    engine.execute("create temp table landed_before (row_hash varchar)")
-    if since is None:
-        return
+def _load_landed_before(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, earning: Earning) -> None:
+    """Load what rows landed before are known by, as far as the source may send them again."""
+    engine.execute("create temp table landed_before (row_hash uhugeint)")
     with work.store.engine.connect() as connection:
         seen = runs.visible(connection, "sync", dataset.name)
-    files = work.lake.files(table_of(dataset.name), seen)
-    if files:
+        replays = runs.replays(connection, dataset.name)
+    if files := work.lake.files(table_of(dataset.name), seen):
         landed = read_parquet(files)
         names = [row[0] for row in engine.execute(f"describe from {landed}").fetchall() if row[0] not in META]
-        engine.execute(
-            f"""insert into landed_before
-                select md5({canonical_row(names)}) from {landed} where _cursor >= {literal(since.cursor)}"""
-        )
+        hashed, sent = known_by(names), f"_run not in ({', '.join(map(literal, ['', *replays]))})"
+        engine.execute(f"insert into landed_before select {hashed} from {landed} where {sent} and {earning.again()}")
+        earning.remember(landed, hashed)
 
 
 def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Counts:
@@ -271,8 +263,9 @@ def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Cou
 
     Returns:
         Counts: `pulled`, `landed` (pulled and not landed before), `source_rows` and `source_total` (the source's own
-        counts), `source_as_of` (its own moment), `cursor` and `key` (the new watermark), `chunks` (digests of
-        commitments), `drift` and `profile` (see `motlan.landing.drift`), `snapshots`.
+        counts), `source_as_of` (its own moment), `cursor`, `key` and more of the watermark that was earned, `cursors`
+        (records whose cursor earns none, by reason; see `motlan.landing.watermark`), `chunks` (digests of commitments),
+        `drift` and `profile` (see `motlan.landing.drift`), `snapshots`.
 
     Raises:
         ContractError: The source broke its word.
@@ -283,46 +276,37 @@ def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Cou
 
 
 def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> runs.Counts:
-    adapter = dataset.open()
-    since = lagged(read_watermark(work, dataset.name), dataset.lag)
-    source = adapter.count(since)
-    pulled = landed = number = 0
-    newest = Watermark("")
-    watcher = drift.Watcher(work.store, dataset)
-
-    def fresh() -> Iterator[tuple[pa.Table, list[str]]]:
-        nonlocal pulled, landed, number, newest
-        for chunk in _chunks(adapter.pull(since)):
-            pulled += chunk.size
-            newest = max(newest, *(_newest(dataset, table) for table in chunk.rows))
-            # Numbered by what is written: a chunk of rows that were all landed before has no place in the log.
-            rows, raw = _fresh(work, engine, dataset, chunk, number, watcher)
-            if rows.num_rows:
-                landed, number = landed + rows.num_rows, number + 1
-                yield rows, raw
-            if watch:
-                watch(pulled, source.rows)
-
     with work.engine(f"landing {dataset.name}") as engine:
-        _load_landed_before(work, engine, dataset, since)
+        earning = Earning(work.store, engine, dataset)
+        adapter = dataset.open()
+        source = adapter.count(earning.since)
+        earning.bound(source)
+        pulled = landed = number = 0
+        watcher = drift.Watcher(work.store, dataset)
+
+        def fresh() -> Iterator[tuple[pa.Table, list[str]]]:
+            nonlocal pulled, landed, number
+            for chunk in _chunks(adapter.pull(earning.since)):
+                pulled += chunk.size
+                # Numbered by what is written: a chunk of rows that were all landed before has no place in the log.
+                rows, raw = _fresh(work, engine, dataset, chunk, number, watcher, earning)
+                if rows.num_rows:
+                    landed, number = landed + rows.num_rows, number + 1
+                    yield rows, raw
+                if watch:
+                    watch(pulled, source.rows)
+
+        _load_landed_before(work, engine, dataset, earning)
         digests = write_chunks(work, engine, dataset, run, fresh(), source.rows)
+        earned = earning.counts()
     return {
         "pulled": pulled,
         "landed": landed,
         "source_rows": source.rows,
         "source_total": source.total,
         "source_as_of": source.as_of,
-        "cursor": newest.cursor,
-        "key": newest.key,
+        **earned,
         "chunks": digests,
         "drift": watcher.drift.counts(),
         "profile": watcher.profile.counts(),
     }
-
-
-def _newest(dataset: Dataset, rows: pa.Table) -> Watermark:
-    if not rows.num_rows or dataset.cursor not in rows.column_names:
-        return Watermark("")
-    order = [(dataset.cursor, "descending"), (dataset.key, "descending")]
-    last = rows.select([dataset.cursor, dataset.key]).sort_by(order).slice(0, 1).to_pylist()[0]
-    return Watermark(last[dataset.cursor] or "", last[dataset.key] or "")

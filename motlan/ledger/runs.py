@@ -111,6 +111,13 @@ def visible(connection: sa.Connection, kind: str, subject: str) -> list[str]:
     return list(connection.scalars(query.order_by(table.id)))
 
 
+def replays(connection: sa.Connection, dataset: str) -> list[str]:
+    """Return the ids of a dataset's runs that landed rows of its quarantine again, and pulled nothing."""
+    table = tables.runs.c
+    query = sa.select(table.id).where(table.kind == "sync", table.subject == dataset)
+    return list(connection.scalars(query.where(table.steps["land"].has_key("replayed"))))
+
+
 def record_snapshot(connection: sa.Connection, run: str, table: str, snapshot: int | None) -> None:
     """Name the lake's snapshot that holds a run's files of a table; None is where it staged no rows."""
     if snapshot is not None:

@@ -49,9 +49,10 @@ watermarks = Table(
     "watermarks",
     metadata,
     Column("dataset", Text, primary_key=True),
-    Column("cursor", Text, nullable=False),
+    Column("cursor", Text, nullable=False, comment="in canonical form"),
     Column("key", Text, nullable=False),
-    Column("run", Text, ForeignKey("runs.id"), nullable=False),
+    Column("run", Text, ForeignKey("runs.id"), comment="the run that earned it; none where a person set it"),
+    Column("written", Text, nullable=False, server_default="", comment="a cursor in the form that the source writes"),
 )
 versions = Table(
     "versions",

@@ -21,7 +21,7 @@ from tests.privacy.leaks import Known, shown
 BOUNDARIES = {
     "land": "tests.country.adapter.FileAdapter.pull",
     "clean": "motlan.quality.rows.check_chunk",
-    "commit_sync": "motlan.landing.land.move_watermark",
+    "commit_sync": "motlan.landing.watermark.move",
     "begin_reconcile": "motlan.golden.publish.last_number",
     "link": "motlan.workspace.Workspace.facts",
     "merge": "motlan.golden.merge.cut",
