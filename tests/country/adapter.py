@@ -25,7 +25,7 @@ class FileAdapter(Adapter):
 
     def _since(self, since: Watermark | None) -> list[dict[str, str | None]]:
         records = [row for row in self._records() if since is None or (row["updated"] or "") >= since.cursor]
-        return sorted(records, key=lambda row: (row["updated"], row["id"]))
+        return sorted(records, key=lambda row: (row["updated"] or "", row["id"] or ""))
 
     def count(self, since: Watermark | None) -> SourceCount:
         return SourceCount(len(self._since(since)), len(self._records()), "2026-10-01T00:00:00.000000Z")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from motlan import pipeline
+from motlan.cli import app
+from motlan.errors import ConfigurationError
+from motlan.ledger import log, runs
 from motlan.status import status
 from tests.conftest import Country, spine_record
 
@@ -26,18 +32,20 @@ def declare(country: Country, **changes: Any) -> None:
 
 
 def sync(country: Country, *records: Record) -> dict[str, Any]:
-    """Let the register hold these records, and pull; return the counts of the landing."""
+    """Let the register hold these records, and pull them without cleaning; return the counts of the landing."""
     country.write(PEOPLE, list(records))
-    return pipeline.sync(PEOPLE)["land"]
+    run = pipeline.begin_sync(PEOPLE)["run"]
+    counts = pipeline.land(run)
+    runs.step(country.open().store, run, "clean", lambda _: {"snapshots": {}, "rules": {}, "version": ""})
+    pipeline.commit_sync(run)
+    return counts
 
 
 def landed(country: Country) -> list[tuple[str | None, str | None]]:
     """Return key and cursor, as sent, of every landed row."""
     work = country.open()
-    with work.store.engine.connect() as connection:
-        runs = [row[0] for row in connection.exec_driver_sql("select id from runs where state = 'visible'")]
-    with work.engine("counting") as engine:
-        files = work.lake.files(f"raw.{PEOPLE}", set(runs))
+    with work.engine("counting") as engine, work.store.engine.connect() as connection:
+        files = work.lake.files(f"raw.{PEOPLE}", runs.visible(connection, "sync", PEOPLE))
         return engine.execute(f"select id, updated from read_parquet({files}) order by all").fetchall()
 
 
@@ -84,3 +92,169 @@ def test_a_lag_is_reckoned_in_utc_and_asked_for_as_the_source_writes(
     assert (again["pulled"], again["landed"]) == (2, 1), "what comes twice is landed once"
     assert asked == [None, since]
     assert landed(country) == [("a", first), ("b", late)]
+
+
+def test_one_clock_gone_wrong_silences_no_later_row(country: Country) -> None:
+    odd = [person("far", "9999-12-31"), person("next", "2099-01-01T00:00:00.000000Z"), person("hour", soon(3600))]
+    first = sync(country, person("a", "2026-09-01T00:00:00.000000Z"), *odd)
+    assert (first["landed"], first["cursors"]) == (4, {"none": 0, "unreadable": 0, "ahead": 3})
+    assert kept(country) == "2026-09-01T00:00:00.000000Z", "beyond the source's own moment nothing is earned"
+    second = sync(country, person("a", "2026-09-01T00:00:00.000000Z"), *odd, person("b", "2026-09-02T00:00:00.000000Z"))
+    assert (second["landed"], second["cursors"]["ahead"]) == (1, 3), "the later row lands, the odd ones not again"
+    mended = [person("far", "2026-09-03T00:00:00.000000Z"), person("next", "2026-09-03T00:00:00.000000Z")]
+    assert sync(country, *mended, odd[2])["landed"] == 2
+    assert sync(country, *mended, odd[2])["cursors"]["ahead"] == 1, "what its source has mended is odd no more"
+    assert kept(country) == "2026-09-03T00:00:00.000000Z"
+
+
+def soon(seconds: int) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+UNREADABLE = [
+    "n/a",
+    "zzzz",
+    "2026-13-01T00:00:00Z",
+    "0000-00-00 00:00:00",
+    "1790812800000",
+    "2026-09-01T00:00:00Z\0",
+    "infinity",
+]
+
+
+def test_what_cannot_be_read_lands_once_and_moves_nothing(country: Country) -> None:
+    odd = [person(f"u{place}", cursor) for place, cursor in enumerate(UNREADABLE)]
+    odd += [person("none", None), person("empty", ""), person("blank", " ")]
+    good = person("a", "2026-09-01T24:00:00Z")
+    for place in range(3):
+        counts = sync(country, good, *odd)
+        assert counts["landed"] == (0 if place else 11)
+        assert counts["cursors"] == {"none": 3, "unreadable": len(UNREADABLE), "ahead": 0}, "said in every run"
+        assert kept(country) == "2026-09-02T00:00:00.000000Z"
+    assert sync(country, *odd, person("b", "2026-09-02T00:00:00Z"))["landed"] == 1
+    assert status(country.open())["datasets"][PEOPLE]["cursors"]["none"] == 3
+    shown = CliRunner().invoke(app, ["sync", PEOPLE])
+    assert "3 without a cursor, 7 with a cursor that cannot be read" in " ".join(shown.stdout.split())
+
+
+def test_a_register_of_nothing_but_unreadable_cursors_lands_once(country: Country, asked: list[str | None]) -> None:
+    rows = [person(f"k{number}", str(1790000000 + number)) for number in range(6)]
+    assert [sync(country, *rows)["landed"] for _ in range(2)] == [6, 0]
+    assert asked == [None, None], "all is pulled, for nothing says from where on"
+    declare(country, cursor_type="epoch_seconds", lag=3)
+    assert [sync(country, *rows)["landed"] for _ in range(2)] == [0, 0]
+    assert asked[2:] == [None, "1790000002"]
+
+
+def test_sequence_numbers_order_as_numbers(country: Country, asked: list[str | None]) -> None:
+    declare(country, cursor_type="sequence", lag=0)
+    assert sync(country, person("a", "9"), person("b", "10"))["landed"] == 2
+    assert kept(country) == "10"
+    counts = sync(country, person("b", "10"), person("c", "98"), person("d", "100"))
+    assert (counts["landed"], kept(country), asked) == (2, "100", [None, "10"])
+    declare(country, lag=5)
+    sync(country)
+    assert asked[-1] == "95"
+
+
+def test_a_token_is_only_ordered_as_text(country: Country) -> None:
+    declare(country, cursor_type="token", lag=0)
+    assert sync(country, person("a", "d9"), person("b", "d10"), person("c", "9\n9"))["cursors"]["unreadable"] == 1
+    assert kept(country) == "d9"
+    assert sync(country, person("a", "d9"), person("d", "e"))["landed"] == 1
+    declare(country, lag=600)
+    with pytest.raises(ConfigurationError, match="lag: 0"):
+        pipeline.sync(PEOPLE)
+
+
+def test_rows_without_a_key_land_as_often_as_the_source_has_them(country: Country) -> None:
+    nobody = person("x", "2026-09-01T00:00:00.000000Z") | {"id": None}
+    country.declare(
+        "adapters/agencies.yaml", lambda content: content["agencies"]["alpha"]["datasets"][PEOPLE].update(page_rows=1)
+    )
+    known = person("a", "2026-09-01T00:00:00.000000Z")
+    adapter = "tests.country.adapter.FileAdapter._since"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adapter, lambda self, since: self._records())
+        assert [sync(country, known, *[nobody] * number)["landed"] for number in (2, 2, 3)] == [3, 0, 1]
+
+
+def test_a_poisoned_watermark_of_an_earlier_version_is_not_believed(country: Country, asked: list[str | None]) -> None:
+    sync(country, person("a", "2026-09-01T00:00:00.000000Z"))
+    for poison in ("2099-01-01T00:00:00.000000Z", "zzzz"):
+        with country.open().store.engine.begin() as connection:
+            connection.exec_driver_sql(f"update watermarks set cursor = '{poison}', written = ''")
+        sync(country, person("a", "2026-09-01T00:00:00.000000Z"), person("b", "2026-09-02T00:00:00.000000Z"))
+        assert (asked[-1], kept(country)) == (None, "2026-09-02T00:00:00.000000Z")
+    assert len(landed(country)) == 2
+
+
+def test_a_moment_is_kept_in_utc_or_not_at_all(country: Country) -> None:
+    declare(country, cursor_zone="Asia/Ho_Chi_Minh")
+    country.write(PEOPLE, [person("a", "2026-09-01 07:00:00"), person("b", "9999-12-31"), person("c", "zzzz")])
+    pipeline.sync(PEOPLE)
+    work = country.open()
+    with work.engine("counting") as engine, work.store.engine.connect() as connection:
+        files = work.lake.files(f"clean.{PEOPLE}", runs.visible(connection, "sync", PEOPLE))
+        moments = engine.execute(f"select _key, _moment from read_parquet({files}) order by all").fetchall()
+    assert moments == [("a", "2026-09-01T00:00:00.000000Z"), ("b", None), ("c", None)]
+
+
+def test_a_reset_loses_and_doubles_nothing(country: Country, asked: list[str | None]) -> None:
+    rows = [person(f"k{day}", f"2026-09-{day:02d} 07:00:00") for day in range(1, 7)]
+    sync(country, *rows)
+    early = person("early", "2026-08-01 00:00:00")
+    assert sync(country, *rows, early)["landed"] == 0, "behind the lag window"
+    work = country.open()
+    done = call("reset", PEOPLE, "--reason", "a restore")
+    assert (done["before"], done["after"]) == ("2026-09-06T07:00:00.000000Z", None)
+    assert kept(country) is None
+    assert sync(country, *rows, early)["landed"] == 1
+    assert sync(country, *rows, early)["landed"] == 0
+    assert len(landed(country)) == 7
+    call("set", PEOPLE, "2026-09-02T00:00:00Z", said={"why": "look again"})
+    sync(country, *rows)
+    assert asked[-1] == "2026-09-01 23:50:00", "in the form that the source writes"
+    found = call("show", PEOPLE)
+    assert [(entry["action"], entry["reason"]) for entry in found["decisions"]] == [
+        ("set", "look again"),
+        ("reset", "a restore"),
+    ]
+    assert found["cursor"] == "2026-09-06T07:00:00.000000Z"
+    with work.store.engine.connect() as connection:
+        assert log.first_broken(connection) is None
+
+
+def test_a_reset_while_a_run_pulls_holds(country: Country) -> None:
+    sync(country, person("a", "2026-09-01T00:00:00.000000Z"))
+    country.write(PEOPLE, [person("b", "2026-09-02T00:00:00.000000Z")])
+    run = pipeline.begin_sync(PEOPLE)["run"]
+    pipeline.land(run)
+    call("reset", PEOPLE, "--reason", "a restore")
+    pipeline.clean(run)
+    pipeline.commit_sync(run)
+    assert kept(country) is None
+
+
+def call(*words: str, said: Any = None, fails: bool = False) -> dict[str, Any]:
+    answer = CliRunner().invoke(app, ["watermark", *words, "--json"], input=json.dumps(said))
+    assert answer.exit_code == fails, answer.output
+    return json.loads(answer.stdout)
+
+
+def test_a_watermark_is_set_to_what_can_be_for_a_reason_alone(country: Country) -> None:
+    sync(country, person("a", "2026-09-01T00:00:00.000000Z"))
+    good = "2026-09-01T00:00:00Z"
+    for words, message in [
+        (("show", "nobody"), "use one of alpha_people, beta_cards"),
+        (("set", PEOPLE, "zzzz", "--reason", "x"), "no cursor of the type moment"),
+        (("set", PEOPLE, "2099-01-01T00:00:00Z", "--reason", "x"), "has not come yet"),
+        (("set", PEOPLE, good, "--reason", " "), "say why"),
+        (("reset", PEOPLE), "not the decision as JSON"),
+        (("reset", PEOPLE, "--reason", "asked by 001090000001"), "without it"),
+    ]:
+        assert message in call(*words, fails=True)["message"]
+    assert kept(country) == "2026-09-01T00:00:00.000000Z"
+    for words in ([], ["show"], ["set"], ["reset"]):
+        assert "motlan watermark" in CliRunner().invoke(app, ["watermark", *words, "--help"]).stdout
+    assert "2026-09-01T00:00:00.000000Z" in CliRunner().invoke(app, ["watermark", "show", PEOPLE]).stdout
