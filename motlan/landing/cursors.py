@@ -137,7 +137,11 @@ class Cursors:
         if self.kind == "moment":
             return self._written_moment(moment_of(canonical), sample)
         if not self.are_instants:
-            return canonical
+            return (
+                canonical.zfill(len(sample.strip()))
+                if self.kind == "sequence" and sample.startswith("0")
+                else canonical
+            )
         whole = Decimal((moment_of(canonical) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
         unit = Decimal(10**6 if self.kind == "epoch_seconds" else 10**3)
         digits = len(sample.strip().partition(".")[2])

@@ -13,10 +13,10 @@ from typing import Any
 
 import duckdb
 
-from motlan.engine import literal, one, quote
+from motlan.engine import literal, one
 from motlan.landing.contract import SourceCount, Watermark
 from motlan.landing.cursors import canonical_moment, moment_of
-from motlan.landing.watermark import MOMENTS, ODD, Stored, cursors_of, latest, read
+from motlan.landing.watermark import MOMENTS, ODD, Stored, cursors_of, landed_as, latest, read
 from motlan.ledger import runs
 from motlan.registry import Dataset
 from motlan.store import Store
@@ -39,6 +39,8 @@ class Earning:
         with store.engine.connect() as connection:
             self._stored = read(connection, dataset.name)
         self._held = self._from = self._believed()
+        # An earlier version kept cursors as they came: rows of that time are found by their hash alone.
+        self._was_raw = bool(self._stored and not self._stored.written and self._stored.cursor != self._held)
         self.since = self._asked()
         self._limit = self._ahead = latest(dataset)
         self._as_of, self._counted = "", monotonic()
@@ -94,7 +96,7 @@ class Earning:
 
     def again(self) -> str:
         """Return the SQL of whether the source may send a landed row again, over `_cursor`."""
-        if self._from is None:
+        if self._from is None or self._was_raw:
             return "true"
         if self._cursors.kind == "sequence":
             return f"coalesce(try_cast(_cursor as hugeint) >= {self._from}, true)"
@@ -107,7 +109,7 @@ class Earning:
             landed: SQL of the relation of landed rows.
             hashed: SQL of the number by which a row is known again.
         """
-        reason = self.reason("_cursor", quote(self._dataset.cursor))
+        reason = self.reason("_cursor", landed_as(self._dataset.cursor))
         self._engine.execute(
             f"""create or replace temp table odd_before as
                 select {hashed} as row_hash, {reason} as reason, _key, _run from {landed}
@@ -128,7 +130,7 @@ class Earning:
             hashed: SQL of the number by which a row is known again.
         """
         self._look_ahead()
-        column, key = quote(self._dataset.cursor), quote(self._dataset.key)
+        column, key = landed_as(self._dataset.cursor), landed_as(self._dataset.key)
         canonical = self._cursors.canonical(column)
         looked = f"(select {column} as raw, {key} as key, {canonical} as place from pulled)"
         order = self._cursors.ordered("place")

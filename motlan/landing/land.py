@@ -157,7 +157,6 @@ def _unseen(engine: duckdb.DuckDBPyConnection, dataset: Dataset, rows: pa.Table,
     ).to_arrow_table()
     if not rows[dataset.key].null_count:
         return keyed
-    engine.execute('create temp table if not exists keyless ("row hash" uhugeint, "how often" bigint)')
     counted = """select row_hash as "row hash", count(*) - coalesce((select sum("how often") from keyless
                       where "row hash" = row_hash), 0) as "how often" from landed_before group by row_hash"""
     left = engine.sql(
@@ -286,6 +285,7 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
 
         def fresh() -> Iterator[tuple[pa.Table, list[str]]]:
             nonlocal pulled, landed, number
+            engine.execute('create or replace temp table keyless ("row hash" uhugeint, "how often" bigint)')
             for chunk in _chunks(adapter.pull(earning.since)):
                 pulled += chunk.size
                 # Numbered by what is written: a chunk of rows that were all landed before has no place in the log.

@@ -86,6 +86,7 @@ def test_what_is_no_moment_is_null(engine: duckdb.DuckDBPyConnection, written: s
         ("sequence", "10", "10", "10"),
         ("sequence", "+0010.00", "10", "10"),
         ("sequence", "-3", "-3", "-3"),
+        ("sequence", "0000010", "10", "0000010"),
         ("sequence", "9" * 38, "9" * 38, "9" * 38),
         ("sequence", "9" * 39, None, None),
         ("sequence", "1.5", None, None),
