@@ -7,13 +7,14 @@ record is sound, and moves nothing.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
 import duckdb
 
-from motlan.engine import literal, one
+from motlan.engine import literal, one, quote
 from motlan.landing.contract import SourceCount, Watermark
 from motlan.landing.cursors import canonical_moment, moment_of
 from motlan.landing.watermark import MOMENTS, ODD, Stored, cursors_of, landed_as, latest, read
@@ -102,14 +103,16 @@ class Earning:
             return f"coalesce(try_cast(_cursor as hugeint) >= {self._from}, true)"
         return f"(_cursor >= {literal(self._from)} or _cursor is null)"
 
-    def remember(self, landed: str, hashed: str) -> None:
+    def remember(self, landed: str, columns: Collection[str], hashed: str) -> None:
         """Count the odd rows that landed before, but those of records of which a sound row landed later.
 
         Args:
             landed: SQL of the relation of landed rows.
+            columns: Its raw columns.
             hashed: SQL of the number by which a row is known again.
         """
-        reason = self.reason("_cursor", landed_as(self._dataset.cursor))
+        raw = landed_as(self._dataset.cursor)
+        reason = self.reason("_cursor", raw if raw in map(quote, columns) else "null::varchar")
         self._engine.execute(
             f"""create or replace temp table odd_before as
                 select {hashed} as row_hash, {reason} as reason, _key, _run from {landed}

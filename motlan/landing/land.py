@@ -254,7 +254,7 @@ def _load_landed_before(work: Workspace, engine: duckdb.DuckDBPyConnection, data
         names = [row[0] for row in engine.execute(f"describe from {landed}").fetchall() if row[0] not in META]
         hashed, sent = known_by(names), f"_run not in ({', '.join(map(literal, ['', *replays]))})"
         engine.execute(f"insert into landed_before select {hashed} from {landed} where {sent} and {earning.again()}")
-        earning.remember(landed, hashed)
+        earning.remember(landed, names, hashed)
 
 
 def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Counts:

@@ -309,7 +309,7 @@ STEPS = st.lists(
 
 
 @settings(
-    max_examples=6,
+    max_examples=5,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
