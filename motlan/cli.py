@@ -134,7 +134,9 @@ def status(as_json: AsJson = False) -> None:
         if changed := described(row.get("drift") or {}):
             table.add_row("", f"[yellow]{escape(f'columns changed: {changed}')}[/yellow]")
         if odd := watermarks.described(row.get("cursors") or {}):
-            table.add_row("", f"[yellow]records {odd}: they move no watermark[/yellow]")
+            table.add_row(
+                "", f"[yellow]records {odd}: they move no watermark (see cursor_type in agencies.yaml)[/yellow]"
+            )
     out.print(table)
     quality = Table("agency", "đúng", "đủ", "sạch", "sống", "thống nhất", title="quality, 0 to 100")
     for agency, scores in found["quality"].items():

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
-from functools import cached_property
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -137,7 +137,11 @@ class Cursors:
         if self.kind == "moment":
             return self._written_moment(moment_of(canonical), sample)
         if not self.are_instants:
-            return canonical
+            return (
+                canonical.zfill(len(sample.strip()))
+                if self.kind == "sequence" and sample.startswith("0")
+                else canonical
+            )
         whole = Decimal((moment_of(canonical) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
         unit = Decimal(10**6 if self.kind == "epoch_seconds" else 10**3)
         digits = len(sample.strip().partition(".")[2])
@@ -200,19 +204,9 @@ class Cursors:
         )
         return _let(last, "u", f"case{earlier} else u end")
 
-    @cached_property
-    def _steps_back(self) -> list[int]:
-        """By how many seconds clocks of the zone were ever set back since the year 2000."""
-        zone, found = ZoneInfo(self.zone), set()
-        at = datetime(2000, 1, 1, tzinfo=UTC)
-        before = at.astimezone(zone).utcoffset() or timedelta()
-        for _ in range(50 * 53):
-            at += timedelta(days=7)
-            now = at.astimezone(zone).utcoffset() or timedelta()
-            if now < before:
-                found.add(int((before - now).total_seconds()))
-            before = now
-        return sorted(found, reverse=True)
+    @property
+    def _steps_back(self) -> tuple[int, ...]:
+        return _steps_back(self.zone)
 
     def _written_moment(self, instant: datetime, sample: str) -> str:
         form = re.fullmatch(_PARTS, sample.strip())
@@ -247,6 +241,21 @@ class Cursors:
             if turn is not None:
                 readings.append(turn.astimezone(there).replace(tzinfo=None))
         return min(readings)
+
+
+@cache
+def _steps_back(name: str) -> tuple[int, ...]:
+    """Return by how many seconds clocks of a zone are set back, since the year 2000."""
+    zone, found = ZoneInfo(name), set()
+    at = datetime(2000, 1, 1, tzinfo=UTC)
+    before = at.astimezone(zone).utcoffset() or timedelta()
+    for _ in range(50 * 53):
+        at += timedelta(days=7)
+        now = at.astimezone(zone).utcoffset() or timedelta()
+        if now < before:
+            found.add(int((before - now).total_seconds()))
+        before = now
+    return tuple(sorted(found, reverse=True))
 
 
 def _turn(instant: datetime, step: timedelta, zone: ZoneInfo) -> datetime | None:

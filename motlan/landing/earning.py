@@ -7,6 +7,7 @@ record is sound, and moves nothing.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -16,7 +17,7 @@ import duckdb
 from motlan.engine import literal, one, quote
 from motlan.landing.contract import SourceCount, Watermark
 from motlan.landing.cursors import canonical_moment, moment_of
-from motlan.landing.watermark import MOMENTS, ODD, Stored, cursors_of, latest, read
+from motlan.landing.watermark import MOMENTS, ODD, Stored, cursors_of, landed_as, latest, read
 from motlan.ledger import runs
 from motlan.registry import Dataset
 from motlan.store import Store
@@ -39,6 +40,8 @@ class Earning:
         with store.engine.connect() as connection:
             self._stored = read(connection, dataset.name)
         self._held = self._from = self._believed()
+        # An earlier version kept cursors as they came: rows of that time are found by their hash alone.
+        self._was_raw = bool(self._stored and not self._stored.written and self._stored.cursor != self._held)
         self.since = self._asked()
         self._limit = self._ahead = latest(dataset)
         self._as_of, self._counted = "", monotonic()
@@ -94,20 +97,22 @@ class Earning:
 
     def again(self) -> str:
         """Return the SQL of whether the source may send a landed row again, over `_cursor`."""
-        if self._from is None:
+        if self._from is None or self._was_raw:
             return "true"
         if self._cursors.kind == "sequence":
             return f"coalesce(try_cast(_cursor as hugeint) >= {self._from}, true)"
         return f"(_cursor >= {literal(self._from)} or _cursor is null)"
 
-    def remember(self, landed: str, hashed: str) -> None:
+    def remember(self, landed: str, columns: Collection[str], hashed: str) -> None:
         """Count the odd rows that landed before, but those of records of which a sound row landed later.
 
         Args:
             landed: SQL of the relation of landed rows.
+            columns: Its raw columns.
             hashed: SQL of the number by which a row is known again.
         """
-        reason = self.reason("_cursor", quote(self._dataset.cursor))
+        raw = landed_as(self._dataset.cursor)
+        reason = self.reason("_cursor", raw if raw in map(quote, columns) else "null::varchar")
         self._engine.execute(
             f"""create or replace temp table odd_before as
                 select {hashed} as row_hash, {reason} as reason, _key, _run from {landed}
@@ -128,7 +133,7 @@ class Earning:
             hashed: SQL of the number by which a row is known again.
         """
         self._look_ahead()
-        column, key = quote(self._dataset.cursor), quote(self._dataset.key)
+        column, key = landed_as(self._dataset.cursor), landed_as(self._dataset.key)
         canonical = self._cursors.canonical(column)
         looked = f"(select {column} as raw, {key} as key, {canonical} as place from pulled)"
         order = self._cursors.ordered("place")

@@ -158,7 +158,6 @@ def _unseen(engine: duckdb.DuckDBPyConnection, dataset: Dataset, rows: pa.Table,
     ).to_arrow_table()
     if not rows[dataset.key].null_count:
         return keyed
-    engine.execute('create temp table if not exists keyless ("row hash" uhugeint, "how often" bigint)')
     counted = """select row_hash as "row hash", count(*) - coalesce((select sum("how often") from keyless
                       where "row hash" = row_hash), 0) as "how often" from landed_before group by row_hash"""
     left = engine.sql(
@@ -254,16 +253,20 @@ def _load_landed_before(work: Workspace, engine: duckdb.DuckDBPyConnection, data
         seen = runs.visible(connection, "sync", dataset.name)
         replays = runs.replays(connection, dataset.name)
     if files := work.lake.files(table_of(dataset.name), seen):
-        landed, hashed = read_parquet(files), known_by(_columns_of(engine, files))
+        landed, columns = read_parquet(files), _columns_of(engine, files)
+        hashed = known_by(columns)
         sent = f"_run not in ({', '.join(map(literal, ['', *replays]))})"
         query = f"select {hashed}, false from {landed} where {sent} and {earning.again()}"
         engine.execute(f"insert into landed_before {query}")
-        earning.remember(landed, hashed)
+        earning.remember(landed, columns, hashed)
 
 
 def _load_landed_now(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str) -> None:
     """Load what the rows are known by that this run wrote already, where it pulls once more."""
-    engine.execute("delete from landed_before where of_this_run; drop table if exists keyless")
+    engine.execute(
+        "delete from landed_before where of_this_run; "
+        'create or replace temp table keyless ("row hash" uhugeint, "how often" bigint)'
+    )
     files = sorted(map(str, work.lake.folder(table_of(dataset.name), run).glob("*.parquet")))
     if files:
         hashed = known_by(_columns_of(engine, files))

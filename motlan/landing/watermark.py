@@ -67,14 +67,19 @@ def cursors_of(dataset: Dataset) -> Cursors:
     return found
 
 
+def landed_as(column: str) -> str:
+    """Return the SQL of a source's column under the name that it has in the lake."""
+    return quote(column)
+
+
 def cursor(dataset: Dataset) -> str:
     """Return the SQL of a row's cursor in canonical form; null where there is none that can be read."""
-    return cursors_of(dataset).canonical(quote(dataset.cursor))
+    return cursors_of(dataset).canonical(landed_as(dataset.cursor))
 
 
 def moment(dataset: Dataset) -> str:
     """Return the SQL of a row's own moment in UTC; null where it is none, or one that our clock has not seen."""
-    cursors, column = cursors_of(dataset), quote(dataset.moment)
+    cursors, column = cursors_of(dataset), landed_as(dataset.moment)
     if dataset.moment != dataset.cursor:
         cursors = Cursors("moment", dataset.cursor_zone)
     if not cursors.are_instants:

@@ -6,13 +6,17 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from motlan import pipeline
 from motlan.cli import app
 from motlan.errors import ConfigurationError
+from motlan.landing.contract import SourceCount
 from motlan.ledger import log, runs
 from motlan.status import status
 from tests.conftest import Country, spine_record
@@ -258,3 +262,103 @@ def test_a_watermark_is_set_to_what_can_be_for_a_reason_alone(country: Country) 
     for words in ([], ["show"], ["set"], ["reset"]):
         assert "motlan watermark" in CliRunner().invoke(app, ["watermark", *words, "--help"]).stdout
     assert "2026-09-01T00:00:00.000000Z" in CliRunner().invoke(app, ["watermark", "show", PEOPLE]).stdout
+
+
+def _local(zone: str, form: str) -> Callable[[datetime], str]:
+    return lambda at: at.astimezone(ZoneInfo(zone)).strftime(form)
+
+
+def _native(asked: str, written: str) -> bool:
+    return datetime.fromisoformat(written) >= datetime.fromisoformat(asked)
+
+
+def _number(asked: str, written: str) -> bool:
+    return float(written) >= float(asked)
+
+
+def _as_text(asked: str, written: str) -> bool:
+    return written >= asked
+
+
+FORMS: dict[str, tuple[dict[str, str], Callable[[datetime], str], Callable[[str, str], bool]]] = {
+    "UTC": ({}, _local("UTC", "%Y-%m-%dT%H:%M:%S.%fZ"), _as_text),
+    "UTC to the second": ({}, _local("UTC", "%Y-%m-%dT%H:%M:%SZ"), _as_text),
+    "fixed offset": ({}, _local("Asia/Ho_Chi_Minh", "%Y-%m-%dT%H:%M:%S+07:00"), _as_text),
+    "changing offset": ({}, lambda at: at.astimezone(ZoneInfo("Europe/Berlin")).isoformat(), _native),
+    "own clock": ({"cursor_zone": "Asia/Ho_Chi_Minh"}, _local("Asia/Ho_Chi_Minh", "%Y-%m-%d %H:%M:%S"), _as_text),
+    "a clock set back": ({"cursor_zone": "Europe/Berlin"}, _local("Europe/Berlin", "%Y-%m-%d %H:%M:%S"), _as_text),
+    "minutes": ({"cursor_zone": "Australia/Lord_Howe"}, _local("Australia/Lord_Howe", "%Y%m%dT%H%M"), _as_text),
+    "epoch": ({"cursor_type": "epoch_seconds"}, lambda at: str(int(at.timestamp())), _number),
+    "milliseconds": ({"cursor_type": "epoch_milliseconds"}, lambda at: str(int(at.timestamp() * 1000)), _number),
+    "not declared": ({}, lambda at: str(int(at.timestamp())), _number),
+}
+"""What is declared, how the source writes a moment, and how it compares one with what it is asked for."""
+STEPS = st.lists(
+    st.lists(
+        st.tuples(
+            st.integers(0, 4),
+            st.one_of(st.integers(-600, 4000), st.sampled_from([0, 0, -600, None, "", "n/a", "2099-01-01T00:00:00Z"])),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    min_size=2,
+    max_size=3,
+)
+"""What happens between syncs: a record is written, so many seconds after the newest moment of before (ties, late ones too)."""
+
+
+@settings(
+    max_examples=5,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.sampled_from(list(FORMS)), STEPS, st.integers(-2, 30))
+def test_whatever_its_clock_everything_that_a_source_has_is_landed_once(
+    country: Country, form: str, steps: list[list[tuple[int, int | str | None]]], hours: int
+) -> None:
+    """Moments lie about the night in which clocks are set back; the source counts as of an hour before or after them."""
+    declared, write, at_or_after = FORMS[form]
+    country.declare("adapters/agencies.yaml", lambda content: _redeclare(content, declared))
+    with country.open().store.engine.begin() as connection:
+        connection.exec_driver_sql("delete from watermarks")
+        example = connection.exec_driver_sql("select count(*) from runs").scalar_one()
+    newest = datetime(2026, 4, 4, 14, tzinfo=UTC) if form == "minutes" else datetime(2025, 10, 25, 23, 10, tzinfo=UTC)
+    as_of = (newest + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    source: dict[str, Record] = {}
+    had: set[tuple[str | None, str | None]] = set()
+
+    def since(self: Any, watermark: Any) -> list[Record]:
+        return [
+            row
+            for row in source.values()
+            if watermark is None or row["odd"] or at_or_after(watermark.cursor, row["updated"] or "")
+        ]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.country.adapter.FileAdapter._since", since)
+        patch.setattr(
+            "tests.country.adapter.FileAdapter.count",
+            lambda self, asked: SourceCount(len(since(self, asked)), len(source), as_of),
+        )
+        for step in steps:
+            moments = [newest]
+            for number, after in step:
+                at = newest + timedelta(seconds=after) if isinstance(after, int) else None
+                moments += [at] if at else []
+                key = f"{example}-{number}"
+                odd = None if at else "yes"
+                source[key] = person(key, write(at) if at else str(after) if after else None) | {"odd": odd}
+            newest = max(moments)
+            had |= {(row["id"], row["updated"]) for row in source.values()}
+            sync(country)
+            assert [row for row in landed(country) if (row[0] or "").startswith(f"{example}-")] == sorted(
+                had, key=lambda row: (row[0] or "", row[1] is None, row[1] or "")
+            )
+
+
+def _redeclare(content: Any, declared: dict[str, str]) -> None:
+    dataset = content["agencies"]["alpha"]["datasets"][PEOPLE]
+    for name in ("cursor_zone", "cursor_type"):
+        dataset.pop(name, None)
+    dataset.update(declared)
