@@ -143,6 +143,8 @@ class DropAdapter(Adapter):
             raise ContractError("the manifest is not the one of the drop in the index", where=where)
         files = [_file(entry, where) for entry in _objects(at_path(document, "files"), where)]
         rows = whole_number(at_path(document, "rows"), where)
+        if len({file.name for file in files}) != len(files):
+            raise ContractError("the manifest names a file twice", where=where, next_step="ask the source's owner.")
         if sum(file.rows for file in files) != rows:
             raise ContractError("the files' rows do not add up to the manifest's", where=where)
         return _Manifest(moment(at_path(document, "created"), where), rows, files)

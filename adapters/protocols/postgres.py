@@ -18,6 +18,10 @@ from adapters.protocols.pace import Throttle, with_retries
 from motlan.errors import AccessError, ConfigurationError, ContractError, MotlanError, TransientError
 from motlan.landing.contract import Source
 
+TEXT_SETTINGS = ("TimeZone=UTC", "DateStyle=ISO", "IntervalStyle=postgres", "bytea_output=hex", "extra_float_digits=3")
+"""Settings of a session under which a value's text gives back the value, whatever the server's or the role's are. What belongs
+to money stays as it is: another place of the decimal point would be another amount."""
+
 _ASK_OWNER = "compare `columns` in adapters/agencies.yaml with the view, and ask its owner."
 _CREDENTIAL = "check the agency's credential (MOTLAN_CREDENTIAL_...)."
 _REFUSALS = ("authentication", "role", "pg_hba.conf", "permission denied")
@@ -51,7 +55,7 @@ def connection_settings(source: Source) -> dict[str, Any]:
         "tcp_user_timeout": math.ceil(seconds * 1000),
         "application_name": "motlan",
         "options": f"-c default_transaction_read_only=on -c statement_timeout={math.ceil(seconds * 1000)}"
-        " -c TimeZone=UTC -c DateStyle=ISO -c client_encoding=UTF8"
+        f" -c client_encoding=UTF8 {' '.join(f'-c {setting}' for setting in TEXT_SETTINGS)}"
         # A page in the order of an index is read by that index. A planner that has no statistics would rather read
         # and sort what is left of the view for every page.
         " -c enable_sort=off",
