@@ -98,7 +98,10 @@ class DropAdapter(Adapter):
         manifests = {drop.name: self._manifest(drop) for drop in drops if drop.name in wanted | {full.name}}
         newest = manifests.get(drops[-1].name) or self._manifest(drops[-1])
         return SourceCount(
-            rows=sum(manifests[name].rows for name in wanted), total=manifests[full.name].rows, as_of=newest.created
+            rows=sum(manifests[name].rows for name in wanted),
+            total=manifests[full.name].rows,
+            as_of=newest.created,
+            of_lines=True,
         )
 
     def pull(self, since: Watermark | None) -> Iterator[Page]:
