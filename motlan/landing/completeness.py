@@ -61,25 +61,21 @@ class Census:
         Raises:
             ContractError: What came is not what the source counts.
         """
-        self._begin()
-        yield self.since
-        for number in range(1, TRIES + 1):
+        asked = self.since
+        for left in reversed(range(TRIES)):
+            if asked == self.since:
+                self._begin()
+            yield asked
             if self._agrees():
                 return
             before, self.count = self.count, self.adapter.count(self.since)
-            if self._agrees():
+            if self._agrees() or (not left and self._passed(before)):
                 return
-            if (before.rows, before.total) == (self.count.rows, self.count.total) or self.count.of_lines:
+            stayed = (before.rows, before.total) == (self.count.rows, self.count.total)
+            if not left or self.count.of_lines or (stayed and asked == self.since):
                 raise self._refusal()
-            if number == TRIES:
-                if self._passed(before):
-                    return
-                raise self._refusal()
-            if number < TRIES - 1 and self.count.rows > before.rows and self.newest.cursor:
-                yield self.newest
-            else:
-                self._begin()
-                yield self.since
+            grew = self.count.rows > before.rows and self.newest.cursor
+            asked = self.newest if left > 1 and grew else self.since
 
     def add(self, rows: pa.Table) -> None:
         """Count rows that came.
