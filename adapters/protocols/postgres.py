@@ -18,6 +18,10 @@ from adapters.protocols.pace import Throttle, with_retries
 from motlan.errors import AccessError, ConfigurationError, ContractError, MotlanError, TransientError
 from motlan.landing.contract import Source
 
+_NO_JIT = "select set_config('jit', 'off', false) from pg_settings where name = 'jit'"
+"""A server before version 18 takes a query that it must sort against `enable_sort` for so dear that it compiles each. One before
+version 11 does not know the setting, and would refuse it among those of the connection."""
+
 TEXT_SETTINGS = ("TimeZone=UTC", "DateStyle=ISO", "IntervalStyle=postgres", "bytea_output=hex", "extra_float_digits=3")
 """Settings of a session under which a value's text gives back the value, whatever the server's or the role's are. What belongs
 to money stays as it is: another place of the decimal point would be another amount."""
@@ -102,6 +106,8 @@ class PostgresLine(AbstractContextManager["PostgresLine"]):
     def _fetch(self, query: sql.Composable) -> Any:
         if self._connection is None:
             self._connection = dbapi.connect(conninfo.make_conninfo(**self._settings), autocommit=True)
+            with self._connection.cursor() as cursor:
+                cursor.execute(_NO_JIT)
         with self._connection.cursor() as cursor:
             cursor.execute(query.as_string())
             table = cursor.fetch_arrow_table()
