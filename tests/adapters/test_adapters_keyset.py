@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from adapters.protocols import SqlAdapter
-from motlan.landing.contract import Watermark
+from adapters.protocols import PostgresLine, SqlAdapter
+from adapters.protocols.keyset import Keyset, read_columns
+from motlan.errors import ContractError
+from motlan.landing.contract import Limits, Watermark
 from tests.adapters.conftest import make_source
 
 SETUP = """
@@ -193,6 +196,22 @@ def adapter(database):
     return make
 
 
+@pytest.fixture(scope="module")
+def many(database):
+    """Makes a view of numbered rows, with columns `c` and `k` by SQL; gives its name and its adapter."""
+
+    def make(columns: str, rows: int, page_rows: int, name: str = "many") -> tuple[str, SqlAdapter]:
+        view, owner = sql.Identifier(name), database[1]
+        owner.execute(sql.SQL("drop view if exists {}").format(view))
+        query = "create view {} as select {}, n from generate_series(1, {}) n"
+        owner.execute(sql.SQL(query).format(view, sql.SQL(columns), sql.Literal(rows)))
+        named = {"id": "k", "moment": "c", "number": "n"}
+        changes = {"page_rows": page_rows, "options": {"view": name}, "credential": ("plain_reader", "x")}
+        return name, SqlAdapter(make_source(database[0], columns=named, limits=Limits(), **changes))
+
+    return make
+
+
 def numbers(adapter: SqlAdapter, since: Watermark | None = None) -> list[int]:
     return [int(number) for page in adapter.pull(since) for number in page.rows["number"].to_pylist()]
 
@@ -247,3 +266,73 @@ def test_every_type_can_be_a_cursor_and_a_key_of_rows_of_one_moment(database, fi
         (held,) = database[1].execute("select count(*) from kinds").fetchone()
         pulled = numbers(adapter(columns, reader, 3))
         assert len(pulled) == len(set(pulled)) == held
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "'2026-10-01'::timestamptz as c, n::bigint as k",
+        "'2026-10-01'::timestamptz as c, n::text::character(6) as k",
+        "n::bigint as c, 'one' as k",
+    ],
+)
+def test_twenty_thousand_rows_come_once_each(many, columns):
+    _, source = many(columns, 20_000, 5000)
+    assert sorted(numbers(source)) == list(range(1, 20_001))
+
+
+@pytest.mark.parametrize(
+    "columns", ["1 as c, n / 2 as k", "1 as c, 7 as k", "null::date as c, n / 5 as k", "n / 8 as c, 1 as k"]
+)
+@pytest.mark.parametrize("page_rows", [2, 3, 4, 5, 100])
+def test_rows_of_one_cursor_and_key_are_refused_with_their_place_and_no_value(many, columns, page_rows):
+    view, source = many(columns, 12, page_rows)
+    with pytest.raises(ContractError, match=r"have the same (c, )?k") as error:
+        list(source.pull(None))
+    assert re.search(rf"test_people {view} page=\d+: rows \d+ and \d+ of the page", str(error.value))
+
+
+def test_a_page_that_makes_no_headway_is_refused(many, monkeypatch):
+    view, source = many("1 as c, n as k", 12, 4)
+    monkeypatch.setattr(Keyset, "behind", lambda *_: sql.SQL("k >= 4"))
+    with pytest.raises(
+        ContractError, match=f"{view} page=2: the page begins with the row behind which it was asked for, by c, k"
+    ):
+        list(source.pull(None))
+
+
+def test_more_rows_without_a_key_than_a_page_holds_are_refused(many):
+    _, source = many("n as c, nullif(n % 3, 0)::text || n as k", 15, 5)
+    assert sorted(numbers(source)) == list(range(1, 16))
+    _, source = many("n as c, nullif(n % 3, 0)::text || n as k", 18, 5)
+    with pytest.raises(ContractError, match="more than 5 rows have no k"):
+        list(source.pull(None))
+
+
+@pytest.mark.parametrize("name", ["select", 'A "quoted" view', "Khung nhìn", "a-b"])
+def test_names_that_must_be_quoted_are(many, name):
+    _, source = many("1 as c, n as k", 5, 2, name)
+    assert sorted(numbers(source)) == [1, 2, 3, 4, 5]
+
+
+def test_a_column_that_has_no_order_is_an_error_of_its_declaration(many):
+    _, source = many("n as c, point(n, n) as k", 5, 2)
+    with pytest.raises(ContractError, match="42883"):
+        list(source.pull(None))
+
+
+def test_a_page_is_read_by_the_index_on_cursor_and_key(database):
+    owner = database[1]
+    owner.execute("create table indexed as select n as c, n as k, n from generate_series(1, 20000) n")
+    owner.execute("create index on indexed (c, k)")
+    named = {"id": "k", "moment": "c", "number": "n"}
+    source = SqlAdapter(
+        make_source(database[0], columns=named, options={"view": "indexed"}, credential=("plain_reader", "x"))
+    )
+    with PostgresLine(source.source) as line:
+        columns = read_columns(line, sql.Identifier("indexed"), ["c", "k", "n"])
+        keyset = Keyset({"moment": columns["c"], "id": columns["k"]}, sql.SQL("true"))
+        query = source._query(columns, keyset, {"moment": "19000", "id": "19000"})
+    (plan,) = owner.execute(sql.SQL("explain (format json) {}").format(query)).fetchone()
+    scan = plan[0]["Plan"]["Plans"][0]
+    assert (scan["Node Type"], scan["Index Cond"]) == ("Index Scan", "(ROW(c, k) > ROW(19000, 19000))")
