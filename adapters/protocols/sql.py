@@ -87,15 +87,20 @@ class SqlAdapter(Adapter):
         with PostgresLine(self.source) as line:
             columns = self._columns(line)
             cursor, key = (columns[self.source.columns[name]] for name in (self.source.cursor, self.source.key))
-            changed = self._changed(columns, since)
-            both = sql.SQL("{} is not null and {} is not null").format(cursor.value, key.value)
             order = {self.source.cursor: cursor, self.source.key: key}
-            yield from self._walk(line, columns, Keyset(order, sql.SQL("{} and {}").format(both, changed)), numbers)
-            odd = sql.SQL("not ({}) and ({})").format(both, changed)
-            if _only_row(line.ask(self._count_of(odd))) != ["0"]:
-                no_cursor = sql.SQL("{} is null and {} is not null").format(cursor.value, key.value)
-                yield from self._walk(line, columns, Keyset({self.source.key: key}, no_cursor), numbers)
-                no_key = sql.SQL("{} is null and ({})").format(key.value, changed)
+            # Conditions are of one column each, so that an index on them serves.
+            changed = sql.SQL("{} is not null").format(cursor.value)
+            if since:
+                changed = sql.SQL("{} >= {}").format(cursor.value, cursor.literal(since.cursor))
+            has_key = sql.SQL("{} is not null").format(key.value)
+            yield from self._walk(line, columns, Keyset(order, sql.SQL("{} and {}").format(changed, has_key)), numbers)
+            no_cursor = sql.SQL("{} is null").format(cursor.value)
+            no_key = sql.SQL("{} is null and {}").format(key.value, self._changed(columns, since))
+            lacks_cursor, lacks_key = _only_row(line.ask(self._lacking(no_cursor, no_key)))
+            if lacks_cursor == "true":
+                condition = sql.SQL("{} and {}").format(no_cursor, has_key)
+                yield from self._walk(line, columns, Keyset({self.source.key: key}, condition), numbers)
+            if lacks_key == "true":
                 yield from self._walk(line, columns, Keyset({}, no_key), numbers)
 
     def _walk(
@@ -124,8 +129,15 @@ class SqlAdapter(Adapter):
         cursor = columns[self.source.columns[self.source.cursor]]
         return sql.SQL("({0} >= {1} or {0} is null)").format(cursor.value, cursor.literal(since.cursor))
 
-    def _count_of(self, condition: sql.Composable) -> sql.Composable:
-        return sql.SQL("select count(*)::text from {} as {} where {}").format(self._view, SOURCE, condition)
+    def _lacking(self, *conditions: sql.Composable) -> sql.Composable:
+        """Return the query that tells of each condition whether a row meets it."""
+        exists = sql.SQL("exists (select from {} as {} where {})::text")
+        texts = (exists.format(self._view, SOURCE, condition) for condition in conditions)
+        return sql.SQL("select {}").format(
+            sql.SQL(", ").join(
+                sql.SQL("{} as {}").format(text, sql.Identifier(f"a{n}")) for n, text in enumerate(texts)
+            )
+        )
 
     def _query(self, columns: Mapping[str, Column], keyset: Keyset, place: Mapping[str, str] | None) -> sql.Composable:
         texts = (

@@ -39,8 +39,8 @@ class Census:
     """A session of its own thread. It keeps 16 bytes a record in a table, which goes to disk where memory ends."""
     count: SourceCount = field(init=False)
     """The newest count."""
-    newest: Watermark | None = None
-    """The greatest cursor that came, as the caller says it and the source writes it."""
+    newest: Watermark = field(default=Watermark(""))
+    """The greatest cursor that came, as the caller says it."""
     rows: int = 0
     """Rows that came, since everything was last asked for."""
     _held: tuple[int, int] | None = None
@@ -74,8 +74,8 @@ class Census:
             stayed = (before.rows, before.total) == (self.count.rows, self.count.total)
             if not left or self.count.of_lines or (stayed and asked == self.since):
                 raise self._refusal()
-            grew = self.count.rows > before.rows
-            asked = self.newest if self.newest and left > 1 and grew else self.since
+            grew = self.count.rows > before.rows and self.newest.cursor
+            asked = self.newest if left > 1 and grew else self.since
 
     def add(self, rows: pa.Table) -> None:
         """Count rows that came.

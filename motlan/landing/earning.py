@@ -154,9 +154,9 @@ class Earning:
             )
 
     @property
-    def newest(self) -> Watermark | None:
-        """The greatest cursor and key that came and earn a watermark, as the source writes them."""
-        return Watermark(self._earned.written, self._earned.key) if self._earned.written else None
+    def newest(self) -> Watermark:
+        """The greatest cursor and key that came and earn a watermark, as the source writes them; empty where none does."""
+        return Watermark(self._earned.written, self._earned.key)
 
     def counts(self) -> runs.Counts:
         """Return the watermark that the pull earned, and how many records have a cursor that moves none, by reason."""

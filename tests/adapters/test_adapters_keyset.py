@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from adapters.protocols import PostgresLine, SqlAdapter
-from adapters.protocols.keyset import Keyset, read_columns
+from adapters.protocols.keyset import Keyset
 from motlan.errors import ContractError
 from motlan.landing.contract import Limits, Watermark
 from tests.adapters.conftest import make_source
@@ -321,18 +322,22 @@ def test_a_column_that_has_no_order_is_an_error_of_its_declaration(many):
         list(source.pull(None))
 
 
-def test_a_page_is_read_by_the_index_on_cursor_and_key(database):
+@pytest.mark.parametrize(("since", "questions"), [(None, 9), (Watermark("19990"), 6)])
+def test_every_question_of_a_pull_is_answered_by_the_index_on_cursor_and_key(database, monkeypatch, since, questions):
     owner = database[1]
-    owner.execute("create table indexed as select n as c, n as k, n from generate_series(1, 20000) n")
-    owner.execute("create index on indexed (c, k)")
+    owner.execute("create table if not exists indexed as select n as c, n as k, n from generate_series(1, 20000) n")
+    owner.execute("create index if not exists by_place on indexed (c, k)")
+    owner.execute("vacuum analyze indexed")
+    asked = []
+    original = PostgresLine.ask
+    monkeypatch.setattr(PostgresLine, "ask", lambda line, query: asked.append(query) or original(line, query))
     named = {"id": "k", "moment": "c", "number": "n"}
-    source = SqlAdapter(
-        make_source(database[0], columns=named, options={"view": "indexed"}, credential=("plain_reader", "x"))
-    )
-    with PostgresLine(source.source) as line:
-        columns = read_columns(line, sql.Identifier("indexed"), ["c", "k", "n"])
-        keyset = Keyset({"moment": columns["c"], "id": columns["k"]}, sql.SQL("true"))
-        query = source._query(columns, keyset, {"moment": "19000", "id": "19000"})
-    (plan,) = owner.execute(sql.SQL("explain (format json) {}").format(query)).fetchone()
-    scan = plan[0]["Plan"]["Plans"][0]
-    assert (scan["Node Type"], scan["Index Cond"]) == ("Index Scan", "(ROW(c, k) > ROW(19000, 19000))")
+    changes = {"options": {"view": "indexed"}, "credential": ("plain_reader", "x"), "page_rows": 3, "limits": Limits()}
+    list(itertools.islice(SqlAdapter(make_source(database[0], columns=named, **changes)).pull(since), 8))
+    assert len(asked) == questions
+    owner.execute("set enable_sort = off")
+    plans = ["\n".join(line for (line,) in owner.execute(sql.SQL("explain {}").format(query))) for query in asked[1:]]
+    owner.execute("reset enable_sort")
+    assert not [plan for plan in plans if "Seq Scan on indexed" in plan or "Sort" in plan]
+    assert all("(c >= 19990)" in plan for plan in plans[:1] if since)
+    assert all("(ROW(c, k) > ROW(" in plan for plan in plans[1:3])

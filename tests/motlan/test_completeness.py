@@ -59,9 +59,7 @@ def take(register: Register, since: Watermark | None = None) -> Census:
         for asked in census.asked():
             for page in register.pull(asked):
                 rows = pa.Table.from_batches([page.rows])
-                census.newest = max(
-                    [census.newest or Watermark(""), *(Watermark(at) for at in rows["at"].to_pylist() if at)]
-                )
+                census.newest = max([census.newest, *(Watermark(at) for at in rows["at"].to_pylist() if at)])
                 census.add(rows)
         assert census.pulled == census.count.rows
         return census
