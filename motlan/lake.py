@@ -8,7 +8,7 @@ killed leaves orphans that no one reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from pyiceberg.table import Table
 from sqlalchemy.exc import IntegrityError
 
 from motlan.engine import constant, literal, quote
-from motlan.errors import ConfigurationError, ContractError
+from motlan.errors import ConfigurationError, ContractError, InternalError
 from motlan.settings import Settings
 from motlan.store.session import Store, sqlalchemy_url
 
@@ -102,6 +102,51 @@ def changes(new: str, old: str, key: Collection[str], columns: Collection[str], 
         where old.{first} is null or new.{first} is null or {" or ".join(differs.values())}"""
 
 
+FILLED = {
+    "raw": ("_ref", "_run", "_payload", "_locator", "_salt", "_commitment"),
+    "clean": ("_ref", "_run", "_version"),
+    "quarantine": ("_ref", "_run", "_version"),
+    "links": ("_ref", "_key", "_run", "dataset", "person_id"),
+    "golden": ("_run", "_op"),
+    "corrections": ("_ref", "_key", "_run", "_op", "dataset", "field", "person_id"),
+    "findings": ("_ref", "_key", "_run", "_op", "dataset", "rule"),
+}
+"""Namespace of the lake's tables -> columns of the bus's own without which a row leads nowhere: none of them may be null."""
+
+
+def require_filled(table: str, files: Iterable[str | Path]) -> None:
+    """Stop where a row of some files has none of what the bus itself gives every row. Only the files' statistics are read.
+
+    Args:
+        table: The lake's table that they are for.
+        files: Parquet files.
+
+    Raises:
+        InternalError: There is such a row, or a column is missing.
+    """
+    wanted = FILLED.get(table.split(".")[0], ())
+    for path in files:
+        metadata = pq.read_metadata(path)
+        for name in wanted:
+            if nulls := _nulls(metadata, name):
+                raise InternalError(
+                    f"{nulls:,} of {metadata.num_rows:,} rows have no {name}",
+                    where=table,
+                    next_step="report this with the run's id: nothing of the run is kept or published.",
+                )
+
+
+def _nulls(metadata: pq.FileMetaData, column: str) -> int:
+    """Count a column's nulls in a file; where the file does not say or has no such column, every row counts."""
+    if column not in metadata.schema.names:
+        return int(metadata.num_rows)
+    place, count = metadata.schema.names.index(column), 0
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        found = group.column(place).statistics
+        count += found.null_count if found and found.has_null_count else group.num_rows
+    return count
+
+
 class Lake:
     """The Iceberg tables of one installation.
 
@@ -132,10 +177,14 @@ class Lake:
 
         Done before (a retry after a kill), it changes nothing. New columns are added to the table. Returns None where
         the run staged no rows.
+
+        Raises:
+            InternalError: A row has none of what the bus gives every row (see `FILLED`).
         """
         staged = sorted(self.folder(table, run).glob("*.parquet"))
         if not staged:
             return None
+        require_filled(table, staged)
         known = set(self.files(table, {run}))
         new = [str(path) for path in staged if str(path) not in known]
         target = self._table(table, staged[0])

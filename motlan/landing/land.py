@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,8 +23,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from motlan.engine import abreast, constant, literal, one, quote
 from motlan.errors import ContractError
-from motlan.lake import PARQUET, read_parquet
+from motlan.lake import PARQUET, read_parquet, require_filled
 from motlan.landing import drift, payloads
+from motlan.landing.columns import is_stored, received, recording, stored
 from motlan.landing.contract import LOCATOR, Page, Watermark
 from motlan.ledger import runs
 from motlan.registry import Dataset
@@ -39,7 +40,10 @@ LANDED = f"{PARQUET}, row_group_size {SHARE_ROWS}"
 CHUNK_BYTES = 10**9
 """Memory that the engine needs to write one."""
 META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_salt", "_commitment")
-"""Columns that landing adds to the raw ones. `_ref` names the landed row for ever: run/chunk/position."""
+"""Columns that landing adds to the source's, which have names of their own form (see `motlan.landing.columns`).
+
+`_ref` names the landed row for ever: run/chunk/position.
+"""
 
 Watch = Callable[[int, int], None]
 """Told how many rows came so far, and how many the source announced."""
@@ -59,21 +63,21 @@ def canonical_row(columns: Iterable[str]) -> str:
     return f"concat({', '.join(parts)})"
 
 
-def commitment(columns: Iterable[str], salt: str = "_salt") -> str:
+def commitment(columns: Mapping[str, str], salt: str = "_salt") -> str:
     """Return the SQL of a row's salted commitment, SHA-256 (hex): of as few bytes as bind the row, for it costs by the byte.
 
-    It is of the salt (32 characters), the first 32 of the names' SHA-256 (hex, as a JSON list), and of each column, by name,
-    the value's length in bytes, `:` and the value. A null has no length, so that no two rows give one text.
+    It is of the salt (32 characters), the first 32 of the SHA-256 (hex) of the source's names (as a JSON list, in the order of
+    the stored ones), and of each column, in this order, the value's length in bytes, `:` and the value. A null has no length,
+    so that no two rows give one text.
+
+    Args:
+        columns: Stored name -> the source's name.
+        salt: SQL of the salt.
     """
-    names = sorted(columns)
-    of_names = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:32]
-    parts = (f"strlen({quote(name)}), ':', {quote(name)}" for name in names)
+    ordered = sorted(columns)
+    of_names = hashlib.sha256(json.dumps([columns[column] for column in ordered]).encode()).hexdigest()[:32]
+    parts = (f"strlen({quote(column)}), ':', {quote(column)}" for column in ordered)
     return f"sha256(concat({salt}, {literal(of_names)}, {', '.join(parts)}))"
-
-
-def first_commitment(columns: Iterable[str]) -> str:
-    """Return the SQL of a commitment as rows landed before 22 November 2026 have it: of salt and canonical text."""
-    return f"sha256(_salt || {canonical_row(columns)})"
 
 
 def lagged(watermark: Watermark | None, lag: int) -> Watermark | None:
@@ -107,13 +111,15 @@ class _Chunk:
 
     rows: list[pa.Table] = field(default_factory=list)
     payloads: dict[str, bytes] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def add(self, page: Page, last_payload: str) -> str:
         name = last_payload
         if page.payload is not None:
             name = payloads.digest(page.payload)
             self.payloads[name] = page.payload
-        table = pa.Table.from_batches([page.rows])
+        table, names = received(page.rows)
+        self.names |= names
         self.rows.append(table.append_column("_payload", pa.array([name] * table.num_rows, pa.string())))
         return name
 
@@ -140,8 +146,8 @@ def _fresh(
     chunk: _Chunk,
     number: int,
     watcher: drift.Watcher,
-) -> tuple[pa.Table, list[str]]:
-    """Keep the payloads of a chunk, and return its rows that are new, with the names of its raw columns.
+) -> tuple[pa.Table, dict[str, str]]:
+    """Keep the payloads of a chunk, and return its rows that are new, and of its raw columns stored name -> the source's.
 
     Args:
         work: The open installation.
@@ -152,16 +158,14 @@ def _fresh(
         watcher: Looks at its columns.
     """
     rows = pa.concat_tables(chunk.rows, promote_options="default")
-    raw = [name for name in rows.column_names if name not in (LOCATOR, "_payload")]
-    missing = {dataset.key, dataset.cursor, dataset.moment} - set(raw)
+    raw = chunk.names
+    missing = [name for name in (dataset.key, dataset.cursor, dataset.moment) if stored(name) not in raw]
     if missing:
         raise ContractError(f"the source sent no column {sorted(missing)[0]}", where=dataset.name)
-    drifted = watcher.see(rows, set(raw))
+    drifted = watcher.see(rows, raw)
     if one(engine, "select count(*) from landed_before")[0]:
         engine.register("pulled", rows)
-        unseen = (
-            f"md5({canonical_row(raw)}) not in (select row_hash from landed_before) or {quote(dataset.key)} is null"
-        )
+        unseen = f"md5({canonical_row(raw)}) not in (select row_hash from landed_before) or {quote(stored(dataset.key))} is null"
         rows = engine.sql(f"select * from pulled where {unseen}").to_arrow_table()
         engine.unregister("pulled")
     for name in rows["_payload"].unique().to_pylist():
@@ -194,7 +198,7 @@ def write_chunks(
     engine: duckdb.DuckDBPyConnection,
     dataset: Dataset,
     run: str,
-    chunks: Iterator[tuple[pa.Table, list[str]]],
+    chunks: Iterator[tuple[pa.Table, dict[str, str]]],
     announced: int,
 ) -> list[str]:
     """Write chunks of raw rows, in the order in which they come, while the next ones are pulled; return their digests.
@@ -204,11 +208,11 @@ def write_chunks(
         engine: A session, used where one is enough.
         dataset: Whose rows they are.
         run: The run that lands them.
-        chunks: Rows (raw columns, `_payload`, `_locator`) and the names of the raw columns; a chunk has rows.
+        chunks: Rows (raw columns, `_payload`, `_locator`), and of the raw columns stored name -> the source's; a chunk has rows.
         announced: How many rows there may be.
     """
 
-    def write(session: duckdb.DuckDBPyConnection, task: tuple[int, tuple[pa.Table, list[str]]]) -> str:
+    def write(session: duckdb.DuckDBPyConnection, task: tuple[int, tuple[pa.Table, dict[str, str]]]) -> str:
         number, (rows, raw) = task
         session.register("fresh", placed(rows))
         digest = write_chunk(work, session, dataset, run, number, raw)
@@ -222,7 +226,7 @@ def write_chunks(
 
 
 def write_chunk(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str, number: int, raw: list[str]
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str, number: int, raw: Mapping[str, str]
 ) -> str:
     """Write the relation `fresh` as one chunk of a run's raw rows; return the digest of their commitments, in order.
 
@@ -232,16 +236,21 @@ def write_chunk(
         dataset: Whose rows they are.
         run: The run that lands them.
         number: The chunk's number.
-        raw: Names of the raw columns.
+        raw: The raw columns: stored name -> the source's.
+
+    Raises:
+        InternalError: A row came out without its reference, payload, salt or commitment.
     """
     target = work.lake.staged_file(table_of(dataset.name), run, number)
     columns = ", ".join(quote(name) for name in raw)
+    key, cursor, moment = (quote(stored(name)) for name in (dataset.key, dataset.cursor, dataset.moment))
     engine.execute(
         f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {constant(run)} as _run,
-                {quote(dataset.key)} as _key, {quote(dataset.cursor)} as _cursor, {quote(dataset.moment)} as _moment,
+                {key} as _key, {cursor} as _cursor, {moment} as _moment,
                 _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns} from fresh)
-            to {literal(str(target))} ({LANDED})"""
+            to {literal(str(target))} ({LANDED}{recording(raw)})"""
     )
+    require_filled(table_of(dataset.name), [target])
     written = pq.read_table(target, columns=["_commitment"]).column(0).combine_chunks()
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(written)]), written), "")
     return hashlib.sha256(joined[0].as_buffer()).hexdigest()
@@ -259,7 +268,7 @@ def _load_landed_before(
     files = work.lake.files(table_of(dataset.name), seen)
     if files:
         landed = read_parquet(files)
-        names = [row[0] for row in engine.execute(f"describe from {landed}").fetchall() if row[0] not in META]
+        names = [row[0] for row in engine.execute(f"describe from {landed}").fetchall() if is_stored(row[0])]
         engine.execute(
             f"""insert into landed_before
                 select md5({canonical_row(names)}) from {landed} where _cursor >= {literal(since.cursor)}"""
@@ -290,7 +299,7 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
     newest = Watermark("")
     watcher = drift.Watcher(work.store, dataset)
 
-    def fresh() -> Iterator[tuple[pa.Table, list[str]]]:
+    def fresh() -> Iterator[tuple[pa.Table, dict[str, str]]]:
         nonlocal pulled, landed, number, newest
         for chunk in _chunks(adapter.pull(since)):
             pulled += chunk.size
@@ -321,8 +330,10 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
 
 
 def _newest(dataset: Dataset, rows: pa.Table) -> Watermark:
-    if not rows.num_rows or dataset.cursor not in rows.column_names:
+    cursor, key = stored(dataset.cursor), stored(dataset.key)
+    if not rows.num_rows or not {cursor, key} <= set(rows.column_names):
         return Watermark("")
-    order = [(dataset.cursor, "descending"), (dataset.key, "descending")]
-    last = rows.select([dataset.cursor, dataset.key]).sort_by(order).slice(0, 1).to_pylist()[0]
-    return Watermark(last[dataset.cursor] or "", last[dataset.key] or "")
+    order = [(cursor, "descending"), (key, "descending")]
+    last = rows.select([cursor, key]).sort_by(order).slice(0, 1).to_pylist()[0]
+    # The store takes no U+0000. Nobody is asked for rows after this key: it breaks ties alone.
+    return Watermark(last[cursor] or "", (last[key] or "").replace("\0", ""))

@@ -18,7 +18,8 @@ from motlan.engine import literal
 from motlan.errors import ConfigurationError, ContractError, DataError
 from motlan.lake import read_parquet
 from motlan.landing import payloads
-from motlan.landing.land import META, table_of
+from motlan.landing.columns import is_stored, labels, of_files
+from motlan.landing.land import table_of
 from motlan.ledger import accesses
 from motlan.quarantine import LIVE
 from motlan.store import tables
@@ -49,7 +50,7 @@ def find(work: Workspace, entry: str) -> dict[str, Any]:
 
 
 def raw_row(work: Workspace, entry: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return an entry's row as its source sent it. Its caller has written down the look."""
+    """Return an entry's row as its source sent it, by the source's names. Its caller has written down the look."""
     files = work.lake.files(table_of(entry["dataset"]), {entry["ref"].split("/", 1)[0]})
     with work.engine(f"reading the quarantine of {entry['dataset']}") as engine:
         query = f"select * from {read_parquet(files)} where _ref = {literal(entry['ref'])}"
@@ -58,7 +59,8 @@ def raw_row(work: Workspace, entry: Mapping[str, Any]) -> dict[str, str | None]:
         found = rows.fetchall()
     if len(found) != 1:
         raise ContractError("the landed row of this entry is missing", next_step="restore the lake from a backup.")
-    return {name: value for name, value in zip(names, found[0], strict=True) if name not in META}
+    shown = labels(of_files(files))
+    return {shown[name]: value for name, value in zip(names, found[0], strict=True) if is_stored(name)}
 
 
 def look(work: Workspace, entry: str, principal: str, action: str) -> tuple[dict[str, Any], dict[str, str | None]]:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from motlan.engine import literal
+from motlan.engine import literal, quote
 from motlan.lake import read_parquet
+from motlan.landing.columns import stored
 from motlan.landing.land import canonical_row
 from motlan.ledger import runs
 from motlan.quality.rows import clean_table, quarantine_table
@@ -61,8 +62,8 @@ def identity(work: Workspace, dataset: Dataset) -> str:
 
 
 def content_columns(dataset: Dataset) -> list[str]:
-    """Return the columns that make a row's content: all but those that tell when it changed or came."""
-    return [column for column in dataset.columns if column not in (dataset.cursor, dataset.moment)]
+    """Return the columns that make a row's content, as they are stored: all but those that tell when it changed or came."""
+    return [stored(column) for column in dataset.columns if column not in (dataset.cursor, dataset.moment)]
 
 
 def prepare(work: Workspace, run: runs.Run) -> Changes:
@@ -107,8 +108,7 @@ def prepare(work: Workspace, run: runs.Run) -> Changes:
 
 def _sightings(work: Workspace, dataset: Dataset, kept: list[str]) -> str:
     values = ", ".join(
-        f"json_extract_string(_raw, {literal(_path(name))}) as {work_name}"
-        for name, work_name in ((name, _quoted(name)) for name in content_columns(dataset))
+        f"json_extract_string(_raw, {literal(_path(column))}) as {quote(column)}" for column in content_columns(dataset)
     )
     return f"""
         select id, {literal(dataset.name)}, {plain("_key")}, _ref, {plain("_locator")}, {plain("_moment")},
@@ -122,10 +122,6 @@ def _sightings(work: Workspace, dataset: Dataset, kept: list[str]) -> str:
 
 def _path(column: str) -> str:
     return f'$."{column}"'
-
-
-def _quoted(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
 
 
 def _outcome(replayed: Path, kept: list[str]) -> str:
