@@ -13,12 +13,12 @@ from typing import Any, ParamSpec, TypeVar
 import sqlalchemy as sa
 
 from motlan.cleaning import select_canonical
-from motlan.errors import ConfigurationError, MotlanError, unforeseen
+from motlan.errors import ConfigurationError, InternalError, MotlanError, unforeseen
 from motlan.golden import diff as differences
 from motlan.golden import merge as survivorship
 from motlan.golden import project as projection
+from motlan.golden import proof, release
 from motlan.golden import publish as publication
-from motlan.golden import release
 from motlan.landing import land as landing
 from motlan.landing.land import Watch
 from motlan.ledger import log, runs
@@ -80,10 +80,10 @@ def clean(run: str) -> Counts:
         counts = rows.split(work, current, partial(select_canonical, dataset))
         landed = current.steps["land"]["landed"]
         if counts["accepted"] + counts["quarantined"] != landed:
-            raise ConfigurationError(
+            raise InternalError(
                 f"{landed} rows landed, {counts['accepted']} accepted and {counts['quarantined']} quarantined",
                 where=current.subject,
-                next_step="report this: no row may be lost.",
+                next_step="report this: no row may be lost, and nothing of the run is published.",
             )
         # Rows of a replay were blocked before, and a drifted chunk is held as a whole: neither tells of a worse source.
         if "replayed" not in current.steps["land"] and not exceptions.of(work, current).drifted:
@@ -207,13 +207,15 @@ def diff(run: str) -> Counts:
 
 
 @_private
-def publish(run: str | None = None) -> Counts:
-    """Make a reconciled run visible and number its feed.
+def publish(run: str | None = None, *, mend: bool = False) -> Counts:
+    """Make a reconciled run visible and number its feed, once it is proven that the store takes what it changes.
 
     Args:
         run: The run; by default the newest that people released, else the newest that is reconciled and not yet published.
+        mend: Whether to publish all the same, what the store does not take being left out of the projection.
 
     Raises:
+        InternalError: The store would not take what the run changes. Nothing is numbered.
         ConfigurationError: There is none.
         ContractError: The run's comparison is stale: reconcile again; or it changes so much that people have to release it.
     """
@@ -222,6 +224,10 @@ def publish(run: str | None = None) -> Counts:
 
     def do(current: runs.Run) -> Counts:
         release.require(work.store, current)
+        if current.state not in runs.SEEN:
+            projection.ensure(work, work.registry.entity(current.subject))
+            if not mend:
+                proof.prove(work, current.subject, current.id)
         with work.store.publishing() as connection:
             if runs.get(work.store, current.id).state in runs.SEEN:
                 return publication.told(connection, current.id)
@@ -237,10 +243,16 @@ def publish(run: str | None = None) -> Counts:
 
 
 @_private
-def project(run: str) -> Counts:
-    """Bring PostgreSQL's golden tables, feed and corrections up to the newest publication."""
+def project(run: str | None = None, *, mend: bool = False) -> Counts:
+    """Bring PostgreSQL's golden tables, feed and corrections up to the newest publication.
+
+    Args:
+        run: The run that was published; what its entity has not loaded yet is loaded.
+        mend: Whether what the store does not take is left out; the log tells of it.
+    """
     work = open_workspace()
-    return {"run": run, "publications": projection.project(work, runs.get(work.store, run).subject)}
+    subject = runs.get(work.store, run).subject if run else ENTITY
+    return {"run": run, "publications": projection.project(work, subject, mend=mend)}
 
 
 @_private

@@ -18,6 +18,24 @@ RAW = "raw_rows"
 
 META = "_ref, _run, _key, _moment, _locator"
 
+STORABLE = frozenset(DUCKDB.lookups) | {
+    "address_commune",
+    "address_province",
+    "code",
+    "code_at",
+    "digits",
+    "fixed_digits",
+    "moment",
+    "old_identity_number",
+    "partial_date",
+    "person_name",
+    "personal_id",
+    "social_code",
+    "tax_code",
+    "text",
+}
+"""Functions whose answer never has a character that the store has no text for, whatever they are given."""
+
 
 def select_canonical(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
     """Return the query from `raw_rows` to canonical rows, in the SQL of an engine.
@@ -30,6 +48,27 @@ def select_canonical(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
     """
     if dialect is DUCKDB and naming():
         return verbatim(select_canonical(dataset, SPARK))
+    query, quote = _select(dataset, dialect), dialect.quote
+    if all(map(_storable, dataset.expressions.values())):
+        return query
+    kept = [quote(stored(column)) for column in dataset.columns]
+    kept += [quote(field) if _storable(made) else _plain(quote(field)) for field, made in dataset.expressions.items()]
+    return f"select {META},\n       " + ",\n       ".join(kept) + f"\nfrom ({query}) as _made"
+
+
+def _storable(made: Expression) -> bool:
+    """Tell whether an expression's answer surely has no character that the store has no text for."""
+    calls = [call for call in made.calls({*STORABLE, "coalesce"}) if call.whole.text == made.text]
+    return any(call.function != "coalesce" or all(map(_storable, call.arguments)) for call in calls)
+
+
+def _plain(column: str) -> str:
+    """Return the SQL of a column without U+0000, which PostgreSQL has no text for; the same in both engines."""
+    dropped = f"nullif(replace({column}, chr(0), ''), '')"
+    return f"case when contains({column}, chr(0)) then {dropped} else {column} end as {column}"
+
+
+def _select(dataset: Dataset, dialect: Dialect) -> str:
     first, second = split(dataset)
     quote = dialect.quote
     sent = {column: quote(stored(column)) for column in dataset.columns}

@@ -53,6 +53,12 @@ def plain(column: str) -> str:
     return f"regexp_replace({column}, '[\\x00-\\x1f\\x7f]', '\N{REPLACEMENT CHARACTER}', 'g')"
 
 
+def key_text(column: str = "_key") -> str:
+    """Return the SQL of a record's key as an entry has it: plain, and of one too long for an index its beginning and MD5."""
+    long = f"left({plain(column)}, 200) || '\N{HORIZONTAL ELLIPSIS}' || md5({column})"
+    return f"case when strlen({column}) > 1000 then {long} else {plain(column)} end"
+
+
 def identity(work: Workspace, dataset: Dataset) -> str:
     """Return the SQL of an entry's id from `_key` and the content columns by their names."""
     secret = literal(work.store.secret("quarantine").hex())
@@ -89,7 +95,7 @@ def prepare(work: Workspace, run: runs.Run) -> Changes:
             engine.execute(f"copy ({sightings}) to {literal(str(seen))} (format csv, header false)")
         parts = []
         if clean and (live := _live_keys(work, dataset, scratch / "live.csv")):
-            parts.append(f"select _key, _moment, _ref from {read_parquet(clean)} where {plain('_key')} in {live}")
+            parts.append(f"select _key, _moment, _ref from {read_parquet(clean)} where {key_text()} in {live}")
         if kept:
             with work.store.engine.connect() as connection:
                 visible = {*runs.visible(connection, "sync", dataset.name), run.id}
@@ -99,7 +105,7 @@ def prepare(work: Workspace, run: runs.Run) -> Changes:
         accepted = scratch / "accepted.csv" if parts else None
         if accepted:
             engine.execute(
-                f"""copy (select {plain("_key")}, coalesce({plain("_moment")}, ''), _ref from ({" union ".join(parts)})
+                f"""copy (select {key_text()}, coalesce({plain("_moment")}, ''), _ref from ({" union ".join(parts)})
                     qualify row_number() over (partition by _key order by _moment desc nulls last, _ref desc) = 1)
                     to {literal(str(accepted))} (format csv, header false)"""
             )
@@ -111,7 +117,7 @@ def _sightings(work: Workspace, dataset: Dataset, kept: list[str]) -> str:
         f"json_extract_string(_raw, {literal(_path(column))}) as {quote(column)}" for column in content_columns(dataset)
     )
     return f"""
-        select id, {literal(dataset.name)}, {plain("_key")}, _ref, {plain("_locator")}, {plain("_moment")},
+        select id, {literal(dataset.name)}, {key_text()}, _ref, {plain("_locator")}, {plain("_moment")},
                {_RULES}, times
         from (select *, count(*) over (partition by id) as times,
                      row_number() over (partition by id order by _moment desc nulls last, _ref desc) as newest
