@@ -6,6 +6,7 @@ Numbers stay the text that was sent: `1.50` is not `1.5` to somebody who has to 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from operator import itemgetter
@@ -28,6 +29,7 @@ class _Number(str):
 PAGE_VALUES = 4_000_000
 """Values in a document, which is parsed at once: each takes some fifty bytes of memory for as few as two sent."""
 
+_SPECIAL, _ESCAPES = re.compile("[~.\ud800-\udfff]"), {"~": "~0", ".": "~1"}
 _PLAIN = {str, _Number, type(None)}
 
 
@@ -120,7 +122,7 @@ class JsonRecords:
         unknown = set().union(*(record for record in records if type(record) is dict)) - tree.keys()
         for key in [*tree, *sorted(unknown)]:
             values = _values(records, key)
-            node, place = tree.get(key), f"{path}{key}"
+            node, place = tree.get(key), f"{path}{_step(key)}"
             if isinstance(node, dict):
                 self._collect(values, node, place + ".", columns, where)
                 values = [None if type(value) is dict else value for value in values]
@@ -151,6 +153,15 @@ class JsonRecords:
         if isinstance(value, _Number):
             return str(value)
         return _quoted(value) if isinstance(value, str) else self._text(value, where, depth + 1)
+
+
+def _step(key: str) -> str:
+    """Write a key as a step of a path, so that no two are alike: `~`, a dot and half a surrogate pair are escaped.
+
+    >>> _step("a.b"), _step("a~1b"), _step(chr(0xD800))
+    ('a~1b', 'a~01b', '~ud800')
+    """
+    return _SPECIAL.sub(lambda found: _ESCAPES.get(found.group()) or f"~u{ord(found.group()):x}", key)
 
 
 def _values(records: Sequence[Any], key: str) -> list[Any]:

@@ -20,7 +20,7 @@ from adapters.protocols.guard import capped, moment, whole_number
 from adapters.protocols.options import read_options
 from adapters.protocols.postgres import PostgresLine, connection_settings
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import LOCATOR, Adapter, Page, Source, SourceCount, Watermark
+from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 
@@ -138,7 +138,9 @@ class SqlAdapter(Adapter):
             raise ContractError("a row has no key or no cursor", where=where, next_step="ask the source's owner.")
         locators = pc.binary_join_element_wise(f"{self._name}:", columns[self.source.key], "")
         batch = to_batch(columns, locators, self.source.limits, where)
-        return Page(batch, self._payload(batch.drop_columns([LOCATOR]), where), MEDIA_TYPE, name=name)
+        return Page(
+            batch, self._payload(batch.select(list(range(batch.num_columns - 1))), where), MEDIA_TYPE, name=name
+        )
 
     def _payload(self, batch: Any, where: str) -> bytes:
         sink = pa.BufferOutputStream()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
@@ -132,7 +133,7 @@ ODD = st.text(alphabet=st.sampled_from(["a", "é", NUL, "\\", "u0000", "\ud7ff"]
 @given(rows=st.lists(st.tuples(ODD, ODD, st.sampled_from(["{}", '{"a": "\\u0000"}', '{"a": "\\\\u0000"}', "{"]))))
 def test_what_is_mended_is_not_refused(rows: list[tuple[str | None, str | None, str]]) -> None:
     question = proof.Asked("t", [], ("key", "value"), ("key",), indexed=("value",), json=("evidence",))
-    with connect(threads=1) as engine:
+    with duckdb.connect() as engine:
         engine.execute("create table rows (key varchar, value varchar, evidence varchar)")
         engine.executemany("insert into rows values (?, ?, ?)", [*rows, ("k", "v" * 3000, "{}")])
         engine.execute(f"create table mended as from {proof.mended(question, 'rows')}")
