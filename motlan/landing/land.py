@@ -336,4 +336,4 @@ def _newest(dataset: Dataset, rows: pa.Table) -> Watermark:
     order = [(cursor, "descending"), (key, "descending")]
     last = rows.select([cursor, key]).sort_by(order).slice(0, 1).to_pylist()[0]
     # The store takes no U+0000. Nobody is asked for rows after this key: it breaks ties alone.
-    return Watermark(last[cursor] or "", (last[key] or "").replace("\0", ""))
+    return Watermark(*((last[name] or "").replace("\0", "") for name in (cursor, key)))

@@ -6,6 +6,8 @@ are the source's own words, and two of them must not become one: a row that has 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from motlan.declared import Text
 from motlan.rules import RowRule
 
@@ -25,4 +27,20 @@ KEY, MOMENT = (
     for field in ("_key", "_moment")
 )
 STORABLE = (KEY, MOMENT)
-"""The rules, in the order asked; they stand before those that are declared."""
+"""The rules, in the order asked; they stand before those that are declared. Nobody can waive them."""
+GIVEN = RowRule(
+    name="key_given",
+    field="_key",
+    dimension="du",
+    severity="blocking",
+    expression="_key is not None and _key != ''",
+    message=Text(vi="Thiếu khóa hồ sơ", en="The record has no key"),
+)
+"""Asked where no declared rule holds a row back by its key: rows without one would count as one record."""
+BUILT_IN = (*STORABLE, GIVEN)
+
+
+def built_in(declared: Sequence[RowRule]) -> list[RowRule]:
+    """Return the rules that a dataset is asked beside those that are declared for it."""
+    by_key = any(rule.field == "_key" and rule.severity == "blocking" for rule in declared)
+    return [*STORABLE, *([] if by_key else [GIVEN])]

@@ -21,10 +21,12 @@ from motlan.landing import payloads
 from motlan.landing.columns import is_stored, labels, of_files
 from motlan.landing.land import table_of
 from motlan.ledger import accesses
+from motlan.quality.storable import STORABLE
 from motlan.quarantine import LIVE
 from motlan.store import tables
 from motlan.workspace import Workspace
 
+_UNWAIVABLE = {rule.name for rule in STORABLE}
 SHORTEST = 8
 """Digits of an entry's id that a person must type at the least."""
 
@@ -116,8 +118,18 @@ def fix(work: Workspace, entry: str, principal: str, why: str, changed: Mapping[
 
 
 def waive(work: Workspace, entry: str, principal: str, why: str) -> str:
-    """Say that a row may pass as it is. The next replay accepts it, its findings attached. Returns the entry's id."""
+    """Say that a row may pass as it is. The next replay accepts it, its findings attached. Returns the entry's id.
+
+    Raises:
+        ConfigurationError: The reason is missing, or the store cannot hold the row.
+        DataError: There is no such entry, or it is closed.
+    """
     found = find(work, entry)
+    if kept := sorted(_UNWAIVABLE & set(found["rules"])):
+        raise ConfigurationError(
+            f"{kept[0]} cannot be waived: the store cannot hold such a row",
+            next_step="say how it should read: `motlan quarantine fix`.",
+        )
     with work.store.engine.begin() as connection:
         _decide(connection, found["id"], _WAIVED, principal, "waive", _reason(why))
     return str(found["id"])
@@ -126,7 +138,13 @@ def waive(work: Workspace, entry: str, principal: str, why: str) -> str:
 def waive_all(work: Workspace, dataset: str, rule: str, principal: str, why: str) -> int:
     """Say so of all open rows of a dataset that broke a rule, such as those of a drifted chunk. Returns how many."""
     table, reason = tables.quarantine_entries.c, _reason(why)
-    mine = (table.dataset == work.registry.dataset(dataset).name, table.state == "open", table.rules.contains([rule]))
+    waivable = sa.not_(table.rules.overlap(sorted(_UNWAIVABLE)))
+    mine = (
+        table.dataset == work.registry.dataset(dataset).name,
+        table.state == "open",
+        table.rules.contains([rule]),
+        waivable,
+    )
     with work.store.engine.begin() as connection:
         changed = sa.update(tables.quarantine_entries).where(*mine).values(**_WAIVED).returning(table.id).cte()
         decided = sa.select(changed.c.id, *map(sa.literal, (principal, "waive", reason)))

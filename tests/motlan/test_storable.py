@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import duckdb
+import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
@@ -114,20 +115,21 @@ def test_a_publication_that_the_store_would_not_take_is_not_numbered(
 @pytest.mark.parametrize("name", sorted(STORABLE))
 def test_what_is_not_asked_again_never_answers_with_what_cannot_be_stored(name: str) -> None:
     place = 1 if name in ("code", "code_at") else 0
+    asked: dict[str, list[str]] = {}
+    for arguments, _ in FUNCTIONS[name].examples:
+        if len(arguments) > place and isinstance(said := arguments[place], str):
+            written = ", ".join("x" if at == place else repr(value) for at, value in enumerate(arguments))
+            asked.setdefault(written, []).extend((f"{said}{NUL}", f"{NUL}{said}", f"{said[:2]}{NUL}{said[2:]}", NUL))
     with connect(threads=1) as engine:
         load_code_lists(engine, load().code_lists)
-        for arguments, _ in FUNCTIONS[name].examples:
-            if len(arguments) <= place or not isinstance(arguments[place], str):
-                continue
-            said = str(arguments[place])
-            for value in (f"{said}{NUL}", f"{NUL}{said}", f"{said[:2]}{NUL}{said[2:]}", NUL):
-                written = ", ".join("x" if at == place else repr(value) for at, value in enumerate(arguments))
-                sql = parse(f"{name}({written})").sql(DUCKDB)
-                answer = one(engine, f"select {sql} from (select ?::varchar as x)", [value])[0]
-                assert NUL not in str(answer), "it belongs among those that are asked"
+        for written, values in asked.items():
+            engine.register("given", pa.table({"x": values}))
+            sql = parse(f"{name}({written})").sql(DUCKDB)
+            found = one(engine, f"select count(*) filter (contains({sql}, chr(0))) from given")
+            assert found == (0,), "it belongs among those that are asked"
 
 
-ODD = st.text(alphabet=st.sampled_from(["a", "é", NUL, "\\", "u0000", "\ud7ff"]), max_size=6) | st.none()
+ODD = st.lists(st.sampled_from(["a", "é", NUL, "\\", "u0000"]), max_size=6).map("".join) | st.none()
 
 
 @given(rows=st.lists(st.tuples(ODD, ODD, st.sampled_from(["{}", '{"a": "\\u0000"}', '{"a": "\\\\u0000"}', "{"]))))
