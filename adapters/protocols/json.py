@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from adapters.protocols.columns import Columns, check_extra, column_name
+from adapters.protocols.doubled import keep_all, may_be_doubled
 from adapters.protocols.lines import read_lines
 from motlan.errors import ConfigurationError, ContractError
 from motlan.landing.contract import Limits
@@ -29,7 +30,7 @@ class _Number(str):
 PAGE_VALUES = 4_000_000
 """Values in a document, which is parsed at once: each takes some fifty bytes of memory for as few as two sent."""
 
-_SPECIAL, _ESCAPES = re.compile("[~.\ud800-\udfff]"), {"~": "~0", ".": "~1"}
+_SPECIAL, _ESCAPES = re.compile("[~.[\ud800-\udfff]"), {"~": "~0", ".": "~1", "[": "~2"}
 _PLAIN = {str, _Number, type(None)}
 
 
@@ -43,7 +44,8 @@ def parse(body: bytes, charset: str, where: str) -> Any:
         raise ContractError(f"more than {PAGE_VALUES} values in one answer", where=where)
     try:
         text = body.decode(charset, "surrogateescape").removeprefix("\ufeff")
-        return json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant)
+        document = json.loads(text, **_PARSING)
+        return json.loads(text, object_pairs_hook=keep_all, **_PARSING) if may_be_doubled(text, document) else document
     except (ValueError, LookupError, RecursionError):
         raise ContractError("the answer is not JSON", where=where, next_step="ask the source's owner.") from None
 
@@ -61,6 +63,9 @@ def at_path(document: Any, path: str) -> Any:
     for step in path.split("."):
         document = document.get(step) if isinstance(document, dict) else None
     return document
+
+
+_PARSING: dict[str, Any] = {"parse_int": _Number, "parse_float": _Number, "parse_constant": _refuse_constant}
 
 
 class JsonRecords:
@@ -120,7 +125,7 @@ class JsonRecords:
         self, records: Sequence[Any], tree: Mapping[str, Any], path: str, columns: Columns, where: str
     ) -> None:
         unknown = set().union(*(record for record in records if type(record) is dict)) - tree.keys()
-        for key in [*tree, *sorted(unknown)]:
+        for key in [*tree, *sorted(unknown, key=_step)]:
             values = _values(records, key)
             node, place = tree.get(key), f"{path}{_step(key)}"
             if isinstance(node, dict):
@@ -143,7 +148,10 @@ class JsonRecords:
         if depth > self._limits.depth:
             raise ContractError(f"a value is nested deeper than {self._limits.depth}", where=where)
         if isinstance(value, dict):
-            pairs = (f"{_quoted(key)}:{self._inner(part, where, depth)}" for key, part in value.items())
+            names = (key if type(key) is str else key[0] for key in value)
+            pairs = (
+                f"{_quoted(n)}:{self._inner(part, where, depth)}" for n, part in zip(names, value.values(), strict=True)
+            )
             return "{" + ",".join(pairs) + "}"
         if isinstance(value, list):
             return "[" + ",".join(self._inner(part, where, depth) for part in value) + "]"
@@ -155,16 +163,20 @@ class JsonRecords:
         return _quoted(value) if isinstance(value, str) else self._text(value, where, depth + 1)
 
 
-def _step(key: str) -> str:
-    """Write a key as a step of a path, so that no two are alike: `~`, a dot and half a surrogate pair are escaped.
+def _step(key: str | tuple[str, int]) -> str:
+    """Write a key as a step of a path, so that no two are alike: `~`, a dot, `[` and half a surrogate pair are escaped.
 
-    >>> _step("a.b"), _step("a~1b"), _step(chr(0xD800))
-    ('a~1b', 'a~01b', '~ud800')
+    One that an object has again (see `keep_all`) gets a number behind it.
+
+    >>> _step("a.b"), _step("a~1b"), _step(chr(0xD800)), _step(("a", 1))
+    ('a~1b', 'a~01b', '~ud800', 'a[2]')
     """
+    if not isinstance(key, str):
+        return f"{_step(key[0])}[{key[1] + 1}]"
     return _SPECIAL.sub(lambda found: _ESCAPES.get(found.group()) or f"~u{ord(found.group()):x}", key)
 
 
-def _values(records: Sequence[Any], key: str) -> list[Any]:
+def _values(records: Sequence[Any], key: str | tuple[str, int]) -> list[Any]:
     """Give each record's value, None where a record has not that key or is no object."""
     try:
         return list(map(itemgetter(key), records))  # no step of Python a record; what has no such key raises

@@ -137,3 +137,35 @@ def test_the_length_of_fields_counts_letters_and_names_the_column_alone():
 
 def test_a_record_cannot_bring_its_own_locator():
     assert "_locator[2]" in columns_of('[{"_locator": "x"}]')
+
+
+def test_a_name_that_an_object_has_twice_is_kept_twice():
+    columns = columns_of('[{"id": "1", "x": "a", "x": "b"}, {"id": "2", "id": "3", "l": {"k": 1, "k": 2}}]')
+    assert (columns["id"], columns["id[2]"]) == (["1", "3"], [None, "2"])
+    assert (columns["x"], columns["x[2]"], columns["l"][1]) == (["b", None], ["a", None], '{"k":2,"k":1}')
+
+
+def test_names_of_one_look_are_columns_of_their_own_on_every_page():
+    names = [
+        "a b",
+        "a.b",
+        "a_b",
+        "a~1b",
+        "A_B",
+        "",
+        "_locator",
+        "_drop",
+        "\ud800",
+        "\\ud800",
+        "x[2]",
+        "ho",
+        "é",
+        "e\u0301",
+    ]
+    for order in (names, names[::-1]):
+        columns = columns_of(json.dumps([{name: str(place) for place, name in enumerate(order)}]))
+        told = {values[0]: name for name, values in columns.items() if values[0]}
+        assert len(told) == len(names)
+        made = [told[str(order.index(name))] for name in names]
+        assert made[:9] == ["a b", "a~1b", "a_b", "a~01b", "A_B", "", "_locator[2]", "_drop[2]", "~ud800"]
+        assert made[9:] == ["\\ud800", "x~22]", "ho[2]", "é", "e\u0301"]
