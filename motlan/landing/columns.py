@@ -6,7 +6,7 @@ word may. So every column that came from a source is stored under `raw:` and its
 and `_` stand for themselves, a capital is `^` and the small letter, and any other character is `~`, its number in
 hexadecimal digits, and `~`:
 
-    HoVaTen -> raw:^ho^va^ten      _salt -> raw:_salt      họ tên -> raw:h~1ecd~~20~t~ea~n
+    FullName -> raw:^full^name      _salt -> raw:_salt      né le -> raw:n~e9~~20~le
 
 Two names never become one, in no engine's eyes, and each leads back to the source's. A name that would be too long is cut,
 with its SHA-256 behind it, and recorded in the file (see `of_file`). Here alone this is decided: who reads raw columns asks
@@ -61,8 +61,8 @@ def stored(name: str, number: int = 1) -> str:
         name: As the source calls it.
         number: Which of the columns of this name it is, where a page has more than one.
 
-    >>> stored("HoVaTen"), stored("_salt"), stored("a.b"), stored(""), stored("x", 2)
-    ('raw:^ho^va^ten', 'raw:_salt', 'raw:a~2e~b', 'raw:', 'raw:x^2')
+    >>> stored("FullName"), stored("_salt"), stored("a.b"), stored(""), stored("x", 2)
+    ('raw:^full^name', 'raw:_salt', 'raw:a~2e~b', 'raw:', 'raw:x^2')
     """
     made = PREFIX + _ODD.sub(_escape, name) + (f"^{number}" if number > 1 else "")
     if len(made) <= LONGEST:
@@ -78,8 +78,8 @@ def is_stored(column: str) -> bool:
 def source_name(column: str) -> str:
     """Return how the source calls a stored column; of one that is cut only its beginning (the file has the whole).
 
-    >>> source_name("raw:^ho^va^ten"), source_name("raw:a~2e~b"), source_name("raw:x^2")
-    ('HoVaTen', 'a.b', 'x')
+    >>> source_name("raw:^full^name"), source_name("raw:a~2e~b"), source_name("raw:x^2")
+    ('FullName', 'a.b', 'x')
     """
     name = _AGAIN.sub("", column.removeprefix(PREFIX).partition("^~")[0])
     return _ESCAPED.sub(lambda found: found[1].upper() if found[1] else chr(int(found[2], 16)), name)
