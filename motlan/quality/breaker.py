@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from motlan.errors import ContractError
 from motlan.ledger import runs
-from motlan.quality.storable import BUILT_IN
 from motlan.registry import RowRule
+from motlan.storable import BUILT_IN
 from motlan.store import Store, tables
 from motlan.workspace import Workspace
 

@@ -14,8 +14,8 @@ from typing import Any
 from motlan.engine import literal, quote
 from motlan.lake import read_parquet
 from motlan.ledger import runs, versions
-from motlan.quality.storable import STORABLE
 from motlan.registry import RowRule, Text
+from motlan.storable import STORABLE
 from motlan.workspace import Workspace
 
 DRIFT = RowRule(

@@ -21,8 +21,8 @@ from motlan.landing import payloads
 from motlan.landing.columns import is_stored, labels, of_files
 from motlan.landing.land import table_of
 from motlan.ledger import accesses
-from motlan.quality.storable import STORABLE
 from motlan.quarantine import LIVE
+from motlan.storable import STORABLE
 from motlan.store import tables
 from motlan.workspace import Workspace
 
