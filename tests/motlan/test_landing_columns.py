@@ -77,6 +77,7 @@ ODD = (
     "$",
     "{}",
     "@1",
+    "=1+1",
     "--",
     "x" * 64,
     "x" * 300,
@@ -170,8 +171,10 @@ def test_nobody_is_lost_and_everything_replays_whatever_fields_are_called(crowde
         (entry,) = connection.scalars(sa.select(tables.quarantine_entries.c.id))
     raw = reading.show(work, entry, "user:test")["raw"]
     assert (raw["Name"], raw["name"], raw["_salt"], raw["id"]) == ("theirs", None, "theirs", "b6")
-    for form in ("csv", "xlsx", "ndjson"):
+    for form in ("xlsx", "ndjson", "csv"):
         assert export.export(work, reading.Wanted("beta_cards"), form, tmp_path / f"held.{form}", "user:test") == 1
+    header = (tmp_path / "held.csv").read_text(encoding="utf-8-sig").splitlines()[0]
+    assert "'=1+1" in header, "no spreadsheet takes a name for a formula"
     decisions.fix(work, entry, "user:test", "a test", {"name": "Hoàng Thị Hòa"})
     replayed = pipeline.replay("beta_cards")
     assert (replayed["clean"]["accepted"], replayed["commit"]["replayed"]) == (1, 1)

@@ -14,9 +14,12 @@ from motlan import pipeline
 from motlan.cleaning.compile import STORABLE
 from motlan.cli import app
 from motlan.engine import DUCKDB, FUNCTIONS, connect, load_code_lists, one, parse
-from motlan.errors import InternalError
+from motlan.errors import ConfigurationError, InternalError
 from motlan.golden import proof
+from motlan.quarantine import decisions
 from motlan.registry import load
+from motlan.rules import RowRule
+from motlan.storable import GIVEN, KEY, MOMENT
 from motlan.store import tables
 from motlan.workspace import open_workspace
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
@@ -38,9 +41,7 @@ def test_no_character_that_cannot_be_stored_stops_the_others(country: Country) -
         people[number][field] = f"{people[number][field] or '2020-01-01'}{NUL}"
     for record in cards:  # one of them disagrees, so that its key and its values are a correction's too
         record["card"] = f"{NUL}{record['card']}{NUL}"
-    odd = {"id": f"k{NUL}1", "number": "001090000077"}, {"id": "k2", "updated": f"2026-09-02T00:00:00Z{NUL}"}
-    too_long = {"id": "k" * 5000}
-    cards += [{**card_record(CARDS[0]), **change} for change in (*odd, too_long)]
+    cards += [{**card_record(CARDS[0]), "id": key} for key in (f"k{NUL}1", "k" * 5000, "")]
     country.write("alpha_people", people)
     country.write("beta_cards", cards)
     done = whole_job()
@@ -52,13 +53,32 @@ def test_no_character_that_cannot_be_stored_stops_the_others(country: Country) -
     with country.open().store.engine.connect() as connection:
         table = tables.quarantine_entries.c
         rules = connection.execute(sa.select(table.rules, sa.func.length(table.source_key))).all()
-    assert sorted(rule for broken, _ in rules for rule in broken) == [
-        "has_a_name",
-        "key_storable",
-        "key_storable",
-        "moment_storable",
-    ]
+    assert sorted(rule for broken, _ in rules for rule in broken) == ["has_a_name", "key_given", *["key_storable"] * 2]
     assert max(length for _, length in rules) < 300
+    with country.open().store.engine.connect() as connection:
+        held = connection.scalars(sa.select(table.id).where(table.rules.contains(["key_storable"]))).all()
+    with pytest.raises(ConfigurationError, match="cannot be waived"):
+        decisions.waive(country.open(), held[0], "user:test", "a test")
+    assert decisions.waive_all(country.open(), "beta_cards", "key_storable", "user:test", "a test") == 0
+
+
+VALUES = ["a", NUL, f"a{NUL}", "ộ" * 400, "", None]
+
+
+@pytest.mark.parametrize(
+    ("rule", "answers"),
+    [
+        (KEY, [True, False, False, False, True, None]),
+        (MOMENT, [True, False, False, False, True, None]),
+        (GIVEN, [True, True, True, True, False, False]),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_every_dataset_is_asked_what_the_store_can_hold(rule: RowRule, answers: list[bool | None]) -> None:
+    with duckdb.connect() as engine:
+        engine.register("given", pa.table({rule.field: pa.array(VALUES, pa.string())}))
+        found = engine.execute(f"select {rule.parsed.sql(DUCKDB)} from given").fetchall()
+    assert [row[0] for row in found] == answers
 
 
 @pytest.fixture
