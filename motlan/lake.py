@@ -128,7 +128,7 @@ def require_filled(table: str, files: Iterable[str | Path]) -> None:
     for path in files:
         metadata = pq.read_metadata(path)
         for name in wanted:
-            if nulls := _nulls(metadata, name):
+            if nulls := _nulls(path, metadata, name):
                 raise InternalError(
                     f"{nulls:,} of {metadata.num_rows:,} rows have no {name}",
                     where=table,
@@ -136,15 +136,15 @@ def require_filled(table: str, files: Iterable[str | Path]) -> None:
                 )
 
 
-def _nulls(metadata: pq.FileMetaData, column: str) -> int:
-    """Count a column's nulls in a file; where the file does not say or has no such column, every row counts."""
+def _nulls(path: str | Path, metadata: pq.FileMetaData, column: str) -> int:
+    """Count a column's nulls in a file, every row where there is no such column; values are read where no count is kept."""
     if column not in metadata.schema.names:
         return int(metadata.num_rows)
-    place, count = metadata.schema.names.index(column), 0
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        found = group.column(place).statistics
-        count += found.null_count if found and found.has_null_count else group.num_rows
-    return count
+    place = metadata.schema.names.index(column)
+    found = [metadata.row_group(group).column(place).statistics for group in range(metadata.num_row_groups)]
+    if all(one and one.has_null_count for one in found):
+        return sum(one.null_count for one in found)
+    return int(pq.read_table(path, columns=[column]).column(0).null_count)
 
 
 class Lake:
