@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import duckdb
 import pyarrow as pa
 import pytest
@@ -81,6 +84,15 @@ def test_every_dataset_is_asked_what_the_store_can_hold(rule: RowRule, answers: 
     assert [row[0] for row in found] == answers
 
 
+@contextmanager
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Clean as an earlier version did, which let everything through."""
+    with monkeypatch.context() as patch:
+        patch.setattr("motlan.cleaning.compile._storable", lambda made: True)
+        patch.setattr("motlan.registry.schema_rules", lambda models: ())
+        yield patch
+
+
 @pytest.fixture
 def damaged(country: Country, monkeypatch: pytest.MonkeyPatch) -> Country:
     """A publication that is numbered and that the store does not take, as an earlier version could make."""
@@ -88,8 +100,7 @@ def damaged(country: Country, monkeypatch: pytest.MonkeyPatch) -> Country:
     cards = [card_record(row) for row in CARDS]
     cards[0] = card_record(("b1", *CARDS[0][1:5], f"GD401000{NUL}0000009"), "2026-09-03T00:00:00.000000Z")
     country.write("beta_cards", cards)
-    with monkeypatch.context() as patch:
-        patch.setattr("motlan.cleaning.compile._storable", lambda made: True)
+    with as_before(monkeypatch) as patch:
         patch.setattr("motlan.pipeline.proof.prove", lambda *_: None)
         pipeline.sync("beta_cards")
         pipeline.reconcile()
@@ -119,8 +130,7 @@ def test_a_publication_that_the_store_would_not_take_is_not_numbered(
     cards = [card_record(row) for row in CARDS]
     cards[2]["card"] = f"GD{NUL}"
     country.write("beta_cards", cards)
-    with monkeypatch.context() as patch:
-        patch.setattr("motlan.cleaning.compile._storable", lambda made: True)
+    with as_before(monkeypatch):
         for dataset in ("alpha_people", "beta_cards"):
             pipeline.sync(dataset)
     pipeline.reconcile()
