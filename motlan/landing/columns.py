@@ -38,7 +38,9 @@ CUT = 120
 RECORDED = "motlan_columns"
 """Key in a Parquet file's metadata: pairs of stored name and source's name (JSON), of those that were cut."""
 RECORDED_CHARACTERS = 8192
-"""Characters of a source's name that are recorded at the most; the payload has the rest."""
+"""Characters of a source's name that are kept at the most; the payload has the rest."""
+UNDECLARED = 1_024
+"""Columns beyond the declared ones that a pull may have."""
 IN_RULES = "raw_"
 """How rules name a raw column: `raw_` and the source's name."""
 
@@ -53,7 +55,6 @@ def _escape(found: re.Match[str]) -> str:
     return f"^{char.lower()}" if "A" <= char <= "Z" else f"~{ord(char):x}~"
 
 
-@lru_cache(maxsize=4096)
 def stored(name: str, number: int = 1) -> str:
     """Return what a source's column is called in the lake.
 
@@ -64,10 +65,18 @@ def stored(name: str, number: int = 1) -> str:
     >>> stored("FullName"), stored("_salt"), stored("a.b"), stored(""), stored("x", 2)
     ('raw:^full^name', 'raw:_salt', 'raw:a~2e~b', 'raw:', 'raw:x^2')
     """
+    return _kept(name, number) if len(name) <= LONGEST else _made(name, number)
+
+
+def _made(name: str, number: int) -> str:
     made = PREFIX + _ODD.sub(_escape, name) + (f"^{number}" if number > 1 else "")
     if len(made) <= LONGEST:
         return made
     return f"{made[:CUT]}^~{hashlib.sha256(made.encode()).hexdigest()}"
+
+
+_kept = lru_cache(maxsize=4096)(_made)
+"""Likewise, of names that come again and again."""
 
 
 def is_stored(column: str) -> bool:
@@ -106,13 +115,13 @@ def received(rows: pa.RecordBatch) -> tuple[pa.Table, dict[str, str]]:
     times: dict[str, int] = {}
     for name in sent:
         times[name] = times.get(name, 0) + 1
-        found[stored(name, times[name])] = name
+        found[stored(name, times[name])] = name[:RECORDED_CHARACTERS]
     return pa.Table.from_batches([rows]).rename_columns([*found, LOCATOR]), found
 
 
 def recording(found: Mapping[str, str]) -> str:
     """Return what a file's writer is told so that names which are cut can be read back; empty where none is."""
-    cut = [[column, name[:RECORDED_CHARACTERS]] for column, name in found.items() if "^~" in column]
+    cut = [[column, name] for column, name in found.items() if "^~" in column]
     return f", kv_metadata {{{RECORDED}: {literal(json.dumps(cut))}}}" if cut else ""
 
 

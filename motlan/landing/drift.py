@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from motlan.errors import ContractError
-from motlan.landing.columns import labels
+from motlan.landing.columns import UNDECLARED, labels
 from motlan.landing.contract import tellable
 from motlan.ledger import runs
 from motlan.registry import Dataset
@@ -179,7 +179,7 @@ class Watcher:
             sent: Its raw columns: stored name -> the source's.
 
         Raises:
-            ContractError: It drifted, and the dataset's contract is `freeze`.
+            ContractError: It drifted, and the dataset's contract is `freeze`; or the source invents columns without end.
         """
         names = labels(sent)
         now = profile(rows.select(list(names)).rename_columns(list(names.values())), self._dataset.columns)
@@ -192,4 +192,10 @@ class Watcher:
                 next_step="ask its owner; then declare the change in adapters/agencies.yaml, or its `contract: evolve`.",
             )
         self.drift.add(found)
+        if len(self.drift.added) > UNDECLARED:
+            raise ContractError(
+                f"more than {UNDECLARED:,} columns are not declared",
+                where=self._dataset.name,
+                next_step="ask its owner: names without end may be values in the place of names.",
+            )
         return bool(found)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from motlan import pipeline
 from motlan.engine import one
-from motlan.errors import InternalError
+from motlan.errors import ContractError, InternalError
 from motlan.landing import columns, land
 from motlan.landing.contract import LOCATOR
 from motlan.lineage.evidence import gather
@@ -216,3 +216,11 @@ def test_a_row_without_what_the_bus_gives_every_row_stops_the_run(
         pipeline.sync("beta_cards")
     with country.open().store.engine.connect() as connection:
         assert not connection.scalars(sa.select(tables.runs.c.id).where(tables.runs.c.state == "visible")).all()
+
+
+def test_a_source_that_invents_columns_without_end_is_refused(
+    crowded: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("motlan.landing.drift.UNDECLARED", 9)
+    with pytest.raises(ContractError, match="beta_cards: more than 9 columns are not declared"):
+        pipeline.sync("beta_cards")
