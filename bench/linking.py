@@ -35,6 +35,7 @@ from motlan.cleaning import select_canonical
 from motlan.engine import connect, literal, load_code_lists, one, quote
 from motlan.golden.merge import merge_query
 from motlan.lake import read_parquet
+from motlan.landing.columns import stored
 from motlan.quality import rows
 from motlan.registry import Dataset, Registry
 
@@ -149,7 +150,7 @@ def _raw(engine: duckdb.DuckDBPyConnection, dataset: Dataset, path: Path) -> str
     sent = {row[0] for row in engine.execute(f"describe from {source}").fetchall()}
     named = {dataset.key: "_key", dataset.moment: "_moment"}
     columns = ", ".join(
-        f"{quote(name) if name in sent else named.get(name, 'null::varchar')} as {quote(name)}"
+        f"{quote(name) if name in sent else named.get(name, 'null::varchar')} as {quote(stored(name))}"
         for name in dataset.columns
     )
     ref = f"{literal(f'bench/{path.stem}/')} || _pos"

@@ -22,6 +22,7 @@ from typing_extensions import TypedDict
 
 from motlan.engine import quote
 from motlan.engine.vietnamese import LETTERS
+from motlan.landing.columns import IN_RULES, stored
 from motlan.registry import Dataset, RowRule
 
 _LETTERS = re.compile(f"[{LETTERS}' -]+")
@@ -81,6 +82,7 @@ STRICT: dict[str, Callable[..., Any]] = {
     "upper": str.upper,
     "lower": str.lower,
     "digits": lambda x: "".join(c for c in x if c in "0123456789") or None,
+    "is_storable": lambda x: "\0" not in x and len(x.encode()) <= 1000,
     "substring": lambda x, start, count: x[start - 1 : start - 1 + count],
     "matches": lambda x, pattern: re.fullmatch(pattern, x) is not None,
     "number": _number,
@@ -205,13 +207,17 @@ class PydanticRules:
             except KeyError:
                 continue
         self.rows, self.seconds, self.differs = 0, 0.0, 0
-        self.columns = ["_key", "_moment", *dataset.fields, *(f"raw_{column}" for column in dataset.columns)]
+        raw = {f"{IN_RULES}{column}": quote(stored(column)) for column in dataset.columns}
+        self.columns = ["_key", "_moment", *dataset.fields, *raw]
+        self.shown = ", ".join(f"{column} as {quote(name)}" for name, column in raw.items())
 
     def run(self, engine: duckdb.DuckDBPyConnection, query: str, count: int) -> None:
         """Take the first rows of the chunk and run the rules over them, a row at a time; add to what was counted before."""
         answers = [f"_rule_{name}" for name in self.rules]
         wanted = ", ".join(quote(name) for name in [*self.columns, *answers])
-        table = engine.sql(f"select {wanted} from ({query}) limit {count}").to_arrow_table()
+        table = engine.sql(
+            f"select {wanted} from (select *, {self.shown} from ({query}) limit {count})"
+        ).to_arrow_table()
         kind = TypedDict("Row", dict.fromkeys(self.columns, str | None))  # type: ignore[misc]
         rules = self.rules
 

@@ -33,6 +33,7 @@ from motlan import settings as environment
 from motlan.cleaning import select_canonical
 from motlan.engine import abreast, connect, literal, load_code_lists, one, quote
 from motlan.lake import read_parquet
+from motlan.landing.columns import names
 from motlan.landing.land import CHUNK_ROWS, LANDED, commitment
 from motlan.quality import rows
 from motlan.registry import Dataset, RowRule
@@ -122,9 +123,9 @@ def _land_chunk(engine: duckdb.DuckDBPyConnection, dataset: Dataset, source: Pat
     """Write one chunk with the columns of landed rows; return the seconds that its commitments took."""
     relation = read_parquet([str(source)])
     sent = {row[0] for row in engine.execute(f"describe from {relation}").fetchall()}
-    raw = [name for name in dataset.columns if name in sent or name in (dataset.key, dataset.moment)]
+    raw = names(name for name in dataset.columns if name in sent or name in (dataset.key, dataset.moment))
     named = {dataset.key: "_key", dataset.moment: "_moment"}
-    columns = ", ".join(f"{quote(named.get(name, name))} as {quote(name)}" for name in raw)
+    columns = ", ".join(f"{quote(named.get(name, name))} as {quote(column)}" for column, name in raw.items())
     engine.execute(
         f"""create or replace temp table salted as
             select row_number() over (order by _pos) - 1 as _position, _key, _moment, {columns},

@@ -29,6 +29,7 @@ import yaml
 
 from motlan.cleaning import select_canonical
 from motlan.engine import literal, one, quote
+from motlan.landing.columns import IN_RULES, stored
 from motlan.quality import rows
 from motlan.registry import Dataset, RowRule
 from simulators.dirt import DIRT_FILE
@@ -204,7 +205,7 @@ class Truth:
         """Clean and check a landed file of a range of people once more: `raw_rows` and `tagged`. Return its rows."""
         self.range = of_range
         rows.show_raw(self.engine, self.dataset, [str(landed)])
-        dropped = ", ".join(quote("raw_" + column) for column in self.dataset.columns)
+        dropped = ", ".join(quote(stored(column)) for column in self.dataset.columns)
         self.engine.execute(f"create or replace temp table tagged as select * exclude ({dropped}) from ({query})")
         return int(one(self.engine, "select count(*) from tagged")[0])
 
@@ -212,8 +213,8 @@ class Truth:
         """Return the raw columns behind raw columns and canonical fields."""
         found: set[str] = set()
         for name in names:
-            plain = name.removeprefix("raw_")
-            if name in self.dataset.columns or name.startswith("raw_"):
+            plain = name.removeprefix(IN_RULES)
+            if name in self.dataset.columns or name.startswith(IN_RULES):
                 found.add(plain)
             elif name in self.dataset.fields:
                 found |= self._columns(self.dataset.expressions[name].fields)
@@ -253,7 +254,7 @@ class Truth:
             f"create or replace temp table hits as select key as _key{', ' + hits if hits else ''} from hurt group by key"
         )
         undone = ", ".join(
-            f"case when {quote('_hit_' + c)} then {quote('_was_' + c)} else {quote(c)} end as {quote(c)}"
+            f"case when {quote('_hit_' + c)} then {quote('_was_' + c)} else {quote(stored(c))} end as {quote(stored(c))}"
             for c in self.hit
         )
         replaced = f" replace ({undone})" if undone else ""
@@ -265,9 +266,9 @@ class Truth:
         engine.execute("create or replace temp view raw_rows as from real_rows")
         truth = ", ".join(f"{quote(name)} as {quote('_true_' + name)}" for name in data.fields)
         mains = ", ".join(
-            f"{quote('raw_' + self._main(name))} is not null as {quote('_has_' + name)}" for name in data.fields
+            f"{quote(stored(self._main(name)))} is not null as {quote('_has_' + name)}" for name in data.fields
         )
-        place = quote("raw_" + self._main("residence_commune"))
+        place = quote(stored(self._main("residence_commune")))
         mains += f", _moment < {literal(REFORM)} and {place} in (from divided) as _divided"
         persons = ", ".join(f"{TRUTH[name]} as {quote('_is_' + name)}" for name in data.fields if name in TRUTH)
         marks = ", ".join(f"coalesce({quote('_hit_' + c)}, false) as {quote('_hit_' + c)}" for c in self.hit)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from motlan.landing.land import META
+from motlan.landing.columns import is_stored
 from motlan.lineage.evidence import Evidence, gather
 from motlan.lineage.replay import Sample, replay
 from motlan.workspace import Workspace
@@ -37,7 +37,7 @@ def altered_row(evidence: Evidence, person: str, field: str, dice: random.Random
     pointer, _ = _pointed(evidence, person, field)
     rows = evidence.raw[pointer["dataset"]]
     at = pc.index(rows["_ref"], pointer["ref"]).as_py()
-    filled = [name for name in rows.column_names if name not in META and rows[name][at].as_py()]
+    filled = [name for name in rows.column_names if is_stored(name) and rows[name][at].as_py()]
     column = dice.choice(filled)
     value = rows[column][at].as_py()
     return replace(evidence, raw={**evidence.raw, pointer["dataset"]: _set(rows, column, at, value[:-1] + "~")})

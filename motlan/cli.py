@@ -104,13 +104,26 @@ def reconcile(as_json: AsJson = False, wait: Wait = None) -> None:
     _show(counts, as_json, "reconcile")
 
 
+Mend = Annotated[
+    bool, typer.Option("--mend", help="Leave out what the store cannot hold (U+0000); the log tells how much of what.")
+]
+
+
 @app.command(epilog=examples("motlan publish"))
-def publish(as_json: AsJson = False, wait: Wait = None) -> None:
+def publish(mend: Mend = False, as_json: AsJson = False, wait: Wait = None) -> None:
     """Publish the newest reconciled run: number its feed, append to the log, load the projection."""
     with told(as_json), patient(wait), working("publishing", as_json):
-        published = pipeline.publish()
-        projected = pipeline.project(published["run"])
+        published = pipeline.publish(mend=mend)
+        projected = pipeline.project(published["run"], mend=mend)
     _show({"publish": published, "project": projected}, as_json, "publish")
+
+
+@app.command(epilog=examples("motlan project", "motlan project --mend"))
+def project(mend: Mend = False, as_json: AsJson = False) -> None:
+    """Load publications into the golden tables and the feed that are not there yet, such as after a failure."""
+    with told(as_json), working("projecting", as_json):
+        projected = pipeline.project(mend=mend)
+    _show({"project": projected}, as_json, "project")
 
 
 @app.command(epilog=examples("motlan status", "motlan status --json"))

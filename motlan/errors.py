@@ -5,7 +5,8 @@
     ├── ContractError        a source broke its word: do not retry, ask its owner
     ├── TransientError       the line or the server failed: retry, it may pass
     ├── DataError            one row cannot be used: it goes to quarantine
-    └── AccessError          the caller may not do this
+    ├── AccessError          the caller may not do this
+    └── InternalError        an invariant of ours does not hold: report it; nothing is published
 
 An error says what happened, where, and what to do next. It never carries a personal value: messages of
 libraries quote values (a database's cast error does), so they are wrapped with `from None`.
@@ -60,6 +61,10 @@ class DataError(MotlanError):
 
 class AccessError(MotlanError):
     """The caller is not known, or may not do this."""
+
+
+class InternalError(MotlanError):
+    """An invariant of the bus itself does not hold. Nothing of the run is published; retrying does not help; report it."""
 
 
 def unforeseen(error: BaseException, where: str = "") -> MotlanError:

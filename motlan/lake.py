@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from pyiceberg.table import Table
 from sqlalchemy.exc import IntegrityError
 
 from motlan.engine import constant, literal, quote
-from motlan.errors import ConfigurationError, ContractError
+from motlan.errors import ConfigurationError, ContractError, InternalError
 from motlan.settings import Settings
 from motlan.store.session import Store, sqlalchemy_url
 
@@ -103,6 +103,51 @@ def changes(new: str, old: str, key: Collection[str], columns: Collection[str], 
         where old.{first} is null or new.{first} is null or {" or ".join(differs.values())}"""
 
 
+FILLED = {
+    "raw": ("_ref", "_run", "_payload", "_locator", "_salt", "_commitment"),
+    "clean": ("_ref", "_run", "_version"),
+    "quarantine": ("_ref", "_run", "_version"),
+    "links": ("_ref", "_key", "_run", "dataset", "person_id"),
+    "golden": ("_run", "_op"),
+    "corrections": ("_ref", "_key", "_run", "_op", "dataset", "field", "person_id"),
+    "findings": ("_ref", "_key", "_run", "_op", "dataset", "rule"),
+}
+"""Namespace of the lake's tables -> columns of the bus's own without which a row leads nowhere: none of them may be null."""
+
+
+def require_filled(table: str, files: Iterable[str | Path]) -> None:
+    """Stop where a row of some files has none of what the bus itself gives every row. Only the files' statistics are read.
+
+    Args:
+        table: The lake's table that they are for.
+        files: Parquet files.
+
+    Raises:
+        InternalError: There is such a row, or a column is missing.
+    """
+    wanted = FILLED.get(table.split(".")[0], ())
+    for path in files:
+        metadata = pq.read_metadata(path)
+        for name in wanted:
+            if nulls := _nulls(path, metadata, name):
+                raise InternalError(
+                    f"{nulls:,} of {metadata.num_rows:,} rows have no {name}",
+                    where=table,
+                    next_step="report this with the run's id: nothing of the run is kept or published.",
+                )
+
+
+def _nulls(path: str | Path, metadata: pq.FileMetaData, column: str) -> int:
+    """Count a column's nulls in a file, every row where there is no such column; values are read where no count is kept."""
+    if column not in metadata.schema.names:
+        return int(metadata.num_rows)
+    place = metadata.schema.names.index(column)
+    found = [metadata.row_group(group).column(place).statistics for group in range(metadata.num_row_groups)]
+    if all(one and one.has_null_count for one in found):
+        return sum(one.null_count for one in found)
+    return int(pq.read_table(path, columns=[column]).column(0).null_count)
+
+
 class Lake:
     """The Iceberg tables of one installation.
 
@@ -133,10 +178,14 @@ class Lake:
 
         Done before (a retry after a kill), it changes nothing. New columns are added to the table. Returns None where
         the run staged no rows.
+
+        Raises:
+            InternalError: A row has none of what the bus gives every row (see `FILLED`).
         """
         staged = sorted(self.folder(table, run).glob("*.parquet"))
         if not staged:
             return None
+        require_filled(table, staged)
         known = set(self.files(table, {run}))
         new = [str(path) for path in staged if str(path) not in known]
         target = self._table(table, staged[0])

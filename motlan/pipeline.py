@@ -15,12 +15,12 @@ import sqlalchemy as sa
 
 from motlan import sweep
 from motlan.cleaning import select_canonical
-from motlan.errors import ConfigurationError, MotlanError, unforeseen
+from motlan.errors import ConfigurationError, InternalError, MotlanError, unforeseen
 from motlan.golden import diff as differences
 from motlan.golden import merge as survivorship
 from motlan.golden import project as projection
+from motlan.golden import proof, release
 from motlan.golden import publish as publication
-from motlan.golden import release
 from motlan.landing import land as landing
 from motlan.landing import watermark
 from motlan.landing.land import Watch
@@ -109,10 +109,10 @@ def clean(run: str) -> Counts:
         counts = rows.split(work, current, partial(select_canonical, dataset))
         landed = current.steps["land"]["landed"]
         if counts["accepted"] + counts["quarantined"] != landed:
-            raise ConfigurationError(
+            raise InternalError(
                 f"{landed} rows landed, {counts['accepted']} accepted and {counts['quarantined']} quarantined",
                 where=current.subject,
-                next_step="report this: no row may be lost.",
+                next_step="report this: no row may be lost, and nothing of the run is published.",
             )
         # Rows of a replay were blocked before, and a drifted chunk is held as a whole: neither tells of a worse source.
         if "replayed" not in current.steps["land"] and not exceptions.of(work, current).drifted:
@@ -252,14 +252,16 @@ def diff(run: str) -> Counts:
 
 
 @_private
-def publish(run: str | None = None) -> Counts:
-    """Make a reconciled run visible and number its feed.
+def publish(run: str | None = None, *, mend: bool = False) -> Counts:
+    """Make a reconciled run visible and number its feed, once it is proven that the store takes what it changes.
 
     Args:
         run: The run; by default the newest that people released, else the newest that is reconciled and not yet published,
             else the newest that is published and not projected yet.
+        mend: Whether to publish all the same, what the store does not take being left out of the projection.
 
     Raises:
+        InternalError: The store would not take what the run changes. Nothing is numbered.
         ConfigurationError: There is none.
         ContractError: The run's comparison is stale: reconcile again; or it changes so much that people have to release it.
     """
@@ -267,6 +269,11 @@ def publish(run: str | None = None) -> Counts:
     run = run or _newest_reconciled(work)
 
     def do(current: runs.Run) -> Counts:
+        if current.state not in runs.SEEN:
+            release.require(work.store, current)
+            projection.ensure(work, work.registry.entity(current.subject))
+            if not mend:
+                proof.prove(work, current.subject, current.id)
         with work.store.publishing() as connection:
             current = runs.get(work.store, current.id)
             if current.state in runs.SEEN:
@@ -285,12 +292,19 @@ def publish(run: str | None = None) -> Counts:
 
 
 @_private
-def project(run: str) -> Counts:
-    """Bring PostgreSQL's golden tables, feed and corrections up to the newest publication."""
+def project(run: str | None = None, *, mend: bool = False) -> Counts:
+    """Bring PostgreSQL's golden tables, feed and corrections up to the newest publication.
+
+    Args:
+        run: The run that was published; what its entity has not loaded yet is loaded.
+        mend: Whether what the store does not take is left out; the log tells of it.
+    """
     work = open_workspace()
+    if run is None:
+        return {"run": run, "publications": projection.project(work, ENTITY, mend=mend)}
     current = runs.get(work.store, run)
     with runs.working(work.store, current, "project", lock="publish"):
-        return {"run": run, "publications": projection.project(work, current.subject)}
+        return {"run": run, "publications": projection.project(work, current.subject, mend=mend)}
 
 
 @_private

@@ -31,6 +31,7 @@ from motlan.landing.contract import Adapter, CursorType, Limits, Pace, Source
 from motlan.matching import Matching as Matching
 from motlan.rules import CrossRule as CrossRule
 from motlan.rules import RowRule as RowRule
+from motlan.storable import built_in
 
 VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 
@@ -205,9 +206,10 @@ class Registry:
         return self.home / "mapping" / "codes"
 
     def row_rules_of(self, dataset: Dataset) -> list[RowRule]:
-        """Return the row rules as a dataset is asked them: the canonical schema's, then the declared ones in their order."""
-        asked = (rule.bound(dataset.mapped) for rule in self.row_rules if rule.applies_to(dataset.name))
-        return [rule for rule in asked if rule]
+        """Return the row rules as a dataset is asked them: of what the store holds, the canonical schema's, the declared ones."""
+        bound = (rule.bound(dataset.mapped) for rule in self.row_rules if rule.applies_to(dataset.name))
+        asked = [rule for rule in bound if rule]
+        return [*built_in(asked), *asked]
 
     def dataset(self, name: str) -> Dataset:
         """Return a dataset.

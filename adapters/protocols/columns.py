@@ -1,12 +1,11 @@
 """From lists of text to one Arrow batch: the one door through which every format leaves.
 
-Here the length of fields is limited, the names of columns that nobody declared are made safe, and text that is no
-valid Unicode is kept visibly instead of being lost. Values are never cleaned.
+Here the length of fields is limited, columns that nobody declared get names of their own, and text that is no valid Unicode
+is kept visibly instead of being lost. Values are never cleaned.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -23,24 +22,24 @@ type string where a format makes one at once. All are equally long."""
 EXTRA_COLUMNS = 256
 """Columns beyond the declared ones that a source may surprise us with."""
 
-_UNSAFE = re.compile(r"\W")
+ADDED = frozenset((LOCATOR, "_drop"))
+"""Names of the columns that adapters add; a field that a source calls so is another one."""
 
 
 def column_name(path: str, taken: Container[str]) -> str:
-    """Name the column of a path that nobody declared.
+    """Name the column of a path that nobody declared: by the path itself, whatever is in it.
 
     Args:
         path: Path inside the record, as in `Source.columns`.
         taken: Names already in use; a clash gets a number behind it, so that nothing is overwritten.
 
-    >>> column_name("HoVaTen/BiDanh", ["HoVaTen_Ho"]), column_name("a.b", ["a_b"])
-    ('HoVaTen_BiDanh', 'a_b_2')
+    >>> column_name("HoVaTen/BiDanh", ["HoVaTen_Ho"]), column_name("Name", ["name"]), column_name("a", ["a"])
+    ('HoVaTen/BiDanh', 'Name', 'a[2]')
     """
-    name = stem = _UNSAFE.sub("_", path)[:120]
-    number = 1
-    while name in taken or name == LOCATOR:
+    name, number = path, 1
+    while name in taken or name in ADDED:
         number += 1
-        name = f"{stem}_{number}"
+        name = f"{path}[{number}]"
     return name
 
 
@@ -113,8 +112,7 @@ def to_batch(columns: Mapping[str, Any], locators: Any, limits: Limits, where: s
                 where=where,
                 next_step="ask the source's owner, or raise field_length in adapters/agencies.yaml.",
             )
-    arrays[LOCATOR] = _text(locators)
-    return pa.RecordBatch.from_pydict(arrays)
+    return pa.RecordBatch.from_arrays([*arrays.values(), _text(locators)], names=[*arrays, LOCATOR])
 
 
 def _text(values: Any) -> Any:

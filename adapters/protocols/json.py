@@ -8,6 +8,7 @@ their first bytes.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from operator import itemgetter
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from adapters.protocols.charsets import as_utf_8, charset_of, describe
 from adapters.protocols.columns import Columns, check_extra, column_name
+from adapters.protocols.doubled import keep_all, may_be_doubled
 from adapters.protocols.lines import read_lines
 from motlan.errors import ConfigurationError, ContractError
 from motlan.landing.contract import Limits
@@ -34,6 +36,7 @@ PAGE_VALUES = 4_000_000
 _BLANK = b" \t\r\n\x1a\xef\xbb\xbf"
 """Bytes of which a line consists that says nothing: DOS ended files by 0x1A, and a mark of UTF-8 may stand alone."""
 
+_SPECIAL, _ESCAPES = re.compile("[~.[\ud800-\udfff]"), {"~": "~0", ".": "~1", "[": "~2"}
 _PLAIN = {str, _Number, type(None)}
 
 
@@ -41,7 +44,10 @@ def _refuse_constant(_: str) -> NoReturn:
     raise ValueError
 
 
-_DECODER = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant)
+_PARSING: dict[str, Any] = {"parse_int": _Number, "parse_float": _Number, "parse_constant": _refuse_constant}
+_DECODER = json.JSONDecoder(**_PARSING)
+_KEEPING = json.JSONDecoder(object_pairs_hook=keep_all, **_PARSING)
+"""For documents of which an object may name a field twice."""
 
 
 def parse(body: bytes, where: str) -> Any:
@@ -54,8 +60,9 @@ def parse(body: bytes, where: str) -> Any:
         raise ContractError(f"more than {PAGE_VALUES} values in one answer", where=where)
     charset = charset_of(body)
     try:
-        text = body.decode(charset, "surrogateescape" if charset == "utf-8" else "surrogatepass")
-        return _DECODER.decode(text.removeprefix("\ufeff"))
+        text = body.decode(charset, "surrogateescape" if charset == "utf-8" else "surrogatepass").removeprefix("\ufeff")
+        document = _DECODER.decode(text)
+        return _KEEPING.decode(text) if may_be_doubled(text, document) else document
     except (ValueError, RecursionError):
         what = f"JSON was expected, and what came is not: it starts as {describe(body)}"
         raise ContractError(what, where=where, next_step="ask the source's owner.") from None
@@ -149,9 +156,9 @@ class JsonRecords:
         self, records: Sequence[Any], tree: Mapping[str, Any], path: str, columns: Columns, where: str
     ) -> None:
         unknown = set().union(*(record for record in records if type(record) is dict)) - tree.keys()
-        for key in [*tree, *sorted(unknown)]:
+        for key in [*tree, *sorted(unknown, key=_step)]:
             values = _values(records, key)
-            node, place = tree.get(key), f"{path}{key}"
+            node, place = tree.get(key), f"{path}{_step(key)}"
             if isinstance(node, dict):
                 self._collect(values, node, place + ".", columns, where)
                 values = [None if type(value) is dict else value for value in values]
@@ -172,7 +179,10 @@ class JsonRecords:
         if depth > self._limits.depth:
             raise ContractError(f"a value is nested deeper than {self._limits.depth}", where=where)
         if isinstance(value, dict):
-            pairs = (f"{_quoted(key)}:{self._inner(part, where, depth)}" for key, part in value.items())
+            names = (key if type(key) is str else key[0] for key in value)
+            pairs = (
+                f"{_quoted(n)}:{self._inner(part, where, depth)}" for n, part in zip(names, value.values(), strict=True)
+            )
             return "{" + ",".join(pairs) + "}"
         if isinstance(value, list):
             return "[" + ",".join(self._inner(part, where, depth) for part in value) + "]"
@@ -184,7 +194,20 @@ class JsonRecords:
         return _quoted(value) if isinstance(value, str) else self._text(value, where, depth + 1)
 
 
-def _values(records: Sequence[Any], key: str) -> list[Any]:
+def _step(key: str | tuple[str, int]) -> str:
+    """Write a key as a step of a path, so that no two are alike: `~`, a dot, `[` and half a surrogate pair are escaped.
+
+    One that an object has again (see `keep_all`) gets a number behind it.
+
+    >>> _step("a.b"), _step("a~1b"), _step(chr(0xD800)), _step(("a", 1))
+    ('a~1b', 'a~01b', '~ud800', 'a[2]')
+    """
+    if not isinstance(key, str):
+        return f"{_step(key[0])}[{key[1] + 1}]"
+    return _SPECIAL.sub(lambda found: _ESCAPES.get(found.group()) or f"~u{ord(found.group()):x}", key)
+
+
+def _values(records: Sequence[Any], key: str | tuple[str, int]) -> list[Any]:
     """Give each record's value, None where a record has not that key or is no object."""
     try:
         return list(map(itemgetter(key), records))  # no step of Python a record; what has no such key raises

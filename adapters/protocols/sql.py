@@ -26,7 +26,7 @@ from adapters.protocols.keyset import SOURCE, Column, Keyset, read_columns
 from adapters.protocols.options import read_options
 from adapters.protocols.postgres import PostgresLine, connection_settings
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import LOCATOR, Adapter, Page, Source, SourceCount, Watermark, tellable
+from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark, tellable
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 
@@ -193,7 +193,9 @@ class SqlAdapter(Adapter):
         if keys.null_count:
             locators = pc.if_else(keys.is_valid(), locators, numbered(f"{self._name}:{name};row=", 1, len(keys)))
         batch = to_batch(columns, locators, self.source.limits, where)
-        return Page(batch, self._payload(batch.drop_columns([LOCATOR]), where), MEDIA_TYPE, name=name)
+        return Page(
+            batch, self._payload(batch.select(list(range(batch.num_columns - 1))), where), MEDIA_TYPE, name=name
+        )
 
     def _payload(self, batch: Any, where: str) -> bytes:
         sink = pa.BufferOutputStream()

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from bench.national.watch import Steps
 from motlan import pipeline
 from motlan.landing import drift
+from motlan.landing.columns import names, stored
 from motlan.landing.contract import LOCATOR
 from motlan.landing.land import CHUNK_ROWS, table_of, write_chunks
 from motlan.ledger import runs
@@ -181,15 +182,17 @@ def _write(steps: Steps, work: Workspace, dataset: Dataset, run: str, paths: lis
     watcher = drift.Watcher(work.store, dataset)
     landed, newest = 0, ("", "")
 
-    def chunks() -> Iterator[tuple[pa.Table, list[str]]]:
+    raw = names(dataset.columns)
+
+    def chunks() -> Iterator[tuple[pa.Table, dict[str, str]]]:
         nonlocal landed, newest
         for number, batch in enumerate(_batches(paths)):
             rows = _as_pulled(pa.Table.from_batches([batch]), dataset, run)
-            if watcher.see(rows, set(dataset.columns)):
+            if watcher.see(rows, raw):
                 watcher.drift.chunks.append(number)
             newest = max(newest, _newest(rows, dataset))
             landed += rows.num_rows
-            yield _as_paged(rows), list(dataset.columns)
+            yield _as_paged(rows), raw
             steps.at(landed)
 
     total = sum(pq.read_metadata(path).num_rows for path in paths)
@@ -209,8 +212,9 @@ def _write(steps: Steps, work: Workspace, dataset: Dataset, run: str, paths: lis
 
 def _newest(rows: pa.Table, dataset: Dataset) -> tuple[str, str]:
     """Return the greatest cursor, and the greatest key that has it."""
-    cursor = pc.max(rows[dataset.cursor])
-    return cursor.as_py(), pc.max(rows[dataset.key].filter(pc.equal(rows[dataset.cursor], cursor))).as_py()
+    keys, cursors = rows[stored(dataset.key)], rows[stored(dataset.cursor)]
+    cursor = pc.max(cursors)
+    return cursor.as_py(), pc.max(keys.filter(pc.equal(cursors, cursor))).as_py()
 
 
 def _batches(paths: list[Path]) -> Iterator[pa.RecordBatch]:
@@ -219,12 +223,12 @@ def _batches(paths: list[Path]) -> Iterator[pa.RecordBatch]:
 
 
 def _as_pulled(rows: pa.Table, dataset: Dataset, drop: str) -> pa.Table:
-    """Name the generator's columns as the adapter does; what it never sends is null, and a run is a drop."""
+    """Name the generator's columns as landing does; what it never sends is null, and a run is a drop."""
     named = {dataset.key: "_key", dataset.moment: "_moment"}
     sent = {name: rows[column] for name in dataset.columns if (column := named.get(name, name)) in rows.column_names}
     absent = {dataset.cursor: pa.repeat(pa.scalar(drop), rows.num_rows)} if dataset.cursor not in sent else {}
     nothing = pa.nulls(rows.num_rows, pa.string())
-    return pa.table({name: sent.get(name, absent.get(name, nothing)) for name in dataset.columns})
+    return pa.table({stored(name): sent.get(name, absent.get(name, nothing)) for name in dataset.columns})
 
 
 def _as_paged(rows: pa.Table) -> pa.Table:

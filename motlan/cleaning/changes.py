@@ -5,6 +5,7 @@ from __future__ import annotations
 from motlan.cleaning.compile import RAW, select_canonical
 from motlan.engine import DUCKDB, FUNCTIONS, Expression, one, quote
 from motlan.lake import read_parquet
+from motlan.landing.columns import absent, sql_names
 from motlan.ledger import runs
 from motlan.registry import Dataset
 from motlan.workspace import Workspace
@@ -21,7 +22,7 @@ def uncleaned(made: Expression, columns: dict[str, str]) -> str | None:
 
 def count_query(dataset: Dataset) -> str:
     """Return the query from `raw_rows` to one row: per cleaned field `<field>` (values) and `<field>_changed`."""
-    columns = {column: quote(f"raw_{column}") for column in dataset.columns}
+    columns = sql_names(dataset.columns)
     columns |= {field: quote(field) for field in dataset.fields if field not in columns}
     counts = [
         f"count({quote(field)}) as {quote(field)}, "
@@ -44,8 +45,8 @@ def changes(work: Workspace, dataset: Dataset) -> dict[str, dict[str, int]]:
         return {}
     with work.engine(f"counting changes of {dataset.name}") as engine:
         sent = {row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()}
-        absent = "".join(f", null::varchar as {quote(c)}" for c in dataset.columns if c not in sent)
-        engine.execute(f"create or replace temp view {RAW} as select *{absent} from {read_parquet(files)}")
+        unsent = absent(dataset.columns, sent)
+        engine.execute(f"create or replace temp view {RAW} as select *{unsent} from {read_parquet(files)}")
         counted = one(engine, count_query(dataset))
     cleaned = [field for field, made in dataset.expressions.items() if made.calls(CLEANERS)]
     pairs = zip(cleaned, counted[::2], counted[1::2], strict=True)

@@ -10,12 +10,31 @@ from collections.abc import Container, Mapping
 
 from motlan.engine import DUCKDB, SPARK, Call, Dialect, Expression, fill
 from motlan.engine.named import naming, verbatim
+from motlan.landing.columns import stored
 from motlan.registry import Dataset
 
 RAW = "raw_rows"
 """Name of the relation that the compiled query reads: landed rows with landing's own columns."""
 
 META = "_ref, _run, _key, _moment, _locator"
+
+STORABLE = frozenset(DUCKDB.lookups) | {
+    "address_commune",
+    "address_province",
+    "code",
+    "code_at",
+    "digits",
+    "fixed_digits",
+    "moment",
+    "old_identity_number",
+    "partial_date",
+    "person_name",
+    "personal_id",
+    "social_code",
+    "tax_code",
+    "text",
+}
+"""Functions whose answer never has a character that the store has no text for, whatever they are given."""
 
 
 def select_canonical(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
@@ -25,23 +44,44 @@ def select_canonical(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
     a raw column's and a field's means the raw column.
 
     Columns: `_ref`, `_run`, `_key`, `_moment`, `_locator`, the mapped canonical fields, and every declared raw column
-    as `raw_<column>` for the rules that look at what was sent.
+    under its stored name for the rules that look at what was sent.
     """
     if dialect is DUCKDB and naming():
         return verbatim(select_canonical(dataset, SPARK))
+    query, quote = _select(dataset, dialect), dialect.quote
+    if all(map(_storable, dataset.expressions.values())):
+        return query
+    kept = [quote(stored(column)) for column in dataset.columns]
+    kept += [quote(field) if _storable(made) else _plain(quote(field)) for field, made in dataset.expressions.items()]
+    return f"select {META},\n       " + ",\n       ".join(kept) + f"\nfrom ({query}) as _made"
+
+
+def _storable(made: Expression) -> bool:
+    """Tell whether an expression's answer surely has no character that the store has no text for."""
+    calls = [call for call in made.calls({*STORABLE, "coalesce"}) if call.whole.text == made.text]
+    return any(call.function != "coalesce" or all(map(_storable, call.arguments)) for call in calls)
+
+
+def _plain(column: str) -> str:
+    """Return the SQL of a column without U+0000, which PostgreSQL has no text for; the same in both engines."""
+    dropped = f"nullif(replace({column}, chr(0), ''), '')"
+    return f"case when contains({column}, chr(0)) then {dropped} else {column} end as {column}"
+
+
+def _select(dataset: Dataset, dialect: Dialect) -> str:
     first, second = split(dataset)
     quote = dialect.quote
-    raw = [f"{quote(column)} as {quote('raw_' + column)}" for column in dataset.columns]
-    once = [_Once(number, call, dialect) for number, call in enumerate(_calls(first, dialect.costly))]
+    sent = {column: quote(stored(column)) for column in dataset.columns}
+    once = [_Once(number, call, dialect, sent) for number, call in enumerate(_calls(first, dialect.costly))]
     given = f"(select *, {', '.join(one.column for one in once)} from {RAW})" if once else RAW
-    joined = _Joined(first, {}, dialect)
+    joined = _Joined(first, sent, dialect)
     made = {one.call.whole.text: one.answer for one in once} | joined.answers
-    fields = [f"{expression.sql(dialect, made=made)} as {quote(field)}" for field, expression in first.items()]
-    query = f"select {META},\n       " + ",\n       ".join([*raw, *fields]) + f"\nfrom {given}"
+    fields = [f"{expression.sql(dialect, sent, made)} as {quote(field)}" for field, expression in first.items()]
+    query = f"select {META},\n       " + ",\n       ".join([*sent.values(), *fields]) + f"\nfrom {given}"
     query += "".join(one.join for one in once) + joined.joins
     if not second:
         return query
-    names = {field: quote(field) for field in first} | {column: quote(f"raw_{column}") for column in dataset.columns}
+    names = {field: quote(field) for field in first} | sent
     joined = _Joined(second, names, dialect)
     derived = [f"{made.sql(dialect, names, joined.answers)} as {quote(field)}" for field, made in second.items()]
     return "select _first.*,\n       " + ",\n       ".join(derived) + f"\nfrom ({query}) as _first{joined.joins}"
@@ -64,14 +104,14 @@ class _Once:
     `_given_<n>` holds the value, `_made_<n>` the answer for it where it is odd, `_key_made_<n>` the odd value.
     """
 
-    def __init__(self, number: int, call: Call, dialect: Dialect) -> None:
-        self.call, self.dialect = call, dialect
+    def __init__(self, number: int, call: Call, dialect: Dialect, names: Mapping[str, str]) -> None:
+        self.call, self.dialect, self.names = call, dialect, names
         self.given, self.made = f"_given_{number}", f"_made_{number}"
 
     @property
     def column(self) -> str:
         """The value as a column."""
-        return f"{self.call.arguments[0].sql(self.dialect)} as {self.given}"
+        return f"{self.call.arguments[0].sql(self.dialect, self.names)} as {self.given}"
 
     @property
     def join(self) -> str:

@@ -132,7 +132,8 @@ def show(entry: Entry, as_json: AsJson = False) -> None:
         by = f"{decision['principal']} on {decision['recorded_at'][:16]}"
         table.add_row(decision["action"], escape(f"{by}: {decision['reason']}"))
     for name, value in found["raw"].items():
-        table.add_row(escape(name), escape(repr(value)))
+        shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
+        table.add_row(escape(shown), escape(repr(value)))
     out.print(table)
 
 

@@ -28,6 +28,7 @@ TEMPLATES = {
     "upper": "upper(@1)",
     "lower": "lower(@1)",
     "length": "length(@1)",
+    "is_storable": "(strlen(@1) <= 1000 AND NOT contains(@1, chr(0)))",
     "substring": "substring(@1, @2, @3)",
     "matches": "regexp_full_match(@1, @2)",
     "coalesce": "coalesce(@*)",

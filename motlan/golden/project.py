@@ -9,7 +9,7 @@ the projection built anew, drop the entity's golden table.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,15 @@ import duckdb
 import sqlalchemy as sa
 
 from motlan.engine import one, quote
-from motlan.errors import ConfigurationError
+from motlan.errors import ConfigurationError, InternalError
+from motlan.golden import proof
 from motlan.golden.compared import golden_table
 from motlan.golden.diff import corrections_table
 from motlan.golden.mirror import STAGED, Mirror, mirror_of
 from motlan.lake import read_parquet
+from motlan.ledger import log
 from motlan.registry import Entity, FacetEntity
+from motlan.store import tables
 from motlan.store.session import PUBLISHER_LOCK
 from motlan.workspace import Workspace
 
@@ -33,6 +36,8 @@ ASIDE = "motlan_aside"
 """The schema in which tables are built that nobody reads yet. It lives no longer than the transaction."""
 BUILD_MEMORY = "512MB"
 """The server's memory for the sort of one index: enough for a partition's."""
+MEND = "projection mended"
+"""Kind of the log's entry of what a projection left out."""
 BATCH = 100_000
 """Rows sent to the store at a time."""
 _EVENT = "case when len(_others) > 0 then case _op when 'removed' then 'merged' else 'split' end else _op end"
@@ -72,6 +77,10 @@ def _ensure(connection: sa.Connection, entity: Entity | FacetEntity) -> None:
     if wrong := [field for field in (entity.name, *entity.fields) if not COLUMN.fullmatch(field)]:
         raise ConfigurationError(f"{wrong[0]} cannot name a column", where="schemas", next_step="use snake_case.")
     mirror = mirror_of(entity)
+    if taken := sorted((mirror.golden.keys() | mirror.feed.keys()) & set(entity.fields)):
+        raise ConfigurationError(
+            f"{taken[0]} is a column of the bus's own", where="schemas", next_step="name it otherwise."
+        )
     for statement in mirror.parents():
         connection.execute(sa.text(statement))
     if connection.execute(sa.text(_has_parts(mirror))).scalar_one():
@@ -91,7 +100,7 @@ def _has_parts(mirror: Mirror) -> str:
     return f"select exists (select from pg_inherits where inhparent = to_regclass('{mirror.golden_table}'))"
 
 
-def project(work: Workspace, entity_name: str, watch: Watch = _unwatched) -> int:
+def project(work: Workspace, entity_name: str, watch: Watch = _unwatched, *, mend: bool = False) -> int:
     """Load every publication that the projection does not hold yet; return how many.
 
     Done twice, the second time changes nothing.
@@ -100,21 +109,84 @@ def project(work: Workspace, entity_name: str, watch: Watch = _unwatched) -> int
         work: The installation.
         entity_name: The main entity; those beside it come with it.
         watch: Told what is begun, such as `copy feed_person`.
+        mend: Whether what the store would not take is left out (see `motlan.golden.proof`); the log tells how much of what.
+
+    Raises:
+        InternalError: A publication has something that the store does not take; columns and counts are told.
     """
     entity = work.registry.entity(entity_name)
-    with work.store.publishing() as connection:
-        ensure_tables(connection, entity)
-        for facet in work.registry.facets_of(entity_name):
-            ensure_facet_tables(connection, facet)
-        anew = not connection.execute(sa.text(_has_parts(mirror_of(entity)))).scalar_one()
-    total = _load(work, entity, watch, anew=True) if anew else 0
-    while loaded := _load(work, entity, watch, anew=False):
+    anew = ensure(work, entity)
+    total = _load(work, entity, watch, anew=True, mend=mend) if anew else 0
+    while loaded := _load(work, entity, watch, anew=False, mend=mend):
         total += loaded
     return total
 
 
-def _load(work: Workspace, entity: Entity, watch: Watch, *, anew: bool) -> int:
+def ensure(work: Workspace, entity: Entity) -> bool:
+    """Make the tables of an entity and of those beside it; tell whether nothing is loaded yet.
+
+    Raises:
+        ConfigurationError: The store cannot have a column that a canonical schema names.
+    """
+    try:
+        with work.store.publishing() as connection:
+            ensure_tables(connection, entity)
+            for facet in work.registry.facets_of(entity.name):
+                ensure_facet_tables(connection, facet)
+            return not connection.execute(sa.text(_has_parts(mirror_of(entity)))).scalar_one()
+    except sa.exc.ProgrammingError:
+        raise ConfigurationError(
+            f"the store cannot have the columns of {entity.name} and what is beside it",
+            where="schemas",
+            next_step="look for a field that is a word of SQL, and name it otherwise.",
+        ) from None
+
+
+def _load(work: Workspace, entity: Entity, watch: Watch, *, anew: bool, mend: bool) -> int:
     """Load the next publication, or, to build anew, all of them aside, in one transaction; return how many."""
+    which = _pending(work, entity, anew=anew)
+    questions = {number: proof.asked(work, entity, run) for number, run in which}
+    if mend:
+        _record_mends(work, entity, questions, dict(which))
+    try:
+        return _load_pending(work, entity, watch, anew=anew, mend=mend)
+    except adbc.Error:
+        with work.engine(f"asking why {entity.name} cannot be projected") as engine:
+            for number, asked in questions.items():
+                if not mend and (found := proof.refused(engine, asked)):
+                    raise InternalError(
+                        f"publication {number} cannot be projected: the store does not take {proof.told(found)}",
+                        where=entity.name,
+                        next_step="run `motlan project --mend`: it leaves out what cannot be stored, and the log tells of it.",
+                    ) from None
+        raise
+
+
+def _pending(work: Workspace, entity: Entity, *, anew: bool) -> list[tuple[int, str]]:
+    table = tables.publications.c
+    query = sa.select(table.number, table.run).where(table.entity == entity.name).order_by(table.number)
+    if not anew:
+        query = query.where(table.projected_at.is_(None)).limit(1)
+    with work.store.engine.connect() as connection:
+        return [(row.number, row.run) for row in connection.execute(query)]
+
+
+def _record_mends(
+    work: Workspace, entity: Entity, questions: Mapping[int, list[proof.Asked]], runs: Mapping[int, str]
+) -> None:
+    """Append to the log what of each publication is left out, once."""
+    table = tables.log_entries.c
+    with work.engine(f"mending {entity.name}") as engine:
+        found = {number: told for number, asked in questions.items() if (told := proof.refused(engine, asked))}
+    for number, told in found.items():
+        with work.store.publishing() as connection:
+            same = sa.and_(table.kind == MEND, table.body["publication"].as_integer() == number)
+            if connection.execute(sa.select(table.index).where(same).limit(1)).first() is None:
+                body = {"publication": number, "run": runs[number], "entity": entity.name, "left_out": told}
+                log.append(connection, MEND, body)
+
+
+def _load_pending(work: Workspace, entity: Entity, watch: Watch, *, anew: bool, mend: bool) -> int:
     with (
         work.engine(f"projecting {entity.name}") as engine,
         adbc.connect(work.store.url) as target,
@@ -129,7 +201,7 @@ def _load(work: Workspace, entity: Entity, watch: Watch, *, anew: bool) -> int:
             return 0
         home = _step_aside(cursor, work, entity) if anew else ""
         for number, run, first_seq in pending:
-            _Publication(work, engine, cursor, watch, number, run).load(entity, first_seq)
+            _Publication(work, engine, cursor, watch, number, run, entity, mend).load(first_seq)
         watch("commit")
         if anew:
             _take_place(cursor, home)
@@ -176,9 +248,12 @@ class _Publication:
     watch: Watch
     number: int
     run: str
+    entity: Entity
+    mend: bool
 
-    def load(self, entity: Entity, first_seq: int) -> None:
+    def load(self, first_seq: int) -> None:
         """Load what it changed of the entity, of its corrections, and of the entities beside it."""
+        entity = self.entity
         self._load_mirror(mirror_of(entity), first_seq)
         if files := self.work.lake.files(corrections_table(entity.name), {self.run}):
             self._load_corrections(entity, files)
@@ -209,7 +284,15 @@ class _Publication:
         sources = _SOURCES | {"seq": f"{first_seq} - 1 + _ordinal::bigint", "publication": f"{self.number}::bigint"}
         columns = dict.fromkeys((*mirror.feed, *mirror.golden, *mirror.fields))
         chosen = ", ".join(f"{sources.get(column, quote(column))} as {quote(column)}" for column in columns)
-        return f"select {chosen} from (from {read_parquet(files)} union all by name select {late} where false)"
+        relation = f"(from {read_parquet(files)} union all by name select {late} where false)"
+        return f"select {chosen} from {self._mended(mirror.golden_table, relation)}"
+
+    def _mended(self, table: str, relation: str) -> str:
+        """Return a table's rows as the lake has them, or, where that is asked for, without what the store does not take."""
+        if not self.mend:
+            return relation
+        questions = proof.asked(self.work, self.entity, self.run)
+        return proof.mended(next(question for question in questions if question.table == table), relation)
 
     def _copy(self, table: str, query: str, *, temporary: bool = False) -> None:
         reader = self.engine.sql(query).to_arrow_reader(BATCH)
@@ -249,7 +332,7 @@ class _Publication:
     def _load_corrections(self, entity: Entity, files: list[str]) -> None:
         name = f"corrections_{entity.name}"
         self.watch(f"change {name}")
-        rows = f"select * exclude (_changed, _run) from {read_parquet(files)}"
+        rows = f"select * exclude (_changed, _run) from {self._mended(name, read_parquet(files))}"
         reader = self.engine.sql(rows).to_arrow_reader(BATCH)
         self.cursor.adbc_ingest(STAGED, reader, mode="create", temporary=True)
         statements = [

@@ -37,6 +37,9 @@ class Census:
     """Both the counts and the pulls are of what changed since then."""
     engine: duckdb.DuckDBPyConnection
     """A session of its own thread. It keeps 16 bytes a record in a table, which goes to disk where memory ends."""
+    key: str
+    """Name of the key's column in the rows that are added; `cursor` likewise."""
+    cursor: str
     count: SourceCount = field(init=False)
     """The newest count."""
     newest: Watermark = field(default=Watermark(""))
@@ -90,11 +93,10 @@ class Census:
                 raise self._refusal()
         if self.count.of_lines:
             return
-        source = self.adapter.source
-        key, salt = quote(source.key), literal(self._seed)
-        version = f"hash({key}, {quote(source.cursor)}, {salt})"
-        self._insert(rows.select([source.key, source.cursor]), f"hash({key}, {salt})", version, f"{key} is not null")
-        if rows[source.key].null_count:
+        key, salt = quote(self.key), literal(self._seed)
+        version = f"hash({key}, {quote(self.cursor)}, {salt})"
+        self._insert(rows.select([self.key, self.cursor]), f"hash({key}, {salt})", version, f"{key} is not null")
+        if rows[self.key].null_count:
             whole = f"hash({', '.join(quote(name) for name in rows.column_names)}, {salt})"
             self._insert(rows, whole, whole, f"{key} is null")
 

@@ -21,7 +21,7 @@ LOCATOR = "_locator"
 """Name of the text column, the last of every page, that tells where in the payload the row stood."""
 
 
-_PLAIN_NAME = re.compile(r"(?!.*\d{6})[a-z_][a-z0-9_]{0,63}", re.ASCII | re.IGNORECASE)
+_PLAIN_NAME = re.compile(r"(?!.*\d{6})(?!.{65})[a-z_]\w*([./][a-z_]\w*)*(\[\d\])?", re.ASCII | re.IGNORECASE)
 
 
 def tellable(column: str) -> str:
@@ -98,7 +98,8 @@ class Page:
     """One answer or file (or a bounded part of a file) and the rows that it held.
 
     `rows` has text columns only (Arrow `string`, null where the source sent nothing), in the order of
-    `Source.columns` with unknown extra columns after them, and `_locator` last.
+    `Source.columns` with unknown extra columns after them, and `_locator` last. Columns before it may have any names,
+    and one name twice: landing gives the source's columns names of its own.
     """
 
     rows: pa.RecordBatch

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from motlan.errors import ContractError
+from motlan.landing.columns import UNDECLARED, labels
 from motlan.landing.contract import tellable
 from motlan.ledger import runs
 from motlan.registry import Dataset
@@ -170,19 +171,20 @@ class Watcher:
         self._before = profile_before(store, dataset)
         self.profile, self.drift = Profile(), Drift()
 
-    def see(self, rows: pa.Table, sent: Set[str]) -> bool:
+    def see(self, rows: pa.Table, sent: Mapping[str, str]) -> bool:
         """Look at a chunk before it is written; return whether it drifted.
 
         Args:
             rows: The chunk.
-            sent: Its raw columns.
+            sent: Its raw columns: stored name -> the source's.
 
         Raises:
-            ContractError: It drifted, and the dataset's contract is `freeze`.
+            ContractError: It drifted, and the dataset's contract is `freeze`; or the source invents columns without end.
         """
-        now = profile(rows, self._dataset.columns)
+        names = labels(sent)
+        now = profile(rows.select(list(names)).rename_columns(list(names.values())), self._dataset.columns)
         self.profile.add(now)
-        found = compare(self._dataset, sent, now, self._before)
+        found = compare(self._dataset, set(names.values()), now, self._before)
         if found and self._dataset.contract == "freeze":
             raise ContractError(
                 f"the source's columns changed: {described(found.counts())}",
@@ -190,4 +192,10 @@ class Watcher:
                 next_step="ask its owner; then declare the change in adapters/agencies.yaml, or its `contract: evolve`.",
             )
         self.drift.add(found)
+        if len(self.drift.added) > UNDECLARED:
+            raise ContractError(
+                f"more than {UNDECLARED:,} columns are not declared",
+                where=self._dataset.name,
+                next_step="ask its owner: names without end may be values in the place of names.",
+            )
         return bool(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 from motlan.engine import abreast, constant, literal, one, quote
 from motlan.errors import ContractError
-from motlan.lake import PARQUET, read_parquet
+from motlan.lake import PARQUET, read_parquet, require_filled
 from motlan.landing import drift, payloads, watermark
+from motlan.landing.columns import is_stored, received, recording, stored
 from motlan.landing.completeness import Census
 from motlan.landing.contract import LOCATOR, Page
 from motlan.landing.earning import Earning
@@ -36,9 +37,14 @@ LANDED = f"{PARQUET}, row_group_size {SHARE_ROWS}"
 """How a chunk is written."""
 CHUNK_BYTES = 10**9
 """Memory that the engine needs to write one."""
+SPARE_PAGES = 100
+"""Pages that a source may give beyond the number of rows that it announced, as rows come in while it is read."""
 META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_salt", "_commitment")
-"""Columns that landing adds to the raw ones. `_ref` names the landed row for ever: run/chunk/position. `_cursor` and
-`_moment` are in canonical form (see `motlan.landing.cursors`), null where they cannot be read."""
+"""Columns that landing adds to the source's, which have names of their own form (see `motlan.landing.columns`).
+
+`_ref` names the landed row for ever: run/chunk/position. `_cursor` and `_moment` are in canonical form (see
+`motlan.landing.cursors`), null where they cannot be read.
+"""
 
 Watch = Callable[[int, int], None]
 """Told how many rows came so far, and how many the source announced."""
@@ -63,51 +69,74 @@ def known_by(columns: Iterable[str]) -> str:
     return f"md5_number({canonical_row(columns)})"
 
 
-def commitment(columns: Iterable[str], salt: str = "_salt") -> str:
+def commitment(columns: Mapping[str, str], salt: str = "_salt") -> str:
     """Return the SQL of a row's salted commitment, SHA-256 (hex): of as few bytes as bind the row, for it costs by the byte.
 
-    It is of the salt (32 characters), the first 32 of the names' SHA-256 (hex, as a JSON list), and of each column, by name,
-    the value's length in bytes, `:` and the value. A null has no length, so that no two rows give one text.
+    It is of the salt (32 characters), the first 32 of the SHA-256 (hex) of the source's names (as a JSON list, in the order of
+    the stored ones), and of each column, in this order, the value's length in bytes, `:` and the value. A null has no length,
+    so that no two rows give one text.
+
+    Args:
+        columns: Stored name -> the source's name.
+        salt: SQL of the salt.
     """
-    names = sorted(columns)
-    of_names = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:32]
-    parts = (f"strlen({quote(name)}), ':', {quote(name)}" for name in names)
+    ordered = sorted(columns)
+    of_names = hashlib.sha256(json.dumps([columns[column] for column in ordered]).encode()).hexdigest()[:32]
+    parts = (f"strlen({quote(column)}), ':', {quote(column)}" for column in ordered)
     return f"sha256(concat({salt}, {literal(of_names)}, {', '.join(parts)}))"
-
-
-def first_commitment(columns: Iterable[str]) -> str:
-    """Return the SQL of a commitment as rows landed before 22 November 2026 have it: of salt and canonical text."""
-    return f"sha256(_salt || {canonical_row(columns)})"
 
 
 @dataclass
 class _Chunk:
-    """Pages gathered until they are worth a file, and their payloads."""
+    """Pages gathered until they are worth a file, and their payloads as far as it is not sure that they are kept."""
 
     rows: list[pa.Table] = field(default_factory=list)
     payloads: dict[str, bytes] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    """The raw columns: stored name -> the source's."""
+    size: int = 0
+    held: int = 0
+    """Bytes of rows and payloads."""
 
-    def add(self, page: Page, last_payload: str) -> str:
-        name = last_payload
-        if page.payload is not None:
-            name = payloads.digest(page.payload)
-            self.payloads[name] = page.payload
-        table = pa.Table.from_batches([page.rows])
-        self.rows.append(table.append_column("_payload", pa.array([name] * table.num_rows, pa.string())))
-        return name
+    def add(self, page: Page, payload: str) -> None:
+        table, names = received(page.rows)
+        self.names |= names
+        self.rows.append(table.append_column("_payload", pa.array([payload] * table.num_rows, pa.string())))
+        self.size += table.num_rows
+        self.held += table.nbytes
 
-    @property
-    def size(self) -> int:
-        return sum(table.num_rows for table in self.rows)
+    def hold(self, name: str, payload: bytes) -> None:
+        self.held += 0 if name in self.payloads else len(payload)
+        self.payloads[name] = payload
+
+    def take(self) -> pa.Table:
+        """Return the rows as one table, and forget the pages."""
+        rows, self.rows = pa.concat_tables(self.rows, promote_options="default"), []
+        return rows
 
 
-def _chunks(pages: Iterator[Page]) -> Iterator[_Chunk]:
-    chunk, payload = _Chunk(), ""
+def _chunks(pages: Iterator[Page], bound: int, keep: Callable[[bytes], str] | None) -> Iterator[_Chunk]:
+    """Gather pages until they have rows or bytes enough for a file.
+
+    Args:
+        pages: The pages.
+        bound: Bytes of a chunk; the page that reaches it is the last one of it.
+        keep: Keeps a payload away at once, where all rows are sure to be new; None where that shows later.
+    """
+    chunk, name = _Chunk(), ""
     for page in pages:
-        payload = chunk.add(page, payload)
-        if chunk.size >= CHUNK_ROWS:
-            yield chunk
-            chunk = _Chunk()
+        if page.payload is not None:
+            name = keep(page.payload) if keep else payloads.digest(page.payload)
+            if not keep:
+                chunk.hold(name, page.payload)
+        chunk.add(page, name)
+        del page  # else it would stand beside the next one
+        if chunk.size >= CHUNK_ROWS or chunk.held >= bound:
+            ready, chunk = chunk, _Chunk()
+            if name in ready.payloads:  # a file goes on behind its first page
+                chunk.payloads[name] = ready.payloads[name]
+            yield ready
+            del ready
     if chunk.rows:
         yield chunk
 
@@ -116,28 +145,31 @@ def _fresh(
     work: Workspace,
     engine: duckdb.DuckDBPyConnection,
     dataset: Dataset,
+    rows: pa.Table,
     chunk: _Chunk,
     number: int,
     watcher: drift.Watcher,
     earning: Earning,
-) -> tuple[pa.Table, list[str]]:
-    """Keep the payloads of a chunk, and return its rows that are new, with the names of its raw columns.
+) -> pa.Table:
+    """Keep the payloads of a chunk, and return its rows that are new.
 
     Args:
         work: The open installation.
         engine: A session with `landed_before`.
         dataset: Whose rows they are.
-        chunk: The chunk.
+        rows: The chunk's rows.
+        chunk: Their names and payloads.
         number: The number that it is written under, if any row is new.
         watcher: Looks at its columns.
         earning: Looks at its cursors.
     """
-    rows = pa.concat_tables(chunk.rows, promote_options="default")
-    raw = [name for name in rows.column_names if name not in (LOCATOR, "_payload")]
-    missing = {dataset.key, dataset.cursor, dataset.moment} - set(raw)
+    raw = chunk.names
+    missing = [name for name in (dataset.key, dataset.cursor, dataset.moment) if stored(name) not in raw]
     if missing:
-        raise ContractError(f"the source sent no column {sorted(missing)[0]}", where=dataset.name)
-    drifted = watcher.see(rows, set(raw))
+        raise ContractError(
+            f"the source sent no column {sorted(missing)[0]}", where=dataset.name, next_step="ask its owner."
+        )
+    drifted = watcher.see(rows, raw)
     engine.register("pulled", rows)
     earning.see(known_by(raw))
     if one(engine, "select count(*) from landed_before")[0]:
@@ -147,16 +179,16 @@ def _fresh(
         if name in chunk.payloads:
             payloads.keep(work.settings.payloads, chunk.payloads[name])
     watcher.drift.chunks += [number] if drifted and rows.num_rows else []
-    return rows, raw
+    return rows
 
 
 def _unseen(engine: duckdb.DuckDBPyConnection, dataset: Dataset, rows: pa.Table, known: str) -> pa.Table:
     """Return the rows of `pulled` that were not landed before. Rows without a key may be alike: as many as landed were before."""
-    key = quote(dataset.key)
+    key = quote(stored(dataset.key))
     keyed = engine.sql(
         f"select * from pulled where {key} is not null and {known} not in (select row_hash from landed_before)"
     ).to_arrow_table()
-    if not rows[dataset.key].null_count:
+    if not rows[stored(dataset.key)].null_count:
         return keyed
     counted = """select row_hash as "row hash", count(*) - coalesce((select sum("how often") from keyless
                       where "row hash" = row_hash), 0) as "how often" from landed_before group by row_hash"""
@@ -191,7 +223,7 @@ def write_chunks(
     engine: duckdb.DuckDBPyConnection,
     dataset: Dataset,
     run: str,
-    chunks: Iterator[tuple[pa.Table, list[str]]],
+    chunks: Iterator[tuple[pa.Table, dict[str, str]]],
     announced: int,
     first: int = 0,
 ) -> list[str]:
@@ -202,26 +234,31 @@ def write_chunks(
         engine: A session, used where one is enough.
         dataset: Whose rows they are.
         run: The run that lands them.
-        chunks: Rows (raw columns, `_payload`, `_locator`) and the names of the raw columns; a chunk has rows.
+        chunks: Rows (raw columns, `_payload`, `_locator`), and of the raw columns stored name -> the source's; a chunk has rows.
         announced: How many rows there may be.
         first: The number of the first chunk.
     """
 
-    def write(session: duckdb.DuckDBPyConnection, task: tuple[int, tuple[pa.Table, list[str]]]) -> str:
+    def write(session: duckdb.DuckDBPyConnection, task: tuple[int, tuple[pa.Table, dict[str, str]]]) -> str:
         number, (rows, raw) = task
         session.register("fresh", placed(rows))
         digest = write_chunk(work, session, dataset, run, number, raw)
         session.unregister("fresh")
         return digest
 
-    fit = work.settings.abreast(-(-announced // CHUNK_ROWS), CHUNK_BYTES)
+    fit = _sessions(work, announced)
     where = f"landing {dataset.name}"
     sessions = [work.engine(where, of=fit) for _ in range(fit)] if fit > 1 else [nullcontext(engine)]
     return list(abreast(sessions, enumerate(chunks, first), write, ahead=1))
 
 
+def _sessions(work: Workspace, announced: int) -> int:
+    """Return how many sessions write chunks of so many rows side by side."""
+    return work.settings.abreast(-(-announced // CHUNK_ROWS), CHUNK_BYTES)
+
+
 def write_chunk(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str, number: int, raw: list[str]
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str, number: int, raw: Mapping[str, str]
 ) -> str:
     """Write the relation `fresh` as one chunk of a run's raw rows; return the digest of their commitments, in order.
 
@@ -231,16 +268,21 @@ def write_chunk(
         dataset: Whose rows they are.
         run: The run that lands them.
         number: The chunk's number.
-        raw: Names of the raw columns.
+        raw: The raw columns: stored name -> the source's.
+
+    Raises:
+        InternalError: A row came out without its reference, payload, salt or commitment.
     """
     target = work.lake.staged_file(table_of(dataset.name), run, number)
     columns = ", ".join(quote(name) for name in raw)
     engine.execute(
         f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {constant(run)} as _run,
-                {quote(dataset.key)} as _key, {watermark.cursor(dataset)} as _cursor, {watermark.moment(dataset)} as _moment,
+                {watermark.landed_as(dataset.key)} as _key, {watermark.cursor(dataset)} as _cursor,
+                {watermark.moment(dataset)} as _moment,
                 _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns} from fresh)
-            to {literal(str(target))} ({LANDED})"""
+            to {literal(str(target))} ({LANDED}{recording(raw)})"""
     )
+    require_filled(table_of(dataset.name), [target])
     written = pq.read_table(target, columns=["_commitment"]).column(0).combine_chunks()
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(written)]), written), "")
     return hashlib.sha256(joined[0].as_buffer()).hexdigest()
@@ -275,7 +317,7 @@ def _load_landed_now(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset
 
 def _columns_of(engine: duckdb.DuckDBPyConnection, files: Sequence[str]) -> list[str]:
     """Return the raw columns of landed files."""
-    return [row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall() if row[0] not in META]
+    return [row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall() if is_stored(row[0])]
 
 
 def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Counts:
@@ -298,21 +340,30 @@ def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Cou
 def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> runs.Counts:
     with work.engine(f"landing {dataset.name}") as engine:
         earning = Earning(work.store, engine, dataset)
-        census = Census(dataset.open(), earning.since, engine)
+        census = Census(dataset.open(), earning.since, engine, stored(dataset.key), stored(dataset.cursor))
         landed = number = 0
         digests: list[str] = []
         watcher = drift.Watcher(work.store, dataset)
 
-        def fresh(pages: Iterator[Page]) -> Iterator[tuple[pa.Table, list[str]]]:
+        def keep(payload: bytes) -> str:
+            return payloads.keep(work.settings.payloads, payload)
+
+        def fresh(pages: Iterator[Page]) -> Iterator[tuple[pa.Table, dict[str, str]]]:
             nonlocal landed, number
-            for chunk in _chunks(pages):
+            seen = one(engine, "select count(*) from landed_before")[0]
+            # One chunk is gathered and one is ready while the sessions write theirs.
+            bound = census.adapter.source.limits.landing_bytes // (2 + _sessions(work, census.count.rows))
+            pages = _headway(pages, census.count.rows, dataset.name)
+            for chunk in _chunks(pages, bound, None if seen else keep):
+                rows = chunk.take()
+                census.add(rows.select(list(chunk.names)))
                 # Numbered by what is written: a chunk of rows that were all landed before has no place in the log.
-                rows, raw = _fresh(work, engine, dataset, chunk, number, watcher, earning)
+                rows = _fresh(work, engine, dataset, rows, chunk, number, watcher, earning)
+                chunk.payloads.clear()
                 census.newest = earning.newest
-                census.add(pa.concat_tables(chunk.rows, promote_options="default").select(raw))
                 if rows.num_rows:
                     landed, number = landed + rows.num_rows, number + 1
-                    yield rows, raw
+                    yield rows, chunk.names
                 if watch:
                     watch(census.rows, census.count.rows)
 
@@ -334,3 +385,17 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
         "drift": watcher.drift.counts(),
         "profile": watcher.profile.counts(),
     }
+
+
+def _headway(pages: Iterator[Page], announced: int, dataset: str) -> Iterator[Page]:
+    """Pass pages on, as long as there are not many more than the source says it has rows: each must have one.
+
+    Raises:
+        ContractError: There are.
+    """
+    for number, page in enumerate(pages, start=1):
+        if number > announced + SPARE_PAGES:
+            what = f"the source announced {announced} rows, and gives pages without end"
+            raise ContractError(what, where=f"{dataset} {page.name}", next_step="ask its owner.")
+        yield page
+        del page

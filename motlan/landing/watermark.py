@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from motlan.engine import literal, quote
 from motlan.errors import ConfigurationError
+from motlan.landing.columns import stored
 from motlan.landing.cursors import Cursors, canonical_moment
 from motlan.ledger import runs
 from motlan.registry import Dataset
@@ -69,7 +70,7 @@ def cursors_of(dataset: Dataset) -> Cursors:
 
 def landed_as(column: str) -> str:
     """Return the SQL of a source's column under the name that it has in the lake."""
-    return quote(column)
+    return quote(stored(column))
 
 
 def cursor(dataset: Dataset) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from motlan.golden import aside
@@ -18,7 +17,8 @@ from motlan.golden.compared import golden_table
 from motlan.golden.pointers import DECIDED, SOURCES, pointed
 from motlan.lake import current, read_parquet
 from motlan.landing import payloads
-from motlan.landing.land import META, table_of
+from motlan.landing.columns import of_file
+from motlan.landing.land import table_of
 from motlan.ledger import runs, versions
 from motlan.linking import store as kept
 from motlan.linking.link import KEY, links_table, load_frequencies
@@ -44,7 +44,7 @@ class Evidence:
         versions: Version id -> what it says.
         chunks: (run, chunk) -> the digest of its rows' commitments that the log holds.
         commitments: (run, chunk) -> the commitments of all its rows, in order.
-        columns: (run, chunk) -> the raw columns that it was landed with.
+        columns: (run, chunk) -> the raw columns that it was landed with: stored name -> the source's.
         frequencies: Link version -> `comparison`, `value`, `share`: how frequent the values of these rows are.
         set_aside: Decisions about values that the newest publication honours (see `motlan.golden.aside`).
         payload: Reads a payload by name; raises where it was altered.
@@ -58,7 +58,7 @@ class Evidence:
     versions: dict[str, Version]
     chunks: dict[tuple[str, int], str]
     commitments: dict[tuple[str, int], list[str]]
-    columns: dict[tuple[str, int], tuple[str, ...]]
+    columns: dict[tuple[str, int], dict[str, str]]
     frequencies: dict[str, pa.Table]
     set_aside: pa.Table
     payload: Callable[[str], bytes]
@@ -129,7 +129,7 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
         versions={version: versions.read(work.store, version) for version in used},
         chunks=_logged_chunks(work, {run for run, _ in chunks}),
         commitments=commitments,
-        columns={chunk: _raw_columns(path) for chunk, path in landed.items()},
+        columns={chunk: of_file(path) for chunk, path in landed.items()},
         frequencies={version: _frequencies(work, entity, version) for version in linked_by},
         set_aside=_set_aside(work, entity),
         payload=lambda name: payloads.read(work.settings.payloads, name),
@@ -175,10 +175,6 @@ def _chunk_files(work: Workspace, dataset: str, chunks: set[tuple[str, int]]) ->
 def _commitments(engine: duckdb.DuckDBPyConnection, path: str) -> list[str]:
     rows = engine.execute(f"select _commitment from {read_parquet([path])}").fetchall()
     return [row[0] for row in rows]
-
-
-def _raw_columns(path: str) -> tuple[str, ...]:
-    return tuple(name for name in pq.read_schema(path).names if name not in META)
 
 
 def _logged_chunks(work: Workspace, wanted: set[str]) -> dict[tuple[str, int], str]:

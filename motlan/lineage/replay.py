@@ -7,7 +7,7 @@ chunk's digest in the log, the rule that cleaned it, the link of every row of th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,8 @@ from motlan.errors import ContractError
 from motlan.golden import aside
 from motlan.golden.pointers import POINTER, pointed
 from motlan.landing import payloads
-from motlan.landing.land import META, commitment, first_commitment
+from motlan.landing.columns import absent, is_stored
+from motlan.landing.land import commitment
 from motlan.ledger.versions import version_id
 from motlan.lineage.evidence import Evidence, chunk_of
 from motlan.workspace import Workspace
@@ -86,11 +87,12 @@ def _bad_rows(engine: duckdb.DuckDBPyConnection, evidence: Evidence) -> dict[str
     chunk_ok: dict[tuple[str, int], bool] = {}
     for rows in evidence.raw.values():
         engine.register("landed", rows)
-        raw = [name for name in rows.column_names if name not in META]
-        landed_with = sorted({evidence.columns.get(chunk_of(ref), ()) for ref in rows["_ref"].to_pylist()})
-        query = f"select _ref, _payload, _commitment, [{', '.join(_holds(raw, columns) for columns in landed_with)}] from landed"
+        raw = [name for name in rows.column_names if is_stored(name)]
+        landed_with = sorted({_landed_with(evidence, ref) for ref in rows["_ref"].to_pylist()})
+        tests = ", ".join(_holds(raw, dict(columns)) for columns in landed_with)
+        query = f"select _ref, _payload, _commitment, [{tests}] from landed"
         for ref, payload, committed, answers in engine.execute(query).fetchall():
-            holds = answers[landed_with.index(evidence.columns.get(chunk_of(ref), ()))]
+            holds = answers[landed_with.index(_landed_with(evidence, ref))]
             if payload not in payload_ok:
                 payload_ok[payload] = _payload_holds(evidence, payload)
             run, chunk = chunk_of(ref)
@@ -107,12 +109,16 @@ def _bad_rows(engine: duckdb.DuckDBPyConnection, evidence: Evidence) -> dict[str
     return bad
 
 
-def _holds(raw: Sequence[str], landed_with: Sequence[str]) -> str:
+def _landed_with(evidence: Evidence, ref: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(evidence.columns.get(chunk_of(ref), {}).items()))
+
+
+def _holds(raw: Sequence[str], landed_with: Mapping[str, str]) -> str:
     """Return the SQL of whether a row is the one committed to: of the columns that its chunk was landed with, no other filled."""
+    if not landed_with or not landed_with.keys() <= set(raw):
+        return "false"
     others = [f"{quote(name)} is null" for name in raw if name not in landed_with]
-    known = set(landed_with) <= set(raw)
-    now = " and ".join([f"{commitment(landed_with)} = _commitment", *others]) if landed_with and known else "false"
-    return f"coalesce(({now}) or {first_commitment(raw)} = _commitment, false)"
+    return f"coalesce({' and '.join([f'{commitment(landed_with)} = _commitment', *others])}, false)"
 
 
 def _committed_at(evidence: Evidence, ref: str) -> str | None:
@@ -152,11 +158,9 @@ def _clean_again(
             refs = pa.array([ref for ref in rows["_ref"].to_pylist() if evidence.cleaned_by.get(ref) == version])
             engine.register("landed", rows)
             engine.register("wanted", pa.table({"_ref": refs}))
-            absent = "".join(
-                f", null::varchar as {quote(name)}" for name in _names(body) if name not in rows.column_names
-            )
+            unsent = absent(_names(body), rows.column_names)
             engine.execute(
-                f"create or replace temp view raw_rows as select *{absent} from landed semi join wanted using (_ref)"
+                f"create or replace temp view raw_rows as select *{unsent} from landed semi join wanted using (_ref)"
             )
             engine.execute(f"create or replace temp table tagged as {body['query']}")
             known = {row[0] for row in engine.execute("describe tagged").fetchall()}

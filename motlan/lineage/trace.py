@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from motlan.errors import ConfigurationError, DataError
+from motlan.landing.columns import stored
 from motlan.landing.contract import tellable
 from motlan.landing.land import table_of
 from motlan.ledger import accesses
@@ -119,6 +120,6 @@ def _source(work: Workspace, evidence: Evidence, pointer: Chain) -> Chain:
             "locator": row["_locator"],
             "payload_sha256": row["_payload"],
             "commitment": row["_commitment"],
-            "raw": {name: row[name] for name in sorted(expression.fields) if row.get(name) is not None},
+            "raw": {name: row[stored(name)] for name in sorted(expression.fields) if row.get(stored(name)) is not None},
         },
     }

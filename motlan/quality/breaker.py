@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from motlan.errors import ContractError
 from motlan.ledger import runs
 from motlan.registry import RowRule
+from motlan.storable import BUILT_IN
 from motlan.store import Store, tables
 from motlan.workspace import Workspace
 
@@ -74,7 +75,7 @@ def check(work: Workspace, run: runs.Run, cleaned: runs.Counts) -> None:
 
 def _broken(work: Workspace, cleaned: runs.Counts) -> dict[str, int]:
     """Return how many rows broke each blocking rule, of those that any row broke."""
-    rules = work.registry.rules.by_name
+    rules = {**work.registry.rules.by_name, **{rule.name: rule for rule in BUILT_IN}}
     found = {}
     for name, (assessed, passed) in cleaned["rules"].items():
         rule = rules.get(name)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from motlan.engine import DUCKDB, one, parse, quote
 from motlan.errors import ContractError
+from motlan.landing.columns import stored
 from motlan.landing.contract import tellable
 from motlan.ledger import runs
 from motlan.quality.breaker import STEP, least_share
@@ -94,10 +95,10 @@ def _sources(dataset: Dataset) -> dict[str, list[str]]:
 
 def _suspected(dataset: Dataset, files: Sequence[str], cleaned: runs.Counts, limits: Breaker) -> list[str]:
     """Return the columns that were sent much more often than anything was made of them, as Parquet's own counts tell."""
-    sent = dict.fromkeys(dataset.columns, 0)
+    sent, names = dict.fromkeys(dataset.columns, 0), {stored(column): column for column in dataset.columns}
     for path in files:
-        for column, filled in _filled(path, sent):
-            sent[column] += filled
+        for column, filled in _filled(path, names):
+            sent[names[column]] += filled
     made = cleaned["filled"]
     return [
         column
@@ -106,7 +107,7 @@ def _suspected(dataset: Dataset, files: Sequence[str], cleaned: runs.Counts, lim
     ]
 
 
-def _filled(path: str, columns: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+def _filled(path: str, columns: Mapping[str, str]) -> Iterator[tuple[str, int]]:
     metadata = pq.read_metadata(path)
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
@@ -148,7 +149,7 @@ def _unreadable(
     """Return those of some columns that were surely not read in most of the rows in which they say something."""
     sources, found = _sources(dataset), []
     for column in columns:
-        something = parse("text(x)").sql(DUCKDB, {"x": quote(f"raw_{column}")})
+        something = parse("text(x)").sql(DUCKDB, {"x": quote(stored(column))})
         nothing = " and ".join(f"{quote(field)} is null" for field in sources[column])
         counts = f"count(*) filter (where {nothing}), count(*)"
         bad, whole = one(engine, f"select {counts} from ({canonical}) where {something} is not null")
@@ -159,10 +160,11 @@ def _unreadable(
 
 def _form(engine: duckdb.DuckDBPyConnection, column: str) -> str:
     """Return the form that most values of a column have: A and a for letters, 9 for digits, runs of four and more counted."""
-    form = f"left({quote(column)}, {LOOKED_AT})"
+    name = quote(stored(column))
+    form = f"left({name}, {LOOKED_AT})"
     for pattern, sign in ((r"\p{Lu}", "A"), (r"\p{L}", "a"), (r"\p{N}", "9"), (r"[\x00-\x1f\x7f-\x9f]", "?")):
         form = f"regexp_replace({form}, '{pattern}', '{sign}', 'g')"
     for sign in "Aa9":
         form = f"regexp_replace({form}, '{sign}{{4,}}', '{sign}…', 'g')"
-    found = engine.execute(f"select mode({form}) from raw_rows where {quote(column)} <> ''").fetchone()
+    found = engine.execute(f"select mode({form}) from raw_rows where {name} <> ''").fetchone()
     return f"`{found[0]}`" if found and found[0] is not None else "nothing: it is empty"

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from motlan.engine import literal
+from motlan.engine import literal, quote
 from motlan.lake import read_parquet
 from motlan.ledger import runs, versions
 from motlan.registry import RowRule, Text
+from motlan.storable import STORABLE
 from motlan.workspace import Workspace
 
 DRIFT = RowRule(
@@ -71,6 +72,7 @@ def amended(query: str, exceptions: Exceptions) -> str:
     waived = "false"
     if exceptions.waived:
         waived = f"_ref in (select _ref from {read_parquet([str(exceptions.waived)])})"
+        waived += "".join(f" and {quote('_rule_' + rule.name)} is not false" for rule in STORABLE)
     finding = {"rule": DRIFT.name, "dimension": DRIFT.dimension, "severity": DRIFT.severity, "field": DRIFT.field}
     told = ", ".join(f"{literal(key)}: {literal(value)}" for key, value in finding.items())
     return (

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from motlan.engine import DUCKDB, constant, literal, one, quote
 from motlan.lake import PARQUET, read_parquet
+from motlan.landing.columns import absent, rule_names, stored
 from motlan.ledger import runs, versions
 from motlan.quality import exceptions
 from motlan.quality.tally import assessed, decode
@@ -45,7 +46,10 @@ def tag(rules: Sequence[RowRule], canonical: str) -> str:
 
     Most rows have no finding, so the list is made for the others alone.
     """
-    answers = "".join(f", ({rule.parsed.sql(DUCKDB)}) as {quote('_rule_' + rule.name)}" for rule in rules)
+    answers = "".join(
+        f", ({rule.parsed.sql(DUCKDB, rule_names(rule.parsed.fields))}) as {quote('_rule_' + rule.name)}"
+        for rule in rules
+    )
     broken = [f"{quote('_rule_' + rule.name)} is false" for rule in rules]
     findings = [
         f"{{'rule': {literal(rule.name)}, 'dimension': {literal(rule.dimension)}, "
@@ -165,7 +169,7 @@ def check_chunk(
         quarantined: File to write the others to, with their raw text, where there are any.
     """
     show_raw(engine, dataset, files)
-    raw = ", ".join(f"{quote(column)} := {quote('raw_' + column)}" for column in dataset.columns)
+    raw = ", ".join(f"{quote(column)} := {quote(column)}" for column in map(stored, dataset.columns))
     meta, fields = "_ref, _run, _key, _moment, _errors", ", ".join(quote(field) for field in dataset.fields)
     engine.execute(
         f"create or replace temp table tagged as select {meta}, {assessed(rules)} as _assessed, {fields}, _accepted, _locator, "
@@ -203,8 +207,8 @@ def _counted(engine: duckdb.DuckDBPyConnection, rules: Sequence[RowRule], fields
 def show_raw(engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: Sequence[str]) -> None:
     """Show landed files of a dataset as `raw_rows`: declared columns that their source did not send are null."""
     sent = {row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()}
-    absent = "".join(f", null::varchar as {quote(column)}" for column in dataset.columns if column not in sent)
-    engine.execute(f"create or replace temp view raw_rows as select *{absent} from {read_parquet(files)}")
+    unsent = absent(dataset.columns, sent)
+    engine.execute(f"create or replace temp view raw_rows as select *{unsent} from {read_parquet(files)}")
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, rows: str, target: Path) -> None:

@@ -18,12 +18,15 @@ from motlan.engine import literal
 from motlan.errors import ConfigurationError, ContractError, DataError
 from motlan.lake import read_parquet
 from motlan.landing import payloads
-from motlan.landing.land import META, table_of
+from motlan.landing.columns import is_stored, labels, of_files
+from motlan.landing.land import table_of
 from motlan.ledger import accesses
 from motlan.quarantine import LIVE
+from motlan.storable import STORABLE
 from motlan.store import tables
 from motlan.workspace import Workspace
 
+_UNWAIVABLE = {rule.name for rule in STORABLE}
 SHORTEST = 8
 """Digits of an entry's id that a person must type at the least."""
 
@@ -49,7 +52,7 @@ def find(work: Workspace, entry: str) -> dict[str, Any]:
 
 
 def raw_row(work: Workspace, entry: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return an entry's row as its source sent it. Its caller has written down the look."""
+    """Return an entry's row as its source sent it, by the source's names. Its caller has written down the look."""
     files = work.lake.files(table_of(entry["dataset"]), {entry["ref"].split("/", 1)[0]})
     with work.engine(f"reading the quarantine of {entry['dataset']}") as engine:
         query = f"select * from {read_parquet(files)} where _ref = {literal(entry['ref'])}"
@@ -58,7 +61,8 @@ def raw_row(work: Workspace, entry: Mapping[str, Any]) -> dict[str, str | None]:
         found = rows.fetchall()
     if len(found) != 1:
         raise ContractError("the landed row of this entry is missing", next_step="restore the lake from a backup.")
-    return {name: value for name, value in zip(names, found[0], strict=True) if name not in META}
+    shown = labels(of_files(files))
+    return {shown[name]: value for name, value in zip(names, found[0], strict=True) if is_stored(name)}
 
 
 def look(work: Workspace, entry: str, principal: str, action: str) -> tuple[dict[str, Any], dict[str, str | None]]:
@@ -114,8 +118,18 @@ def fix(work: Workspace, entry: str, principal: str, why: str, changed: Mapping[
 
 
 def waive(work: Workspace, entry: str, principal: str, why: str) -> str:
-    """Say that a row may pass as it is. The next replay accepts it, its findings attached. Returns the entry's id."""
+    """Say that a row may pass as it is. The next replay accepts it, its findings attached. Returns the entry's id.
+
+    Raises:
+        ConfigurationError: The reason is missing, or the store cannot hold the row.
+        DataError: There is no such entry, or it is closed.
+    """
     found = find(work, entry)
+    if kept := sorted(_UNWAIVABLE & set(found["rules"])):
+        raise ConfigurationError(
+            f"{kept[0]} cannot be waived: the store cannot hold such a row",
+            next_step="say how it should read: `motlan quarantine fix`.",
+        )
     with work.store.engine.begin() as connection:
         _decide(connection, found["id"], _WAIVED, principal, "waive", _reason(why))
     return str(found["id"])
@@ -124,7 +138,13 @@ def waive(work: Workspace, entry: str, principal: str, why: str) -> str:
 def waive_all(work: Workspace, dataset: str, rule: str, principal: str, why: str) -> int:
     """Say so of all open rows of a dataset that broke a rule, such as those of a drifted chunk. Returns how many."""
     table, reason = tables.quarantine_entries.c, _reason(why)
-    mine = (table.dataset == work.registry.dataset(dataset).name, table.state == "open", table.rules.contains([rule]))
+    waivable = sa.not_(table.rules.overlap(sorted(_UNWAIVABLE)))
+    mine = (
+        table.dataset == work.registry.dataset(dataset).name,
+        table.state == "open",
+        table.rules.contains([rule]),
+        waivable,
+    )
     with work.store.engine.begin() as connection:
         changed = sa.update(tables.quarantine_entries).where(*mine).values(**_WAIVED).returning(table.id).cte()
         decided = sa.select(changed.c.id, *map(sa.literal, (principal, "waive", reason)))

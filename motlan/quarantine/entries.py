@@ -12,8 +12,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from motlan.engine import literal
+from motlan.engine import literal, quote
 from motlan.lake import read_parquet
+from motlan.landing.columns import stored
 from motlan.landing.land import canonical_row
 from motlan.ledger import runs
 from motlan.quality.rows import clean_table, quarantine_table
@@ -52,6 +53,12 @@ def plain(column: str) -> str:
     return f"regexp_replace({column}, '[\\x00-\\x1f\\x7f]', '\N{REPLACEMENT CHARACTER}', 'g')"
 
 
+def key_text(column: str = "_key") -> str:
+    """Return the SQL of a record's key as an entry has it: plain, and of one too long for an index its beginning and MD5."""
+    long = f"left({plain(column)}, 200) || '\N{HORIZONTAL ELLIPSIS}' || md5({column})"
+    return f"case when strlen({column}) > 1000 then {long} else {plain(column)} end"
+
+
 def identity(work: Workspace, dataset: Dataset) -> str:
     """Return the SQL of an entry's id from `_key` and the content columns by their names."""
     secret = literal(work.store.secret("quarantine").hex())
@@ -61,8 +68,8 @@ def identity(work: Workspace, dataset: Dataset) -> str:
 
 
 def content_columns(dataset: Dataset) -> list[str]:
-    """Return the columns that make a row's content: all but those that tell when it changed or came."""
-    return [column for column in dataset.columns if column not in (dataset.cursor, dataset.moment)]
+    """Return the columns that make a row's content, as they are stored: all but those that tell when it changed or came."""
+    return [stored(column) for column in dataset.columns if column not in (dataset.cursor, dataset.moment)]
 
 
 def prepare(work: Workspace, run: runs.Run) -> Changes:
@@ -88,7 +95,7 @@ def prepare(work: Workspace, run: runs.Run) -> Changes:
             engine.execute(f"copy ({sightings}) to {literal(str(seen))} (format csv, header false)")
         parts = []
         if clean and (live := _live_keys(work, dataset, scratch / "live.csv")):
-            parts.append(f"select _key, _moment, _ref from {read_parquet(clean)} where {plain('_key')} in {live}")
+            parts.append(f"select _key, _moment, _ref from {read_parquet(clean)} where {key_text()} in {live}")
         if kept:
             with work.store.engine.connect() as connection:
                 visible = {*runs.visible(connection, "sync", dataset.name), run.id}
@@ -98,7 +105,7 @@ def prepare(work: Workspace, run: runs.Run) -> Changes:
         accepted = scratch / "accepted.csv" if parts else None
         if accepted:
             engine.execute(
-                f"""copy (select {plain("_key")}, coalesce({plain("_moment")}, ''), _ref from ({" union ".join(parts)})
+                f"""copy (select {key_text()}, coalesce({plain("_moment")}, ''), _ref from ({" union ".join(parts)})
                     qualify row_number() over (partition by _key order by _moment desc nulls last, _ref desc) = 1)
                     to {literal(str(accepted))} (format csv, header false)"""
             )
@@ -107,11 +114,10 @@ def prepare(work: Workspace, run: runs.Run) -> Changes:
 
 def _sightings(work: Workspace, dataset: Dataset, kept: list[str]) -> str:
     values = ", ".join(
-        f"json_extract_string(_raw, {literal(_path(name))}) as {work_name}"
-        for name, work_name in ((name, _quoted(name)) for name in content_columns(dataset))
+        f"json_extract_string(_raw, {literal(_path(column))}) as {quote(column)}" for column in content_columns(dataset)
     )
     return f"""
-        select id, {literal(dataset.name)}, {plain("_key")}, _ref, {plain("_locator")}, {plain("_moment")},
+        select id, {literal(dataset.name)}, {key_text()}, _ref, {plain("_locator")}, {plain("_moment")},
                {_RULES}, times
         from (select *, count(*) over (partition by id) as times,
                      row_number() over (partition by id order by _moment desc nulls last, _ref desc) as newest
@@ -122,10 +128,6 @@ def _sightings(work: Workspace, dataset: Dataset, kept: list[str]) -> str:
 
 def _path(column: str) -> str:
     return f'$."{column}"'
-
-
-def _quoted(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
 
 
 def _outcome(replayed: Path, kept: list[str]) -> str:

@@ -7,6 +7,7 @@ injection"), and a source can send one. In CSV and XLSX an apostrophe goes befor
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ from motlan import processes
 from motlan.engine import literal, one, quote
 from motlan.errors import ConfigurationError
 from motlan.lake import read_parquet
-from motlan.landing.land import META, table_of
+from motlan.landing.columns import labels, of_files
+from motlan.landing.land import table_of
 from motlan.ledger import accesses
 from motlan.quarantine.reading import Wanted, reasons
 from motlan.store import bulk, tables
@@ -31,6 +33,7 @@ Format = Literal["csv", "xlsx", "ndjson"]
 SHEET_ROWS = 1_000_000
 """Rows of one sheet; XLSX itself ends at 1,048,576."""
 _DANGEROUS = r"^\s*[=+\-@＝＋－＠]|^[\t\r\n]"
+_AS_FORMULA, _QUOTED = re.compile(f"(?={_DANGEROUS})"), "'"
 _ENTRY = ("id", "source_key", "state", "ref", "locator", "rules", "first_seen", "last_seen", "times_seen")
 
 
@@ -103,11 +106,9 @@ def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: str, wa
     if not runs:
         engine.execute(f"create temp table exported as select {own} from entries")
         return 0
-    landed = read_parquet(work.lake.files(table_of(dataset), runs))
-    names = [row[0] for row in engine.execute(f"describe from {landed}").fetchall() if row[0] not in META]
-    raw = ", ".join(
-        f"landed.{quote(name)} as {quote(f'raw_{name}' if name.lower() in taken else name)}" for name in names
-    )
+    files = work.lake.files(table_of(dataset), runs)
+    landed, shown = read_parquet(files), labels(of_files(files), taken, folded=True)
+    raw = ", ".join(f"landed.{quote(column)} as {quote(name)}" for column, name in shown.items())
     engine.execute(
         f"create temp table exported as select {own}, {raw} from entries join {landed} as landed "
         "on landed._ref = entries.ref order by number"
@@ -127,7 +128,7 @@ def _harmless(engine: duckdb.DuckDBPyConnection) -> str:
     names = [row[0] for row in engine.execute("describe exported").fetchall()]
     cells = (
         f"case when regexp_matches({quote(name)}, {literal(_DANGEROUS)}) then '''' || {quote(name)} "
-        f"else {quote(name)} end as {quote(name)}"
+        f"else {quote(name)} end as {quote(_AS_FORMULA.sub(_QUOTED, name))}"
         for name in names
     )
     return f"select {', '.join(cells)} from exported"

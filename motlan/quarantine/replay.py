@@ -7,7 +7,7 @@ payload and the locator `fix:<entry>`: a pointer of lineage leads to the fix, an
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -17,6 +17,7 @@ from motlan.engine import literal, one, quote
 from motlan.lake import read_parquet
 from motlan.landing import land as landing
 from motlan.landing import payloads
+from motlan.landing.columns import labels, names, of_files, stored
 from motlan.landing.contract import LOCATOR
 from motlan.ledger import runs
 from motlan.quality.exceptions import DRIFT, waived_file
@@ -104,14 +105,19 @@ def _land(work: Workspace, dataset: Dataset, run: str, rules: Sequence[str]) -> 
     }
 
 
-def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset) -> list[str]:
-    """Make the table `again`: the waiting rows as landed or as fixed, numbered, held ones last; return its raw columns."""
+def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset) -> dict[str, str]:
+    """Make the table `again`: the waiting rows as landed or as fixed, numbered, held ones last.
+
+    Returns:
+        Its raw columns: stored name -> the source's.
+    """
     refs = engine.execute("select distinct split_part(ref, '/', 1), drifted and state = 'open' from picked").fetchall()
-    files = read_parquet(work.lake.files(landing.table_of(dataset.name), {run for run, _ in refs}))
-    raw = [row[0] for row in engine.execute(f"describe from {files}").fetchall() if row[0] not in landing.META]
-    unsent = [name for name in dataset.columns if name not in raw]
-    raw += unsent  # a fix may fill them
-    landed = f"(select *{''.join(f', null::varchar as {quote(name)}' for name in unsent)} from {files})"
+    paths = work.lake.files(landing.table_of(dataset.name), {run for run, _ in refs})
+    raw, files = of_files(paths), read_parquet(paths)
+    unsent = {column: name for column, name in names(dataset.columns).items() if column not in raw}
+    late = (f"{_meanwhile(dataset, name, raw)} as {quote(column)}" for column, name in unsent.items())
+    landed = f"(select {', '.join(['*', *late])} from {files})"
+    raw |= unsent  # a fix may fill them
     held = [run for run, drifted in refs if drifted and _still_drifted(work, dataset, run)]
     listed = ", ".join(map(literal, held)) or "null"
     engine.register("fixes", _fixes(work, engine, raw))
@@ -133,13 +139,21 @@ def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset
     return raw
 
 
-def _fixes(work: Workspace, engine: duckdb.DuckDBPyConnection, raw: Sequence[str]) -> pa.Table:
+def _meanwhile(dataset: Dataset, name: str, raw: Mapping[str, str]) -> str:
+    """Return the SQL of a declared column that did not come under its name: what came at its path, before it was declared."""
+    at_path = stored(dataset.columns[name])
+    return quote(at_path) if at_path in raw else "null::varchar"
+
+
+def _fixes(work: Workspace, engine: duckdb.DuckDBPyConnection, raw: Mapping[str, str]) -> pa.Table:
     """Read the waiting fixes: the rows as persons left them, each with its payload. Made by hand, so never many."""
     asked = engine.execute("select id, fix from picked where state = 'fixed'").fetchall()
-    rows = []
+    rows, shown = [], labels(raw)
     for entry, payload in asked:
         after = json.loads(payloads.read(work.settings.payloads, payload))["after"]
-        rows.append({name: after.get(name) for name in raw} | {"_entry": entry, "_payload": payload})
+        rows.append(
+            {column: after.get(name) for column, name in shown.items()} | {"_entry": entry, "_payload": payload}
+        )
     return pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in (*raw, "_entry", "_payload")]))
 
 

@@ -19,6 +19,7 @@ from motlan.errors import (
     ConfigurationError,
     ContractError,
     DataError,
+    InternalError,
     MotlanError,
     TransientError,
     unforeseen,
@@ -56,6 +57,7 @@ RETRY_POLICY = BusRetryPolicy(
         RetryRule(ConfigurationError, RetryAction.FAIL, reason="a declaration is wrong: mend the named place"),
         RetryRule(AccessError, RetryAction.FAIL, reason="access was refused: a retry would be refused as well"),
         RetryRule(DataError, RetryAction.FAIL, reason="the same row would fail again"),
+        RetryRule(InternalError, RetryAction.FAIL, reason="an invariant of the bus does not hold: report it"),
         RetryRule(TransientError, RetryAction.RETRY, reason="the line or the server failed: it may pass"),
     ]
 )

@@ -34,7 +34,7 @@ def test_scalars_keep_the_text_that_was_sent():
 
 def test_what_nobody_declared_becomes_columns():
     columns = columns_of('[{"a.b": "x", "ten": {"ho": "Đỗ", "dem": 1}, "list": [1.0, {"é": ["x", null, false]}]}]')
-    assert list(columns) == ["id", "ho", "ten_dem", "a_b", "list"]
+    assert list(columns) == ["id", "ho", "ten.dem", "a~1b", "list"]
     assert [values[0] for values in columns.values()] == [None, "Đỗ", "1", "x", '[1.0,{"é":["x",null,false]}]']
 
 
@@ -157,8 +157,8 @@ def test_csv_comes_in_batches_with_unknown_and_absent_columns():
     body = '\ufeffid,mới x\n1,"a, ""b""\nc"\n2,\n3,d'.encode()
     batches = list(DelimitedRecords({"id": "id", "ho": "ho"}, LIMITS).read([body], 2, "d"))
     assert [{name: list(values) for name, values in columns.items()} for columns in batches] == [
-        {"id": ["1", "2"], "ho": [None, None], "mới_x": ['a, "b"\nc', ""]},
-        {"id": ["3"], "ho": [None], "mới_x": ["d"]},
+        {"id": ["1", "2"], "ho": [None, None], "mới x": ['a, "b"\nc', ""]},
+        {"id": ["3"], "ho": [None], "mới x": ["d"]},
     ]
 
 
@@ -182,4 +182,36 @@ def test_the_length_of_fields_counts_letters_and_names_the_column_alone():
 
 
 def test_a_record_cannot_bring_its_own_locator():
-    assert "_locator_2" in columns_of('[{"_locator": "x"}]')
+    assert "_locator[2]" in columns_of('[{"_locator": "x"}]')
+
+
+def test_a_name_that_an_object_has_twice_is_kept_twice():
+    columns = columns_of('[{"id": "1", "x": "a", "x": "b"}, {"id": "2", "id": "3", "l": {"k": 1, "k": 2}}]')
+    assert (columns["id"], columns["id[2]"]) == (["1", "3"], [None, "2"])
+    assert (columns["x"], columns["x[2]"], columns["l"][1]) == (["b", None], ["a", None], '{"k":2,"k":1}')
+
+
+def test_names_of_one_look_are_columns_of_their_own_on_every_page():
+    names = [
+        "a b",
+        "a.b",
+        "a_b",
+        "a~1b",
+        "A_B",
+        "",
+        "_locator",
+        "_drop",
+        "\ud800",
+        "\\ud800",
+        "x[2]",
+        "ho",
+        "é",
+        "e\u0301",
+    ]
+    for order in (names, names[::-1]):
+        columns = columns_of(json.dumps([{name: str(place) for place, name in enumerate(order)}]))
+        told = {values[0]: name for name, values in columns.items() if values[0]}
+        assert len(told) == len(names)
+        made = [told[str(order.index(name))] for name in names]
+        assert made[:9] == ["a b", "a~1b", "a_b", "a~01b", "A_B", "", "_locator[2]", "_drop[2]", "~ud800"]
+        assert made[9:] == ["\\ud800", "x~22]", "ho[2]", "é", "e\u0301"]

@@ -65,12 +65,12 @@ def test_one_place_may_be_a_value_or_a_branch():
 
 def test_an_unknown_element_becomes_a_column_of_its_own():
     first, second = read(document("<Ma>1</Ma>", "<Ma>2</Ma><Ten><BiDanh>x</BiDanh></Ten>"))
-    assert (first["Ten_BiDanh"], second["Ten_BiDanh"]) == (None, "x")
+    assert (first["Ten/BiDanh"], second["Ten/BiDanh"]) == (None, "x")
 
 
 def test_a_second_element_of_a_path_is_not_lost():
     (row,) = read(document("<Ma>1</Ma><Ma>2</Ma><Ma>3</Ma>"))
-    assert (row["Ma"], row["Ma_2"], row["Ma_3"]) == ("1", "2", "3")
+    assert (row["Ma"], row["Ma[2]"], row["Ma[3]"]) == ("1", "2", "3")
 
 
 def test_prefixes_comments_instructions_and_escapes_make_no_difference():

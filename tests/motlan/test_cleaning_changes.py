@@ -11,6 +11,7 @@ from motlan import pipeline, registry
 from motlan.cleaning.changes import count_query
 from motlan.cli import app
 from motlan.engine import connect, load_code_lists
+from motlan.landing import columns
 from tests.conftest import CARDS, Country
 
 
@@ -24,8 +25,8 @@ def test_changed_values_are_counted_by_field_and_code_words_are_not() -> None:
         {"HoTen": "Nguyeãn Vaên An", "SoDinhDanh": "1.09E+11", "NgaySinh": "01/02/1990"},
         {"HoTen": None, "SoDinhDanh": None},
     ]
-    names = ["_ref", "_run", "_key", "_locator", *dataset.columns]
-    table = {name: pa.array([row.get(name) for row in rows], pa.string()) for name in names}
+    names = {name: name for name in ("_ref", "_run", "_key", "_locator")} | columns.names(dataset.columns)
+    table = {column: pa.array([row.get(name) for row in rows], pa.string()) for column, name in names.items()}
     with connect(threads=1) as con:
         load_code_lists(con, declared.code_lists)
         con.register("raw_rows", pa.table({**table, "_moment": [moment] * len(rows)}))

@@ -14,7 +14,6 @@ from demo import controls
 from motlan.cli import app
 from motlan.errors import DataError
 from motlan.landing import payloads
-from motlan.landing.land import first_commitment
 from motlan.lineage.evidence import Evidence, gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
@@ -48,18 +47,6 @@ def test_a_chunk_that_was_all_landed_before_does_not_shift_the_log(
     appeared = spine_record(("a6", "001301000006", "Võ Thị Mai", "2001-01-01", "female", None))
     country.write("alpha_people", [*(spine_record(row) for row in SPINE), appeared])
     assert len(whole_job()["alpha_people"]["land"]["chunks"]) == 1, "of two, the first was landed before"
-    work = country.open()
-    fields = sample(work, "person", 1000, seed=1)
-    verdict = replay(work, gather(work, "person", sorted({person for person, _ in fields})), fields)
-    assert (verdict.equal, verdict.reasons) == (len(fields), {})
-
-
-@pytest.mark.slow
-def test_rows_whose_commitments_are_of_the_first_form_replay_too(
-    country: Country, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("motlan.landing.land.commitment", first_commitment)
-    whole_job()
     work = country.open()
     fields = sample(work, "person", 1000, seed=1)
     verdict = replay(work, gather(work, "person", sorted({person for person, _ in fields})), fields)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from motlan import pipeline
 from motlan.engine import literal, quote
 from motlan.golden import aside, facets
+from motlan.landing.columns import stored
 from motlan.ledger import runs
 from motlan.ledger.runs import Counts
 from motlan.linking import fit
@@ -58,10 +59,11 @@ def _write(source: Path, folder: Path, run: str, dataset: Dataset) -> int:
     with duckdb.connect() as con:
         sent = {row[0] for row in con.execute(f"describe from {rows}").fetchall()}
         columns = [(named.get(name, name), name) for name in dataset.columns if named.get(name, name) in sent]
-        raw = ", ".join(f"{quote(here)} as {quote(name)}" for here, name in columns)
+        own = ", ".join(f"{literal(64 * chr(48))} as {name}" for name in ("_payload", "_salt", "_commitment"))
+        raw = ", ".join(f"{quote(here)} as {quote(stored(name))}" for here, name in columns)
         con.execute(
             f"""copy (select {literal(run + "/0/")} || (row_number() over (order by _pos) - 1) as _ref, {literal(run)} as _run,
-                    _key, _moment as _cursor, _moment, 'page 0' as _locator, {raw} from {rows} order by _pos)
+                    _key, _moment as _cursor, _moment, 'page 0' as _locator, {own}, {raw} from {rows} order by _pos)
                 to {literal(str(folder / "000000.parquet"))} (format parquet)"""
         )
         landed: int = con.execute(f"select count(*) from {rows}").fetchall()[0][0]

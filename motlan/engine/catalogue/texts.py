@@ -62,6 +62,21 @@ FUNCTIONS = catalogue(
         ((("Hòa",), 3), (("",), 0), ((None,), None)),
     ),
     Function(
+        "is_storable",
+        parameters("x"),
+        "Whether the store takes a text where it is looked up by: no U+0000, which PostgreSQL has no text for, and at most 1,000 "
+        "bytes of UTF-8, so that two of them fit an entry of an index.",
+        (
+            (("DC000001",), True),
+            (("",), True),
+            (("DC\0001",), False),
+            (("a" * 1000,), True),
+            (("a" * 1001,), False),
+            (("ộ" * 334,), False),
+            ((None,), None),
+        ),
+    ),
+    Function(
         "substring",
         parameters("x, start, count"),
         "`count` characters from the `start`th on, the first being 1.",
