@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
+from io import BytesIO
 
 import httpx
 
 from adapters.protocols.auth import Credential
+from adapters.protocols.deadline import OutOfBoundsError, Rate
 from adapters.protocols.guard import bounded, gunzip, safe_endpoint, same_origin
 from adapters.protocols.pace import Throttle, with_retries
+from adapters.protocols.stream import HEAD_BYTES, BoundedTransport, rated
 from motlan.errors import AccessError, ContractError, TransientError
 from motlan.landing.contract import Source
 
@@ -86,11 +89,11 @@ class HttpLine:
         self._folder = self.endpoint.copy_with(path=self.endpoint.path.rstrip("/") + "/", query=None, fragment=None)
         self._credential = credential
         self._throttle = Throttle(source.pace.requests_per_second)
+        self._transport = BoundedTransport(_trusted())
         self._client = httpx.Client(
             timeout=httpx.Timeout(source.pace.read_timeout, connect=source.pace.connect_timeout),
-            verify=_trusted(),
+            transport=self._transport,
             trust_env=False,
-            follow_redirects=False,
             headers={"User-Agent": "motlan", "Accept-Encoding": "gzip"},
         )
 
@@ -142,8 +145,11 @@ class HttpLine:
         if self._credential:
             request.headers["Authorization"] = self._credential.header()
         self._throttle.wait()
-        with _line_errors(where):
-            response = self._client.send(request, stream=True)
+        rate = Rate(self._pace.least_bytes_per_second, self._pace.grace, HEAD_BYTES)
+        with _line_errors(where), rated(rate):
+            # Not through the client, which would take cookies and read where a redirect leads.
+            response = self._transport.handle_request(request)
+            rate.in_head = False
             try:
                 return self._read(response, where)
             finally:
@@ -153,13 +159,15 @@ class HttpLine:
         chunks = bounded(response.iter_raw(), self._limits.payload_bytes, where)
         coding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if coding == "gzip":
-            chunks = gunzip(chunks, self._limits.decompressed_bytes, where)
+            limit = min(self._limits.decompressed_bytes, self._limits.page_bytes)
+            chunks = gunzip(chunks, limit, where)
         elif coding != "identity":
             raise ContractError("a content coding that we did not ask for", where=where)
-        body = b"".join(chunks)
+        body = BytesIO()  # what it gives is no second copy
+        body.writelines(chunks)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         charset = response.charset_encoding or "utf-8"
-        return Answer(response.status_code, media_type, charset, _retry_after(response.headers), body)
+        return Answer(response.status_code, media_type, charset, _retry_after(response.headers), body.getvalue())
 
 
 @contextmanager
@@ -167,6 +175,8 @@ def _line_errors(where: str) -> Iterator[None]:
     """Turn what httpx raises into a TransientError; its own texts may quote what was sent or received."""
     try:
         yield
+    except OutOfBoundsError as error:
+        raise error.at(where) from None
     except httpx.TimeoutException:
         raise TransientError("time-out", where=where, next_step="try again later.") from None
     except httpx.TransportError as error:

@@ -25,7 +25,7 @@ from motlan.engine import abreast, constant, literal, one, quote
 from motlan.errors import ContractError
 from motlan.lake import PARQUET, read_parquet
 from motlan.landing import drift, payloads
-from motlan.landing.contract import LOCATOR, Page, Watermark
+from motlan.landing.contract import LOCATOR, Adapter, Page, Watermark
 from motlan.ledger import runs
 from motlan.registry import Dataset
 from motlan.store import tables
@@ -38,6 +38,8 @@ LANDED = f"{PARQUET}, row_group_size {SHARE_ROWS}"
 """How a chunk is written."""
 CHUNK_BYTES = 10**9
 """Memory that the engine needs to write one."""
+SPARE_PAGES = 100
+"""Pages that a source may give beyond the number of rows that it announced, as rows come in while it is read."""
 META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_salt", "_commitment")
 """Columns that landing adds to the raw ones. `_ref` names the landed row for ever: run/chunk/position."""
 
@@ -103,32 +105,51 @@ def move_watermark(connection: sa.Connection, run: runs.Run, cursor: str, key: s
 
 @dataclass
 class _Chunk:
-    """Pages gathered until they are worth a file, and their payloads."""
+    """Pages gathered until they are worth a file, and their payloads as far as it is not sure that they are kept."""
 
     rows: list[pa.Table] = field(default_factory=list)
     payloads: dict[str, bytes] = field(default_factory=dict)
+    size: int = 0
+    held: int = 0
+    """Bytes of rows and payloads."""
 
-    def add(self, page: Page, last_payload: str) -> str:
-        name = last_payload
-        if page.payload is not None:
-            name = payloads.digest(page.payload)
-            self.payloads[name] = page.payload
+    def add(self, page: Page, payload: str) -> None:
         table = pa.Table.from_batches([page.rows])
-        self.rows.append(table.append_column("_payload", pa.array([name] * table.num_rows, pa.string())))
-        return name
+        self.rows.append(table.append_column("_payload", pa.array([payload] * table.num_rows, pa.string())))
+        self.size += table.num_rows
+        self.held += table.nbytes
 
-    @property
-    def size(self) -> int:
-        return sum(table.num_rows for table in self.rows)
+    def hold(self, name: str, payload: bytes) -> None:
+        self.held += 0 if name in self.payloads else len(payload)
+        self.payloads[name] = payload
+
+    def let_go(self) -> None:
+        """Forget what is on its way to the lake, while the next pages come."""
+        self.rows, self.payloads = [], {}
 
 
-def _chunks(pages: Iterator[Page]) -> Iterator[_Chunk]:
-    chunk, payload = _Chunk(), ""
+def _chunks(pages: Iterator[Page], bound: int, keep: Callable[[bytes], str] | None) -> Iterator[_Chunk]:
+    """Gather pages until they have rows or bytes enough for a file.
+
+    Args:
+        pages: The pages.
+        bound: Bytes of a chunk; the page that reaches it is the last one of it.
+        keep: Keeps a payload away at once, where all rows are sure to be new; None where that shows later.
+    """
+    chunk, name = _Chunk(), ""
     for page in pages:
-        payload = chunk.add(page, payload)
-        if chunk.size >= CHUNK_ROWS:
-            yield chunk
-            chunk = _Chunk()
+        if page.payload is not None:
+            name = keep(page.payload) if keep else payloads.digest(page.payload)
+            if not keep:
+                chunk.hold(name, page.payload)
+        chunk.add(page, name)
+        del page  # else it would stand beside the next one
+        if chunk.size >= CHUNK_ROWS or chunk.held >= bound:
+            ready, chunk = chunk, _Chunk()
+            if name in ready.payloads:  # a file goes on behind its first page
+                chunk.payloads[name] = ready.payloads[name]
+            yield ready
+            del ready
     if chunk.rows:
         yield chunk
 
@@ -215,10 +236,15 @@ def write_chunks(
         session.unregister("fresh")
         return digest
 
-    fit = work.settings.abreast(-(-announced // CHUNK_ROWS), CHUNK_BYTES)
+    fit = _sessions(work, announced)
     where = f"landing {dataset.name}"
     sessions = [work.engine(where, of=fit) for _ in range(fit)] if fit > 1 else [nullcontext(engine)]
     return list(abreast(sessions, enumerate(chunks), write, ahead=1))
+
+
+def _sessions(work: Workspace, announced: int) -> int:
+    """Return how many sessions write chunks of so many rows side by side."""
+    return work.settings.abreast(-(-announced // CHUNK_ROWS), CHUNK_BYTES)
 
 
 def write_chunk(
@@ -290,13 +316,17 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
     newest = Watermark("")
     watcher = drift.Watcher(work.store, dataset)
 
+    def keep(payload: bytes) -> str:
+        return payloads.keep(work.settings.payloads, payload)
+
     def fresh() -> Iterator[tuple[pa.Table, list[str]]]:
         nonlocal pulled, landed, number, newest
-        for chunk in _chunks(adapter.pull(since)):
+        for chunk in _chunks(_headway(adapter, since, source.rows), bound, None if seen else keep):
             pulled += chunk.size
             newest = max(newest, *(_newest(dataset, table) for table in chunk.rows))
             # Numbered by what is written: a chunk of rows that were all landed before has no place in the log.
             rows, raw = _fresh(work, engine, dataset, chunk, number, watcher)
+            chunk.let_go()
             if rows.num_rows:
                 landed, number = landed + rows.num_rows, number + 1
                 yield rows, raw
@@ -305,6 +335,9 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
 
     with work.engine(f"landing {dataset.name}") as engine:
         _load_landed_before(work, engine, dataset, since)
+        seen = one(engine, "select count(*) from landed_before")[0]
+        # One chunk is gathered and one is ready while the sessions write theirs.
+        bound = adapter.source.limits.landing_bytes // (2 + _sessions(work, source.rows))
         digests = write_chunks(work, engine, dataset, run, fresh(), source.rows)
     return {
         "pulled": pulled,
@@ -318,6 +351,20 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
         "drift": watcher.drift.counts(),
         "profile": watcher.profile.counts(),
     }
+
+
+def _headway(adapter: Adapter, since: Watermark | None, announced: int) -> Iterator[Page]:
+    """Pull, as long as there are not many more pages than the source says it has rows: each must have one.
+
+    Raises:
+        ContractError: There are.
+    """
+    for number, page in enumerate(adapter.pull(since), start=1):
+        if number > announced + SPARE_PAGES:
+            where = f"{adapter.source.dataset} {page.name}"
+            raise ContractError(f"the source announced {announced} rows, and gives pages without end", where=where)
+        yield page
+        del page
 
 
 def _newest(dataset: Dataset, rows: pa.Table) -> Watermark:
