@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adapters.protocols.columns import numbered, rows_of, to_batch
-from adapters.protocols.guard import moment, whole_number
+from adapters.protocols.guard import capped, full_enough, moment, whole_number
 from adapters.protocols.http import Answer
 from adapters.protocols.options import read_options
 from adapters.protocols.paging import follow
@@ -60,7 +60,7 @@ class PopulationAdapter(Adapter):
             answer = self._client.ask("LayThayDoi", **asked, **place, SoDong=self.source.page_rows)
             return self._page(answer, f"page={number}")
 
-        return follow(fetch, self.source)
+        return capped(full_enough(follow(fetch, self.source), self.source), self.source)
 
     def _page(self, answer: Answer, name: str) -> tuple[Page, str | None]:
         where = f"{self.source.dataset} {name}"

@@ -78,6 +78,19 @@ def refuse_late() -> None:
         raise out_of_time()
 
 
+@contextmanager
+def told_at(where: str) -> Iterator[None]:
+    """Make an error of ours, with its place, of what passed a bound inside.
+
+    Raises:
+        ContractError, TransientError: It did.
+    """
+    try:
+        yield
+    except OutOfBoundsError as error:
+        raise error.at(where) from None
+
+
 class Rate:
     """How quickly an answer comes: so many bytes at the least in each window, the first of which its first byte opens.
 
@@ -107,7 +120,9 @@ class Rate:
         self._came += size
         self._total += size
         if self.in_head and self._total > self._head:
-            raise OutOfBoundsError(f"more than {self._head} bytes before the answer begins", "the endpoint", ContractError)
+            raise OutOfBoundsError(
+                f"more than {self._head} bytes before the answer begins", "the endpoint", ContractError
+            )
         if self.left() <= 0:
             self.turn()
 

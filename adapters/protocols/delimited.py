@@ -26,12 +26,22 @@ class DelimitedRecords:
         self._columns, self._limits = columns, limits
 
     def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
-        """Give the records as columns, at most `rows` at a time. Undecodable bytes stay visible as escapes.
+        """Give the records as columns, at most `rows` or `Limits.page_bytes` at a time.
+
+        Undecodable bytes stay visible as escapes.
 
         Raises:
             ContractError: A line has another number of fields than the header, or passes a limit.
         """
-        lines = (line.decode("utf-8", "backslashreplace") + "\n" for line in read_lines(chunks, where))
+        size = 0
+
+        def text() -> Iterator[str]:
+            nonlocal size
+            for line in read_lines(chunks, where):
+                size += len(line)
+                yield line.decode("utf-8", "backslashreplace") + "\n"
+
+        lines = text()
         reader = csv.reader(lines, strict=True)
         try:
             header = [name.removeprefix("\ufeff") for name in next(reader, [])]
@@ -40,9 +50,9 @@ class DelimitedRecords:
                 if len(record) != len(header):
                     raise ContractError("a line has another number of fields than the header", where=where)
                 records.append(record)
-                if len(records) == rows:
+                if len(records) == rows or size >= self._limits.page_bytes:
                     yield self._to_columns(header, records, where)
-                    records = []
+                    records, size = [], 0
             if records:
                 yield self._to_columns(header, records, where)
         except csv.Error:

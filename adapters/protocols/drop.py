@@ -106,7 +106,7 @@ class DropAdapter(Adapter):
 
         A locator is `2026-10-01-full/NguoiNopThue-0001.xml.gz;record=17`, counted from 1 in the file.
         """
-        return capped(self._pages(since), self.source.limits.rows, self.source.dataset)
+        return capped(self._pages(since), self.source)
 
     def _pages(self, since: Watermark | None) -> Iterator[Page]:
         for drop in self._since(self._drops(), since):

@@ -116,9 +116,11 @@ class HttpLine:
         Raises:
             AccessError, ContractError, TransientError: As `judge_status` sorts them; ContractError for a limit, too.
         """
-        request = self._client.build_request(
-            "GET", url.copy_merge_params(dict(params or {})), headers={"Accept-Encoding": coding}
-        )
+        try:
+            asked = url.copy_merge_params(dict(params or {}))
+        except UnicodeEncodeError:  # JSON can send half a surrogate pair as a cursor; the error quotes it
+            raise ContractError("the source names a parameter that is no text", where=self._where) from None
+        request = self._client.build_request("GET", asked, headers={"Accept-Encoding": coding})
         return self._ask(request, judge_status)
 
     def post(self, url: httpx.URL, content: bytes, headers: Mapping[str, str], judge: Judge = judge_status) -> Answer:

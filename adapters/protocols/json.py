@@ -25,8 +25,8 @@ class _Number(str):
     __slots__ = ()
 
 
-PAGE_VALUES = 4_000_000
-"""Values in a document, which is parsed at once: each takes some fifty bytes of memory for as few as two sent."""
+PAGE_VALUES = 2_000_000
+"""Values in a document, which is parsed at once: each takes a hundred bytes of memory or more for as few as two sent."""
 
 _PLAIN = {str, _Number, type(None)}
 
@@ -38,7 +38,8 @@ def parse(body: bytes, charset: str, where: str) -> Any:
         ContractError: It is not JSON, nested without end, or has too many values.
     """
     if len(body) > PAGE_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > PAGE_VALUES:
-        raise ContractError(f"more than {PAGE_VALUES} values in one answer", where=where)
+        step = "ask the source's owner, or lower page_rows in adapters/agencies.yaml."
+        raise ContractError(f"more than {PAGE_VALUES} values in one answer", where=where, next_step=step)
     try:
         text = body.decode(charset, "surrogateescape").removeprefix("\ufeff")
         return json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant)
@@ -87,18 +88,19 @@ class JsonRecords:
             node[leaf] = name
 
     def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
-        """Give a file of JSON lines as columns, at most `rows` records at a time.
+        """Give a file of JSON lines as columns, at most `rows` records or `Limits.page_bytes` at a time.
 
         Raises:
             ContractError: A line is not an object, or passes a limit.
         """
-        records = []
+        records, size = [], 0
         for line in read_lines(chunks, where):
+            size += len(line)
             if line.strip():
                 records.append(parse(line, "utf-8", where))
-            if len(records) == rows:
+            if records and (len(records) == rows or size >= self._limits.page_bytes):
                 yield self.to_columns(records, where)
-                records = []
+                records, size = [], 0
         if records:
             yield self.to_columns(records, where)
 

@@ -35,6 +35,13 @@ class Throttle:
             time.sleep(turn - now)
 
 
+class _OutOfTime(tenacity.stop_base):
+    """Stops where the next attempt would begin behind the deadline."""
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        return retry_state.upcoming_sleep >= left()
+
+
 def with_retries(pace: Pace, ask: Callable[[], _T]) -> _T:
     """Call until it succeeds: exponential back-off with full jitter, never sooner than the source asked for.
 
@@ -55,11 +62,8 @@ def with_retries(pace: Pace, ask: Callable[[], _T]) -> _T:
         ceiling = min(pace.max_wait, pace.first_wait * 2 ** (state.attempt_number - 1))
         return min(pace.max_wait, asked + random.uniform(ceiling / 2, ceiling))  # noqa: S311 (jitter, no secret)
 
-    def late(state: tenacity.RetryCallState) -> bool:
-        return state.upcoming_sleep >= left()
-
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_any(tenacity.stop_after_attempt(max(1, int(pace.attempts))), late),
+        stop=tenacity.stop_after_attempt(max(1, pace.attempts)) | _OutOfTime(),
         wait=seconds,
         retry=tenacity.retry_if_exception(patient),
         reraise=True,

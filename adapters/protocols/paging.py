@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 
 from motlan.errors import ContractError
@@ -19,7 +20,7 @@ def follow(fetch: Fetch, source: Source) -> Iterator[Page]:
             larger than was asked for, or more rows than `Limits.rows`.
     """
     cursor: str | None = None
-    seen: set[str] = set()
+    seen: set[bytes] = set()  # of hashes: cursors may be long
     number = total = 0
     while True:
         number += 1
@@ -35,6 +36,9 @@ def follow(fetch: Fetch, source: Source) -> Iterator[Page]:
             yield page
         if cursor is None:
             return
-        if cursor in seen or not rows or len(cursor) > source.limits.field_length:
+        if len(cursor) > source.limits.field_length:
+            raise ContractError("the source's cursor is longer than a field may be", where=where)
+        mark = hashlib.sha256(cursor.encode("utf-8", "surrogatepass")).digest()
+        if mark in seen or not rows:
             raise ContractError("the source's paging goes in circles", where=where, next_step="ask its owner.")
-        seen.add(cursor)
+        seen.add(mark)

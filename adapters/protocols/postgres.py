@@ -13,12 +13,19 @@ from adbc_driver_postgresql import dbapi
 from psycopg import conninfo, errors, sql
 
 from adapters.protocols.auth import user_and_secret
+from adapters.protocols.deadline import told_at
 from adapters.protocols.guard import is_loopback
 from adapters.protocols.pace import Throttle, with_retries
+from adapters.protocols.watchdog import Watchdog
 from motlan.errors import AccessError, ConfigurationError, ContractError, MotlanError, TransientError
 from motlan.landing.contract import Source
 
 _ASK_OWNER = "compare `columns` in adapters/agencies.yaml with the view, and ask its owner."
+BATCH_BYTES = 16 * 2**20
+_BATCH = "adbc.postgresql.batch_size_hint_bytes"
+"""After how many bytes the driver hands over what it has of an answer."""
+WIRE = 2
+"""Bytes on the wire for each byte of a page at the most, lengths of fields and TLS included. What is more is no page."""
 _CREDENTIAL = "check the agency's credential (MOTLAN_CREDENTIAL_...)."
 _REFUSALS = ("authentication", "role", "pg_hba.conf", "permission denied")
 """What PostgreSQL says when it does not let us in; libpq gives no SQLSTATE for that."""
@@ -63,6 +70,18 @@ def _unusable(what: str, source: Source) -> ConfigurationError:
     return ConfigurationError(what, where=source.dataset, next_step=step)
 
 
+class TooWideError(ContractError):
+    """An answer has more bytes than we hold at once. `rows` of it, or fewer, are as many as fit."""
+
+    def __init__(self, rows: int, limit: int, where: str) -> None:
+        super().__init__(
+            f"more than {limit} bytes in a page of one row",
+            where=where,
+            next_step="ask the source's owner, or raise page_bytes and payload_bytes in adapters/agencies.yaml.",
+        )
+        self.rows = rows
+
+
 class PostgresLine(AbstractContextManager["PostgresLine"]):
     """Asks over ADBC, and connects again where the line broke. Every question is a read-only transaction of its own.
 
@@ -73,6 +92,7 @@ class PostgresLine(AbstractContextManager["PostgresLine"]):
         self._settings = connection_settings(source)
         self._source = source
         self._throttle = Throttle(source.pace.requests_per_second)
+        self._watchdog = Watchdog()
         self._connection: Any = None
 
     def ask(self, query: sql.Composable) -> Any:
@@ -88,22 +108,34 @@ class PostgresLine(AbstractContextManager["PostgresLine"]):
         def attempt() -> Any:
             self._throttle.wait()
             try:
-                return self._fetch(query)
+                with told_at(self._source.dataset):
+                    return self._fetch(query)
             except dbapi.Error as error:
                 self._drop()
                 raise _sorted(error, self._source.dataset) from None
+            except MotlanError:
+                self._drop()
+                raise
 
         return with_retries(self._source.pace, attempt)
 
     def _fetch(self, query: sql.Composable) -> Any:
         if self._connection is None:
-            self._connection = dbapi.connect(conninfo.make_conninfo(**self._settings), autocommit=True)
-        with self._connection.cursor() as cursor:
+            with self._watchdog.connecting():
+                self._connection = dbapi.connect(conninfo.make_conninfo(**self._settings), autocommit=True)
+        limits, where = self._source.limits, self._source.dataset
+        limit = min(limits.payload_bytes, limits.page_bytes)
+        with self._watchdog.asking(WIRE * limit + 2**20), self._connection.cursor() as cursor:
+            cursor.adbc_statement.set_options(**{_BATCH: str(min(limit, BATCH_BYTES))})
             cursor.execute(query.as_string())
-            table = cursor.fetch_arrow_table()
-        limit, where = self._source.limits.payload_bytes, self._source.dataset
-        if table.nbytes > limit:
-            raise ContractError(f"more than {limit} bytes", where=where)
+            reader = cursor._results.reader  # fetch_record_batch() gives one whose errors have no SQLSTATE
+            batches, size = [], 0
+            for batch in reader:
+                batches.append(batch)
+                size += batch.nbytes
+                if size > limit:
+                    raise TooWideError(sum(each.num_rows for each in batches), limit, where)
+            table = pa.Table.from_batches(batches, reader.schema)
         refuse_no_text(table, where)
         return table
 

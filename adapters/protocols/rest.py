@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from adapters.protocols.auth import Basic, user_and_secret
 from adapters.protocols.columns import numbered, rows_of, to_batch
-from adapters.protocols.guard import moment, whole_number
+from adapters.protocols.guard import capped, full_enough, moment, whole_number
 from adapters.protocols.http import Answer, HttpLine
 from adapters.protocols.json import JsonRecords, at_path, parse
 from adapters.protocols.oauth2 import ClientCredentials
@@ -72,7 +72,7 @@ class RestAdapter(Adapter):
             place = {} if cursor is None else {self._options.cursor_parameter: cursor}
             return self._page(self._line.get(url, asked | place), number)
 
-        return follow(fetch, self.source)
+        return capped(full_enough(follow(fetch, self.source), self.source), self.source)
 
     def _since(self, since: Watermark | None) -> dict[str, str]:
         return {self._options.since_parameter: since.cursor} if since else {}

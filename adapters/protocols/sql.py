@@ -18,7 +18,7 @@ from psycopg import sql
 from adapters.protocols.columns import Columns, to_batch
 from adapters.protocols.guard import capped, moment, whole_number
 from adapters.protocols.options import read_options
-from adapters.protocols.postgres import PostgresLine, connection_settings
+from adapters.protocols.postgres import PostgresLine, TooWideError, connection_settings
 from motlan.errors import ConfigurationError, ContractError
 from motlan.landing.contract import LOCATOR, Adapter, Page, Source, SourceCount, Watermark
 
@@ -76,15 +76,21 @@ class SqlAdapter(Adapter):
 
         The payload is the page without locators as an Arrow stream, as a database sends no document.
         """
-        return capped(self._pages(since), self.source.limits.rows, self.source.dataset)
+        return capped(self._pages(since), self.source)
 
     def _pages(self, since: Watermark | None) -> Iterator[Page]:
         place = _Place(since.cursor) if since else None
         with PostgresLine(self.source) as line:
-            types, number, full = self._types(line), 0, True
+            types, number, full, size = self._types(line), 0, True, self.source.page_rows
             while full:
-                table = line.ask(self._query(place, types))
-                full, number = table.num_rows == self.source.page_rows, number + 1
+                try:
+                    table = line.ask(self._query(place, types, size))
+                except TooWideError as error:
+                    if size == 1:
+                        raise
+                    size = max(1, min(size, error.rows) // 2)
+                    continue
+                full, number = table.num_rows == size, number + 1
                 if table.num_rows:
                     page = self._page(table, f"page={number}")
                     place = self._last(page)
@@ -103,14 +109,14 @@ class SqlAdapter(Adapter):
         )
         return dict(zip(names, _only_row(line.ask(query)), strict=True))
 
-    def _query(self, place: _Place | None, types: dict[str, str]) -> sql.Composed:
+    def _query(self, place: _Place | None, types: dict[str, str], rows: int) -> sql.Composed:
         return sql.SQL("select {columns} from {view} where {wanted} order by {cursor}, {key} limit {limit}").format(
             columns=sql.SQL(", ").join(self._as_text(column, types) for column in self.source.columns.values()),
             view=self._view,
             wanted=self._behind(place, types),
             cursor=self._cursor,
             key=self._key,
-            limit=sql.Literal(self.source.page_rows),
+            limit=sql.Literal(rows),
         )
 
     def _as_text(self, column: str, types: dict[str, str]) -> sql.Composed:
