@@ -35,13 +35,6 @@ class Throttle:
             time.sleep(turn - now)
 
 
-class _OutOfTime(tenacity.stop_base):
-    """Stops where the next attempt would begin behind the deadline."""
-
-    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
-        return retry_state.upcoming_sleep >= left()
-
-
 def with_retries(pace: Pace, ask: Callable[[], _T]) -> _T:
     """Call until it succeeds: exponential back-off with full jitter, never sooner than the source asked for.
 
@@ -62,8 +55,11 @@ def with_retries(pace: Pace, ask: Callable[[], _T]) -> _T:
         ceiling = min(pace.max_wait, pace.first_wait * 2 ** (state.attempt_number - 1))
         return min(pace.max_wait, asked + random.uniform(ceiling / 2, ceiling))  # noqa: S311 (jitter, no secret)
 
+    def over(state: tenacity.RetryCallState) -> bool:
+        return state.attempt_number >= pace.attempts or state.upcoming_sleep >= left()
+
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(max(1, pace.attempts)) | _OutOfTime(),
+        stop=over,
         wait=seconds,
         retry=tenacity.retry_if_exception(patient),
         reraise=True,
