@@ -18,7 +18,7 @@ import httpx
 
 from adapters.protocols.deadline import Rate, left, refuse_late
 
-HEAD_BYTES = 2**20
+HEAD_BYTES = 2**18
 """Bytes before an answer's own status and fields are whole: interim answers (1xx) have no other end."""
 
 _rate: ContextVar[Rate | None] = ContextVar("rate", default=None)

@@ -20,6 +20,9 @@ from motlan.errors import ContractError
 TICK = 0.1
 """Seconds between two looks at how much came."""
 
+CONNECTING_BYTES = 16 * 2**20
+"""Bytes that a server may send while we connect: a driver reads its catalogue of types."""
+
 _BYTES_RECEIVED = slice(128, 136)
 """Where the received bytes stand in Linux's `struct tcp_info`."""
 
@@ -42,7 +45,7 @@ class Watchdog:
         """
         with _connecting:
             before = set(_sockets())
-            with self._watching(lambda: set(_sockets()) - before, None):
+            with self._watching(lambda: set(_sockets()) - before, CONNECTING_BYTES):
                 yield
             self._ours = set(_sockets()) - before
 
@@ -57,7 +60,7 @@ class Watchdog:
             yield
 
     @contextmanager
-    def _watching(self, ours: Callable[[], set[int]], limit: int | None) -> Iterator[None]:
+    def _watching(self, ours: Callable[[], set[int]], limit: int) -> Iterator[None]:
         refuse_late()
         done, passed = threading.Event(), list[OutOfBoundsError]()
         late = out_of_time()  # this thread's deadline
@@ -69,8 +72,8 @@ class Watchdog:
                 open_ = {inode: fd for inode, fd in _sockets().items() if inode in ours()}
                 if time.monotonic() >= until:
                     passed.append(late)
-                elif limit and any(_received(fd) - begun.get(inode, 0) > limit for inode, fd in open_.items()):
-                    what = f"the database sends more than {limit} bytes for one page"
+                elif any(_received(fd) - begun.get(inode, 0) > limit for inode, fd in open_.items()):
+                    what = f"the database sends more than {limit} bytes at once"
                     passed.append(OutOfBoundsError(what, "page_bytes", ContractError))
                 else:
                     continue
