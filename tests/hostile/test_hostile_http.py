@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -122,3 +123,29 @@ SLOW: dict[str, Answer] = {
 def test_a_source_costs_its_deadline_and_no_more_that(case: str, way: str, server: Server) -> None:
     adapter = WAYS[way](server, SLOW[case], TIGHT)
     hold(lambda: adapter.pull(None), TransientError, "answer_timeout in adapters/agencies.yaml", within=2.5)
+
+
+TLS = bytes.fromhex("16030300ff020000fb0303")
+"""How a server's part of a handshake begins."""
+
+
+@pytest.mark.parametrize(
+    "answer", [http(NAME), b"\x15\x03\x03\x00\x02\x02\x28", TLS + bytes(300), silence, drip(TLS)],
+    ids=["plain HTTP", "an alert", "noise", "nothing", "one byte after another"],
+)  # fmt: skip
+def test_a_server_that_answers_a_tls_handshake_with(answer: Any, server: Server) -> None:
+    server.answers[""] = answer
+    adapter = WAYS["rest"](server, http(), TIGHT)
+    adapter = type(adapter)(replace(adapter.source, endpoint=server.url.replace("http:", "https:")))
+    hold(lambda: adapter.pull(None), TransientError, within=2.5)
+
+
+def test_all_attempts_share_one_deadline(server: Server) -> None:
+    adapter = WAYS["rest"](server, http(NAME, 503), replace(TIGHT, attempts=10_000, first_wait=0.05))
+    hold(lambda: adapter.pull(None), TransientError, "503", within=2.5)
+    assert len(server.asked) > 2
+
+
+def test_a_body_that_stands_still_longer_than_its_grace_is_too_slow(server: Server) -> None:
+    adapter = WAYS["rest"](server, drip(HEAD + b"\r\n"), replace(TIGHT, answer_timeout=30, grace=0.3, attempts=1))
+    hold(lambda: adapter.pull(None), TransientError, "least_bytes_per_second in adapters/agencies.yaml", within=2.5)
