@@ -25,7 +25,7 @@ from motlan.engine import abreast, constant, literal, one, quote
 from motlan.errors import ContractError
 from motlan.lake import PARQUET, read_parquet
 from motlan.landing import drift, payloads
-from motlan.landing.contract import LOCATOR, Adapter, Page, Watermark
+from motlan.landing.contract import LOCATOR, Page, Watermark
 from motlan.ledger import runs
 from motlan.registry import Dataset
 from motlan.store import tables
@@ -321,7 +321,8 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
 
     def fresh() -> Iterator[tuple[pa.Table, list[str]]]:
         nonlocal pulled, landed, number, newest
-        for chunk in _chunks(_headway(adapter, since, source.rows), bound, None if seen else keep):
+        pages = _headway(adapter.pull(since), source.rows, dataset.name)
+        for chunk in _chunks(pages, bound, None if seen else keep):
             pulled += chunk.size
             newest = max(newest, *(_newest(dataset, table) for table in chunk.rows))
             # Numbered by what is written: a chunk of rows that were all landed before has no place in the log.
@@ -353,16 +354,16 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
     }
 
 
-def _headway(adapter: Adapter, since: Watermark | None, announced: int) -> Iterator[Page]:
-    """Pull, as long as there are not many more pages than the source says it has rows: each must have one.
+def _headway(pages: Iterator[Page], announced: int, dataset: str) -> Iterator[Page]:
+    """Pass pages on, as long as there are not many more than the source says it has rows: each must have one.
 
     Raises:
         ContractError: There are.
     """
-    for number, page in enumerate(adapter.pull(since), start=1):
+    for number, page in enumerate(pages, start=1):
         if number > announced + SPARE_PAGES:
-            where = f"{adapter.source.dataset} {page.name}"
-            raise ContractError(f"the source announced {announced} rows, and gives pages without end", where=where)
+            what = f"the source announced {announced} rows, and gives pages without end"
+            raise ContractError(what, where=f"{dataset} {page.name}")
         yield page
         del page
 

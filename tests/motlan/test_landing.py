@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tracemalloc
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -66,10 +65,7 @@ def test_a_file_that_goes_on_in_the_next_chunk_keeps_its_payload() -> None:
 
 
 def test_more_pages_than_the_source_has_rows_end_the_pull() -> None:
-    adapter: Any = SimpleNamespace(
-        source=SimpleNamespace(dataset="people"), pull=lambda _: (page(n, name=f"page={n}") for n in range(10**6))
-    )
-    taken = land._headway(adapter, None, 20)
+    taken = land._headway((page(n, name=f"page={n}") for n in range(10**6)), 20, "people")
     with pytest.raises(ContractError, match=r"people page=120: the source announced 20 rows.* Next: "):
         list(taken)
 
