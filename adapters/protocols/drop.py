@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from adapters.protocols.columns import Columns, numbered, rows_of, to_batch
+from adapters.protocols.deadline import refuse_late, told_at, within
 from adapters.protocols.delimited import DelimitedRecords
 from adapters.protocols.guard import capped, gunzip, moment, plain_name, slices, whole_number
 from adapters.protocols.json import JsonRecords, at_path, parse
@@ -92,14 +93,19 @@ class DropAdapter(Adapter):
         `rows` are the rows of the drops that `pull(since)` gives; `total` are those of the newest full drop, as the
         source counts nothing else: deltas after it may have added some. `as_of` is when the newest drop was made.
         """
-        drops = self._drops()
-        full = _newest_full(drops, self.source.dataset)
-        wanted = {drop.name for drop in self._since(drops, since)}
-        manifests = {drop.name: self._manifest(drop) for drop in drops if drop.name in wanted | {full.name}}
-        newest = manifests.get(drops[-1].name) or self._manifest(drops[-1])
-        return SourceCount(
-            rows=sum(manifests[name].rows for name in wanted), total=manifests[full.name].rows, as_of=newest.created
-        )
+        seconds, where = self.source.pace.pull_timeout, self.source.dataset
+        with told_at(where), within(seconds, "pull_timeout"):
+            drops = self._drops()
+            full = _newest_full(drops, where)
+            wanted = {drop.name for drop in self._since(drops, since)}
+            asked = {name: drop for drop in drops if (name := drop.name) in wanted | {full.name, drops[-1].name}}
+            told = {}
+            for name, drop in asked.items():
+                refuse_late()
+                manifest = self._manifest(drop)
+                told[name] = (manifest.rows, manifest.created)
+        rows = sum(told[name][0] for name in wanted)
+        return SourceCount(rows=rows, total=told[full.name][0], as_of=told[drops[-1].name][1])
 
     def pull(self, since: Watermark | None) -> Iterator[Page]:
         """Read the drops after `since.cursor`, or the newest full one and those after it.

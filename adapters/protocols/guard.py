@@ -117,7 +117,8 @@ def bounded(chunks: Iterable[bytes], limit: int, where: str) -> Iterator[bytes]:
     for chunk in chunks:
         total += len(chunk)
         if total > limit:
-            raise ContractError(f"more than {limit} bytes", where=where, next_step="ask the source's owner.")
+            step = "ask the source's owner, or raise the limit in adapters/agencies.yaml."
+            raise ContractError(f"more than {limit} bytes", where=where, next_step=step)
         yield chunk
 
 

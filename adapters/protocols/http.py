@@ -180,7 +180,8 @@ def _line_errors(where: str) -> Iterator[None]:
     except OutOfBoundsError as error:
         raise error.at(where) from None
     except httpx.TimeoutException:
-        raise TransientError("time-out", where=where, next_step="try again later.") from None
+        step = "try again later, or raise read_timeout in adapters/agencies.yaml."
+        raise TransientError("time-out", where=where, next_step=step) from None
     except httpx.TransportError as error:
         what = f"the line failed ({type(error).__name__})"
         raise TransientError(what, where=where, next_step="check the endpoint, try again later.") from None

@@ -43,11 +43,15 @@ class Watchdog:
         Raises:
             OutOfBoundsError: The time was up.
         """
-        with _connecting:
+        if not _connecting.acquire(timeout=min(max(0.0, left()), threading.TIMEOUT_MAX)):
+            raise out_of_time()
+        try:
             before = set(_sockets())
             with self._watching(lambda: set(_sockets()) - before, CONNECTING_BYTES):
                 yield
             self._ours = set(_sockets()) - before
+        finally:
+            _connecting.release()
 
     @contextmanager
     def asking(self, limit: int) -> Iterator[None]:

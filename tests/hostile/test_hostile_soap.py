@@ -120,6 +120,20 @@ def test_a_wsdl_that_imports_itself_is_read_once(server: Server) -> None:
     assert len(server.asked) < 10
 
 
+def test_a_wsdl_that_always_imports_another_one_is_left(server: Server) -> None:
+    def answer(_: bytes) -> list[bytes | float]:
+        number = len(server.asked)
+        if number == 1:
+            return [http(wsdl(IMPORT.format("import", "urn:1", "?x=1")))]
+        head = f'targetNamespace="urn:{number - 1}" '
+        imported = IMPORT.format("import", f"urn:{number}", f"?x={number}")
+        return [http(imported.replace("<xs:schema ", f"<xs:schema {head}"))]
+
+    server.answers["/soap"] = answer
+    hold(lambda: _population(server).pull(None), ContractError)
+    assert 1 < len(server.asked) < 60
+
+
 def _population(server: Server) -> PopulationAdapter:
     source = make_source(
         f"{server.url}/soap", options={"wsdl": "?wsdl"}, columns=SOAP_COLUMNS, key="MaHoSo", pace=PATIENT, limits=LIMITS
