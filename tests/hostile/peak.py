@@ -26,12 +26,12 @@ PAD = "x" * 1024
 
 
 def padded_pages(server: Server) -> Iterator[Page]:
-    """A pull of many pages of one row and of megabytes that no column holds: more than half a gigabyte together."""
+    """A pull of many pages of one row and of megabytes that no column holds: more than a third of a gigabyte together."""
     numbers, padding = iter(range(10**6)), PAD * 6 * 1024
 
     def answer(_: bytes) -> list[bytes | float]:
         number = next(numbers)
-        body = page(RECORD, following=f"c{number}" if number < 99 else None)
+        body = page(RECORD, following=f"c{number}" if number < 59 else None)
         return [http(f'{{"padding": "{number}{padding}",{body[1:]}')]
 
     return rest(server, answer, PACE, limits=DEFAULT).pull(None)

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.hostile.peak import CASES
 
-ROWS = {"padded_pages": 100, "letters_of_four_bytes": 1, "small_objects": 999_001, "packed_records": 12_000}
+ROWS = {"padded_pages": 60, "letters_of_four_bytes": 1, "small_objects": 999_001, "packed_records": 12_000}
 
 
 @pytest.mark.slow
