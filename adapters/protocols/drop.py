@@ -105,7 +105,7 @@ class DropAdapter(Adapter):
                 manifest = self._manifest(drop)
                 told[name] = (manifest.rows, manifest.created)
         rows = sum(told[name][0] for name in wanted)
-        return SourceCount(rows=rows, total=told[full.name][0], as_of=told[drops[-1].name][1])
+        return SourceCount(rows=rows, total=told[full.name][0], as_of=told[drops[-1].name][1], of_lines=True)
 
     def pull(self, since: Watermark | None) -> Iterator[Page]:
         """Read the drops after `since.cursor`, or the newest full one and those after it.
@@ -149,6 +149,8 @@ class DropAdapter(Adapter):
             raise ContractError("the manifest is not the one of the drop in the index", where=where)
         files = [_file(entry, where) for entry in _objects(at_path(document, "files"), where)]
         rows = whole_number(at_path(document, "rows"), where)
+        if len({file.name for file in files}) != len(files):
+            raise ContractError("the manifest names a file twice", where=where, next_step="ask the source's owner.")
         if sum(file.rows for file in files) != rows:
             raise ContractError("the files' rows do not add up to the manifest's", where=where)
         return _Manifest(moment(at_path(document, "created"), where), rows, files)

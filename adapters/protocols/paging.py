@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from motlan.errors import ContractError
-from motlan.landing.contract import Page, Source
+from motlan.landing.contract import LOCATOR, Page, Source
 
 Fetch = Callable[[str | None, int], tuple[Page, str | None]]
 """Given the cursor (None at first) and the page's number from 1, the page and the next cursor (None at the end)."""
@@ -16,11 +17,12 @@ def follow(fetch: Fetch, source: Source) -> Iterator[Page]:
     """Give the pages that have rows, in the source's order.
 
     Raises:
-        ContractError: The source gives a cursor that it gave before, an empty page that is not the last, a page
-            larger than was asked for, or more rows than `Limits.rows`.
+        ContractError: The source gives a cursor that it gave before, the records of a page that it gave before, an empty
+            page that is not the last, a page larger than was asked for, or more rows than `Limits.rows`.
     """
     cursor: str | None = None
     seen: set[bytes] = set()  # of hashes: cursors may be long
+    pages: dict[int, str] = {}
     number = total = 0
     while True:
         number += 1
@@ -33,6 +35,10 @@ def follow(fetch: Fetch, source: Source) -> Iterator[Page]:
         if total > source.limits.rows:
             raise ContractError(f"more than {source.limits.rows} rows in one pull", where=where)
         if rows:
+            before = pages.setdefault(_hash(page.rows, source), page.name)
+            if before != page.name:
+                what = f"the page has the records of {before} once more, so that the paging makes no headway"
+                raise ContractError(what, where=where, next_step="ask the source's owner.")
             yield page
         if cursor is None:
             return
@@ -42,3 +48,14 @@ def follow(fetch: Fetch, source: Source) -> Iterator[Page]:
         if mark in seen or not rows:
             raise ContractError("the source's paging goes in circles", where=where, next_step="ask its owner.")
         seen.add(mark)
+
+
+def _hash(rows: Any, source: Source) -> int:
+    """Return a hash of the records of a page, in their order: of what names each, or of all columns where one has no key.
+
+    Python's own, which is keyed anew in every process: no source can make two pages of one hash.
+    """
+    names = [name for name in rows.schema.names if name != LOCATOR]
+    if source.key in names and not rows[source.key].null_count:
+        names = [name for name in names if name in (source.key, source.cursor)]
+    return hash(rows.select(names).serialize().to_pybytes())

@@ -20,6 +20,14 @@ from adapters.protocols.watchdog import Watchdog
 from motlan.errors import AccessError, ConfigurationError, ContractError, MotlanError, TransientError
 from motlan.landing.contract import Source
 
+_NO_JIT = "select set_config('jit', 'off', false) from pg_settings where name = 'jit'"
+"""A server before version 18 takes a query that it must sort against `enable_sort` for so dear that it compiles each. One before
+version 11 does not know the setting, and would refuse it among those of the connection."""
+
+TEXT_SETTINGS = ("TimeZone=UTC", "DateStyle=ISO", "IntervalStyle=postgres", "bytea_output=hex", "extra_float_digits=3")
+"""Settings of a session under which a value's text gives back the value, whatever the server's or the role's are. What belongs
+to money stays as it is: another place of the decimal point would be another amount."""
+
 _ASK_OWNER = "compare `columns` in adapters/agencies.yaml with the view, and ask its owner."
 BATCH_BYTES = 16 * 2**20
 _BATCH = "adbc.postgresql.batch_size_hint_bytes"
@@ -60,7 +68,7 @@ def connection_settings(source: Source) -> dict[str, Any]:
         "tcp_user_timeout": math.ceil(seconds * 1000),
         "application_name": "motlan",
         "options": f"-c default_transaction_read_only=on -c statement_timeout={math.ceil(seconds * 1000)}"
-        " -c TimeZone=UTC -c DateStyle=ISO -c client_encoding=UTF8"
+        f" -c client_encoding=UTF8 {' '.join(f'-c {setting}' for setting in TEXT_SETTINGS)}"
         # libpq writes what a server remarks to this process's standard error.
         " -c client_min_messages=error"
         # A page in the order of an index is read by that index. A planner that has no statistics would rather read
@@ -133,6 +141,8 @@ class PostgresLine(AbstractContextManager["PostgresLine"]):
         if self._connection is None:
             with self._watchdog.connecting():
                 self._connection = dbapi.connect(conninfo.make_conninfo(**self._settings), autocommit=True)
+                with self._connection.cursor() as cursor:
+                    cursor.execute(_NO_JIT)
         limits, where = self._source.limits, self._source.dataset
         limit = min(limits.payload_bytes, limits.page_bytes)
         with self._watchdog.asking(WIRE * limit + 2**20), self._connection.cursor() as cursor:

@@ -3,11 +3,16 @@
 Keyset pages on (cursor, key), each a short transaction of its own: an agency's database is not made to keep old row
 versions while we read for an hour. What changes meanwhile gets a newer moment and comes later in the same pull.
 Only the declared columns are asked for, and all come as text.
+
+A page is asked for with one row more than it gives. That row tells whether another page follows, and whether it is in the
+place of the page's last one: what lies behind that place would be lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +20,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
 
-from adapters.protocols.columns import Columns, to_batch
+from adapters.protocols.columns import Columns, numbered, to_batch
 from adapters.protocols.guard import capped, moment, whole_number
+from adapters.protocols.keyset import SOURCE, Column, Keyset, read_columns
 from adapters.protocols.options import read_options
 from adapters.protocols.postgres import PostgresLine, TooWideError, connection_settings
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import LOCATOR, Adapter, Page, Source, SourceCount, Watermark
+from motlan.landing.contract import LOCATOR, Adapter, Page, Source, SourceCount, Watermark, tellable
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
+
+_ASK_OWNER = (
+    "ask the view's owner for a key that every row has alone, or declare another one in adapters/agencies.yaml."
+)
 
 _ISO = sql.Literal('YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 
@@ -35,14 +45,6 @@ class SqlOptions:
     """Name of the view, with its schema before a dot where it needs one."""
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a page starts: behind a row, or at a cursor (inclusive) while no row was read yet."""
-
-    cursor: str
-    key: str | None = None
-
-
 class SqlAdapter(Adapter):
     """A view in a PostgreSQL database, at `postgresql://host:port/name` or `postgresql:///name?host=/socket/folder`."""
 
@@ -52,21 +54,20 @@ class SqlAdapter(Adapter):
             raise ConfigurationError(f"not among the columns: {', '.join(sorted(missing))}", where=source.dataset)
         self._name = read_options(source, SqlOptions).view
         self._view = sql.Identifier(*self._name.split("."))
-        self._cursor, self._key = (sql.Identifier(source.columns[name]) for name in (source.cursor, source.key))
         connection_settings(source)  # the endpoint is checked now, and connected to when something is asked
 
     def check(self) -> None:
         """Ask for the declared columns of no row."""
         with PostgresLine(self.source) as line:
-            self._types(line)
+            self._columns(line)
 
     def count(self, since: Watermark | None) -> SourceCount:
         """Count the view; `as_of` is the database server's clock."""
         with PostgresLine(self.source) as line:
-            wanted = self._behind(_Place(since.cursor) if since else None, self._types(line))
+            changed = self._changed(self._columns(line), since)
             query = sql.SQL(
-                "select (count(*) filter (where {}))::text, count(*)::text, to_char(now() at time zone 'UTC', {}) from {}"
-            ).format(wanted, _ISO, self._view)
+                "select (count(*) filter (where {}))::text, count(*)::text, to_char(now() at time zone 'UTC', {}) from {} as {}"
+            ).format(changed, _ISO, self._view, SOURCE)
             rows, total, as_of = _only_row(line.ask(query))
         where = self.source.dataset
         return SourceCount(whole_number(rows, where), whole_number(total, where), moment(as_of, where))
@@ -74,75 +75,119 @@ class SqlAdapter(Adapter):
     def pull(self, since: Watermark | None) -> Iterator[Page]:
         """Read the view in the order of (cursor, key). A locator is `v_hoc_sinh:<key>`.
 
+        Rows without a cursor come last, in every pull: nobody can say when they changed. Rows without a key have no place in
+        any order, so that at most a page of them is read.
+
         The payload is the page without locators as an Arrow stream, as a database sends no document.
         """
         return capped(self._pages(since), self.source)
 
     def _pages(self, since: Watermark | None) -> Iterator[Page]:
-        place = _Place(since.cursor) if since else None
+        numbers = itertools.count(1)
         with PostgresLine(self.source) as line:
-            types, number, full, size = self._types(line), 0, True, self.source.page_rows
-            while full:
-                try:
-                    table = line.ask(self._query(place, types, size))
-                except TooWideError as error:
-                    if size == 1:
-                        raise
-                    size = max(1, min(size, error.rows) // 2)
-                    continue
-                full, number = table.num_rows == size, number + 1
-                if table.num_rows:
-                    page = self._page(table, f"page={number}")
-                    place = self._last(page)
-                    yield page
+            columns = self._columns(line)
+            cursor, key = (columns[self.source.columns[name]] for name in (self.source.cursor, self.source.key))
+            changed = self._changed(columns, since)
+            both = sql.SQL("{} is not null and {} is not null").format(cursor.value, key.value)
+            order = {self.source.cursor: cursor, self.source.key: key}
+            yield from self._walk(line, columns, Keyset(order, sql.SQL("{} and {}").format(both, changed)), numbers)
+            odd = sql.SQL("not ({}) and ({})").format(both, changed)
+            if _only_row(line.ask(self._count_of(odd))) != ["0"]:
+                no_cursor = sql.SQL("{} is null and {} is not null").format(cursor.value, key.value)
+                yield from self._walk(line, columns, Keyset({self.source.key: key}, no_cursor), numbers)
+                no_key = sql.SQL("{} is null and ({})").format(key.value, changed)
+                yield from self._walk(line, columns, Keyset({}, no_key), numbers)
 
-    def _types(self, line: PostgresLine) -> dict[str, str]:
-        """Learn the type of each declared column, by the column's own name, of no row."""
-        names = sorted(set(self.source.columns.values()))
-        columns = list(map(sql.Identifier, names))
-        query = sql.SQL(
-            "select {} from (select 1) as one left join (select {} from {} limit 0) as none on true"
-        ).format(
-            sql.SQL(", ").join(sql.SQL("pg_typeof({})::text").format(column) for column in columns),
-            sql.SQL(", ").join(columns),
-            self._view,
-        )
-        return dict(zip(names, _only_row(line.ask(query)), strict=True))
+    def _walk(
+        self, line: PostgresLine, columns: Mapping[str, Column], keyset: Keyset, numbers: Iterator[int]
+    ) -> Iterator[Page]:
+        """Read the rows of a keyset page by page."""
+        size, place = self.source.page_rows, None
+        while True:
+            try:
+                table = line.ask(self._query(columns, keyset, place, size)).combine_chunks()
+            except TooWideError as error:
+                if size == 1 or not keyset.columns:
+                    raise
+                size = max(1, min(size, error.rows) // 2)
+                continue
+            if not table.num_rows:
+                return
+            name = f"page={next(numbers)}"
+            self._refuse_no_headway(table, list(keyset.columns), place, name)
+            yield self._page(table.slice(0, size), name)
+            if table.num_rows <= size:
+                return
+            place = {column: table[column][size - 1].as_py() for column in keyset.columns}
 
-    def _query(self, place: _Place | None, types: dict[str, str], rows: int) -> sql.Composed:
-        return sql.SQL("select {columns} from {view} where {wanted} order by {cursor}, {key} limit {limit}").format(
-            columns=sql.SQL(", ").join(self._as_text(column, types) for column in self.source.columns.values()),
-            view=self._view,
-            wanted=self._behind(place, types),
-            cursor=self._cursor,
-            key=self._key,
-            limit=sql.Literal(rows),
-        )
+    def _columns(self, line: PostgresLine) -> dict[str, Column]:
+        return read_columns(line, self._view, sorted(set(self.source.columns.values())))
 
-    def _as_text(self, column: str, types: dict[str, str]) -> sql.Composed:
-        if types[column] == "timestamp with time zone":
-            return sql.SQL("to_char({} at time zone 'UTC', {})").format(sql.Identifier(column), _ISO)
-        return sql.SQL("{}::text").format(sql.Identifier(column))
-
-    def _behind(self, place: _Place | None, types: dict[str, str]) -> sql.Composable:
-        """Compare in the columns' own types, so that an index on them serves."""
-        if place is None:
+    def _changed(self, columns: Mapping[str, Column], since: Watermark | None) -> sql.Composable:
+        """Return the condition for rows that changed since a watermark, its own moment included; those without one did."""
+        if since is None:
             return sql.SQL("true")
-        cursor, key = (sql.SQL(types[self.source.columns[n]]) for n in (self.source.cursor, self.source.key))
-        if place.key is None:
-            return sql.SQL("{} >= {}::{}").format(self._cursor, sql.Literal(place.cursor), cursor)
-        return sql.SQL("({}, {}) > ({}::{}, {}::{})").format(
-            self._cursor, self._key, sql.Literal(place.cursor), cursor, sql.Literal(place.key), key
+        cursor = columns[self.source.columns[self.source.cursor]]
+        return sql.SQL("({0} >= {1} or {0} is null)").format(cursor.value, cursor.literal(since.cursor))
+
+    def _count_of(self, condition: sql.Composable) -> sql.Composable:
+        return sql.SQL("select count(*)::text from {} as {} where {}").format(self._view, SOURCE, condition)
+
+    def _query(
+        self, columns: Mapping[str, Column], keyset: Keyset, place: Mapping[str, str] | None, rows: int
+    ) -> sql.Composable:
+        texts = (
+            sql.SQL("{} as {}").format(columns[column].text, sql.Identifier(name))
+            for name, column in self.source.columns.items()
         )
+        return sql.SQL(
+            "select {texts} from {view} as {source} where {condition} and {behind}{order} limit {limit}"
+        ).format(
+            texts=sql.SQL(", ").join(texts),
+            view=self._view,
+            source=SOURCE,
+            condition=keyset.condition,
+            behind=keyset.behind(place) if place else sql.SQL("true"),
+            order=sql.SQL(" order by {}").format(keyset.order) if keyset.columns else sql.SQL(""),
+            limit=sql.Literal(rows + 1),
+        )
+
+    def _refuse_no_headway(self, table: Any, order: list[str], place: Mapping[str, str] | None, name: str) -> None:
+        """Refuse a page after which we could not go on, or not without losing rows.
+
+        Raises:
+            ContractError: Two rows are in one place, or the page begins in the place that it should begin behind.
+        """
+        where = f"{self.source.dataset} {self._name} {name}"
+        named = ", ".join(tellable(self.source.columns[column]) for column in order)
+        if not order:
+            if table.num_rows > self.source.page_rows:
+                what = (
+                    f"more than {self.source.page_rows} rows have no {tellable(self.source.columns[self.source.key])}"
+                )
+                raise ContractError(what, where=where, next_step=_ASK_OWNER)
+            return
+        if place == {column: table[column][0].as_py() for column in order}:
+            raise ContractError(
+                f"the page begins with the row behind which it was asked for, by {named}",
+                where=where,
+                next_step="declare a key and a cursor whose text gives back the value, or ask the view's owner.",
+            )
+        row = _first_doubled([table[column].combine_chunks() for column in order])
+        if row is not None:
+            raise ContractError(
+                f"rows {row + 1} and {row + 2} of the page have the same {named}", where=where, next_step=_ASK_OWNER
+            )
 
     def _page(self, table: Any, name: str) -> Page:
         where = f"{self.source.dataset} {name}"
         columns: Columns = {
             name: array.combine_chunks() for name, array in zip(self.source.columns, table.columns, strict=True)
         }
-        if any(columns[column].null_count for column in (self.source.key, self.source.cursor)):
-            raise ContractError("a row has no key or no cursor", where=where, next_step="ask the source's owner.")
-        locators = pc.binary_join_element_wise(f"{self._name}:", columns[self.source.key], "")
+        keys = columns[self.source.key]
+        locators = pc.binary_join_element_wise(f"{self._name}:", keys, "")
+        if keys.null_count:
+            locators = pc.if_else(keys.is_valid(), locators, numbered(f"{self._name}:{name};row=", 1, len(keys)))
         batch = to_batch(columns, locators, self.source.limits, where)
         return Page(batch, self._payload(batch.drop_columns([LOCATOR]), where), MEDIA_TYPE, name=name)
 
@@ -155,10 +200,13 @@ class SqlAdapter(Adapter):
             raise ContractError(f"more than {self.source.limits.payload_bytes} bytes", where=where)
         return payload
 
-    def _last(self, page: Page) -> _Place:
-        row = page.rows.slice(page.rows.num_rows - 1).select([self.source.cursor, self.source.key]).to_pylist()[0]
-        return _Place(row[self.source.cursor], row[self.source.key])
-
 
 def _only_row(table: Any) -> list[Any]:
     return [column[0].as_py() for column in table.columns]
+
+
+def _first_doubled(columns: list[Any]) -> int | None:
+    """Return the number of the first row, from 0, that the next one equals in all columns."""
+    same = [pc.equal(column.slice(1), column.slice(0, len(column) - 1)) for column in columns if len(column)]
+    first = pc.index(functools.reduce(pc.and_, same), True).as_py() if same else -1
+    return None if first < 0 else first

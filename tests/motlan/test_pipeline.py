@@ -1,16 +1,18 @@
 """The main job on a small country: what a record meets between its register and the feed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from motlan import pipeline
 from motlan.errors import ConfigurationError, ContractError, TransientError
+from motlan.landing.contract import Page, SourceCount, Watermark
 from motlan.ledger import log, runs
 from motlan.linking import stages
 from motlan.status import status
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
+from tests.country.adapter import FileAdapter
 
 LATER = "2026-10-02T00:00:00.000000Z"
 BOTH = ("alpha_people", "beta_cards")
@@ -211,3 +213,38 @@ def test_the_whole_job_reads_no_more_than_it_must(country: Country, monkeypatch:
     )
     pipeline.sync("alpha_people")
     assert calls == ["2026-08-31T23:50:00.000000Z"], "the watermark, less the lag window"
+
+
+@pytest.mark.parametrize(("counted", "side"), [(1, "4 more"), (7, "2 fewer")])
+def test_a_register_that_counts_otherwise_than_it_sends_stops_the_run_before_anything_is_visible(
+    country: Country, monkeypatch: pytest.MonkeyPatch, counted: int, side: str
+) -> None:
+    monkeypatch.setattr(
+        "tests.country.adapter.FileAdapter.count", lambda *_: SourceCount(counted, counted, "2026-10-01T00:00:00Z")
+    )
+    with pytest.raises(ContractError, match=f"alpha_people: the source counts {counted} records, and 5 came: {side}"):
+        pipeline.sync("alpha_people")
+    assert country.open().lake.files("raw.alpha_people", {"*"}) == []
+    assert rows(country, "select count(*) from watermarks") == [(0,)]
+    monkeypatch.undo()
+
+
+def test_records_that_are_written_while_a_register_is_pulled_land_once_each(
+    country: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("motlan.landing.land.CHUNK_ROWS", 4)
+    later = [spine_record((f"a{n}", None, "Lê Văn Tám", "1990-02-03", "male", None), LATER) for n in range(6, 9)]
+    original: Callable = FileAdapter.pull
+
+    def pull(self: FileAdapter, since: Watermark | None) -> Iterator[Page]:
+        pages = list(original(self, since))
+        country.write("alpha_people", [*map(spine_record, SPINE), *later])
+        if since is None:  # the first page came, and the second had moved on
+            pages.pop()
+        yield from pages
+
+    monkeypatch.setattr(FileAdapter, "pull", pull)
+    landed = pipeline.sync("alpha_people")["land"]
+    assert (landed["pulled"], landed["source_rows"], landed["landed"]) == (8, 8, 8)
+    assert len(landed["chunks"]) == 2
+    assert pipeline.sync("alpha_people")["land"]["landed"] == 0
