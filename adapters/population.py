@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adapters.protocols.columns import numbered, rows_of, to_batch
+from lxml import etree
+
+from adapters.protocols.columns import numbered, require_keys, rows_of, to_batch
 from adapters.protocols.guard import capped, full_enough, moment, whole_number
 from adapters.protocols.http import Answer
 from adapters.protocols.options import read_options
 from adapters.protocols.paging import follow
 from adapters.protocols.soap import SoapClient, refuse_fault
 from adapters.protocols.xml import XmlRecords, text_of
+from adapters.protocols.xml_charset import charset_of
+from adapters.protocols.xml_plain import HEAD_BYTES
 from motlan.errors import ContractError
 from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
 
@@ -60,18 +64,33 @@ class PopulationAdapter(Adapter):
             answer = self._client.ask("LayThayDoi", **asked, **place, SoDong=self.source.page_rows)
             return self._page(answer, f"page={number}")
 
-        return capped(full_enough(follow(fetch, self.source), self.source), self.source)
+        pages = full_enough(require_keys(follow(fetch, self.source), self.source), self.source)
+        return capped(pages, self.source)
 
     def _page(self, answer: Answer, name: str) -> tuple[Page, str | None]:
         where = f"{self.source.dataset} {name}"
-        columns, root = self._records.read_document(answer.body, where)
+        columns, root = self._records.read_document(answer.body, where, answer.charset)
         refuse_fault(root, answer, where)
         rows = rows_of(columns)
-        if whole_number(text_of(root, "SoCongDan"), where) != rows:
+        if _number_said(root, where) != rows:
             raise ContractError(f"the page has {rows} records, and says another number", where=where)
         batch = to_batch(columns, numbered(f"{name};{_RECORD}=", 1, rows), self.source.limits, where)
-        page = Page(batch, answer.body, answer.media_type or "text/xml", answer.charset, name)
-        return page, text_of(root, "ConTroTiep") or None
+        charset = charset_of(answer.body[:HEAD_BYTES], answer.body, answer.charset)
+        page = Page(batch, answer.body, answer.media_type or "text/xml", charset, name)
+        following = text_of(root, "ConTroTiep") or ""
+        return page, following if following.strip() else None
+
+
+def _number_said(root: etree._Element, where: str) -> int:
+    """Read how many records a page says that it has; an answer of the operation that leaves it out has none.
+
+    Raises:
+        ContractError: It says no whole number, or is no answer of the operation.
+    """
+    said = text_of(root, "SoCongDan")
+    if not (said or "").strip() and root.find("{*}Body/{*}LayThayDoiResponse") is not None:
+        return 0
+    return whole_number(said, where)
 
 
 def _since(since: Watermark | None) -> dict[str, str]:

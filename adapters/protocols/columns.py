@@ -7,14 +7,14 @@ valid Unicode is kept visibly instead of being lost. Values are never cleaned.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from motlan.errors import ContractError
-from motlan.landing.contract import LOCATOR, Limits, tellable
+from motlan.landing.contract import LOCATOR, Limits, Page, Source, tellable
 
 Columns = dict[str, Any]
 """Column name -> the texts of a run of records, null where the source sent nothing: a list of `str`, or an Arrow array of
@@ -60,6 +60,34 @@ _ASK_OWNER = "compare the source's records with `columns` in adapters/agencies.y
 def rows_of(columns: Columns) -> int:
     """Tell how many records the columns hold."""
     return len(next(iter(columns.values()), []))
+
+
+def has_key(batch: Any, source: Source) -> bool:
+    """Tell whether any record of a batch has a key that is not empty; True where no key is declared."""
+    if source.key not in batch.schema.names:
+        return True
+    return bool(pc.any(pc.greater(pc.binary_length(batch[source.key]), 0)).as_py())
+
+
+def keyless(source: Source, where: str) -> ContractError:
+    """Make the error of records of which none has a key: they are not those that were declared."""
+    what = f"no record has column {tellable(source.key)}, its key, at `{source.columns.get(source.key, '')}`"
+    return ContractError(what, where=where, next_step=_ASK_OWNER)
+
+
+def require_keys(pages: Iterable[Page], source: Source) -> Iterator[Page]:
+    """Pass the pages of a pull on; one record without a key is a finding for others, several and no key are an error.
+
+    Raises:
+        ContractError: The pull ended, and there was no key in more than one record.
+    """
+    rows, keyed = 0, False
+    for page in pages:
+        rows += page.rows.num_rows
+        keyed = keyed or has_key(page.rows, source)
+        yield page
+    if rows > 1 and not keyed:
+        raise keyless(source, source.dataset)
 
 
 def numbered(prefix: str, first: int, rows: int) -> Any:

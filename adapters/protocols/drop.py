@@ -10,20 +10,21 @@ believed, and the drop's name is the cursor.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from adapters.protocols.columns import Columns, numbered, rows_of, to_batch
+from adapters.protocols.charsets import peek
+from adapters.protocols.codings import GZIP_MAGIC
+from adapters.protocols.columns import has_key, keyless, numbered, rows_of, to_batch
 from adapters.protocols.deadline import refuse_late, told_at, within
-from adapters.protocols.delimited import DelimitedRecords
+from adapters.protocols.formats import FormatOptions, format_for
 from adapters.protocols.guard import capped, gunzip, moment, plain_name, slices, whole_number
-from adapters.protocols.json import JsonRecords, at_path, parse
-from adapters.protocols.openers import Opener, opener_for
+from adapters.protocols.json import at_path, parse
+from adapters.protocols.openers import Opener, Sent, opener_for
 from adapters.protocols.options import read_options
-from adapters.protocols.xml import XmlRecords
-from motlan.errors import ConfigurationError, ContractError
+from adapters.protocols.xml_plain import HEAD_BYTES
+from motlan.errors import ContractError
 from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
 
 DROP = "_drop"
@@ -33,23 +34,12 @@ PAGES_AT_ONCE = 4
 """A page of a file has `Source.page_rows` times this many rows at most: a file costs no question a page."""
 
 
-class Format(Protocol):
-    """Turns the bytes of a file into columns, some rows at a time."""
-
-    def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
-        """Give the records as columns, at most `rows` at a time."""
-
-
-@dataclass(frozen=True)
-class DropOptions:
+@dataclass(frozen=True, kw_only=True)
+class DropOptions(FormatOptions):
     """Where the index is, and what is in the files."""
 
     index: str
     """Path of the index under the endpoint; manifests lie beside it, files beside their manifest."""
-    format: str
-    """`xml`, `jsonl` or `csv`."""
-    record: str = "record"
-    """What one record is called in locators; in XML also the element's local name."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,8 @@ class DropAdapter(Adapter):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self._options = read_options(source, DropOptions)
-        self._format = _format(self._options, source)
+        columns = {name: path for name, path in source.columns.items() if name != DROP}
+        self._format = format_for(self._options, columns, source)
         self._opener: Opener = opener_for(source)
         self._folder = self._options.index.rpartition("/")[0]
 
@@ -123,13 +114,16 @@ class DropAdapter(Adapter):
         first = since.cursor if since else _newest_full(drops, self.source.dataset).name
         return [drop for drop in drops if drop.name > first or (since is None and drop.name == first)]
 
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str) -> Sent:
         return self._opener.read(f"{self._folder}/{path}" if self._folder else path)
+
+    def _parse(self, sent: Sent, where: str) -> Any:
+        return parse(sent.unpack(self.source.limits.payload_bytes, where), where)
 
     def _drops(self) -> list[_Drop]:
         """Read the index, in the order of names."""
         where = f"{self.source.dataset} {self._options.index}"
-        listed = at_path(parse(self._opener.read(self._options.index), "utf-8", where), "drops")
+        listed = at_path(self._parse(self._opener.read(self._options.index), where), "drops")
         drops = []
         for entry in _objects(listed, where):
             name, kind, manifest = plain_name(entry.get("name"), where), entry.get("kind"), entry.get("manifest")
@@ -144,10 +138,11 @@ class DropAdapter(Adapter):
 
     def _manifest(self, drop: _Drop) -> _Manifest:
         where = f"{self.source.dataset} {drop.manifest}"
-        document = parse(self._read(drop.manifest), "utf-8", where)
+        document = self._parse(self._read(drop.manifest), where)
         if at_path(document, "name") != drop.name or at_path(document, "kind") != drop.kind:
             raise ContractError("the manifest is not the one of the drop in the index", where=where)
-        files = [_file(entry, where) for entry in _objects(at_path(document, "files"), where)]
+        listed = at_path(document, "files")  # null is how some serialisers write an empty list; `rows` must say so, too
+        files = [_file(entry, where) for entry in _objects([] if listed is None else listed, where)]
         rows = whole_number(at_path(document, "rows"), where)
         if len({file.name for file in files}) != len(files):
             raise ContractError("the manifest names a file twice", where=where, next_step="ask the source's owner.")
@@ -159,34 +154,27 @@ class DropAdapter(Adapter):
         """Read one file: its hash first, its rows as they come, their number last."""
         name = f"{drop.name}/{file.name}"
         where = f"{self.source.dataset} {name}"
-        body = self._read(f"{drop.manifest.rpartition('/')[0]}/{file.name}")
-        if hashlib.sha256(body).hexdigest() != file.sha256.lower():
-            raise ContractError("the file's SHA-256 is not the manifest's", where=where, next_step="ask its owner.")
-        zipped = file.name.endswith(".gz")
-        chunks = gunzip(slices(body), self.source.limits.decompressed_bytes, where) if zipped else slices(body)
-        done = 0
+        limits = self.source.limits
+        body = self._read(f"{drop.manifest.rpartition('/')[0]}/{file.name}").find(
+            file.sha256.lower(), limits.payload_bytes, where
+        )
+        zipped = body.startswith(GZIP_MAGIC)  # names are wrong at times, in both directions
+        chunks = gunzip(slices(body), limits.decompressed_bytes, where) if zipped else slices(body)
+        head, chunks = peek(chunks, HEAD_BYTES)
+        charset = self._format.charset(head)
+        done, keyed = 0, False
         for columns in self._format.read(chunks, self.source.page_rows * PAGES_AT_ONCE, where):
             rows = rows_of(columns)
             columns[DROP] = [drop.name] * rows
             ordered = {column: columns.pop(column) for column in self.source.columns} | columns
-            batch = to_batch(ordered, numbered(f"{name};record=", done + 1, rows), self.source.limits, where)
+            batch = to_batch(ordered, numbered(f"{name};record=", done + 1, rows), limits, where)
             done += rows
-            first = done == rows
-            yield Page(batch, body if first else None, _media_type(file.name), name=name)
+            keyed = keyed or has_key(batch, self.source)
+            yield Page(batch, body if done == rows else None, _media_type(file.name, zipped), charset, name)
         if done != file.rows:
             raise ContractError(f"the file has {done} rows, its manifest says {file.rows}", where=where)
-
-
-def _format(options: DropOptions, source: Source) -> Format:
-    columns = {name: path for name, path in source.columns.items() if name != DROP}
-    match options.format:
-        case "xml":
-            return XmlRecords(options.record, columns, source.limits)
-        case "jsonl":
-            return JsonRecords(columns, source.limits)
-        case "csv":
-            return DelimitedRecords(columns, source.limits)
-    raise ConfigurationError(f"unknown format {options.format}", where=source.dataset)
+        if done and not keyed:
+            raise keyless(self.source, where)
 
 
 def _file(entry: dict[str, Any], where: str) -> _File:
@@ -194,9 +182,11 @@ def _file(entry: dict[str, Any], where: str) -> _File:
     return _File(plain_name(entry.get("name"), where), rows, str(entry.get("sha256")))
 
 
-def _media_type(file: str) -> str:
-    suffixes = {"gz": "application/gzip", "xml": "application/xml", "jsonl": "application/jsonl", "csv": "text/csv"}
-    return suffixes.get(file.rpartition(".")[2], "application/octet-stream")
+def _media_type(file: str, zipped: bool) -> str:
+    if zipped:
+        return "application/gzip"
+    suffixes = {"xml": "application/xml", "jsonl": "application/jsonl", "csv": "text/csv"}
+    return suffixes.get(file.removesuffix(".gz").rpartition(".")[2], "application/octet-stream")
 
 
 def _newest_full(drops: list[_Drop], where: str) -> _Drop:

@@ -10,6 +10,7 @@ import re
 import time
 import zlib
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 
 import httpx
 
@@ -26,6 +27,8 @@ LEAN_BYTES = 2**16
 """A page of fewer bytes should have more rows; one of more bytes may be a single row."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*", re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?", re.ASCII)
+_COUNTS_END = 10**18
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
 
 
@@ -95,16 +98,29 @@ def moment(value: object, where: str) -> str:
     raise ContractError("the source's own moment is not ISO 8601 in UTC", where=where)
 
 
+def decimal_number(value: object) -> Decimal | None:
+    """Read a number as JSON (RFC 8259) or XML Schema writes it, exactly; None where it is none, or too long to be one.
+
+    >>> decimal_number("1.2E2"), decimal_number(" 12 "), decimal_number(True), decimal_number("1_0")
+    (Decimal('1.2E+2'), Decimal('12'), None, None)
+    """
+    text = str(value).strip(" \t\r\n") if isinstance(value, str | int | float | Decimal) else ""
+    return Decimal(text) if _NUMBER.fullmatch(text) else None
+
+
 def whole_number(value: object, where: str) -> int:
-    """Read a count out of an answer, sent as text or as a JSON number.
+    """Read a count out of an answer, sent as text or as a JSON number: `120`, `120.0` and `1.2E2` are the same one.
 
     Raises:
-        ContractError: It is not a whole number.
+        ContractError: It is absent, no number, not whole, negative or 10^18 and more.
     """
-    text = str(value)
-    if isinstance(value, str | int) and text.isascii() and text.isdigit() and len(text) <= 18:
-        return int(text)
-    raise ContractError("a count is not a whole number", where=where)
+    number = decimal_number(value)
+    if number is not None and 0 <= number < _COUNTS_END and number == number.to_integral_value():
+        return int(number)
+    what = "absent" if value is None else "no number" if number is None else "negative, broken or too large"
+    raise ContractError(
+        f"a count is not a whole number: it is {what}", where=where, next_step="ask the source's owner."
+    )
 
 
 def bounded(chunks: Iterable[bytes], limit: int, where: str) -> Iterator[bytes]:
@@ -123,7 +139,9 @@ def bounded(chunks: Iterable[bytes], limit: int, where: str) -> Iterator[bytes]:
 
 
 def gunzip(chunks: Iterable[bytes], limit: int, where: str) -> Iterator[bytes]:
-    """Unpack gzip (RFC 1952, several members too) in small pieces, so that a bomb never stands in memory.
+    """Unpack gzip (RFC 1952) in small pieces, so that a bomb never stands in memory.
+
+    Several members are one text, and zeros behind a member are padding, as gzip itself has it.
 
     Raises:
         ContractError: It unpacks to more than `limit` bytes, or is damaged or cut short.
@@ -132,20 +150,24 @@ def gunzip(chunks: Iterable[bytes], limit: int, where: str) -> Iterator[bytes]:
 
 
 def _inflate(chunks: Iterable[bytes], where: str) -> Iterator[bytes]:
-    inflater, fresh = zlib.decompressobj(wbits=31), True
+    inflater, fresh, behind = zlib.decompressobj(wbits=31), True, False
     try:
         for chunk in chunks:
             while chunk:
                 if inflater.eof:
+                    chunk, behind = chunk.lstrip(b"\0"), True  # blocks of a tape or a disk are filled up with zeros
+                    if not chunk:
+                        break
                     inflater = zlib.decompressobj(wbits=31)
                 yield inflater.decompress(chunk, PIECE)
                 fresh = False
                 chunk = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
         yield inflater.flush()
     except zlib.error:
-        raise ContractError("damaged gzip data", where=where) from None
+        what = "what stands behind the gzip data is neither zeros nor gzip data" if behind else "damaged gzip data"
+        raise ContractError(what, where=where, next_step="ask the source's owner.") from None
     if fresh or not inflater.eof:
-        raise ContractError("gzip data that ends too early", where=where)
+        raise ContractError("gzip data that ends too early", where=where, next_step="ask the source's owner.")
 
 
 def slices(body: bytes) -> Iterator[bytes]:

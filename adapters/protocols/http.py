@@ -19,8 +19,9 @@ from io import BytesIO
 import httpx
 
 from adapters.protocols.auth import Credential
+from adapters.protocols.codings import codings_of, undo
 from adapters.protocols.deadline import OutOfBoundsError, Rate
-from adapters.protocols.guard import bounded, gunzip, safe_endpoint, same_origin
+from adapters.protocols.guard import bounded, safe_endpoint, same_origin
 from adapters.protocols.pace import Throttle, with_retries
 from adapters.protocols.stream import HEAD_BYTES, BoundedTransport, rated
 from motlan.errors import AccessError, ContractError, TransientError
@@ -43,8 +44,11 @@ class Answer:
     status: int
     media_type: str
     charset: str
+    """The parameter of `Content-Type`, as it was sent; empty without one."""
     retry_after: float | None
     body: bytes = field(repr=False)
+    codings: tuple[str, ...] = ()
+    """Content codings that are still on the body."""
 
 
 Judge = Callable[[Answer, str], None]
@@ -113,6 +117,8 @@ class HttpLine:
     def get(self, url: httpx.URL, params: Mapping[str, str] | None = None, coding: str = "gzip") -> Answer:
         """GET, until it is answered well; `coding` is the content coding that we accept (RFC 9110 section 8.4).
 
+        Where it is `identity`, the body is left as it was sent: some servers mark a stored gzip file by the content coding.
+
         Raises:
             AccessError, ContractError, TransientError: As `judge_status` sorts them; ContractError for a limit, too.
         """
@@ -151,6 +157,7 @@ class HttpLine:
         with _line_errors(where), rated(rate):
             # Not through the client, which would take cookies and read where a redirect leads.
             response = self._transport.handle_request(request)
+            response.request = request
             rate.in_head = False
             try:
                 return self._read(response, where)
@@ -159,17 +166,26 @@ class HttpLine:
 
     def _read(self, response: httpx.Response, where: str) -> Answer:
         chunks = bounded(response.iter_raw(), self._limits.payload_bytes, where)
-        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding == "gzip":
-            limit = min(self._limits.decompressed_bytes, self._limits.page_bytes)
-            chunks = gunzip(chunks, limit, where)
-        elif coding != "identity":
-            raise ContractError("a content coding that we did not ask for", where=where)
+        codings = codings_of(response.headers.get("Content-Encoding", ""))
+        if response.request.headers["Accept-Encoding"] != "identity":
+            chunks, codings = self._undo(chunks, codings, response, where), ()
         body = BytesIO()  # what it gives is no second copy
         body.writelines(chunks)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        charset = response.charset_encoding or "utf-8"
-        return Answer(response.status_code, media_type, charset, _retry_after(response.headers), body.getvalue())
+        charset = response.charset_encoding or ""
+        waits = _retry_after(response.headers)
+        return Answer(response.status_code, media_type, charset, waits, body.getvalue(), codings)
+
+    def _undo(
+        self, chunks: Iterator[bytes], codings: tuple[str, ...], response: httpx.Response, where: str
+    ) -> Iterator[bytes]:
+        limit = min(self._limits.decompressed_bytes, self._limits.page_bytes)
+        try:
+            yield from undo(chunks, codings, limit, where)
+        except ContractError:
+            if not response.is_error:
+                raise
+            # The status of a failure says more than a body that cannot be unpacked.
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """JSON documents (RFC 8259) and JSON lines, to text columns.
 
-Numbers stay the text that was sent: `1.50` is not `1.5` to somebody who has to prove what arrived.
+Numbers stay the text that was sent: `1.50` is not `1.5` to somebody who has to prove what arrived. JSON is UTF-8, whatever
+a label beside it says (RFC 8259, section 8.1: there is no charset parameter); the UTF-16 and UTF-32 of before show by
+their first bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
+from adapters.protocols.charsets import as_utf_8, charset_of, describe
 from adapters.protocols.columns import Columns, check_extra, column_name
 from adapters.protocols.lines import read_lines
 from motlan.errors import ConfigurationError, ContractError
@@ -28,38 +31,62 @@ class _Number(str):
 PAGE_VALUES = 2_000_000
 """Values in a document, which is parsed at once: each takes a hundred bytes of memory or more for as few as two sent."""
 
+_LESS = "ask the source's owner, or lower page_rows in adapters/agencies.yaml."
+_BLANK = b" \t\r\n\x1a\xef\xbb\xbf"
+"""Bytes of which a line consists that says nothing: DOS ended files by 0x1A, and a mark of UTF-8 may stand alone."""
+
 _PLAIN = {str, _Number, type(None)}
-
-
-def parse(body: bytes, charset: str, where: str) -> Any:
-    """Parse a document. Bytes that the charset does not know survive as lone surrogates, visible in the row.
-
-    Raises:
-        ContractError: It is not JSON, nested without end, or has too many values.
-    """
-    if len(body) > PAGE_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > PAGE_VALUES:
-        step = "ask the source's owner, or lower page_rows in adapters/agencies.yaml."
-        raise ContractError(f"more than {PAGE_VALUES} values in one answer", where=where, next_step=step)
-    try:
-        text = body.decode(charset, "surrogateescape").removeprefix("\ufeff")
-        return json.loads(text, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant)
-    except (ValueError, LookupError, RecursionError):
-        raise ContractError("the answer is not JSON", where=where, next_step="ask the source's owner.") from None
 
 
 def _refuse_constant(_: str) -> NoReturn:
     raise ValueError
 
 
+_DECODER = json.JSONDecoder(parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant)
+
+
+def parse(body: bytes, where: str) -> Any:
+    """Parse a document. Bytes that are no UTF-8 survive as lone surrogates, visible in the row.
+
+    Raises:
+        ContractError: It is not JSON, nested without end, or has too many values.
+    """
+    if len(body) > PAGE_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > PAGE_VALUES:
+        raise ContractError(f"more than {PAGE_VALUES} values in one answer", where=where, next_step=_LESS)
+    charset = charset_of(body)
+    try:
+        text = body.decode(charset, "surrogateescape" if charset == "utf-8" else "surrogatepass")
+        return _DECODER.decode(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        what = f"JSON was expected, and what came is not: it starts as {describe(body)}"
+        raise ContractError(what, where=where, next_step="ask the source's owner.") from None
+
+
 def at_path(document: Any, path: str) -> Any:
-    """Go down a document by a dotted path; None where it ends early.
+    """Go down a document by a dotted path; None where it ends early, the document itself where the path is empty.
 
     >>> at_path({"a": {"b": 1}}, "a.b")
     1
     """
-    for step in path.split("."):
+    for step in path.split(".") if path else ():
         document = document.get(step) if isinstance(document, dict) else None
     return document
+
+
+def kind_of(value: Any) -> str:
+    """Name the kind of a parsed value, for an error.
+
+    >>> kind_of(parse(b"[1]", "")[0]), kind_of({}), kind_of(None)
+    ('a number', 'an object', 'null or absent')
+    """
+    if value is None:
+        return "null or absent"
+    return {_Number: "a number", str: "text", bool: "true or false", list: "a list"}.get(type(value), "an object")
+
+
+def is_zero(value: Any) -> bool:
+    """Tell whether a parsed value is the number 0, however it is written; text never is."""
+    return type(value) is _Number and not float(value)
 
 
 class JsonRecords:
@@ -87,6 +114,10 @@ class JsonRecords:
                 raise ConfigurationError(f"path {path} is taken", where=f"column {name}")
             node[leaf] = name
 
+    def charset(self, head: bytes) -> str:
+        """Tell the charset of a file that starts so."""
+        return charset_of(head)
+
     def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
         """Give a file of JSON lines as columns, at most `rows` records or `Limits.page_bytes` at a time.
 
@@ -94,10 +125,10 @@ class JsonRecords:
             ContractError: A line is not an object, or passes a limit.
         """
         records, size = [], 0
-        for line in read_lines(chunks, where):
+        for number, line in enumerate(read_lines(as_utf_8(chunks, where), where), start=1):
             size += len(line)
-            if line.strip():
-                records.append(parse(line, "utf-8", where))
+            if line.strip(_BLANK):
+                records.append(parse(line, f"{where} line {number}"))
             if records and (len(records) == rows or size >= self._limits.page_bytes):
                 yield self.to_columns(records, where)
                 records, size = [], 0

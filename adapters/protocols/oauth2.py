@@ -1,13 +1,17 @@
-"""OAuth 2.0 client credentials (RFC 6749 section 4.4): a token is fetched, kept in memory, renewed before its end."""
+"""OAuth 2.0 client credentials (RFC 6749 section 4.4): a token is fetched, kept in memory, renewed before its end.
+
+A token whose end is not told is used until it is refused.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from urllib.parse import quote_plus
 
 from adapters.protocols.auth import Basic, user_and_secret
-from adapters.protocols.guard import whole_number
+from adapters.protocols.guard import decimal_number
 from adapters.protocols.http import Answer, HttpLine, judge_status
 from adapters.protocols.json import at_path, parse
 from motlan.errors import AccessError, ContractError
@@ -15,6 +19,8 @@ from motlan.landing.contract import Source
 
 _LEEWAY = 30.0
 """Seconds before its end, at most, at which a token is not used any more."""
+_LONGEST = 10 * 365 * 86_400.0
+"""Seconds of a lifetime, at most: some servers write the greatest number that they know for "no end"."""
 
 TOKEN_LENGTH = 16_384
 """Characters of a token: it goes into a header field of every question, and servers take few kilobytes there."""
@@ -57,7 +63,7 @@ class ClientCredentials:
     def _fetch(self) -> None:
         form = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         answer = self._line.post(self._url, b"grant_type=client_credentials", form, judge=_judge)
-        document = parse(answer.body, "utf-8", self._where)
+        document = parse(answer.body, self._where)
         token, kind = at_path(document, "access_token"), at_path(document, "token_type")
         if not (isinstance(token, str) and token.isascii() and token.isprintable() and token):
             raise ContractError("the answer has no access token", where=self._where)
@@ -65,9 +71,23 @@ class ClientCredentials:
             raise ContractError(f"the access token is longer than {TOKEN_LENGTH} characters", where=self._where)
         if str(kind).lower() != "bearer":
             raise ContractError("the token is no bearer token", where=self._where)
-        seconds = whole_number(at_path(document, "expires_in"), self._where)
+        seconds = _lifetime(at_path(document, "expires_in"), self._where)
         self._token = token
         self._until = time.monotonic() + seconds - min(_LEEWAY, seconds / 10)
+
+
+def _lifetime(value: object, where: str) -> float:
+    """Read a token's lifetime in seconds; endless where none is told (section 5.1 only recommends it), or less than none.
+
+    Raises:
+        ContractError: It is no number.
+    """
+    if value is None or value == "":
+        return math.inf
+    seconds = decimal_number(value)
+    if seconds is None:
+        raise ContractError("the token's lifetime (expires_in) is no number of seconds", where=where)
+    return math.inf if seconds < 0 else min(float(seconds), _LONGEST)
 
 
 def _judge(answer: Answer, where: str) -> None:

@@ -2,21 +2,66 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from adapters.protocols.auth import Basic, user_and_secret
+from adapters.protocols.codings import GZIP_MAGIC, undo
 from adapters.protocols.http import HttpLine
 from motlan.errors import ConfigurationError, ContractError, TransientError
 from motlan.landing.contract import Source
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A file as it was sent, within `Limits.payload_bytes`."""
+
+    body: bytes = field(repr=False)
+    codings: tuple[str, ...] = ()
+    """Content codings that the server said are on the body."""
+
+    def unpack(self, limit: int, where: str) -> bytes:
+        """Give the body without its content codings.
+
+        Raises:
+            ContractError: It cannot be unpacked, or to more than `limit` bytes.
+        """
+        return b"".join(undo([self.body], self.codings, limit, where)) if self.codings else self.body
+
+    def find(self, sha256: str, limit: int, where: str) -> bytes:
+        """Give the stored bytes, which are those that have this hash.
+
+        A server that marks a stored gzip file by a content coding sends it as it lies; one that packs on the way does not.
+
+        Raises:
+            ContractError: Neither what was sent nor what it unpacks to has the hash.
+        """
+        if _hash(self.body) == sha256:
+            return self.body
+        with suppress(ContractError):
+            if self.codings and _hash(body := self.unpack(limit, where)) == sha256:
+                return body
+        what = "the file's SHA-256 is not the manifest's"
+        if self.codings:
+            what += ", neither as sent nor without the content coding that the server says"
+        elif where.endswith((".gz", ".gzip")) and not self.body.startswith(GZIP_MAGIC):
+            what += ": it is named .gz and came unpacked, perhaps by a proxy on the way"
+        raise ContractError(what, where=where, next_step="ask its owner.")
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
 class Opener(Protocol):
     """Reads a whole file by its path under the endpoint, within `Limits.payload_bytes`."""
 
-    def read(self, path: str) -> bytes:
-        """Give the file's bytes as they are stored."""
+    def read(self, path: str) -> Sent:
+        """Give the file as it is sent."""
 
 
 def opener_for(source: Source) -> Opener:
@@ -34,14 +79,15 @@ class HttpOpener:
     def __init__(self, source: Source) -> None:
         self._line = HttpLine(source, Basic(*user_and_secret(source)))
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str) -> Sent:
         """GET a file.
 
         Raises:
             AccessError, ContractError, TransientError: See `http.judge_status`.
         """
-        # The stored bytes are what a manifest vouches for, so no coding may be put on or taken off on the way.
-        return self._line.get(self._line.url(path), coding="identity").body
+        # The stored bytes are what a manifest vouches for, so no coding should be put on or taken off on the way.
+        answer = self._line.get(self._line.url(path), coding="identity")
+        return Sent(answer.body, answer.codings)
 
 
 class FolderOpener:
@@ -58,7 +104,7 @@ class FolderOpener:
         self._root = Path(unquote(parts.path)).resolve()
         self._limit, self._where = source.limits.payload_bytes, source.dataset
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str) -> Sent:
         """Read a file that lies in the folder, also after every symbolic link was followed.
 
         Raises:
@@ -80,4 +126,4 @@ class FolderOpener:
             raise TransientError("the file cannot be read", where=where) from None
         if len(body) > self._limit:
             raise ContractError(f"more than {self._limit} bytes", where=where, next_step="ask the source's owner.")
-        return body
+        return Sent(body)

@@ -12,18 +12,21 @@ from motlan.landing.contract import LOCATOR, Page, Source
 Fetch = Callable[[str | None, int], tuple[Page, str | None]]
 """Given the cursor (None at first) and the page's number from 1, the page and the next cursor (None at the end)."""
 
+EMPTY_PAGES = 100
+"""Pages without rows that may follow one another: a source that filters behind its paging sends some."""
+
 
 def follow(fetch: Fetch, source: Source) -> Iterator[Page]:
     """Give the pages that have rows, in the source's order.
 
     Raises:
-        ContractError: The source gives a cursor that it gave before, the records of a page that it gave before, an empty
-            page that is not the last, a page larger than was asked for, or more rows than `Limits.rows`.
+        ContractError: The source gives a cursor that it gave before, the records of a page that it gave before, more than
+            `EMPTY_PAGES` empty pages in a row, a page larger than was asked for, or more rows than `Limits.rows`.
     """
     cursor: str | None = None
     seen: set[bytes] = set()  # of hashes: cursors may be long
     pages: dict[int, str] = {}
-    number = total = 0
+    number = total = empty = 0
     while True:
         number += 1
         page, cursor = fetch(cursor, number)
@@ -45,9 +48,13 @@ def follow(fetch: Fetch, source: Source) -> Iterator[Page]:
         if len(cursor) > source.limits.field_length:
             raise ContractError("the source's cursor is longer than a field may be", where=where)
         mark = hashlib.sha256(cursor.encode("utf-8", "surrogatepass")).digest()
-        if mark in seen or not rows:
+        if mark in seen:
             raise ContractError("the source's paging goes in circles", where=where, next_step="ask its owner.")
         seen.add(mark)
+        empty = 0 if rows else empty + 1
+        if empty > EMPTY_PAGES:
+            what = f"more than {EMPTY_PAGES} empty pages in a row, each with a next cursor"
+            raise ContractError(what, where=where, next_step="ask the source's owner.")
 
 
 def _hash(rows: Any, source: Source) -> int:

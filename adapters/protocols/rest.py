@@ -1,20 +1,31 @@
-"""Registers behind a REST interface with JSON: pages by the source's cursor, a count, and a bearer token."""
+"""Registers behind a REST interface with JSON: pages by the source's cursor, a count, and a bearer token.
+
+A last page comes in many forms, because serialisers leave out, or write as null, what is empty. No list of records is
+an empty one, no cursor is the end: whether all came is for the source's own count to say.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from adapters.protocols.auth import Basic, user_and_secret
-from adapters.protocols.columns import numbered, rows_of, to_batch
+from adapters.protocols.charsets import charset_of
+from adapters.protocols.columns import numbered, require_keys, rows_of, to_batch
 from adapters.protocols.guard import capped, full_enough, moment, whole_number
 from adapters.protocols.http import Answer, HttpLine
-from adapters.protocols.json import JsonRecords, at_path, parse
+from adapters.protocols.json import JsonRecords, at_path, is_zero, kind_of, parse
 from adapters.protocols.oauth2 import ClientCredentials
 from adapters.protocols.options import read_options
 from adapters.protocols.paging import follow
 from motlan.errors import ContractError
 from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
+
+_NO_CONTENT = 204
+_ERRORS = ("error", "errors", "fault", "exception")
+"""Members by which an answer of status 200 tells of an error."""
+_NEXT_STEP = "compare the answer with `options` in adapters/agencies.yaml, or ask the source's owner."
 
 
 @dataclass(frozen=True)
@@ -26,9 +37,9 @@ class RestOptions:
     count_path: str
     """Address of the counts, answered as `{"rows", "total", "as_of"}`."""
     records: str
-    """Path of the list of records in an answer."""
+    """Path of the list of records in an answer; empty where the answer is the list."""
     next_cursor: str
-    """Path of the next cursor in an answer; null on the last page."""
+    """Path of the next cursor in an answer; empty where all comes at once. `read_cursor` has what ends the pages."""
     since_parameter: str
     """Query parameter of the moment from which changes are wanted, inclusive."""
     cursor_parameter: str
@@ -56,7 +67,7 @@ class RestAdapter(Adapter):
         """Ask the source's count endpoint."""
         where = f"{self.source.dataset} {self._options.count_path}"
         answer = self._line.get(self._line.url(self._options.count_path), self._since(since))
-        document = parse(answer.body, answer.charset, where)
+        document = parse(answer.body, where)
         return SourceCount(
             rows=whole_number(at_path(document, "rows"), where),
             total=whole_number(at_path(document, "total"), where),
@@ -72,7 +83,8 @@ class RestAdapter(Adapter):
             place = {} if cursor is None else {self._options.cursor_parameter: cursor}
             return self._page(self._line.get(url, asked | place), number)
 
-        return capped(full_enough(follow(fetch, self.source), self.source), self.source)
+        pages = full_enough(require_keys(follow(fetch, self.source), self.source), self.source)
+        return capped(pages, self.source)
 
     def _since(self, since: Watermark | None) -> dict[str, str]:
         return {self._options.since_parameter: since.cursor} if since else {}
@@ -80,14 +92,53 @@ class RestAdapter(Adapter):
     def _page(self, answer: Answer, number: int) -> tuple[Page, str | None]:
         name = f"page={number}"
         where = f"{self.source.dataset} {name}"
-        document = parse(answer.body, answer.charset, where)
-        records = at_path(document, self._options.records)
-        following = at_path(document, self._options.next_cursor)
-        if not isinstance(records, list) or not isinstance(following, str | None):
-            raise ContractError("the answer has no list of records, or a cursor that is no text", where=where)
+        document = None if answer.status == _NO_CONTENT else parse(answer.body, where)
+        records = read_records(document, self._options.records, where)
+        cursor = self._options.next_cursor
+        following = read_cursor(at_path(document, cursor), where) if cursor else None
         columns = self._records.to_columns(records, where)
-        pointer = "/" + self._options.records.replace(".", "/")
+        pointer = "/" + self._options.records.replace(".", "/") if self._options.records else ""
         locators = numbered(f"{name};{pointer}/", 0, rows_of(columns))
         rows = to_batch(columns, locators, self.source.limits, where)
-        page = Page(rows, answer.body, answer.media_type or "application/json", answer.charset, name)
+        page = Page(rows, answer.body, answer.media_type or "application/json", charset_of(answer.body), name)
         return page, following
+
+
+def read_records(document: Any, path: str, where: str) -> list[Any]:
+    """Find the list of records in an answer. Null, nothing, or an object or text without content is an empty list.
+
+    Raises:
+        ContractError: There is another thing in its place, or none in an answer that tells of an error.
+    """
+    records = at_path(document, path)
+    if isinstance(records, list):
+        return records
+    place = f"`{path}`" if path else "the answer"
+    if records or isinstance(records, bool):
+        what = f"{place} is {kind_of(records)}, where a list of records was expected"
+        raise ContractError(what, where=where, next_step=_NEXT_STEP)
+    if not isinstance(document, dict | None):
+        what = f"the answer is {kind_of(document)}, where an object with {place} was expected"
+        raise ContractError(what, where=where, next_step=_NEXT_STEP)
+    if any((document or {}).get(sign) for sign in _ERRORS):
+        raise ContractError(f"the answer has no {place}, but tells of an error", where=where, next_step=_NEXT_STEP)
+    return []
+
+
+def read_cursor(value: Any, where: str) -> str | None:
+    """Read the next cursor of an answer: text, or a number as it was sent.
+
+    None, at the end of the pages, is what says that there is no further page: null, nothing, false, the number 0, blank
+    text, and the text `null`, which a serialiser makes of one.
+
+    Raises:
+        ContractError: It is true, a list or an object.
+    """
+    if value is None or value is False:
+        return None
+    if not isinstance(value, str):
+        what = f"the next cursor is {kind_of(value)}, where text or a number was expected"
+        raise ContractError(what, where=where, next_step=_NEXT_STEP)
+    if is_zero(value) or value.strip() in ("", "null"):
+        return None
+    return str(value)

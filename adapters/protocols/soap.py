@@ -23,7 +23,16 @@ from motlan.landing.contract import Source
 WSDL_DOCUMENTS = 50
 """Documents that a WSDL may be made of: an import may always name another one."""
 
+_ENVELOPES = ("http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope")
+"""SOAP 1.1 and 1.2."""
+_CODES = (
+    "{*}faultcode",
+    "{*}Code/{*}Value",
+    *(f"{{*}}Code{'/{*}Subcode' * depth}/{{*}}Value" for depth in range(1, 6)),
+)
+"""Where a fault's codes stand, from the fault: SOAP 1.1 section 4.4, and 1.2 section 5.4, where subcodes are nested."""
 _SECURITY_FAULTS = {
+    "Authentication",
     "FailedAuthentication",
     "FailedCheck",
     "InvalidSecurity",
@@ -31,9 +40,11 @@ _SECURITY_FAULTS = {
     "SecurityTokenUnavailable",
     "UnsupportedSecurityToken",
 }
-"""OASIS WS-Security 1.1 section 12."""
+"""OASIS WS-Security 1.1 section 12, and the example of SOAP 1.1 section 4.4.1: `Client.Authentication`."""
 _OUR_FAULTS = {"Client", "Sender", "MustUnderstand", "VersionMismatch", "DataEncodingUnknown"}
 """SOAP 1.1 section 4.4.1 and SOAP 1.2 section 5.4.6: the same question would fail again."""
+_BUSY = (408, 425, 429)
+"""Statuses that are of the moment, whatever the fault says: a gateway may send them around the service's answer."""
 
 
 class SoapClient:
@@ -71,7 +82,7 @@ class SoapClient:
         """
         where = f"{self._where} {operation}"
         answer = self.ask(operation, **arguments)
-        root = parse_document(answer.body, where)
+        root = parse_document(answer.body, where, answer.charset)
         refuse_fault(root, answer, where)
         return root
 
@@ -113,15 +124,15 @@ class _Loader:
         self._loaded += 1
         if self._loaded > WSDL_DOCUMENTS:
             raise ContractError(f"the WSDL is in more than {WSDL_DOCUMENTS} documents", where=self._where)
-        body = self._line.get(self._line.url(url)).body
-        parse_document(body, f"{self._where} WSDL")
-        return body
+        answer = self._line.get(self._line.url(url))
+        root = parse_document(answer.body, f"{self._where} WSDL", answer.charset)
+        return etree.tostring(root, encoding="utf-8")  # whatever charset it was in, and whatever it says
 
 
 def _judge(answer: Answer, where: str) -> None:
-    if answer.status >= 500 and b"Fault" in answer.body:
+    if answer.status >= 400 and answer.status not in _BUSY:
         try:
-            root = parse_document(answer.body, where)
+            root = parse_document(answer.body, where, answer.charset)
         except ContractError:
             judge_status(answer, where)
         else:
@@ -130,23 +141,43 @@ def _judge(answer: Answer, where: str) -> None:
 
 
 def refuse_fault(root: etree._Element, answer: Answer, where: str) -> None:
-    """Raise a fault as the error that its code stands for: HTTP wants it to be a 500, and not every server knows.
+    """Raise a fault as the error that its own code stands for: HTTP wants it to be a 500, and not every server knows.
 
-    Its text is not repeated: it may quote what we asked.
+    What stands in its text and detail is neither judged nor repeated: it may be anything, and quote what we asked.
 
     Raises:
-        AccessError: A security fault.
+        AccessError: A security fault, or a fault of the sender with a status that refuses the credential.
         ContractError: A fault of the sender.
-        TransientError: A fault of the server.
+        TransientError: A fault of the server, or one of a code that is not the standard's.
     """
-    fault = root.find("{*}Body/{*}Fault")
+    fault = _fault_of(root)
     if fault is None:
         return
-    texts = [element.text or "" for element in fault.iter("{*}faultcode", "{*}Value")]
-    codes = {code.strip().rpartition(":")[2].partition(".")[0] for code in texts}
-    if codes & _SECURITY_FAULTS:
+    codes = [_local(element.text or "") for path in _CODES for element in fault.findall(path)]
+    parts = {part for code in codes for part in code.split(".")}
+    ours = bool(codes) and codes[0].partition(".")[0] in _OUR_FAULTS
+    if parts & _SECURITY_FAULTS or (ours and answer.status in (401, 403)):
         step = "check the agency's credential (MOTLAN_CREDENTIAL_...)."
         raise AccessError("the source refuses our credential (SOAP fault)", where=where, next_step=step)
-    if codes & _OUR_FAULTS:
-        raise ContractError("the source refuses the question (SOAP fault of the sender)", where=where)
-    raise TransientError("SOAP fault of the server", where=where, retry_after=answer.retry_after)
+    if ours:
+        step = "compare the question with the source's WSDL, or ask its owner."
+        raise ContractError("the source refuses the question (SOAP fault of the sender)", where=where, next_step=step)
+    raise TransientError(
+        "SOAP fault of the server", where=where, next_step="try again later.", retry_after=answer.retry_after
+    )
+
+
+def _fault_of(root: etree._Element) -> etree._Element | None:
+    """Find the fault of an answer: in its body, or alone without an envelope, as some gateways send it."""
+    if etree.QName(root).localname == "Fault" and etree.QName(root).namespace in _ENVELOPES:
+        return root
+    return root.find("{*}Body/{*}Fault")
+
+
+def _local(code: str) -> str:
+    """Cut a code's namespace off, written as a prefix or in braces.
+
+    >>> _local(" soap:Client.Authentication "), _local("{urn:x}Server")
+    ('Client.Authentication', 'Server')
+    """
+    return code.strip().rpartition("}")[2].rpartition(":")[2]

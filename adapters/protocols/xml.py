@@ -13,8 +13,10 @@ from typing import Any
 import pyarrow as pa
 from lxml import etree
 
+from adapters.protocols.charsets import codec_of, describe, peek
 from adapters.protocols.columns import Columns, check_extra, column_name
 from adapters.protocols.guard import slices
+from adapters.protocols.xml_charset import charset_of, parser_encoding, usable_option
 from adapters.protocols.xml_plain import HEAD_BYTES, PlainRecords, Row, is_utf_8
 from motlan.errors import ConfigurationError, ContractError
 from motlan.landing.contract import Limits
@@ -25,6 +27,9 @@ RECORD_BYTES = 8 * 2**20
 PAGE_TAGS = 2_000_000
 """Tags, and attributes, in an answer whose tree is kept: a tree takes some hundred bytes for each."""
 
+_ASK_OWNER = "ask the source's owner."
+_WRONG_BYTES = (etree.ErrorTypes.ERR_INVALID_ENCODING, etree.ErrorTypes.I18N_CONV_FAILED)
+_UNKNOWN_CHARSET = (etree.ErrorTypes.ERR_UNKNOWN_ENCODING, etree.ErrorTypes.ERR_UNSUPPORTED_ENCODING)
 _NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 _SECURE: dict[str, Any] = {
     "resolve_entities": False,
@@ -57,23 +62,40 @@ def refuse_tags(body: bytes, where: str) -> None:
         raise ContractError(f"more than {PAGE_TAGS} tags or attributes in one answer", where=where, next_step=step)
 
 
-def parse_document(body: bytes, where: str) -> etree._Element:
-    """Parse a document that fits in memory.
+def parse_document(body: bytes, where: str, label: str = "") -> etree._Element:
+    """Parse a document that fits in memory; `label` is the charset that is said outside of it.
 
     Raises:
-        ContractError: It is not well-formed, has too many tags, or declares a document type.
+        ContractError: It is not well-formed, has too many tags, declares a document type, or another charset than it has.
     """
     refuse_tags(body, where)
+    encoding = parser_encoding(body[:HEAD_BYTES], body, label, where)
     try:
-        root = etree.fromstring(body, etree.XMLParser(**_SECURE))
-    except etree.XMLSyntaxError:
-        raise _malformed(where) from None
+        root = etree.fromstring(body, etree.XMLParser(encoding=encoding or None, **_SECURE))
+    except etree.XMLSyntaxError as error:
+        what = _describe_error(code_of(error), body[:HEAD_BYTES])
+        raise ContractError(what, where=where, next_step=_ASK_OWNER) from None
     refuse_doctype(root, where)
     return root
 
 
-def _malformed(where: str) -> ContractError:
-    return ContractError("the XML is not well-formed, or passes a limit of the parser", where=where)
+def code_of(error: etree.XMLSyntaxError) -> int:
+    """Give the parser's code of an error (`etree.ErrorTypes`), which lxml's type stubs do not know."""
+    return int(getattr(error, "code", 0))
+
+
+def _describe_error(code: int, head: bytes) -> str:
+    """Say what the parser's error means; its own text quotes the document."""
+    if code in _WRONG_BYTES:
+        return (
+            "the XML has bytes that are no letters of the charset that it declares, or of UTF-8 where it declares none"
+        )
+    if code in _UNKNOWN_CHARSET:
+        return "the XML declares a charset that is not known"
+    kind = describe(head)
+    if kind != "XML" and b"\0" not in head:
+        return f"XML was expected, and what came is not: it starts as {kind}"
+    return "the XML is not well-formed, or passes a limit of the parser"
 
 
 def local_name(tag: object) -> str:
@@ -103,12 +125,14 @@ class XmlRecords:
         record: Local name of the element that is a record.
         columns: Column name -> path of local names, such as `HoVaTen/Ho`.
         limits: Limits of the source.
+        encoding: The charset of documents without a byte order mark, where it is declared; by default they say it.
 
     Raises:
-        ConfigurationError: Two columns have the same path.
+        ConfigurationError: Two columns have the same path, or there is no such charset.
     """
 
-    def __init__(self, record: str, columns: Mapping[str, str], limits: Limits) -> None:
+    def __init__(self, record: str, columns: Mapping[str, str], limits: Limits, encoding: str = "") -> None:
+        self._encoding = usable_option(encoding, f"columns of {record}")
         self.record, self._limits, self.declared = record, limits, tuple(columns)
         self._names = {path: name for name, path in columns.items()}
         if len(self._names) != len(columns):
@@ -117,6 +141,10 @@ class XmlRecords:
         self._branches = {"/".join(path[:depth]) for path in steps for depth in range(1, len(path))}
         self._height = max(map(len, steps), default=0)
         self.plain = PlainRecords(record, columns)
+
+    def charset(self, head: bytes) -> str:
+        """Tell the charset of a file that starts so."""
+        return charset_of(head, None, self._encoding)
 
     def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
         """Give the records of a file as columns, at most `rows` or about `Limits.page_bytes` at a time.
@@ -127,7 +155,9 @@ class XmlRecords:
         Raises:
             ContractError: The document is malformed, declares a document type, or passes a limit.
         """
-        reading, size = _Reading(self, where, forget=True), 0
+        size = 0
+        head, chunks = peek(chunks, HEAD_BYTES)
+        reading = _Reading(self, where, head, parser_encoding(head, None, self._encoding, where), forget=True)
         for chunk in chunks:
             reading.feed(chunk)
             size += len(chunk)
@@ -138,14 +168,17 @@ class XmlRecords:
         while reading.rows:
             yield reading.columns(rows)
 
-    def read_document(self, body: bytes, where: str) -> tuple[Columns, etree._Element]:
+    def read_document(self, body: bytes, where: str, label: str = "") -> tuple[Columns, etree._Element]:
         """Give all records of an answer, and the root of what stands around them; see `read` for the rules.
+
+        `label` is the charset that is said outside of the document.
 
         Raises:
             ContractError: As `read`, and for too many tags.
         """
         refuse_tags(body, where)
-        reading = _Reading(self, where, forget=False)
+        head = body[:HEAD_BYTES]
+        reading = _Reading(self, where, head, parser_encoding(head, body, label, where), forget=False)
         for chunk in slices(body):
             reading.feed(chunk)
         root = reading.close()
@@ -199,11 +232,13 @@ class _Reading:
     there it stands between elements, so that taking whole elements out of its way changes nothing of what it checks.
     """
 
-    def __init__(self, records: XmlRecords, where: str, *, forget: bool) -> None:
-        self._records, self._where, self._forget = records, where, forget
-        self._parser: Any = etree.XMLPullParser(events=("end",), tag="{*}" + records.record, **_SECURE)
+    def __init__(self, records: XmlRecords, where: str, head: bytes, encoding: str, *, forget: bool) -> None:
+        self._records, self._where, self._head, self._forget = records, where, head, forget
+        self._parser: Any = etree.XMLPullParser(
+            events=("end",), tag="{*}" + records.record, encoding=encoding or None, **_SECURE
+        )
         self._pending, self._silent = b"", 0
-        self._utf_8: bool | None = None  # unknown until the head is there
+        self._utf_8 = codec_of(encoding) == "utf-8" if encoding else is_utf_8(head)
         self._prefix: str | None = None
         self._in_run = False
         self.rows: list[Row] = []
@@ -212,9 +247,7 @@ class _Reading:
     def feed(self, chunk: bytes) -> None:
         """Read on."""
         self._pending += chunk
-        if self._utf_8 is None and len(self._pending) >= HEAD_BYTES:
-            self._utf_8 = is_utf_8(self._pending)
-        if self._utf_8 is False:
+        if not self._utf_8:
             self._parse(self._pending)
             self._pending = b""
         while self._utf_8 and (end := self._records.plain.end.search(self._pending)):
@@ -237,8 +270,8 @@ class _Reading:
         self._parse(self._pending)
         try:
             root: etree._Element = self._parser.close()
-        except etree.XMLSyntaxError:
-            raise _malformed(self._where) from None
+        except etree.XMLSyntaxError as error:
+            raise self._malformed(code_of(error)) from None
         refuse_doctype(root, self._where)
         return root
 
@@ -249,8 +282,8 @@ class _Reading:
             self._parser.feed(data)
             for _, record in self._parser.read_events():
                 self._add(record)
-        except etree.XMLSyntaxError:
-            raise _malformed(self._where) from None
+        except etree.XMLSyntaxError as error:
+            raise self._malformed(code_of(error)) from None
         if record is None:
             self._silent += len(data)
             if self._silent > RECORD_BYTES:
@@ -287,7 +320,10 @@ class _Reading:
         try:
             return pa.array(values, pa.binary()).cast(pa.string())
         except pa.ArrowInvalid:  # no UTF-8
-            raise _malformed(self._where) from None
+            raise self._malformed(_WRONG_BYTES[0]) from None
+
+    def _malformed(self, code: int) -> ContractError:
+        return ContractError(_describe_error(code, self._head), where=self._where, next_step=_ASK_OWNER)
 
     def _endless(self) -> ContractError:
         return ContractError(f"no record ends within {RECORD_BYTES} bytes", where=self._where)

@@ -234,3 +234,151 @@ def test_a_refused_credential_is_an_access_error(make_source, site, reply):
     site.answers["/drops/index.json"] = reply(status=401)
     with pytest.raises(AccessError):
         DropAdapter(make_source(site.url, options=OPTIONS)).check()
+
+
+XML = b"<Tap><Nguoi><id>1</id></Nguoi><Nguoi><id>2</id></Nguoi></Tap>"
+ZIPPED = gzip.compress(XML, mtime=0)
+CSV = "id,name\n1,Đỗ\n2,Lê\n".encode()
+
+
+def lay_file(folder, body, name="x.xml.gz", rows=2, hashed=None):
+    """Lay a full drop down that is one file, whose manifest has the hash of `hashed`, by default of what lies there."""
+
+    def change(manifest):
+        (folder / "drops/d" / name).write_bytes(body)
+        digest = hashlib.sha256(body if hashed is None else hashed).hexdigest()
+        return manifest | {"rows": rows, "files": [{"name": name, "rows": rows, "sha256": digest.upper()}]}
+
+    add(folder, "d", [], "full", change=change)
+    return folder
+
+
+def serve(site, reply, folder, **headers):
+    """Serve a folder; `headers` are those of the files of records."""
+    for path in folder.rglob("*.*"):
+        kept = headers if path.name not in ("index.json", "manifest.json") else {}
+        site.answers["/" + str(path.relative_to(folder))] = reply(path.read_bytes(), headers=kept)
+
+
+def pull(make_source, endpoint, **changes):
+    settings = {"columns": COLUMNS, "cursor": "_drop", "options": OPTIONS} | changes
+    return list(DropAdapter(make_source(endpoint, **settings)).pull(None))
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "identity", "br"])
+@pytest.mark.parametrize("padding", [0, 512])
+def test_a_stored_gzip_file_is_read_as_it_lies_however_the_server_marks_it(
+    make_source, site, reply, tmp_path, coding, padding
+):
+    body = ZIPPED + bytes(padding)
+    serve(site, reply, lay_file(tmp_path, body), **{"Content-Encoding": coding})
+    (page,) = pull(make_source, site.url)
+    assert (keys([page]), page.payload, page.media_type) == (["1", "2"], body, "application/gzip")
+
+
+@pytest.mark.parametrize("stored", [ZIPPED, XML], ids=["gzip", "plain"])
+def test_a_file_that_the_server_packs_on_the_way_is_unpacked_to_the_stored_bytes(
+    make_source, site, reply, tmp_path, stored
+):
+    name = "x.xml" if stored == XML else "x.xml.gz"
+    serve(site, reply, lay_file(tmp_path, stored, name))
+    site.answers[f"/drops/d/{name}"] = reply(gzip.compress(stored), headers={"Content-Encoding": "gzip"})
+    for listing in ("/drops/index.json", "/drops/d/manifest.json"):
+        packed = gzip.compress(site.answers[listing].body)
+        site.answers[listing] = reply(packed, headers={"Content-Encoding": "x-gzip"})
+    (page,) = pull(make_source, site.url)
+    assert (keys([page]), page.payload) == (["1", "2"], stored)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("x.xml", ZIPPED), ("x.xml.gz", XML), ("x", ZIPPED + gzip.compress(b"\n", mtime=0) + bytes(3))],
+)
+def test_whether_a_file_is_packed_is_told_by_its_bytes_and_not_by_its_name(make_source, tmp_path, name, body):
+    (page,) = pull(make_source, lay_file(tmp_path, body, name).as_uri())
+    assert (keys([page]), page.payload) == (["1", "2"], body)
+    assert (page.media_type == "application/gzip") == (body != XML)
+
+
+def test_a_file_that_was_unpacked_on_the_way_is_told_so(make_source, site, reply, tmp_path):
+    serve(site, reply, lay_file(tmp_path, XML, hashed=ZIPPED))
+    with pytest.raises(ContractError, match=r"SHA-256.*named \.gz and came unpacked"):
+        pull(make_source, site.url)
+
+
+def test_a_file_whose_hash_fails_with_and_without_its_coding_is_told_so(make_source, site, reply, tmp_path):
+    serve(site, reply, lay_file(tmp_path, ZIPPED, hashed=b"other"), **{"Content-Encoding": "gzip"})
+    with pytest.raises(ContractError, match=r"SHA-256.*content coding"):
+        pull(make_source, site.url)
+
+
+def test_a_coding_is_not_a_way_around_the_limits(make_source, site, reply, tmp_path):
+    serve(site, reply, lay_file(tmp_path, gzip.compress(bytes(10**7)), hashed=b"x"), **{"Content-Encoding": "gzip"})
+    with pytest.raises(ContractError, match="SHA-256"):
+        pull(make_source, site.url)
+
+
+@pytest.mark.parametrize(
+    ("options", "body"),
+    [
+        ({"format": "csv"}, b"ma,name\n1,x\n"),
+        ({"format": "csv"}, b"1,x\n2,y\n"),
+        ({"format": "csv"}, b"id,name\n,x\n,y\n"),
+        ({"format": "csv", "delimiter": ";"}, b"id,name\n1,x\n"),
+        ({"format": "jsonl"}, b'{"ID": "1"}\n{"ID": "2"}\n'),
+        ({"format": "jsonl"}, b'{"id": null}\n{}\n'),
+        ({"format": "xml"}, b"<Tap><Nguoi><Id>1</Id></Nguoi></Tap>"),
+        ({"format": "xml"}, b"<Tap><Nguoi><id/></Nguoi></Tap>"),
+    ],
+)
+def test_a_file_without_the_keys_column_is_refused_with_its_name(make_source, tmp_path, options, body):
+    rows = 1 if b"Nguoi" in body or b"ma,name" in body else 2
+    lay_file(tmp_path, body, "x.txt", rows)
+    with pytest.raises(ContractError, match=r"column id\b") as error:
+        pull(make_source, tmp_path.as_uri(), options=OPTIONS | options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "body", "charset"),
+    [
+        ({"format": "csv"}, CSV, "utf-8"),
+        ({"format": "csv"}, CSV.decode().encode("utf-16"), "utf-16"),
+        ({"format": "csv", "encoding": "windows-1258"}, "id,name\n1,Đô\n2,Lê\n".encode("cp1258"), "cp1258"),
+        ({"format": "jsonl"}, '{"id": "1", "name": "Đỗ"}\n{"id": "2"}\n'.encode("utf-16-le"), "utf-16-le"),
+        ({"format": "jsonl"}, b'\xef\xbb\xbf{"id": "1"}\r\n\r\n{"id": "2"}\r\n\r\n\n\x1a', "utf-8"),
+        ({"format": "xml"}, XML.decode().encode("utf-16"), "utf-16"),
+        ({"format": "xml"}, b"<?xml version='1.0' encoding='ISO-8859-1'?>" + XML, "iso-8859-1"),
+        ({"format": "xml", "encoding": "utf-8"}, b"<?xml version='1.0' encoding='utf-16'?>" + XML, "utf-8"),
+    ],
+)
+def test_a_page_tells_the_charset_of_its_payload(make_source, tmp_path, options, body, charset):
+    (page,) = pull(make_source, lay_file(tmp_path, body, "x.txt").as_uri(), options=OPTIONS | options)
+    assert (keys([page]), page.charset) == (["1", "2"], charset)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"format": "csv", "encoding": "no-such"},
+        {"format": "csv", "encoding": "base64"},
+        {"format": "csv", "delimiter": "::"},
+        {"format": "csv", "delimiter": "\n"},
+        {"format": "xml", "encoding": "../x"},
+        {"format": "jsonl", "encoding": "windows-1258"},
+        {"format": "xml", "delimiter": ";"},
+    ],
+)
+def test_an_option_that_cannot_be_used_is_told(make_source, folder, options):
+    with pytest.raises(ConfigurationError):
+        adapter(make_source, folder, options=OPTIONS | options)
+
+
+@pytest.mark.parametrize("files", [[], None])
+def test_a_drop_without_files_says_so_by_its_rows(make_source, tmp_path, files):
+    add(tmp_path, "d1", [["1"]], "full")
+    add(tmp_path, "d2", [], change=lambda manifest: manifest | {"files": files, "rows": 0.0})
+    assert keys(adapter(make_source, tmp_path).pull(None)) == ["1"]
+    add(tmp_path, "d3", [], change=lambda manifest: manifest | {"files": files, "rows": 1})
+    with pytest.raises(ContractError, match="do not add up"):
+        list(adapter(make_source, tmp_path).pull(None))

@@ -105,3 +105,74 @@ def test_what_is_no_count_is_refused(value):
 def test_what_is_no_moment_in_utc_is_refused(value):
     with pytest.raises(ContractError):
         guard.moment(value, "d")
+
+
+PACKED = gzip.compress(b"one" * 50_000, mtime=0)
+
+
+@pytest.mark.parametrize("zeros", [1, 2, 511, 512, 70_000])
+@pytest.mark.parametrize("size", [1, 7, 65_536, 10**6])
+def test_zeros_behind_gzip_data_are_padding_however_many_and_however_cut(zeros, size):
+    if size == 1 and zeros > 600:
+        return
+    packed = PACKED + bytes(zeros)
+    pieces = [packed[start : start + size] for start in range(0, len(packed), size)]
+    assert b"".join(guard.gunzip(pieces, 10**6, "d")) == b"one" * 50_000
+
+
+@pytest.mark.parametrize("between", [b"", b"\0", bytes(1000)])
+def test_members_may_have_zeros_between_them(between):
+    packed = PACKED + between + gzip.compress(b"") + between + gzip.compress(b"two") + between
+    assert b"".join(guard.gunzip([packed], 10**6, "d")) == b"one" * 50_000 + b"two"
+
+
+@pytest.mark.parametrize("tail", [b"x", b"\0\0x", b"\0" * 600 + PACKED[:9], b"PK\x03\x04", b"\x1f", b"\n"])
+def test_what_stands_behind_gzip_data_and_is_no_zeros_is_refused(tail):
+    for pieces in ([PACKED + tail], [PACKED, tail]):
+        with pytest.raises(ContractError):
+            list(guard.gunzip(pieces, 10**6, "d"))
+
+
+def test_zeros_do_not_get_around_the_limit():
+    with pytest.raises(ContractError, match="more than 1000 bytes"):
+        list(guard.gunzip([PACKED + bytes(999) + PACKED], 1000, "d"))
+
+
+def test_zeros_alone_are_no_gzip_data():
+    with pytest.raises(ContractError):
+        list(guard.gunzip([bytes(600)], 10**6, "d"))
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        *[
+            ("12", 12),
+            (12, 12),
+            ("1.0", 1),
+            (1.0, 1),
+            ("1.2E2", 120),
+            ("1000e-3", 1),
+            ("-0", 0),
+            ("0.0", 0),
+            ("007", 7),
+        ],
+        *[(" 12\n", 12), ("+5", 5), ("9" * 18, 10**18 - 1), ("0." + "0" * 40, 0)],
+    ],
+)
+def test_a_count_is_any_number_that_is_whole(value, number):
+    assert guard.whole_number(value, "d") == number
+
+
+@pytest.mark.parametrize("value", ["1e18", "1e999", "-1.0", "1e-1", "1_0", "1,0", "0x1", "1 0", "NaN", "Infinity"])
+@pytest.mark.parametrize("made", [str, lambda text: text + " "])
+def test_what_is_no_whole_number_is_told_without_it(value, made):
+    with pytest.raises(ContractError, match="not a whole number") as error:
+        guard.whole_number(made(value), "d")
+    assert value not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300, 0.5, b"1", {}, False])
+def test_no_other_kind_of_value_is_a_count(value):
+    with pytest.raises(ContractError):
+        guard.whole_number(value, "d")

@@ -150,3 +150,66 @@ def test_the_environments_proxies_are_not_used(site, make_source, reply, monkeyp
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     site.answers["/x"] = reply(b"fine")
     assert get(site, make_source(site.url)).body == b"fine"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "x-gzip", "X-Gzip", "identity, gzip", " gzip ", ",gzip"])
+def test_gzip_is_known_by_all_its_names(site, make_source, reply, coding):
+    site.answers["/x"] = reply(gzip.compress(b"fine") + bytes(512), headers={"Content-Encoding": coding})
+    answer = get(site, make_source(site.url))
+    assert (answer.body, answer.codings) == (b"fine", ())
+
+
+@pytest.mark.parametrize("coding", ["identity", "", "Identity, identity"])
+def test_no_coding_is_one(site, make_source, reply, coding):
+    site.answers["/x"] = reply(b"fine", headers={"Content-Encoding": coding})
+    assert get(site, make_source(site.url)).body == b"fine"
+
+
+def test_codings_are_taken_off_in_their_order_and_not_without_end(site, make_source, reply):
+    twice = gzip.compress(gzip.compress(b"fine"))
+    site.answers["/x"] = reply(twice, headers={"Content-Encoding": "gzip, x-gzip"})
+    assert get(site, make_source(site.url)).body == b"fine"
+    site.answers["/x"] = reply(twice, headers={"Content-Encoding": ", ".join(["gzip"] * 40)})
+    with pytest.raises(ContractError, match="more than 3 content codings"):
+        get(site, make_source(site.url))
+
+
+def test_an_empty_answer_needs_no_unpacking(site, make_source, reply):
+    site.answers["/x"] = reply(b"", headers={"Content-Encoding": "gzip"})
+    assert get(site, make_source(site.url)).body == b""
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "told"),
+    [
+        ("br", b"?", "the content coding br came, where gzip or none was asked for"),
+        ("deflate", b"?", "the content coding deflate"),
+        ("gzip, zstd", b"?", "the content coding zstd"),
+        ("Nguyen-Van-A", b"?", "an unknown content coding"),
+        ("gzip", b'{"ten": "Nguy"}', "is not gzip data: it starts as JSON"),
+        ("gzip", gzip.compress(b"x", mtime=0) + b"tail", "neither zeros nor gzip data"),
+        ("gzip", gzip.compress(b"x", mtime=0)[:-3], "ends too early"),
+    ],
+)
+def test_a_coding_that_cannot_be_taken_off_is_told(site, make_source, reply, coding, body, told):
+    site.answers["/x"] = reply(body, headers={"Content-Encoding": coding})
+    with pytest.raises(ContractError, match=told) as error:
+        get(site, make_source(site.url))
+    assert "Nguy" not in str(error.value)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(503, TransientError), (401, AccessError), (404, ContractError)])
+@pytest.mark.parametrize(("coding", "body"), [("br", b"?"), ("gzip", b"?"), ("gzip", b"")])
+def test_the_status_of_a_failure_counts_more_than_how_it_is_packed(
+    site, make_source, reply, status, kind, coding, body
+):
+    site.answers["/x"] = reply(body, status=status, headers={"Content-Encoding": coding})
+    with pytest.raises(kind, match=f"HTTP status {status}"):
+        get(site, make_source(site.url, pace=Pace(1000, 1, 1, 1)))
+
+
+def test_what_is_asked_for_as_it_is_stored_is_left_so(site, make_source, reply):
+    packed = gzip.compress(b"fine")
+    site.answers["/x"] = reply(packed, headers={"Content-Encoding": "X-GZIP"})
+    answer = get(site, make_source(site.url), coding="identity")
+    assert (answer.body, answer.codings) == (packed, ("x-gzip",))

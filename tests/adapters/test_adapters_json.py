@@ -20,7 +20,7 @@ RECORDS = JsonRecords({"id": "id", "ho": "ten.ho"}, LIMITS)
 
 
 def columns_of(text):
-    return texts(RECORDS.to_columns(parse(text.encode(), "utf-8", "d"), "d"))
+    return texts(RECORDS.to_columns(parse(text.encode(), "d"), "d"))
 
 
 def texts(columns):
@@ -71,18 +71,39 @@ def test_records_of_another_shape_are_refused_without_quoting_them(text):
 )
 def test_what_is_no_json_is_refused_without_quoting_it(body):
     with pytest.raises(ContractError) as error:
-        parse(body, "utf-8", "d")
+        parse(body, "d")
     assert error.value.__cause__ is None
     assert "Nguyễn" not in str(error.value)
 
 
-def test_an_unknown_charset_is_refused():
-    with pytest.raises(ContractError):
-        parse(b"[]", "no-such-charset", "d")
+@pytest.mark.parametrize(
+    "charset", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be", "utf-32-le"]
+)
+def test_a_document_of_any_unicode_form_is_read_by_its_first_bytes(charset):
+    assert parse('{"ten": "Đỗ"}'.encode(charset), "d") == {"ten": "Đỗ"}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", "nothing"),
+        (b"\n", "nothing"),
+        (b"<!DOCTYPE html><p>Nguy\xe1\xbb\x85n", "an HTML page"),
+        (b"<loi>Nguy\xe1\xbb\x85n</loi>", "XML"),
+        (b"\x1f\x8b\x08", "gzip data"),
+        (b'{"ten": "Nguy\xe1\xbb\x85n', "JSON, perhaps cut short"),
+        (b"Nguy\xe1\xbb\x85n", "something else"),
+        ('{"ten": "Đỗ"}'.encode("utf-16")[:-1], "something else"),
+    ],
+)
+def test_what_came_instead_of_json_is_told_by_its_kind_alone(body, kind):
+    with pytest.raises(ContractError, match=f"starts as {kind}") as error:
+        parse(body, "d")
+    assert "Nguy" not in str(error.value)
 
 
 def test_bytes_and_halves_of_letters_that_are_no_text_stay_visible():
-    columns = RECORDS.to_columns(parse(b'[{"id": "a\xff"}, {"id": "\\ud800"}]', "utf-8", "d"), "d")
+    columns = RECORDS.to_columns(parse(b'[{"id": "a\xff"}, {"id": "\\ud800"}]', "d"), "d")
     assert to_batch(columns, ["1", "2"], LIMITS, "d")["id"].to_pylist() == ["a\\udcff", "\\ud800"]
 
 
@@ -100,6 +121,31 @@ def test_json_lines_come_in_batches_whatever_the_chunks():
     body = b'{"id": "1"}\n\n{"id": "2"}\r\n{"id": "3"}'
     batches = RECORDS.read([body[start : start + 3] for start in range(0, len(body), 3)], 2, "d")
     assert [texts(columns)["id"] for columns in batches] == [["1", "2"], ["3"]]
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize("tail", ["", "\n", "\r\n\r\n", "\n \t\n\x1a", "\n\ufeff\n"])
+def test_json_lines_of_any_unicode_form_end_as_they_like(charset, tail):
+    body = ('{"id": "1", "ten": {"ho": "Đỗ"}}\r\n\r\n{"id": "\\ud800"}' + tail).encode(charset)
+    for size in (1, 7, 10**6):
+        batches = list(RECORDS.read([body[start : start + size] for start in range(0, len(body), size)], 9, "d"))
+        (batch,) = [to_batch(columns, ["1", "2"], LIMITS, "d") for columns in batches]
+        assert batch.to_pydict() == {"id": ["1", "\\ud800"], "ho": ["Đỗ", None], "_locator": ["1", "2"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"id": "1"}\n\n{"id": "Nguy\n', "line 3: JSON was expected"),
+        (b"<a>Nguy</a>\n", "line 1: .*starts as XML"),
+        (b'[{"id": "Nguy"}]\n', "a record is not a JSON object"),
+        (b'\xff\xfe{\x00"\x00i', "not utf-16"),
+    ],
+)
+def test_a_line_that_is_no_record_is_told_by_its_number(body, told):
+    with pytest.raises(ContractError, match=told) as error:
+        list(RECORDS.read([body], 9, "d"))
+    assert "Nguy" not in str(error.value) and error.value.__cause__ is None
 
 
 def test_a_line_without_end_is_refused():

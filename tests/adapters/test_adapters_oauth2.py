@@ -84,3 +84,51 @@ def test_a_token_endpoint_elsewhere_is_refused(make_source):
 def test_a_missing_credential_is_named(make_source):
     with pytest.raises(ConfigurationError, match="MOTLAN_CREDENTIAL_TEST"):
         ClientCredentials(make_source("https://a.example.gov.vn", credential=None), "token")
+
+
+def used_tokens(site, make_source, reply, lifetime, times=3):
+    """Tokens that were sent to a place where the first one is good for two requests."""
+    numbers = iter(range(1, 9))
+
+    def fetched(_):
+        body = {"access_token": f"t{next(numbers)}", "token_type": "bearer"}
+        return reply(json.dumps(body)[:-1] + lifetime + "}")
+
+    def answered(asked):
+        good = asked.headers["Authorization"] != "Bearer t1" or site.paths().count("/x") <= 2
+        return reply(status=200 if good else 401)
+
+    site.answers |= {"/oauth/token": fetched, "/x": answered}
+    line = line_of(make_source(site.url))
+    for _ in range(times):
+        line.get(line.url("x"))
+    return [asked.headers["Authorization"].removeprefix("Bearer ") for asked in site.asked if asked.path == "/x"]
+
+
+@pytest.mark.parametrize(
+    "lifetime",
+    ["", ', "expires_in": null', ', "expires_in": ""', ', "expires_in": -1']
+    + [f', "expires_in": {value}' for value in ("3599.0", '"3599"', '"3599.0"', "3599.5", "3.6e3", "9" * 19, "1e300")],
+)
+def test_a_token_is_used_until_it_is_refused_whatever_form_its_lifetime_has(site, make_source, reply, lifetime):
+    assert used_tokens(site, make_source, reply, lifetime) == ["t1", "t1", "t1", "t2"]
+
+
+def test_a_token_of_no_lifetime_is_used_once(site, make_source, reply):
+    assert used_tokens(site, make_source, reply, ', "expires_in": 0', 2) == ["t1", "t2"]
+
+
+@pytest.mark.parametrize("kind", ["bearer", "BEARER", "Bearer"])
+def test_the_tokens_type_is_read_in_any_case(site, make_source, reply, kind):
+    site.answers |= {"/oauth/token": token(reply, token_type=kind), "/x": reply(b"fine")}
+    line = line_of(make_source(site.url))
+    assert line.get(line.url("x")).body == b"fine"
+
+
+@pytest.mark.parametrize("lifetime", ["soon", True, [], {}, "3599 s", "2026-10-01T00:00:00Z"])
+def test_a_lifetime_that_is_no_number_is_told_without_the_token(site, make_source, reply, lifetime):
+    site.answers["/oauth/token"] = token(reply, "s3cret-token", lifetime)
+    line = line_of(make_source(site.url))
+    with pytest.raises(ContractError, match="expires_in") as error:
+        line.get(line.url("x"))
+    assert "s3cret-token" not in str(error.value)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from adapters.protocols import RestAdapter
+from adapters.protocols.paging import EMPTY_PAGES
 from motlan.errors import ConfigurationError, ContractError
 from motlan.landing.contract import Limits, Watermark
 
@@ -144,3 +145,153 @@ def test_counts_that_are_none_are_refused(make_source, site, reply, body):
 def test_a_slip_in_the_options_is_told(make_source, site, options):
     with pytest.raises(ConfigurationError, match="options"):
         adapter(make_source, site, options=options)
+
+
+def keys_of(pages):
+    return [key for page in pages for key in page.rows["id"].to_pylist()]
+
+
+LAST = [
+    '{"result": {"data": null}, "next": null}',
+    '{"result": {"data": null}}',
+    '{"result": {"data": []}, "next": ""}',
+    '{"result": {"data": {}}, "next": false}',
+    '{"result": {"data": ""}, "next": "  "}',
+    '{"result": {}, "next": null}',
+    '{"result": null}',
+    '{"next": ""}',
+    '{"as_of": "2026-10-01T00:00:00Z", "error": null, "errors": []}',
+    "{}",
+    "null",
+]
+
+
+@pytest.mark.parametrize("body", LAST)
+@pytest.mark.parametrize("first", [True, False], ids=["alone", "behind another"])
+def test_a_last_page_without_records_ends_the_pull_however_it_is_written(make_source, site, reply, body, first):
+    site.answers["/v1/people"] = [*([] if first else [page(reply, PEOPLE[:3], "a")]), reply(body)]
+    assert keys_of(adapter(make_source, site).pull(None)) == ([] if first else ["1", "2", "3"])
+
+
+def test_no_content_ends_the_pull(make_source, site, reply):
+    site.answers["/v1/people"] = [page(reply, PEOPLE[:3], "a"), reply(status=204)]
+    assert keys_of(adapter(make_source, site).pull(None)) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("end", ["null", '""', "false", "0", "0.0", "-0", '"null"', '" "', '"\\n"'])
+def test_a_next_cursor_that_says_there_is_none_ends_the_pull(make_source, site, reply, end):
+    site.answers["/v1/people"] = reply(f'{{"result": {{"data": {json.dumps(PEOPLE[:3])}}}, "next": {end}}}')
+    assert keys_of(adapter(make_source, site).pull(None)) == ["1", "2", "3"]
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("cursor", "asked"), [("7", "7"), ("12345678901234567890", "12345678901234567890"), ("1.50", "1.50"), ('"0"', "0")]
+)
+def test_a_next_cursor_may_be_a_number_and_is_sent_back_as_it_came(make_source, site, reply, cursor, asked):
+    first = reply(f'{{"result": {{"data": {json.dumps(PEOPLE[:3])}}}, "next": {cursor}}}')
+    site.answers["/v1/people"] = [first, page(reply, PEOPLE[3:4])]
+    assert keys_of(adapter(make_source, site).pull(None)) == ["1", "2", "3", "4"]
+    assert site.asked[1].query["after"] == asked
+
+
+@pytest.mark.parametrize("empty", ['{"result": {"data": []}, "next": "b"}', '{"result": {"data": null}, "next": "b"}'])
+def test_an_empty_page_with_a_next_cursor_is_not_the_last(make_source, site, reply, empty):
+    site.answers["/v1/people"] = [page(reply, PEOPLE[:3], "a"), reply(empty), page(reply, PEOPLE[3:4])]
+    pages = list(adapter(make_source, site).pull(None))
+    assert keys_of(pages) == ["1", "2", "3", "4"]
+    assert [page.name for page in pages] == ["page=1", "page=3"]
+
+
+def test_empty_pages_without_end_are_refused(make_source, site, reply):
+    site.answers["/v1/people"] = lambda asked: page(reply, [], f"{asked.query.get('after', '')}x"[-90:])
+    with pytest.raises(ContractError, match=r"empty pages in a row|circles"):
+        list(adapter(make_source, site, limits=Limits(field_length=1000)).pull(None))
+    assert len(site.asked) <= EMPTY_PAGES + 1
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ('{"result": {"data": "Nguyễn"}}', "`result.data` is text, where a list of records was expected"),
+        ('{"result": {"data": {"id": "1"}}}', "`result.data` is an object"),
+        ('{"result": {"data": 7}}', "`result.data` is a number"),
+        ('{"result": {"data": false}}', "`result.data` is true or false"),
+        ('[{"id": "1"}]', "the answer is a list, where an object with `result.data` was expected"),
+        ('"Nguyễn"', "the answer is text"),
+        ('{"error": {"message": "Nguyễn"}}', "tells of an error"),
+        ('{"errors": ["Nguyễn"], "result": null}', "tells of an error"),
+        ('{"result": {"data": []}, "next": true}', "the next cursor is true or false"),
+        ('{"result": {"data": []}, "next": {"after": "Nguyễn"}}', "the next cursor is an object"),
+        ('{"result": {"data": []}, "next": ["Nguyễn"]}', "the next cursor is a list"),
+        ("<html>Nguyễn</html>", "an HTML page"),
+        ("", "nothing"),
+    ],
+)
+def test_an_answer_of_another_form_is_told_by_what_came_and_what_was_expected(make_source, site, reply, body, told):
+    site.answers["/v1/people"] = reply(body)
+    with pytest.raises(ContractError, match=told) as error:
+        list(adapter(make_source, site).pull(None))
+    assert "Nguyễn" not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_answer_itself_may_be_the_list(make_source, site, reply):
+    site.answers["/v1/people"] = reply(json.dumps(PEOPLE[:3]))
+    pages = list(adapter(make_source, site, options=OPTIONS | {"records": "", "next_cursor": ""}).pull(None))
+    assert keys_of(pages) == ["1", "2", "3"]
+    assert pages[0].rows["_locator"].to_pylist()[1] == "page=1;/1"
+
+
+def test_records_without_the_key_are_refused_and_a_single_one_is_not(make_source, site, reply):
+    odd = [{"ID": person["id"], "moment": person["moment"]} for person in PEOPLE[:3]]
+    site.answers["/v1/people"] = page(reply, odd)
+    with pytest.raises(ContractError, match="no record has column id"):
+        list(adapter(make_source, site).pull(None))
+    for records in (odd[:1], [*odd[:2], PEOPLE[0]]):
+        site.answers["/v1/people"] = page(reply, records)
+        assert len(keys_of(adapter(make_source, site).pull(None))) == len(records)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "application/json; charset=ISO-8859-1",
+        "application/json; charset=windows-1252",
+        "application/json;charset=us-ascii",
+        "application/json; charset=utf8mb4",
+        "application/json; charset=binary",
+        'application/json; charset="utf-8"',
+        "application/json; charset=utf-16",
+        "application/json; charset=",
+        "application/json; charset=../../x",
+        "text/html; charset=windows-1258",
+        "application/octet-stream",
+    ],
+)
+def test_json_is_utf_8_whatever_the_label_says(make_source, site, reply, label):
+    body = json.dumps({"result": {"data": [PEOPLE[0] | {"name": "Đỗ Thị Ữ"}]}}, ensure_ascii=False)
+    count = '{"rows": 1, "total": 1, "as_of": "2026-10-01T00:00:00Z", "note": "Đỗ"}'
+    site.answers["/v1/people"] = reply(body, headers={"Content-Type": label})
+    site.answers["/v1/people/count"] = reply(count, headers={"Content-Type": label})
+    (only,) = adapter(make_source, site).pull(None)
+    assert (only.rows["name"].to_pylist(), only.charset, only.payload) == (["Đỗ Thị Ữ"], "utf-8", body.encode())
+    assert adapter(make_source, site).count(None).rows == 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "charset"), [("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("utf-32-be", "utf-32-be")]
+)
+def test_json_of_another_unicode_form_is_read_and_its_charset_told(make_source, site, reply, codec, charset):
+    body = json.dumps({"result": {"data": [PEOPLE[0] | {"name": "Đỗ"}]}}, ensure_ascii=False).encode(codec)
+    site.answers["/v1/people"] = reply(body)
+    (only,) = adapter(make_source, site).pull(None)
+    assert (only.rows["name"].to_pylist(), only.charset) == (["Đỗ"], charset)
+    assert only.payload.decode(only.charset).removeprefix("\ufeff").startswith('{"result"')
+
+
+@pytest.mark.parametrize("number", ["120", "120.0", "1.2E2", "1.2e+2", "12000e-2", '"120"', '"120.0"', '" 120 "'])
+def test_a_count_may_be_any_whole_number_of_json(make_source, site, reply, number):
+    site.answers["/v1/people/count"] = reply(
+        f'{{"rows": {number}, "total": {number}, "as_of": "2026-10-01T00:00:00Z"}}'
+    )
+    assert adapter(make_source, site).count(None).rows == 120

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from xml.sax.saxutils import escape
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from adapters.protocols.columns import rows_of, to_batch
 from adapters.protocols.guard import slices
 from adapters.protocols.xml import RECORD_BYTES, XmlRecords, parse_document, text_of
+from adapters.protocols.xml_charset import charset_of
 from adapters.protocols.xml_plain import is_utf_8
 from motlan.errors import ConfigurationError, ContractError
 from motlan.landing.contract import Limits
@@ -252,3 +254,127 @@ def test_a_page_of_tags_without_end_is_refused_before_it_is_parsed():
 def test_two_columns_of_one_path_cannot_be_declared():
     with pytest.raises(ConfigurationError):
         XmlRecords("Nguoi", {"a": "Ma", "b": "Ma"}, LIMITS)
+
+
+NAME = "<Tap><Nguoi><Ma>Đỗ</Ma></Nguoi><Nguoi><Ma>2</Ma></Nguoi></Tap>"
+
+
+def saying(charset, text=NAME):
+    return f"<?xml version='1.0' encoding='{charset}'?>" + text
+
+
+def read_both(body, label="", records=None):
+    """Names that an answer with this label outside of it, and a file with this declared charset, have."""
+    made = XmlRecords("Nguoi", COLUMNS, LIMITS, label)
+    in_file = as_rows(made.read([body[n : n + 9] for n in range(0, len(body), 9)], 100, "d"))
+    in_answer = as_rows([XmlRecords("Nguoi", COLUMNS, LIMITS).read_document(body, "d", label)[0]])
+    assert in_file == in_answer
+    assert text_of(parse_document(body, "d", label), "Ma") == in_answer[0]["Ma"]
+    return [row["Ma"] for row in in_answer]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        NAME.encode(),
+        NAME.encode("utf-8-sig"),
+        NAME.encode("utf-16"),
+        NAME.encode("utf-16-le"),
+        NAME.encode("utf-16-be"),
+        saying("utf-8").encode("utf-8-sig"),
+        saying("UTF8").encode(),
+        saying("utf-16").encode("utf-8-sig"),
+        saying("utf-8").encode("utf-16"),
+        saying("utf-8").encode("utf-16-be"),
+        saying("utf-16").encode("utf-16-le"),
+        saying("iso-8859-1").encode("utf-8-sig"),
+        saying("windows-1258", NAME.replace("ỗ", "ô\u0303")).encode("cp1258"),
+    ],
+)
+def test_the_charset_is_the_marks_then_what_the_document_says(body):
+    assert [unicodedata.normalize("NFC", name) for name in read_both(body)] == ["Đỗ", "2"]
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "UTF-16LE", "utf-32", "ucs-2", "iso-10646-ucs-4", "unicode"])
+@pytest.mark.parametrize(("text", "told"), [(NAME, "UTF-8"), (NAME.replace("Đỗ", "Do"), "UTF-8")])
+def test_a_document_that_says_two_bytes_a_letter_and_has_one_is_told_so(charset, text, told):
+    body = saying(charset, text).encode()
+    for read_it in (lambda: parse_document(body, "d"), lambda: read_both(body)):
+        with pytest.raises(ContractError, match=f"the XML declares {charset} and is {told}") as error:
+            read_it()
+        assert "Do" not in str(error.value).partition("declares")[2].partition("Next")[0]
+
+
+def test_it_is_read_where_a_label_or_the_dataset_says_what_it_is():
+    assert read_both(saying("utf-16").encode(), "utf-8") == ["Đỗ", "2"]
+    assert read_both(saying("utf-16").replace("Đỗ", "é").encode("latin-1"), "ISO-8859-1") == ["é", "2"]
+
+
+def test_plain_records_of_it_are_not_parsed_one_by_one(monkeypatch):
+    monkeypatch.setattr(XmlRecords, "walk", lambda *_: pytest.fail("walked") if walked else walked.append(1) or {})
+    walked = []
+    body = saying("utf-16", f"<Tap>{PLAIN * 50}</Tap>").encode()
+    assert rows_of(XmlRecords("Nguoi", COLUMNS, LIMITS).read_document(body, "d", "utf-8")[0]) == 50
+
+
+@pytest.mark.parametrize(
+    ("label", "body", "name"),
+    [
+        ("utf-8", NAME.encode(), "Đỗ"),
+        ("UTF-8", saying("utf-8").encode(), "Đỗ"),
+        ("iso-8859-1", saying("utf-8").encode(), "Đỗ"),
+        ("windows-1252", NAME.encode(), "Đỗ"),
+        ("us-ascii", NAME.encode(), "Đỗ"),
+        ("utf8mb4", NAME.encode(), "Đỗ"),
+        ("utf-16", NAME.encode(), "Đỗ"),
+        ("utf-8", saying("iso-8859-1").encode(), "Đỗ"),
+        ("iso-8859-1", NAME.encode("utf-16"), "Đỗ"),
+        ("iso-8859-1", NAME.encode("utf-8-sig"), "Đỗ"),
+        ("utf-8", saying("iso-8859-1", NAME.replace("Đỗ", "é")).encode("latin-1"), "é"),
+        ("iso-8859-1", NAME.replace("Đỗ", "é").encode("latin-1"), "é"),
+        ("iso-8859-1", saying("utf-8", NAME.replace("Đỗ", "é")).encode("latin-1"), "é"),
+        ("cp1258", saying("utf-8", NAME.replace("Đỗ", "Đ")).encode("cp1258"), "Đ"),
+    ],
+)
+def test_a_label_outside_and_the_document_are_weighed_by_the_bytes(label, body, name):
+    columns, _ = XmlRecords("Nguoi", COLUMNS, LIMITS).read_document(body, "d", label)
+    assert as_rows([columns])[0]["Ma"] == name == text_of(parse_document(body, "d", label), "Ma")
+    assert body.decode(charset_of(body[:256], body, label)).startswith(("<", "\ufeff"))
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (saying("utf8mb4").encode(), "declares a charset that is not known"),
+        (saying("Nguyen-Van-A").encode(), "declares a charset that is not known"),
+        (saying("us-ascii").encode(), "bytes that are no letters of the charset"),
+        (NAME.replace("Đỗ", "\xff").encode("latin-1"), "bytes that are no letters of the charset"),
+        (
+            f"<Tap>{PLAIN}{PLAIN.replace('Đỗ', chr(255))}</Tap>".encode("latin-1", "replace"),
+            "bytes that are no letters",
+        ),
+        (NAME.encode("utf-32"), "UTF-32, where UTF-8 was expected"),
+        (NAME.encode("utf-32-be"), "UTF-32"),
+        (b"", "starts as nothing"),
+        (b'{"ten": "Nguyen"}', "starts as JSON"),
+        (b"<!DOCTYPE html><html>Nguyen<br></html>", "an HTML page|document type"),
+        (b"\x1f\x8b\x08", "starts as gzip data"),
+        (b"<Tap><Nguoi>Nguyen</Tap>", "not well-formed"),
+    ],
+)
+def test_what_came_instead_of_xml_is_told_in_a_line(body, told):
+    for read_it in (
+        lambda: parse_document(body, "d"),
+        lambda: XmlRecords("Nguoi", COLUMNS, LIMITS).read_document(body, "d"),
+        lambda: list(XmlRecords("Nguoi", COLUMNS, LIMITS).read([body], 9, "d")),
+    ):
+        with pytest.raises(ContractError, match=told) as error:
+            read_it()
+        assert "Nguyen" not in str(error.value) and "\n" not in str(error.value)
+        assert error.value.__cause__ is None
+
+
+@pytest.mark.parametrize("encoding", ["no-such", "../x", "base64"])
+def test_a_charset_that_is_none_cannot_be_declared(encoding):
+    with pytest.raises(ConfigurationError):
+        XmlRecords("Nguoi", COLUMNS, LIMITS, encoding)

@@ -31,7 +31,7 @@ def padded_pages(server: Server) -> Iterator[Page]:
 
     def answer(_: bytes) -> list[bytes | float]:
         number = next(numbers)
-        body = page(RECORD, following=f"c{number}" if number < 59 else None)
+        body = page(RECORD | {"id": str(number)}, following=f"c{number}" if number < 59 else None)
         return [http(f'{{"padding": "{number}{padding}",{body[1:]}')]
 
     return rest(server, answer, PACE, limits=DEFAULT).pull(None)

@@ -135,7 +135,12 @@ def test_a_token_that_is(case: str, server: Server) -> None:
 
 def ever_new(rows: int) -> Any:
     numbers = itertools.count()
-    return lambda _: [http(page(*[RECORD] * rows, following=f"c{next(numbers)}"))]
+
+    def answer(_: bytes) -> list[bytes | float]:
+        number = next(numbers)
+        return [http(page(*[RECORD | {"id": f"{number}-{n}"} for n in range(rows)], following=f"c{number}"))]
+
+    return answer
 
 
 @pytest.mark.parametrize(("rows", "says"), [(1, "least_page_rows"), (3, "more than 400 rows")])
