@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from motlan.errors import ContractError, MotlanError
-from tests.hostile.cases import NAME, NUMBER, drop_at, hold
+from motlan.errors import ContractError
+from tests.hostile.cases import NAME, NUMBER, Outcome, drop_at, hold
 from tests.hostile.server import Server, http
 
 RECORD = f"<Nguoi><id>{NUMBER}</id><moment>2026</moment><name>{NAME}</name></Nguoi>"
@@ -98,7 +98,8 @@ MANIFESTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", MANIFESTS)
 def test_a_manifest_that(case: str, tmp_path: Path) -> None:
     lay(tmp_path, XML, **MANIFESTS[case])
-    hold(lambda: drop_at(tmp_path.as_uri()).pull(None), ContractError)
+    wanted = (ContractError, 1) if case == "counts a fraction" else ContractError
+    hold(lambda: drop_at(tmp_path.as_uri()).pull(None), wanted)
 
 
 def packed(body: bytes | str) -> bytes:
@@ -114,9 +115,9 @@ def zipped() -> bytes:
 
 BOM_16 = XML.encode("utf-16")
 LAUGHS = '<!ENTITY a "haha">' + "".join(f'<!ENTITY {chr(98 + n)} "{f"&{chr(97 + n)};" * 20}">' for n in range(8))
-FILES: dict[str, tuple[bytes | str, str, type[MotlanError] | int]] = {
+FILES: dict[str, tuple[bytes | str, str, Outcome]] = {
     "is empty": (b"", "f.xml.gz", ContractError),
-    "is not packed": (XML.encode(), "f.xml.gz", ContractError),
+    "is not packed": (XML.encode(), "f.xml.gz", (ContractError, 1)),
     "is a zip": (zipped(), "f.xml.gz", ContractError),
     "is half packed": (packed(XML)[:-12], "f.xml.gz", ContractError),
     "is damaged": (packed(XML)[:15] + b"\0\0\0" + packed(XML)[18:], "f.xml.gz", ContractError),
@@ -170,7 +171,7 @@ def test_a_file_that(case: str, by_http: bool, tmp_path: Path, server: Server) -
     hold(lambda: drop_at(endpoint, "jsonl" if name.endswith("jsonl") else "xml").pull(None), outcome)
 
 
-TABLES: dict[str, tuple[bytes | str, type[MotlanError] | int]] = {
+TABLES: dict[str, tuple[bytes | str, Outcome]] = {
     "is empty": ("", ContractError),
     "is a header alone": ("id,moment,name\n", ContractError),
     "has a short line": (f"id,moment,name\n{NUMBER},{NAME}\n", ContractError),
