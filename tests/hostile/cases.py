@@ -20,7 +20,7 @@ NAME, NUMBER = "Đặng Thị Ngọc Mật", "001190888777"
 """Somebody's, in all that hostile sources send."""
 KNOWN = Known([NAME, NUMBER])
 
-PATIENT = Pace(1000, 5, 5, 1, 0, 0.05, answer_timeout=8, pull_timeout=8)
+PATIENT = Pace(1000, 5, 5, 1, 0, 0.05, answer_timeout=30, pull_timeout=40)
 """For sources that are quick and wrong: no case may be told by a busy machine."""
 TIGHT = Pace(
     1000, 2, 5, 2, 0, 0.05, answer_timeout=0.6, pull_timeout=1.5, least_bytes_per_second=100, grace=5
@@ -84,7 +84,7 @@ def hold(
     ask: Callable[[], Any],
     wanted: type[MotlanError] | int,
     says: str = "",
-    within: float = 10.0,
+    within: float = 45.0,
     told: str = "test_people",
 ) -> None:
     """Ask, and hold what comes to the rules of this folder.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from adapters.population import PopulationAdapter
-from motlan.errors import AccessError, ContractError, MotlanError, TransientError
+from motlan.errors import AccessError, ContractError, TransientError
 from tests.adapters.conftest import make_source
 from tests.adapters.test_adapters_soap import NS, SCHEMA, SOAP, citizens, envelope, wsdl
-from tests.hostile.cases import LIMITS, NAME, NUMBER, PATIENT, SOAP_COLUMNS, hold, soap
+from tests.hostile.cases import LIMITS, NAME, NUMBER, PATIENT, SOAP_COLUMNS, Outcome, hold, soap
 from tests.hostile.server import Server, http
 
 XI = "http://www.w3.org/2001/XInclude"
@@ -32,7 +32,7 @@ def inside(text: str) -> str:
     return GOOD.replace("<HoVaTen>", f"{text}<HoVaTen>")
 
 
-BODIES: dict[str, tuple[str | bytes, type[MotlanError] | int]] = {
+BODIES: dict[str, tuple[str | bytes, Outcome]] = {
     "is JSON": (f'{{"name": "{NAME}"}}', ContractError),
     "is HTML": (f"<html><br>{NAME}</html>", ContractError),
     "is text": (NAME, ContractError),
@@ -70,7 +70,7 @@ BODIES: dict[str, tuple[str | bytes, type[MotlanError] | int]] = {
     "counts another number": (citizens(NUMBER, said=2), ContractError),
     "counts less than nothing": (citizens(NUMBER, said=-1), ContractError),
     "counts in words": (citizens(NUMBER, said=NAME), ContractError),
-    "counts nothing": (envelope(f'<LayThayDoiResponse xmlns="{NS}"/>'), ContractError),
+    "counts nothing": (envelope(f'<LayThayDoiResponse xmlns="{NS}"/>'), (ContractError, 0)),
     "is an empty envelope": (f'<e:Envelope xmlns:e="{SOAP}"/>', ContractError),
     "gives its own cursor for ever": (citizens(NUMBER, following=NUMBER), ContractError),
     "has more rows than were asked for": (citizens(*[NUMBER] * 4), ContractError),
