@@ -64,7 +64,7 @@ def with_retries(pace: Pace, ask: Callable[[], _T]) -> _T:
         retry=tenacity.retry_if_exception(patient),
         reraise=True,
     )
-    # That we come seldom is no fault of the source.
-    allowed = pace.answer_timeout + pace.attempts / pace.requests_per_second
+    # That we come seldom is no fault of the source: one pause of ours does not count.
+    allowed = pace.answer_timeout + 1 / pace.requests_per_second
     with within(allowed, "answer_timeout", told=pace.answer_timeout):
         return retrying(ask)

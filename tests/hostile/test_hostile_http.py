@@ -142,7 +142,7 @@ def test_a_server_that_answers_a_tls_handshake_with(answer: Any, server: Server)
 
 def test_all_attempts_share_one_deadline(server: Server) -> None:
     adapter = WAYS["rest"](server, http(NAME, 503), replace(TIGHT, attempts=10_000, first_wait=0.05))
-    hold(lambda: adapter.pull(None), TransientError, "503", within=2.5)
+    hold(lambda: adapter.pull(None), TransientError, within=3)
     assert len(server.asked) > 2
 
 
