@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from adapters.protocols.columns import numbered, require_keys, rows_of, to_batch
-from adapters.protocols.guard import moment, whole_number
+from adapters.protocols.guard import capped, full_enough, moment, whole_number
 from adapters.protocols.http import Answer
 from adapters.protocols.options import read_options
 from adapters.protocols.paging import follow
@@ -64,7 +64,8 @@ class PopulationAdapter(Adapter):
             answer = self._client.ask("LayThayDoi", **asked, **place, SoDong=self.source.page_rows)
             return self._page(answer, f"page={number}")
 
-        return require_keys(follow(fetch, self.source), self.source)
+        pages = full_enough(require_keys(follow(fetch, self.source), self.source), self.source)
+        return capped(pages, self.source)
 
     def _page(self, answer: Answer, name: str) -> tuple[Page, str | None]:
         where = f"{self.source.dataset} {name}"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from typing import ClassVar
 
 
 class MotlanError(Exception):
@@ -24,10 +25,13 @@ class MotlanError(Exception):
     Args:
         what: What happened, without any personal value.
         where: The place: a file and line, a dataset, a page.
-        next_step: What the reader can do about it.
+        next_step: What the reader can do about it; by default what its kind of error always asks for.
     """
 
+    usual_step: ClassVar[str] = ""
+
     def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
+        next_step = next_step or self.usual_step
         self.what, self.where, self.next_step = what, where, next_step
         parts = [f"{where}: {what}" if where else what]
         if next_step:
@@ -42,6 +46,8 @@ class ConfigurationError(MotlanError):
 class ContractError(MotlanError):
     """A source sent what it promised not to send. The run stops, nothing partial is published."""
 
+    usual_step = "ask the source's owner."
+
 
 class TransientError(MotlanError):
     """A failure that may pass: a time-out, a refused connection, a 429 or a 5xx. Retry with back-off.
@@ -49,6 +55,8 @@ class TransientError(MotlanError):
     Args:
         retry_after: Seconds that the source asked us to wait, where it did.
     """
+
+    usual_step = "try again later."
 
     def __init__(self, what: str, *, where: str = "", next_step: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, where=where, next_step=next_step)

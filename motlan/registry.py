@@ -10,10 +10,11 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, field_validator
@@ -32,6 +33,8 @@ from motlan.matching import Matching as Matching
 from motlan.rules import CrossRule as CrossRule
 from motlan.rules import RowRule as RowRule
 from motlan.storable import built_in
+
+_Bounds = TypeVar("_Bounds", Limits, Pace)
 
 VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 
@@ -121,8 +124,8 @@ class Dataset(Declared):
             cursor=self.cursor,
             columns=self.columns,
             page_rows=self.page_rows,
-            limits=Limits(**self.limits),
-            pace=Pace(**self.pace),  # type: ignore[arg-type]  # attempts is whole, checked by the adapter's use
+            limits=_bounds(Limits, self.limits, f"agencies.yaml, {self.agency}.limits"),
+            pace=_bounds(Pace, self.pace, f"agencies.yaml, {self.agency}.pace"),
             options=self.options,
         )
 
@@ -250,6 +253,26 @@ class Registry:
         return sorted(found, key=lambda dataset: (dataset.name not in spine, list(self.datasets).index(dataset.name)))
 
 
+def _bounds(kind: type[_Bounds], declared: Mapping[str, float], where: str) -> _Bounds:
+    """Make limits or a pace of what is declared, whole where the default is whole.
+
+    Raises:
+        ConfigurationError: There is no such bound, or it is none.
+    """
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}
+    if unknown := declared.keys() - defaults.keys():
+        step = f"use {', '.join(defaults)}."
+        raise ConfigurationError(f"there is no {sorted(unknown)[0]}", where=where, next_step=step)
+    # A first wait of nothing and a rate of nothing are sensible; a time, a number or a size of nothing is not.
+    for name, value in declared.items():
+        least = 0 if name in ("first_wait", "max_wait", "least_bytes_per_second", "least_page_rows") else 1e-9
+        whole = not isinstance(defaults[name], int) or value == int(value)
+        if not (least <= value < inf and whole):
+            raise ConfigurationError(f"{name} is no bound", where=where, next_step="write a number above 0.")
+    bounds: Any = {name: type(defaults[name])(value) for name, value in declared.items()}
+    return kind(**bounds)
+
+
 def expand(text: str, *, where: str) -> str:
     """Replace `${NAME:-default}` by the environment's value."""
 
@@ -292,7 +315,9 @@ def _datasets(home: Path) -> dict[str, Dataset]:
                 raise ConfigurationError(f"{name} is not mapped", where=str(mapping_file), next_step="map its fields.")
             fields = {**mapping[name].get("fields", {}), **mapping[name].get("facets", {})}
             content = {**shared, **own, "name": name, "agency": agency, "fields": fields}
-            found[name] = check(Dataset, content, agencies_file, ("agencies", agency, "datasets", name))
+            dataset = found[name] = check(Dataset, content, agencies_file, ("agencies", agency, "datasets", name))
+            _bounds(Limits, dataset.limits, f"{agencies_file}, {agency}.limits")
+            _bounds(Pace, dataset.pace, f"{agencies_file}, {agency}.pace")
     return found
 
 

@@ -28,6 +28,10 @@ _BLANK = " \t\x00\x1a\ufeff"
 """Characters of a line that says nothing: DOS ended files by 0x1A, and others fill them up with zeros."""
 
 
+AT_ONCE = 16
+"""Records after which we see how much came: a line may have megabytes."""
+
+
 class DelimitedRecords:
     """Turns the lines of a CSV file into columns.
 
@@ -60,7 +64,9 @@ class DelimitedRecords:
         return charset_of(head, self._encoding)
 
     def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
-        """Give the records as columns, at most `rows` at a time. Undecodable bytes stay visible as escapes.
+        """Give the records as columns, at most `rows` or `Limits.page_bytes` at a time.
+
+        Undecodable bytes stay visible as escapes.
 
         Raises:
             ContractError: The header line has not the required columns, a record has another number of fields than it, or
@@ -78,11 +84,12 @@ class DelimitedRecords:
         separators = self._delimiter or (hint.group(1) if hint else "") or SEPARATORS
         header = read_header(first, tuple(separators), self._columns, self._required, where)
         names = header.names(len(self._columns), where)
-        reader = csv.reader(chain(first, lines), delimiter=header.separator, strict=True)
+        came = [0]
+        reader = csv.reader(_weighed(chain(first, lines), came), delimiter=header.separator, strict=True)
         next(reader)
         done = 0
         try:
-            while taken := list(islice(reader, rows)):
+            while taken := _take(reader, rows, came, self._limits.page_bytes):
                 records = _filled(taken, len(names), done, where)
                 done += len(records)
                 if records:
@@ -95,6 +102,25 @@ class DelimitedRecords:
         found: Columns = dict(zip(names, zip(*records, strict=True), strict=True))
         absent = (None,) * len(records)
         return {name: found.pop(name, absent) for name in self._columns} | found
+
+
+def _weighed(lines: Iterable[str], came: list[int]) -> Iterator[str]:
+    """Pass the lines on, and add their letters to the one number in `came`."""
+    for line in lines:
+        came[0] += len(line)
+        yield line
+
+
+def _take(reader: Iterator[list[str]], rows: int, came: list[int], limit: int) -> list[list[str]]:
+    """Take records, until there are enough of them or of letters."""
+    taken: list[list[str]] = []
+    until = came[0] + limit
+    while len(taken) < rows and came[0] < until:
+        more = list(islice(reader, min(rows - len(taken), AT_ONCE)))
+        if not more:
+            break
+        taken += more
+    return taken
 
 
 def _filled(records: list[list[str]], fields: int, done: int, where: str) -> list[list[str]]:

@@ -17,6 +17,7 @@ from typing import Any
 from adapters.protocols.charsets import peek
 from adapters.protocols.codings import GZIP_MAGIC
 from adapters.protocols.columns import has_key, keyless, numbered, rows_of, to_batch
+from adapters.protocols.deadline import refuse_late, told_at, within
 from adapters.protocols.formats import FormatOptions, format_for
 from adapters.protocols.guard import capped, gunzip, moment, plain_name, slices, whole_number
 from adapters.protocols.json import at_path, parse
@@ -85,24 +86,26 @@ class DropAdapter(Adapter):
         `rows` are the rows of the drops that `pull(since)` gives; `total` are those of the newest full drop, as the
         source counts nothing else: deltas after it may have added some. `as_of` is when the newest drop was made.
         """
-        drops = self._drops()
-        full = _newest_full(drops, self.source.dataset)
-        wanted = {drop.name for drop in self._since(drops, since)}
-        manifests = {drop.name: self._manifest(drop) for drop in drops if drop.name in wanted | {full.name}}
-        newest = manifests.get(drops[-1].name) or self._manifest(drops[-1])
-        return SourceCount(
-            rows=sum(manifests[name].rows for name in wanted),
-            total=manifests[full.name].rows,
-            as_of=newest.created,
-            of_lines=True,
-        )
+        seconds, where = self.source.pace.pull_timeout, self.source.dataset
+        with told_at(where), within(seconds, "pull_timeout"):
+            drops = self._drops()
+            full = _newest_full(drops, where)
+            wanted = {drop.name for drop in self._since(drops, since)}
+            asked = {name: drop for drop in drops if (name := drop.name) in wanted | {full.name, drops[-1].name}}
+            told = {}
+            for name, drop in asked.items():
+                refuse_late()
+                manifest = self._manifest(drop)
+                told[name] = (manifest.rows, manifest.created)
+        rows = sum(told[name][0] for name in wanted)
+        return SourceCount(rows=rows, total=told[full.name][0], as_of=told[drops[-1].name][1], of_lines=True)
 
     def pull(self, since: Watermark | None) -> Iterator[Page]:
         """Read the drops after `since.cursor`, or the newest full one and those after it.
 
         A locator is `2026-10-01-full/NguoiNopThue-0001.xml.gz;record=17`, counted from 1 in the file.
         """
-        return capped(self._pages(since), self.source.limits.rows, self.source.dataset)
+        return capped(self._pages(since), self.source)
 
     def _pages(self, since: Watermark | None) -> Iterator[Page]:
         for drop in self._since(self._drops(), since):

@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import time
 import zlib
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 import httpx
 
+from adapters.protocols.deadline import refuse_late, told_at, within
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import Page
+from motlan.landing.contract import Page, Source
 
 PIECE = 2**16
 """Bytes that are handed on at once while something is unpacked or parsed."""
+
+MANY_PAGES = 100
+"""Pages after which a pull must show that it gets on."""
+LEAN_BYTES = 2**16
+"""A page of fewer bytes should have more rows; one of more bytes may be a single row."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d{1,40}(\.\d{1,40})?([eE][+-]?\d{1,3})?", re.ASCII)
@@ -126,7 +133,8 @@ def bounded(chunks: Iterable[bytes], limit: int, where: str) -> Iterator[bytes]:
     for chunk in chunks:
         total += len(chunk)
         if total > limit:
-            raise ContractError(f"more than {limit} bytes", where=where, next_step="ask the source's owner.")
+            step = "ask the source's owner, or raise the limit in adapters/agencies.yaml."
+            raise ContractError(f"more than {limit} bytes", where=where, next_step=step)
         yield chunk
 
 
@@ -168,15 +176,47 @@ def slices(body: bytes) -> Iterator[bytes]:
         yield body[start : start + PIECE]
 
 
-def capped(pages: Iterable[Page], limit: int, where: str) -> Iterator[Page]:
-    """Pass the pages on until they hold more than `limit` rows together.
+def capped(pages: Iterable[Page], source: Source) -> Iterator[Page]:
+    """Pass the pages of a pull on within its limits of rows and time.
+
+    Only the time that the source needs for its pages counts, not what is done with them between.
 
     Raises:
-        ContractError: They do.
+        ContractError: They hold more than `Limits.rows` rows together.
+        TransientError: They took longer than `Pace.pull_timeout`.
     """
-    total = 0
-    for page in pages:
+    limit, seconds, where = source.limits.rows, source.pace.pull_timeout, source.dataset
+    left, total, coming = seconds, 0, iter(pages)
+    while True:
+        started = time.monotonic()
+        with told_at(where), within(left, "pull_timeout", told=seconds):
+            refuse_late()
+            page = next(coming, None)
+        left -= time.monotonic() - started
+        if page is None:
+            return
         total += page.rows.num_rows
         if total > limit:
-            raise ContractError(f"more than {limit} rows in one pull", where=where, next_step="ask its owner.")
+            step = "ask the source's owner, or raise rows in adapters/agencies.yaml."
+            raise ContractError(f"more than {limit} rows in one pull", where=where, next_step=step)
         yield page
+        del page
+
+
+def full_enough(pages: Iterable[Page], source: Source) -> Iterator[Page]:
+    """Pass the pages on that a source cuts itself, as long as they get on: ever-new pages of one row each have no end.
+
+    Raises:
+        ContractError: Many pages are small in bytes and hold fewer than `Limits.least_page_rows` rows on average.
+    """
+    least = min(source.limits.least_page_rows, (source.page_rows + 1) // 2)
+    lean = rows = 0
+    for page in pages:
+        if page.rows.nbytes + len(page.payload or b"") < LEAN_BYTES:
+            lean, rows = lean + 1, rows + page.rows.num_rows
+        if lean >= MANY_PAGES and rows < lean * least:
+            step = "ask the source's owner for fuller pages, or lower least_page_rows in adapters/agencies.yaml."
+            what = f"{lean} pages hold {rows} rows, where {source.page_rows} a page were asked for"
+            raise ContractError(what, where=f"{source.dataset} {page.name}", next_step=step)
+        yield page
+        del page

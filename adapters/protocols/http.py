@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
+from io import BytesIO
 
 import httpx
 
 from adapters.protocols.auth import Credential
 from adapters.protocols.codings import codings_of, undo
+from adapters.protocols.deadline import OutOfBoundsError, Rate
 from adapters.protocols.guard import bounded, safe_endpoint, same_origin
 from adapters.protocols.pace import Throttle, with_retries
+from adapters.protocols.stream import HEAD_BYTES, BoundedTransport, rated
 from motlan.errors import AccessError, ContractError, TransientError
 from motlan.landing.contract import Source
 
@@ -90,11 +93,11 @@ class HttpLine:
         self._folder = self.endpoint.copy_with(path=self.endpoint.path.rstrip("/") + "/", query=None, fragment=None)
         self._credential = credential
         self._throttle = Throttle(source.pace.requests_per_second)
+        self._transport = BoundedTransport(_trusted())
         self._client = httpx.Client(
             timeout=httpx.Timeout(source.pace.read_timeout, connect=source.pace.connect_timeout),
-            verify=_trusted(),
+            transport=self._transport,
             trust_env=False,
-            follow_redirects=False,
             headers={"User-Agent": "motlan", "Accept-Encoding": "gzip"},
         )
 
@@ -119,9 +122,11 @@ class HttpLine:
         Raises:
             AccessError, ContractError, TransientError: As `judge_status` sorts them; ContractError for a limit, too.
         """
-        request = self._client.build_request(
-            "GET", url.copy_merge_params(dict(params or {})), headers={"Accept-Encoding": coding}
-        )
+        try:
+            asked = url.copy_merge_params(dict(params or {}))
+        except UnicodeEncodeError:  # JSON can send half a surrogate pair as a cursor; the error quotes it
+            raise ContractError("the source names a parameter that is no text", where=self._where) from None
+        request = self._client.build_request("GET", asked, headers={"Accept-Encoding": coding})
         return self._ask(request, judge_status)
 
     def post(self, url: httpx.URL, content: bytes, headers: Mapping[str, str], judge: Judge = judge_status) -> Answer:
@@ -148,8 +153,12 @@ class HttpLine:
         if self._credential:
             request.headers["Authorization"] = self._credential.header()
         self._throttle.wait()
-        with _line_errors(where):
-            response = self._client.send(request, stream=True)
+        rate = Rate(self._pace.least_bytes_per_second, self._pace.grace, HEAD_BYTES)
+        with _line_errors(where), rated(rate):
+            # Not through the client, which would take cookies and read where a redirect leads.
+            response = self._transport.handle_request(request)
+            response.request = request
+            rate.in_head = False
             try:
                 return self._read(response, where)
             finally:
@@ -160,16 +169,19 @@ class HttpLine:
         codings = codings_of(response.headers.get("Content-Encoding", ""))
         if response.request.headers["Accept-Encoding"] != "identity":
             chunks, codings = self._undo(chunks, codings, response, where), ()
-        body = b"".join(chunks)
+        body = BytesIO()  # what it gives is no second copy
+        body.writelines(chunks)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         charset = response.charset_encoding or ""
-        return Answer(response.status_code, media_type, charset, _retry_after(response.headers), body, codings)
+        waits = _retry_after(response.headers)
+        return Answer(response.status_code, media_type, charset, waits, body.getvalue(), codings)
 
     def _undo(
         self, chunks: Iterator[bytes], codings: tuple[str, ...], response: httpx.Response, where: str
     ) -> Iterator[bytes]:
+        limit = min(self._limits.decompressed_bytes, self._limits.page_bytes)
         try:
-            yield from undo(chunks, codings, self._limits.decompressed_bytes, where)
+            yield from undo(chunks, codings, limit, where)
         except ContractError:
             if not response.is_error:
                 raise
@@ -181,8 +193,11 @@ def _line_errors(where: str) -> Iterator[None]:
     """Turn what httpx raises into a TransientError; its own texts may quote what was sent or received."""
     try:
         yield
+    except OutOfBoundsError as error:
+        raise error.at(where) from None
     except httpx.TimeoutException:
-        raise TransientError("time-out", where=where, next_step="try again later.") from None
+        step = "try again later, or raise read_timeout in adapters/agencies.yaml."
+        raise TransientError("time-out", where=where, next_step=step) from None
     except httpx.TransportError as error:
         what = f"the line failed ({type(error).__name__})"
         raise TransientError(what, where=where, next_step="check the endpoint, try again later.") from None

@@ -30,9 +30,10 @@ class _Number(str):
     __slots__ = ()
 
 
-PAGE_VALUES = 4_000_000
-"""Values in a document, which is parsed at once: each takes some fifty bytes of memory for as few as two sent."""
+PAGE_VALUES = 2_000_000
+"""Values in a document, which is parsed at once: each takes a hundred bytes of memory or more for as few as two sent."""
 
+_LESS = "ask the source's owner, or lower page_rows in adapters/agencies.yaml."
 _BLANK = b" \t\r\n\x1a\xef\xbb\xbf"
 """Bytes of which a line consists that says nothing: DOS ended files by 0x1A, and a mark of UTF-8 may stand alone."""
 
@@ -57,7 +58,7 @@ def parse(body: bytes, where: str) -> Any:
         ContractError: It is not JSON, nested without end, or has too many values.
     """
     if len(body) > PAGE_VALUES and sum(map(body.count, (b",", b"[", b"{"))) > PAGE_VALUES:
-        raise ContractError(f"more than {PAGE_VALUES} values in one answer", where=where)
+        raise ContractError(f"more than {PAGE_VALUES} values in one answer", where=where, next_step=_LESS)
     charset = charset_of(body)
     try:
         text = body.decode(charset, "surrogateescape" if charset == "utf-8" else "surrogatepass").removeprefix("\ufeff")
@@ -125,18 +126,19 @@ class JsonRecords:
         return charset_of(head)
 
     def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
-        """Give a file of JSON lines as columns, at most `rows` records at a time.
+        """Give a file of JSON lines as columns, at most `rows` records or `Limits.page_bytes` at a time.
 
         Raises:
             ContractError: A line is not an object, or passes a limit.
         """
-        records = []
+        records, size = [], 0
         for number, line in enumerate(read_lines(as_utf_8(chunks, where), where), start=1):
+            size += len(line)
             if line.strip(_BLANK):
                 records.append(parse(line, f"{where} line {number}"))
-            if len(records) == rows:
+            if records and (len(records) == rows or size >= self._limits.page_bytes):
                 yield self.to_columns(records, where)
-                records = []
+                records, size = [], 0
         if records:
             yield self.to_columns(records, where)
 

@@ -22,6 +22,9 @@ _LEEWAY = 30.0
 _LONGEST = 10 * 365 * 86_400.0
 """Seconds of a lifetime, at most: some servers write the greatest number that they know for "no end"."""
 
+TOKEN_LENGTH = 16_384
+"""Characters of a token: it goes into a header field of every question, and servers take few kilobytes there."""
+
 
 class ClientCredentials:
     """A bearer token (RFC 6750) of an agency's own token endpoint.
@@ -64,6 +67,8 @@ class ClientCredentials:
         token, kind = at_path(document, "access_token"), at_path(document, "token_type")
         if not (isinstance(token, str) and token.isascii() and token.isprintable() and token):
             raise ContractError("the answer has no access token", where=self._where)
+        if len(token) > TOKEN_LENGTH:
+            raise ContractError(f"the access token is longer than {TOKEN_LENGTH} characters", where=self._where)
         if str(kind).lower() != "bearer":
             raise ContractError("the token is no bearer token", where=self._where)
         seconds = _lifetime(at_path(document, "expires_in"), self._where)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import tenacity
 
+from adapters.protocols.deadline import left, within
 from motlan.errors import TransientError
 from motlan.landing.contract import Pace
 
@@ -38,10 +39,11 @@ def with_retries(pace: Pace, ask: Callable[[], _T]) -> _T:
     """Call until it succeeds: exponential back-off with full jitter, never sooner than the source asked for.
 
     A source that asks for a longer wait than `Pace.max_wait` is not waited for here: whoever schedules us can do
-    that better, and finds the seconds in `TransientError.retry_after`.
+    that better, and finds the seconds in `TransientError.retry_after`. All attempts together take `Pace.answer_timeout`
+    at the most: what is called has to keep `deadline.left`.
 
     Raises:
-        TransientError: The last attempt failed too, or the source asked for a long wait.
+        TransientError: The last attempt failed too, the time is up, or the source asked for a long wait.
     """
 
     def patient(error: BaseException) -> bool:
@@ -53,10 +55,16 @@ def with_retries(pace: Pace, ask: Callable[[], _T]) -> _T:
         ceiling = min(pace.max_wait, pace.first_wait * 2 ** (state.attempt_number - 1))
         return min(pace.max_wait, asked + random.uniform(ceiling / 2, ceiling))  # noqa: S311 (jitter, no secret)
 
+    def over(state: tenacity.RetryCallState) -> bool:
+        return state.attempt_number >= pace.attempts or state.upcoming_sleep >= left()
+
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(max(1, pace.attempts)),
+        stop=over,
         wait=seconds,
         retry=tenacity.retry_if_exception(patient),
         reraise=True,
     )
-    return retrying(ask)
+    # That we come seldom is no fault of the source: one pause of ours does not count.
+    allowed = pace.answer_timeout + 1 / pace.requests_per_second
+    with within(allowed, "answer_timeout", told=pace.answer_timeout):
+        return retrying(ask)

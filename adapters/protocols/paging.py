@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,7 +24,7 @@ def follow(fetch: Fetch, source: Source) -> Iterator[Page]:
             `EMPTY_PAGES` empty pages in a row, a page larger than was asked for, or more rows than `Limits.rows`.
     """
     cursor: str | None = None
-    seen: set[str] = set()
+    seen: set[bytes] = set()  # of hashes: cursors may be long
     pages: dict[int, str] = {}
     number = total = empty = 0
     while True:
@@ -44,9 +45,12 @@ def follow(fetch: Fetch, source: Source) -> Iterator[Page]:
             yield page
         if cursor is None:
             return
-        if cursor in seen or len(cursor) > source.limits.field_length:
+        if len(cursor) > source.limits.field_length:
+            raise ContractError("the source's cursor is longer than a field may be", where=where)
+        mark = hashlib.sha256(cursor.encode("utf-8", "surrogatepass")).digest()
+        if mark in seen:
             raise ContractError("the source's paging goes in circles", where=where, next_step="ask its owner.")
-        seen.add(cursor)
+        seen.add(mark)
         empty = 0 if rows else empty + 1
         if empty > EMPTY_PAGES:
             what = f"more than {EMPTY_PAGES} empty pages in a row, each with a next cursor"

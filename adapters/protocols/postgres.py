@@ -13,8 +13,10 @@ from adbc_driver_postgresql import dbapi
 from psycopg import conninfo, errors, sql
 
 from adapters.protocols.auth import user_and_secret
+from adapters.protocols.deadline import told_at
 from adapters.protocols.guard import is_loopback
 from adapters.protocols.pace import Throttle, with_retries
+from adapters.protocols.watchdog import Watchdog
 from motlan.errors import AccessError, ConfigurationError, ContractError, MotlanError, TransientError
 from motlan.landing.contract import Source
 
@@ -27,9 +29,16 @@ TEXT_SETTINGS = ("TimeZone=UTC", "DateStyle=ISO", "IntervalStyle=postgres", "byt
 to money stays as it is: another place of the decimal point would be another amount."""
 
 _ASK_OWNER = "compare `columns` in adapters/agencies.yaml with the view, and ask its owner."
+BATCH_BYTES = 16 * 2**20
+_BATCH = "adbc.postgresql.batch_size_hint_bytes"
+"""After how many bytes the driver hands over what it has of an answer."""
+WIRE = 2
+"""Bytes on the wire for each byte of a page at the most, lengths of fields and TLS included. What is more is no page."""
 _CREDENTIAL = "check the agency's credential (MOTLAN_CREDENTIAL_...)."
 _REFUSALS = ("authentication", "role", "pg_hba.conf", "permission denied")
 """What PostgreSQL says when it does not let us in; libpq gives no SQLSTATE for that."""
+_NO_REFUSALS = ("too many connections", "expected authentication request", "invalid authentication request")
+"""What is said with one of these words while the server is busy, or when it is no PostgreSQL."""
 
 
 def connection_settings(source: Source) -> dict[str, Any]:
@@ -60,6 +69,8 @@ def connection_settings(source: Source) -> dict[str, Any]:
         "application_name": "motlan",
         "options": f"-c default_transaction_read_only=on -c statement_timeout={math.ceil(seconds * 1000)}"
         f" -c client_encoding=UTF8 {' '.join(f'-c {setting}' for setting in TEXT_SETTINGS)}"
+        # libpq writes what a server remarks to this process's standard error.
+        " -c client_min_messages=error"
         # A page in the order of an index is read by that index. A planner that has no statistics would rather read
         # and sort what is left of the view for every page.
         " -c enable_sort=off",
@@ -69,6 +80,18 @@ def connection_settings(source: Source) -> dict[str, Any]:
 def _unusable(what: str, source: Source) -> ConfigurationError:
     step = "mend `endpoint` in adapters/agencies.yaml or its variable."
     return ConfigurationError(what, where=source.dataset, next_step=step)
+
+
+class TooWideError(ContractError):
+    """An answer has more bytes than we hold at once. `rows` of it, or fewer, are as many as fit."""
+
+    def __init__(self, rows: int, limit: int, where: str) -> None:
+        super().__init__(
+            f"more than {limit} bytes in a page of one row",
+            where=where,
+            next_step="ask the source's owner, or raise page_bytes and payload_bytes in adapters/agencies.yaml.",
+        )
+        self.rows = rows
 
 
 class PostgresLine(AbstractContextManager["PostgresLine"]):
@@ -81,6 +104,7 @@ class PostgresLine(AbstractContextManager["PostgresLine"]):
         self._settings = connection_settings(source)
         self._source = source
         self._throttle = Throttle(source.pace.requests_per_second)
+        self._watchdog = Watchdog()
         self._connection: Any = None
 
     def ask(self, query: sql.Composable) -> Any:
@@ -92,28 +116,46 @@ class PostgresLine(AbstractContextManager["PostgresLine"]):
                 `Limits.payload_bytes`, or is no text.
             TransientError: The line or the server failed, or the time was up, after the last retry.
         """
+        try:
+            text = query.as_string()
+        except (psycopg.Error, UnicodeEncodeError):  # NUL, half a surrogate pair; the errors quote the text
+            raise ContractError(
+                "a cursor or key is no text that a database knows", where=self._source.dataset
+            ) from None
 
         def attempt() -> Any:
             self._throttle.wait()
             try:
-                return self._fetch(query)
+                with told_at(self._source.dataset):
+                    return self._fetch(text)
             except dbapi.Error as error:
                 self._drop()
                 raise _sorted(error, self._source.dataset) from None
+            except MotlanError:
+                self._drop()
+                raise
 
         return with_retries(self._source.pace, attempt)
 
-    def _fetch(self, query: sql.Composable) -> Any:
+    def _fetch(self, query: str) -> Any:
         if self._connection is None:
-            self._connection = dbapi.connect(conninfo.make_conninfo(**self._settings), autocommit=True)
-            with self._connection.cursor() as cursor:
-                cursor.execute(_NO_JIT)
-        with self._connection.cursor() as cursor:
-            cursor.execute(query.as_string())
-            table = cursor.fetch_arrow_table()
-        limit, where = self._source.limits.payload_bytes, self._source.dataset
-        if table.nbytes > limit:
-            raise ContractError(f"more than {limit} bytes", where=where)
+            with self._watchdog.connecting():
+                self._connection = dbapi.connect(conninfo.make_conninfo(**self._settings), autocommit=True)
+                with self._connection.cursor() as cursor:
+                    cursor.execute(_NO_JIT)
+        limits, where = self._source.limits, self._source.dataset
+        limit = min(limits.payload_bytes, limits.page_bytes)
+        with self._watchdog.asking(WIRE * limit + 2**20), self._connection.cursor() as cursor:
+            cursor.adbc_statement.set_options(**{_BATCH: str(min(limit, BATCH_BYTES))})
+            cursor.execute(query)
+            reader = cursor._results.reader  # fetch_record_batch() gives one whose errors have no SQLSTATE
+            batches, size = [], 0
+            for batch in reader:
+                batches.append(batch)
+                size += batch.nbytes
+                if size > limit:
+                    raise TooWideError(sum(each.num_rows for each in batches), limit, where)
+            table = pa.Table.from_batches(batches, reader.schema)
         refuse_no_text(table, where)
         return table
 
@@ -147,10 +189,14 @@ def _sorted(error: dbapi.Error, where: str) -> MotlanError:
     if issubclass(kind, errors.InsufficientPrivilege | errors.InvalidAuthorizationSpecification):
         return AccessError(what, where=where, next_step=_CREDENTIAL)
     if issubclass(kind, errors.OperationalError):
-        if error.sqlstate is None and any(word in str(error) for word in _REFUSALS):
+        if error.sqlstate is None and _refuses(str(error)):
             return AccessError("the database does not let us in", where=where, next_step=_CREDENTIAL)
         return TransientError(what, where=where, next_step="check the endpoint, try again later.")
     return ContractError(what, where=where, next_step=_ASK_OWNER)
+
+
+def _refuses(text: str) -> bool:
+    return any(word in text for word in _REFUSALS) and not any(word in text for word in _NO_REFUSALS)
 
 
 def _kind(sqlstate: str | None) -> type[psycopg.Error]:

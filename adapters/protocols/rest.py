@@ -13,7 +13,7 @@ from typing import Any
 from adapters.protocols.auth import Basic, user_and_secret
 from adapters.protocols.charsets import charset_of
 from adapters.protocols.columns import numbered, require_keys, rows_of, to_batch
-from adapters.protocols.guard import moment, whole_number
+from adapters.protocols.guard import capped, full_enough, moment, whole_number
 from adapters.protocols.http import Answer, HttpLine
 from adapters.protocols.json import JsonRecords, at_path, is_zero, kind_of, parse
 from adapters.protocols.oauth2 import ClientCredentials
@@ -83,7 +83,8 @@ class RestAdapter(Adapter):
             place = {} if cursor is None else {self._options.cursor_parameter: cursor}
             return self._page(self._line.get(url, asked | place), number)
 
-        return require_keys(follow(fetch, self.source), self.source)
+        pages = full_enough(require_keys(follow(fetch, self.source), self.source), self.source)
+        return capped(pages, self.source)
 
     def _since(self, since: Watermark | None) -> dict[str, str]:
         return {self._options.since_parameter: since.cursor} if since else {}

@@ -20,6 +20,9 @@ from adapters.protocols.xml import parse_document
 from motlan.errors import AccessError, ContractError, TransientError
 from motlan.landing.contract import Source
 
+WSDL_DOCUMENTS = 50
+"""Documents that a WSDL may be made of: an import may always name another one."""
+
 _ENVELOPES = ("http://schemas.xmlsoap.org/soap/envelope/", "http://www.w3.org/2003/05/soap-envelope")
 """SOAP 1.1 and 1.2."""
 _CODES = (
@@ -89,7 +92,15 @@ class SoapClient:
             envelope = client.create_message(client.service, operation, **arguments)
             port = next(iter(next(iter(client.wsdl.services.values())).ports.values()))
             action = port.binding.get(operation).soapaction or ""
-        except (zeep.exceptions.Error, etree.LxmlError, LookupError, TypeError, ValueError, AttributeError):
+        except (
+            zeep.exceptions.Error,
+            etree.LxmlError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+        ):
             # zeep raises all of these about a WSDL, and quotes arguments in some.
             raise ContractError("the WSDL cannot be used for this operation", where=where) from None
         return etree.tostring(envelope, xml_declaration=True, encoding="utf-8"), action
@@ -107,9 +118,12 @@ class _Loader:
     """What zeep fetches the WSDL and its imports through: our own line, so that none of it leaves the origin."""
 
     def __init__(self, line: HttpLine, where: str) -> None:
-        self._line, self._where = line, where
+        self._line, self._where, self._loaded = line, where, 0
 
     def load(self, url: str) -> bytes:
+        self._loaded += 1
+        if self._loaded > WSDL_DOCUMENTS:
+            raise ContractError(f"the WSDL is in more than {WSDL_DOCUMENTS} documents", where=self._where)
         answer = self._line.get(self._line.url(url))
         root = parse_document(answer.body, f"{self._where} WSDL", answer.charset)
         return etree.tostring(root, encoding="utf-8")  # whatever charset it was in, and whatever it says

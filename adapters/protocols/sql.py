@@ -24,7 +24,7 @@ from adapters.protocols.columns import Columns, numbered, to_batch
 from adapters.protocols.guard import capped, moment, whole_number
 from adapters.protocols.keyset import SOURCE, Column, Keyset, read_columns
 from adapters.protocols.options import read_options
-from adapters.protocols.postgres import PostgresLine, connection_settings
+from adapters.protocols.postgres import PostgresLine, TooWideError, connection_settings
 from motlan.errors import ConfigurationError, ContractError
 from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark, tellable
 
@@ -80,7 +80,7 @@ class SqlAdapter(Adapter):
 
         The payload is the page without locators as an Arrow stream, as a database sends no document.
         """
-        return capped(self._pages(since), self.source.limits.rows, self.source.dataset)
+        return capped(self._pages(since), self.source)
 
     def _pages(self, since: Watermark | None) -> Iterator[Page]:
         numbers = itertools.count(1)
@@ -109,7 +109,13 @@ class SqlAdapter(Adapter):
         """Read the rows of a keyset page by page."""
         size, place = self.source.page_rows, None
         while True:
-            table = line.ask(self._query(columns, keyset, place)).combine_chunks()
+            try:
+                table = line.ask(self._query(columns, keyset, place, size)).combine_chunks()
+            except TooWideError as error:
+                if size == 1 or not keyset.columns:
+                    raise
+                size = max(1, min(size, error.rows) // 2)
+                continue
             if not table.num_rows:
                 return
             name = f"page={next(numbers)}"
@@ -139,7 +145,9 @@ class SqlAdapter(Adapter):
             )
         )
 
-    def _query(self, columns: Mapping[str, Column], keyset: Keyset, place: Mapping[str, str] | None) -> sql.Composable:
+    def _query(
+        self, columns: Mapping[str, Column], keyset: Keyset, place: Mapping[str, str] | None, rows: int
+    ) -> sql.Composable:
         texts = (
             sql.SQL("{} as {}").format(columns[column].text, sql.Identifier(name))
             for name, column in self.source.columns.items()
@@ -153,7 +161,7 @@ class SqlAdapter(Adapter):
             condition=keyset.condition,
             behind=keyset.behind(place) if place else sql.SQL("true"),
             order=sql.SQL(" order by {}").format(keyset.order) if keyset.columns else sql.SQL(""),
-            limit=sql.Literal(self.source.page_rows + 1),
+            limit=sql.Literal(rows + 1),
         )
 
     def _refuse_no_headway(self, table: Any, order: list[str], place: Mapping[str, str] | None, name: str) -> None:

@@ -24,8 +24,8 @@ from motlan.landing.contract import Limits
 RECORD_BYTES = 8 * 2**20
 """Bytes of a document that may pass before the next record ends. What is no run of records stops here."""
 
-PAGE_TAGS = 4_000_000
-"""Tags in an answer whose tree is kept: a tree takes some hundred bytes a tag."""
+PAGE_TAGS = 2_000_000
+"""Tags, and attributes, in an answer whose tree is kept: a tree takes some hundred bytes for each."""
 
 _ASK_OWNER = "ask the source's owner."
 _WRONG_BYTES = (etree.ErrorTypes.ERR_INVALID_ENCODING, etree.ErrorTypes.I18N_CONV_FAILED)
@@ -55,10 +55,11 @@ def refuse_tags(body: bytes, where: str) -> None:
     """Refuse an answer whose tree could fill the memory.
 
     Raises:
-        ContractError: It has more than `PAGE_TAGS` tags.
+        ContractError: It has more than `PAGE_TAGS` tags, or what may be attributes.
     """
-    if body.count(b"<") > PAGE_TAGS:
-        raise ContractError(f"more than {PAGE_TAGS} tags in one answer", where=where)
+    if len(body) > PAGE_TAGS and max(body.count(b"<"), body.count(b"=")) > PAGE_TAGS:
+        step = "ask the source's owner, or lower page_rows in adapters/agencies.yaml."
+        raise ContractError(f"more than {PAGE_TAGS} tags or attributes in one answer", where=where, next_step=step)
 
 
 def parse_document(body: bytes, where: str, label: str = "") -> etree._Element:
@@ -146,7 +147,7 @@ class XmlRecords:
         return charset_of(head, None, self._encoding)
 
     def read(self, chunks: Iterable[bytes], rows: int, where: str) -> Iterator[Columns]:
-        """Give the records of a file as columns, at most `rows` at a time.
+        """Give the records of a file as columns, at most `rows` or about `Limits.page_bytes` at a time.
 
         Empty elements are empty strings, absent or `xsi:nil` ones are null. A second element of the same path gets a
         column of its own.
@@ -154,12 +155,15 @@ class XmlRecords:
         Raises:
             ContractError: The document is malformed, declares a document type, or passes a limit.
         """
+        size = 0
         head, chunks = peek(chunks, HEAD_BYTES)
         reading = _Reading(self, where, head, parser_encoding(head, None, self._encoding, where), forget=True)
         for chunk in chunks:
             reading.feed(chunk)
-            while len(reading.rows) >= rows:
-                yield reading.columns(rows)
+            size += len(chunk)
+            while len(reading.rows) >= rows or (reading.rows and size >= self._limits.page_bytes):
+                yield reading.columns(min(rows, len(reading.rows)))
+                size = 0
         reading.close()
         while reading.rows:
             yield reading.columns(rows)

@@ -43,6 +43,12 @@ class Limits:
     """Characters of one field."""
     rows: int = 200_000_000
     """Rows of one pull."""
+    page_bytes: int = 32 * 2**20
+    """Bytes of one answer after decompression, and of the records of one page: what an adapter holds at once."""
+    landing_bytes: int = 256 * 2**20
+    """Bytes of rows and payloads that landing holds at once, however wide the rows are."""
+    least_page_rows: int = 5
+    """Rows of a page, on average, once a pull has many pages; half of `Source.page_rows` where that is less."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,14 @@ class Pace:
     attempts: int = 5
     first_wait: float = 0.2
     max_wait: float = 30.0
+    answer_timeout: float = 300.0
+    """For one question until its answer is whole, all attempts and the waits between them included."""
+    pull_timeout: float = 43_200.0
+    """For the answers of one pull together; the time that the bus itself needs between them does not count."""
+    least_bytes_per_second: float = 100.0
+    """How quickly an answer must come once it began, taken over each `grace`."""
+    grace: float = 60.0
+    """Over how long the rate of an answer is taken: so long may it stand still."""
 
 
 @dataclass(frozen=True)

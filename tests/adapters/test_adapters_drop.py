@@ -97,6 +97,29 @@ def test_other_formats_are_read_the_same_way(make_source, tmp_path, name, text):
     assert keys(adapter(make_source, tmp_path, options=OPTIONS | {"format": name}).pull(None)) == ["1", "2"]
 
 
+@pytest.mark.parametrize("name", ["csv", "jsonl", "xml"])
+def test_pages_of_wide_records_end_by_bytes(make_source, tmp_path, name):
+    values = {str(n): "x" * 8000 for n in range(100)}
+    text = {
+        "csv": "id,name\n" + "".join(f"{key},{value}\n" for key, value in values.items()),
+        "jsonl": "".join(f'{{"id": "{key}", "name": "{value}"}}\n' for key, value in values.items()),
+        "xml": "<a>" + "".join(f"<Nguoi><id>{k}</id><name>{v}</name></Nguoi>" for k, v in values.items()) + "</a>",
+    }[name]
+
+    def as_text(manifest):
+        (tmp_path / f"drops/d/x.{name}").write_text(text)
+        file = {"name": f"x.{name}", "rows": 100, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+        return manifest | {"rows": 100, "files": [file]}
+
+    add(tmp_path, "d", [], "full", change=as_text)
+    changes = {"columns": COLUMNS | {"name": "name"}, "page_rows": 1000, "options": OPTIONS | {"format": name}}
+    limits = Limits(field_length=9000, page_bytes=2**17)
+    pages = list(adapter(make_source, tmp_path, limits=limits, **changes).pull(None))
+    assert keys(pages) == list(values)
+    assert len(pages) >= 5
+    assert max(page.rows.nbytes for page in pages) < 2**18
+
+
 def spoil(**changes):
     return lambda manifest: manifest | changes | {"files": [manifest["files"][0] | changes.get("file", {})]}
 

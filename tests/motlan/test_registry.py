@@ -21,7 +21,8 @@ def set_in(*path: Any) -> Callable[[Any], None]:
     return change
 
 
-DATASET = ("agencies", "beta", "datasets", "beta_cards")
+AGENCY = ("agencies", "beta")
+DATASET = (*AGENCY, "datasets", "beta_cards")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,11 @@ DATASET = ("agencies", "beta", "datasets", "beta_cards")
         ("adapters/agencies.yaml", set_in(*DATASET, "lag", -1), "lag"),
         ("adapters/agencies.yaml", set_in(*DATASET, "kye", "id"), "kye"),
         ("adapters/agencies.yaml", set_in(*DATASET, "key", "absent"), "no raw column absent"),
+        ("adapters/agencies.yaml", set_in(*AGENCY, "pace", {"answer_timout": 5}), "there is no answer_timout"),
+        ("adapters/agencies.yaml", set_in(*AGENCY, "pace", {"attempts": 1.5}), "attempts is no bound"),
+        ("adapters/agencies.yaml", set_in(*AGENCY, "pace", {"pull_timeout": -1}), "pull_timeout is no bound"),
+        ("adapters/agencies.yaml", set_in(*AGENCY, "limits", {"landing_bytes": 0}), "landing_bytes is no bound"),
+        ("adapters/agencies.yaml", set_in(*AGENCY, "limits", {"chunks": 1}), "there is no chunks"),
         ("adapters/agencies.yaml", set_in(*DATASET, "entity", "ship"), "no model of ship"),
         ("mapping/authority.yaml", set_in("person", "sex", {"authority": [], "corect": True}), "corect"),
         ("mapping/matching.yaml", set_in("person", "accept", "much"), "accept"),

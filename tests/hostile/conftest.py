@@ -1,0 +1,25 @@
+"""Every hostile source stands on a server of its own, and nothing that it sends may be heard anywhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hostile.cases import KNOWN
+from tests.hostile.server import Server
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_heard(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    caplog.set_level(logging.DEBUG)
+    yield
+    assert not KNOWN.leaked(caplog.text, *capfd.readouterr())
