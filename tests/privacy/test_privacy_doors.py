@@ -17,6 +17,7 @@ import typer
 import uvicorn
 
 from motlan import cli, pipeline
+from motlan.commands import feeds
 from motlan.feeds import keys
 from motlan.store import server
 from motlan.store.session import Store
@@ -84,7 +85,7 @@ class Served:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._settings: dict[str, Any] = {}
         monkeypatch.setattr(uvicorn, "run", lambda app, **settings: self._settings.update(app=app, **settings))
-        cli.feeds_serve(port=0)
+        feeds.serve(port=0)
         self._server = uvicorn.Server(uvicorn.Config(**self._settings))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
