@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.tree import Tree
 
 from motlan import pipeline
-from motlan.commands import clean, contract, feeds, golden, link, model, quality, quarantine, release, review
-from motlan.commands.screen import AsJson, Quiet, err, examples, local_time, out, told, working
+from motlan.commands import clean, contract, feeds, golden, link, model, people, quality, quarantine, release, review
+from motlan.commands.screen import AsJson, Quiet, err, examples, local_time, me, out, told, working
 from motlan.landing.drift import described
 
 app = Quiet(
@@ -38,6 +38,10 @@ app.add_typer(golden.app, name="golden")
 app.add_typer(release.app, name="release")
 app.add_typer(model.app, name="model")
 app.add_typer(review.app, name="review")
+app.add_typer(people.app, name="people")
+app.command("sign-in", epilog=people.SIGN_IN)(people.sign_in)
+app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
+app.command("whoami", epilog=people.WHOAMI)(people.whoami)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
 for _point in entry_points(group="motlan.commands"):
@@ -173,7 +177,7 @@ def lineage(
         if not person:
             identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
             person = find_person(work, entity, identifier.strip())
-        chains = trace(work, entity, person, [field] if field else [], principal=f"user:{getpass.getuser()}")
+        chains = trace(work, entity, person, [field] if field else [], principal=me())
     if as_json:
         out.print_json(json.dumps({"person_id": person, "fields": chains}))
     else:

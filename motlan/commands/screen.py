@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from collections.abc import Iterator
@@ -13,9 +12,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from motlan import registry
-from motlan.errors import ConfigurationError, MotlanError, unforeseen
-from motlan.settings import debugging
+from motlan import principals, registry
+from motlan.errors import AccessError, ConfigurationError, MotlanError, unforeseen
+from motlan.settings import debugging, load
+from motlan.store import open_store
 
 # A pipe has no width of its own; 80 columns would cut the tables.
 _WIDTH = None if sys.stdout.isatty() else 120
@@ -90,8 +90,26 @@ def working(what: str, as_json: bool = False) -> Iterator[None]:
 
 
 def me() -> str:
-    """Return who is signed in here, as the ledger names people."""
-    return f"user:{getpass.getuser()}"
+    """Return who acts here, as the ledger names people: the person who signed in, or else the machine account.
+
+    Raises:
+        AccessError: A sign-in is there that holds no longer.
+    """
+    settings = load()
+    return principals.current(open_store(settings), settings)
+
+
+def releaser() -> str:
+    """Return who acts here, where releasing is theirs.
+
+    Raises:
+        AccessError: They signed in as a reviewer, or the sign-in holds no longer.
+    """
+    settings = load()
+    found = principals.signed_in(open_store(settings), settings)
+    if found is not None and found["role"] == "reviewer":
+        raise AccessError("a reviewer releases nothing", next_step="let a steward or an admin sign in and decide.")
+    return me()
 
 
 def asked_why() -> str:

@@ -143,7 +143,7 @@ people = Table(
     Column("name", Text, nullable=False, comment="what one signs in as"),
     Column("role", Text, nullable=False, comment="admin, steward or reviewer"),
     Column("uid", BigInteger, comment="the machine account that is this person's own; none where it is shared"),
-    Column("secret", Text, nullable=False, comment="scrypt in PHC form, of the passphrase or of the one-time secret"),
+    Column("secret", Text, nullable=False, comment="Argon2id in PHC form, of the passphrase or the one-time secret"),
     Column(
         "one_time_until",
         DateTime(timezone=True),

@@ -36,7 +36,7 @@ def upgrade() -> None:
             "secret",
             sa.Text(),
             nullable=False,
-            comment="scrypt in PHC form, of the passphrase or of the one-time secret",
+            comment="Argon2id in PHC form, of the passphrase or the one-time secret",
         ),
         sa.Column(
             "one_time_until",
