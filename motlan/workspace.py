@@ -258,6 +258,6 @@ def newest(dataset: str, files: Sequence[str], columns: str) -> str:
 def open_workspace() -> Workspace:
     """Open the installation that the environment names."""
     settings = environment.load()
-    make_private(settings.var)
+    make_private(*settings.private)
     store = open_store(settings)
     return Workspace(settings, declared.load(settings.home), store, Lake(settings, store))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from motlan.feeds import keys, pages
 from motlan.golden.project import ensure_facet_tables, ensure_tables
 from motlan.ledger import accesses
 from motlan.registry import Entity, FacetEntity, Grant
+from motlan.store.session import open_for_feeds
 from motlan.workspace import Workspace, open_workspace
 
 PROBLEM = "application/problem+json"
@@ -78,6 +80,8 @@ def create_app() -> FastAPI:
             ensure_tables(connection, entity)
         for facet in work.registry.facets.values():
             ensure_facet_tables(connection, facet)
+    # Nothing that is asked from outside is done as the owner of the tables.
+    work = replace(work, store=open_for_feeds(work.settings))
     # The page that FastAPI brings loads scripts from elsewhere: ours needs none.
     app = FastAPI(title="Motlan feeds", version=__version__, docs_url=None, redoc_url=None)
     app.state.work = work

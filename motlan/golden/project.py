@@ -24,7 +24,7 @@ from motlan.golden.diff import corrections_table
 from motlan.golden.mirror import STAGED, Mirror, mirror_of
 from motlan.lake import read_parquet
 from motlan.registry import Entity, FacetEntity
-from motlan.store.session import PUBLISHER_LOCK
+from motlan.store.session import PUBLISHER_LOCK, grant_feeds
 from motlan.workspace import Workspace
 
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
@@ -74,6 +74,7 @@ def _ensure(connection: sa.Connection, entity: Entity | FacetEntity) -> None:
     mirror = mirror_of(entity)
     for statement in mirror.parents():
         connection.execute(sa.text(statement))
+    grant_feeds(connection, [mirror.feed_table])
     if connection.execute(sa.text(_has_parts(mirror))).scalar_one():
         for statement in mirror.indexes():
             connection.execute(sa.text(statement))
@@ -108,6 +109,10 @@ def project(work: Workspace, entity_name: str, watch: Watch = _unwatched) -> int
             ensure_facet_tables(connection, facet)
         anew = not connection.execute(sa.text(_has_parts(mirror_of(entity)))).scalar_one()
     total = _load(work, entity, watch, anew=True) if anew else 0
+    if anew:  # The tables that took the old ones' place are new ones.
+        mirrors = [mirror_of(entity), *map(mirror_of, work.registry.facets_of(entity_name))]
+        with work.store.publishing() as connection:
+            grant_feeds(connection, [mirror.feed_table for mirror in mirrors])
     while loaded := _load(work, entity, watch, anew=False):
         total += loaded
     return total

@@ -173,7 +173,8 @@ def test_postgresqls_own_log_holds_no_value(store: Store, server_log: Path, some
     before = server_log.stat().st_size
     assert say_wrongly(store.url, somebody) == len(WRONG) + 1
     assert not known.leaked(server_log.read_text(errors="replace")[before:])
-    admin = f"postgresql://postgres:@/postgres?host={server_log.parent}"
+    passwords = store.url.partition("passfile=")[2].partition("&")[0].rpartition("/")[0]
+    admin = f"postgresql://postgres@/postgres?passfile={passwords}/postgres.pgpass&host={server_log.parent}"
     chatty = [f"set {name} = default" for name in server.QUIET_LOG]
     chatty += [
         "set log_min_messages = warning",
