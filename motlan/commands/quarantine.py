@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from motlan import pipeline
-from motlan.commands.screen import AsJson, err, examples, me, out, told, working
+from motlan.commands.screen import LARGEST, AsJson, err, examples, me, out, told, working
 from motlan.errors import ConfigurationError
 from motlan.quarantine import decisions, export, reading
 from motlan.workspace import open_workspace
@@ -81,7 +81,7 @@ def list_(
     dataset: OfDataset = None,
     rule: OfRule = None,
     state: InState = None,
-    limit: Annotated[int, typer.Option(help="Most entries shown; the counts are of all.", min=0)] = 50,
+    limit: Annotated[int, typer.Option(help="Most entries shown; the counts are of all.", min=0, max=LARGEST)] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Count and list entries: ids, keys, rules, places and times; no value of any person."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from motlan.store import open_store
 # A pipe has no width of its own; 80 columns would cut the tables.
 _WIDTH = None if sys.stdout.isatty() else 120
 out, err = Console(width=_WIDTH), Console(stderr=True)
+LARGEST = 2**63 - 1
+"""The largest number that the store can hold."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 
@@ -51,7 +54,8 @@ class Quiet(typer.Typer):
     """A command line that ends with our own message where a library's error, which may quote a value, would be printed."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it."""
+        """Run it. What it writes is for its owner's eyes: results about persons go to files that a person names, too."""
+        os.umask(0o077)
         try:
             return super().__call__(*args, **kwargs)
         except Exception as error:
@@ -124,7 +128,10 @@ def asked_why() -> str:
         return input("Why: ")
     try:
         why = json.load(sys.stdin)["why"]
-    except (ValueError, TypeError, KeyError):
+        why.encode()  # half a character, or U+0000, which the store cannot hold
+        if "\x00" in why:
+            why = None
+    except (ValueError, TypeError, KeyError, AttributeError):
         why = None
     if not isinstance(why, str):
         raise ConfigurationError("standard input is not the decision as JSON", next_step='give {"why": "..."}.')
