@@ -57,7 +57,7 @@ def make_private(*folders: Path) -> None:
                 next_step="set MOTLAN_VAR to a folder of your own, or run as that account.",
             )
         if stat.S_IMODE(found.st_mode) & 0o077:
-            folder.chmod(stat.S_IMODE(found.st_mode) & 0o700)
+            folder.chmod(0o700)
 
 
 def let_pass(folder: Path, uid: int, state: Iterable[Path] = ()) -> None:

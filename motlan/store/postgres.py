@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import pwd
 import secrets
@@ -19,18 +20,19 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import psutil
-
 from motlan.errors import ConfigurationError, MotlanError
+from motlan.store import supervisor
 from motlan.store.folders import SERVICE, let_pass, service_uid
 
+log = logging.getLogger(__name__)
+
 ADMIN = "postgres"
-START_S = 120
+START_S = 60
 _SOCKET = ".s.PGSQL.5432"
 _LONGEST_SOCKET = 100
 _HBA = """# Motlan writes this file. Every role proves itself, wherever it comes from; what it may open, it is granted.
@@ -69,35 +71,41 @@ class Postgres:
         if self.is_running() and password_file(self._passwords, ADMIN).exists():
             return
         with self._alone():
-            self._make_folder()
             if not (self.folder / "PG_VERSION").exists():
                 self._make()
-            elif not password_file(self._passwords, ADMIN).exists():
+            self._own(self.folder)
+            if not password_file(self._passwords, ADMIN).exists():
                 self._close_door()
             self.ensure_postgres_running()
 
     def ensure_postgres_running(self) -> None:
-        """Start it where it does not run."""
-        if self.is_running():
-            return
-        sockets = self._socket_folder()
-        options = f"-c listen_addresses= -c unix_socket_permissions=0700 -k {shlex.quote(str(sockets))}"
-        words = (*self._place, "-w", "-t", str(START_S), "-o", options, "-l", str(self.folder / "log"), "start")
-        # The processes of one that was killed take a moment to notice, and keep the next one from starting.
-        for patience in (0.5, 1, 2, 4):
-            with suppress(PostgresError):
-                self._run("pg_ctl", *words)
-                return
-            time.sleep(patience)
-        self._run("pg_ctl", *words)
+        """Start it where it does not run, also where it was killed; wait for one that is starting."""
+        deadline = time.monotonic() + START_S
+        while not self.is_running():
+            try:
+                if supervisor.postmaster(self.folder) is None:
+                    self._start()
+            except PostgresError:
+                if time.monotonic() > deadline:
+                    raise
+            # After a kill it replays its log; the processes of the killed one take a moment to notice.
+            time.sleep(0.2)
+            if time.monotonic() > deadline:
+                raise PostgresError("the embedded PostgreSQL does not get ready", where=str(self.folder))
+
+    def _start(self) -> None:
+        if supervisor.has_died(self.folder):
+            log.warning("%s has died; it is started again", supervisor.NAME)
+            supervisor.clear(self.folder)
+        sockets = shlex.quote(str(self._socket_folder()))
+        options = f"-c listen_addresses= -c unix_socket_permissions=0700 -k {sockets}"
+        words = ("-w", "-t", str(START_S), "-o", options, "-l", str(self.folder / "log"), "start")
+        self._run("pg_ctl", *self._place, *words)
 
     def is_running(self) -> bool:
         """Tell whether it runs, and takes connections as far as it says."""
         told = self._told()
-        try:
-            return len(told) >= 8 and told[7] == "ready" and psutil.Process(int(told[0])).name() == "postgres"
-        except (ValueError, psutil.Error):
-            return False
+        return len(told) >= 8 and told[7] == "ready" and supervisor.postmaster(self.folder) is not None
 
     def stop(self) -> None:
         """Stop it, ending what is connected."""
@@ -125,41 +133,38 @@ class Postgres:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _make_folder(self) -> None:
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        self.folder.chmod(0o700)
+    def _own(self, folder: Path) -> None:
+        """Make a folder the server's own."""
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
         if self._root:
             uid = _service()
-            let_pass(self.folder.parent, uid, self._state)
-            os.chown(self.folder, uid, -1)
+            let_pass(folder.parent, uid, self._state)
+            os.chown(folder, uid, -1)
 
     def _make(self) -> None:
-        self._clear_lefts()
-        password = keep_password(self._passwords, ADMIN)
-        arguments = ("--auth=scram-sha-256", "--encoding=utf8", f"--username={ADMIN}", "--pwfile=/dev/stdin")
-        self._run("initdb", *self._place, *arguments, said=password + "\n")
+        """Make its data, beside their place until they are whole."""
+        making = self.folder.with_name(f"{self.folder.name}.making")
+        if making.exists():
+            shutil.rmtree(making)
+        self._own(making)
+        password = secrets.token_urlsafe(32)
+        words = ("--auth=scram-sha-256", "--encoding=utf8", f"--username={ADMIN}", "--pwfile=/dev/stdin")
+        self._run("initdb", "-D", str(making), *words, said=password + "\n")
         lines = (f"{name} = '{value}'\n" for name, value in self._settings.items())
-        with (self.folder / "postgresql.conf").open("a", encoding="utf-8") as file:
+        with (making / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.writelines(["\n", *lines])
-        self._write_door()
-
-    def _clear_lefts(self) -> None:
-        """Remove a server that was never made whole: a kill in between leaves files and no version."""
-        for path in self.folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        (making / "pg_hba.conf").write_text(_HBA, encoding="utf-8")
+        keep_password(self._passwords, ADMIN, password)
+        making.rename(self.folder)
 
     def _close_door(self) -> None:
         """Give the administrator a password where there is none: of a server that trusted, or whose password file is gone."""
         self.stop()
-        password = keep_password(self._passwords, ADMIN)
+        password = secrets.token_urlsafe(32)
         self._run("postgres", "--single", *self._place, ADMIN, said=f"alter role {ADMIN} password '{password}'\n")
-        self._write_door()
-
-    def _write_door(self) -> None:
         (self.folder / "pg_hba.conf").write_text(_HBA, encoding="utf-8")
+        keep_password(self._passwords, ADMIN, password)
 
     def _socket_folder(self) -> Path:
         """Return the folder for its socket: its own, or where that is too long for one, a short one under a name of its own."""
@@ -218,19 +223,17 @@ def password_file(passwords: Path, role: str) -> Path:
     return passwords / f"{role}.pgpass"
 
 
-def keep_password(passwords: Path, role: str) -> str:
-    """Return a role's password, made where missing, in a file that only we may read."""
+def keep_password(passwords: Path, role: str, password: str) -> None:
+    """Keep a role's password in a file that only we may read.
+
+    After the role has it: a file that is there says that nothing is left to do.
+    """
     passwords.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = password_file(passwords, role)
-    try:
-        return path.read_text(encoding="ascii").strip().rpartition(":")[2]
-    except FileNotFoundError:
-        password = secrets.token_urlsafe(32)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
         file.write(f"*:*:*:{role}:{password}\n")
     draft.rename(path)
-    return password
 
 
 def _programs() -> Path:

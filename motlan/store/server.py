@@ -10,6 +10,7 @@ but to add to the accesses; Airflow's and others' own.
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from motlan.store.folders import make_private
 from motlan.store.postgres import Postgres, PostgresError, keep_password, password_file, url
 
 OWNER = "motlan"
+MAKING_LOCK = 0x4D6F746C616E + 3
 QUIET_LOG = {
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -88,6 +90,7 @@ def ensure_database(admin_url: str, name: str, passwords: Path | None = None) ->
         passwords: Folder of the roles' password files; None on a server that asks for none.
     """
     with psycopg.connect(admin_url, autocommit=True) as admin:
+        admin.execute("select pg_advisory_lock(%s)", [MAKING_LOCK])  # one process at a time
         for role in (name, feeds_role(name)):
             _ensure_role(admin, role, passwords)
         if admin.execute("select 1 from pg_database where datname = %s", [name]).fetchone() is None:
@@ -119,9 +122,10 @@ def _ensure_role(admin: psycopg.Connection[Any], role: str, passwords: Path | No
         admin.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
     if passwords is not None:
         # What the server is sent, and could log, is the hash that it keeps.
-        password = keep_password(passwords, role)
+        password = secrets.token_urlsafe(32)
         kept = admin.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
         admin.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(kept)))
+        keep_password(passwords, role, password)
 
 
 def admin_url(settings: Settings) -> str:

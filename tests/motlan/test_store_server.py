@@ -15,7 +15,7 @@ from motlan.errors import ConfigurationError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app
 from motlan.settings import Settings, load
-from motlan.store import folders, server
+from motlan.store import folders, server, supervisor
 from motlan.store.postgres import Postgres
 from tests.conftest import Country, traversable_folder
 from tests.motlan.test_pipeline import rows, whole_job
@@ -185,7 +185,7 @@ def test_another_account_reads_nothing_and_connects_to_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_trusted_everybody_does_so_no_longer_and_keeps_what_it_holds(tmp_path: Path) -> None:
+def test_a_server_that_trusted_everybody_or_was_killed_is_closed_and_keeps_what_it_holds(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 30) / "store"
     folder.parent.mkdir()
     made = Postgres(folder, tmp_path / "passwords", {}, [tmp_path])
@@ -202,6 +202,12 @@ def test_a_server_that_trusted_everybody_does_so_no_longer_and_keeps_what_it_hol
             assert connection.execute("select a from kept").fetchone() == (1,)
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(as_role(made.get_uri(), "postgres", "postgres", None))
+        first = supervisor.postmaster(folder)
+        assert first
+        first.kill()
+        made.start()
+        with psycopg.connect(made.get_uri()) as connection:
+            assert connection.execute("select a from kept").fetchone() == (1,)
         made.stop()
         assert not made.is_running()
     finally:
