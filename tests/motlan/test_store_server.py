@@ -14,7 +14,7 @@ from psycopg import errors as refusals
 from motlan.errors import ConfigurationError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app
-from motlan.settings import Settings, load
+from motlan.settings import load
 from motlan.store import folders, server, supervisor
 from motlan.store.postgres import Postgres
 from tests.conftest import Country, traversable_folder
@@ -118,11 +118,6 @@ def test_the_role_that_serves_the_feeds_serves_them_and_changes_nothing(
     assert rows(country, "select count(*) from accesses where principal = 'beta'") == [(2,)]
 
 
-@pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
-    return load()
-
-
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -185,30 +180,35 @@ def test_another_account_reads_nothing_and_connects_to_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_trusted_everybody_or_was_killed_is_closed_and_keeps_what_it_holds(tmp_path: Path) -> None:
-    folder = tmp_path / ("long" * 30) / "store"
-    folder.parent.mkdir()
-    made = Postgres(folder, tmp_path / "passwords", {}, [tmp_path])
-    made.start()
-    try:
-        assert len(made.get_uri().partition("&host=")[2]) < 100, "a socket's path has a limit"
-        with psycopg.connect(made.get_uri(), autocommit=True) as connection:
-            connection.execute("create table kept as select 1 as a")
-        (folder / "pg_hba.conf").write_text("local all all trust\n", encoding="utf-8")
-        made.stop()
-        (tmp_path / "passwords" / "postgres.pgpass").unlink()
-        made.start()
-        with psycopg.connect(made.get_uri()) as connection:
-            assert connection.execute("select a from kept").fetchone() == (1,)
-        with pytest.raises(psycopg.OperationalError):
-            psycopg.connect(as_role(made.get_uri(), "postgres", "postgres", None))
-        first = supervisor.postmaster(folder)
-        assert first
-        first.kill()
-        made.start()
-        with psycopg.connect(made.get_uri()) as connection:
-            assert connection.execute("select a from kept").fetchone() == (1,)
-        made.stop()
-        assert not made.is_running()
-    finally:
-        made.stop()
+def test_a_server_that_trusted_everybody_or_was_killed_is_closed_and_keeps_what_it_holds() -> None:
+    with traversable_folder() as home:
+        folder, passwords = home / ("long" * 30) / "store", home / "passwords"
+        folder.parent.mkdir()
+        made = Postgres(folder, passwords, {}, [home])
+        try:
+            made.start()
+            assert len(made.get_uri().partition("&host=")[2]) < 100, "a socket's path has a limit"
+            with psycopg.connect(made.get_uri(), autocommit=True) as connection:
+                connection.execute("create table kept as select 1 as a")
+            (folder / "pg_hba.conf").write_text("local all all trust\n", encoding="utf-8")
+            made.stop()
+            (passwords / "postgres.pgpass").unlink()
+            made.start()
+            assert kept(made) == 1
+            with pytest.raises(psycopg.OperationalError):
+                psycopg.connect(as_role(made.get_uri(), "postgres", "postgres", None))
+            first = supervisor.postmaster(folder)
+            assert first
+            first.kill()
+            made.start()
+            assert kept(made) == 1
+            made.stop()
+            assert not made.is_running()
+        finally:
+            made.stop()
+
+
+def kept(server: Postgres) -> int:
+    with psycopg.connect(server.get_uri()) as connection:
+        (found,) = connection.execute("select a from kept").fetchone() or (0,)
+        return int(found)
