@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -200,6 +201,8 @@ def test_a_server_that_trusted_everybody_or_was_killed_is_closed_and_keeps_what_
             first = supervisor.postmaster(folder)
             assert first
             first.kill()
+            while supervisor.postmaster(folder):
+                time.sleep(0.05)
             made.start()
             assert kept(made) == 1
             made.stop()
