@@ -113,7 +113,6 @@ def run(*, rows: int, folder: Path | None, tell: Tell) -> dict[str, Any]:
     """
     settings = environment.load()
     with world.work_folder(settings, folder, "store") as work:
-        work.chmod(0o755)  # as root, the server runs as another user
         _require_disk(work, rows)
         mine = _settings(work)
         tell("making rows", 0, 0)

@@ -38,8 +38,9 @@ def prepare(home: Path, var: Path, database_url: str, environ: Mapping[str, str]
         A complete environment. `migrate_here` must have run in it once before Airflow starts.
     """
     folder = var / "airflow"
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
+    (folder / "logs").mkdir(mode=0o700, exist_ok=True)
     inherited = {k: v for k, v in (environ or os.environ).items() if not k.startswith(("AIRFLOW_", "_AIRFLOW_"))}
     if inherited.pop("PYTHONDONTWRITEBYTECODE", None):
         # Airflow is 2,000 modules: compiling them anew in each of its processes costs 4 s each time.
@@ -62,6 +63,9 @@ def prepare(home: Path, var: Path, database_url: str, environ: Mapping[str, str]
         "DATABASE__SQL_ALCHEMY_CONN": url,
         "DATABASE__SQL_ALCHEMY_CONN_ASYNC": url,
         "LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
+        "LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
+        "CORE__DAEMON_UMASK": "0o077",
         "LOGGING__COLORED_CONSOLE_LOG": "False",
         "METRICS__STATSD_ON": "False",
         "METRICS__OTEL_ON": "False",

@@ -30,6 +30,7 @@ from motlan.pipeline import ENTITY
 from motlan.quality.score import by_agency
 from motlan.settings import load
 from motlan.store import server
+from motlan.store.folders import make_private
 from motlan.workspace import Workspace, open_workspace
 from simulators.agencies import AGENCIES
 
@@ -69,9 +70,10 @@ def _prepare(root: Path, choice: Choice, *, fresh: bool = True) -> dict[str, str
     """Point the bus at a state folder, emptied where `fresh`; return the environment that every Airflow process gets but the
     agencies'.
     """
-    os.environ.pop("MOTLAN_DATABASE_URL", None)
+    for name in ("MOTLAN_DATABASE_URL", "MOTLAN_FEEDS_DATABASE_URL"):
+        os.environ.pop(name, None)
     os.environ.update({"MOTLAN_HOME": str(root), "MOTLAN_VAR": str(choice.var)})
-    choice.var.mkdir(parents=True, exist_ok=True)
+    make_private(*load().private)
     if fresh:
         for name in STATE:
             path = choice.var / name
@@ -79,6 +81,7 @@ def _prepare(root: Path, choice: Choice, *, fresh: bool = True) -> dict[str, str
     settings = load()
     airflow_database = server.start_with_database(settings, "airflow")
     os.environ["MOTLAN_DATABASE_URL"] = server.fresh_database(settings) if fresh else server.start(settings)
+    os.environ["MOTLAN_FEEDS_DATABASE_URL"] = server.feeds_url(settings)
     return airflow_home.prepare(root, choice.var, airflow_database)
 
 
@@ -196,7 +199,7 @@ def _settings_file(var: Path, agencies: Mapping[str, str]) -> Path:
     """Write what a shell must export to use this bus; for its owner's eyes, because it holds the credentials."""
     path = var / "env.sh"
     path.touch(mode=0o600)
-    names = ("MOTLAN_HOME", "MOTLAN_VAR", "MOTLAN_DATABASE_URL")
+    names = ("MOTLAN_HOME", "MOTLAN_VAR", "MOTLAN_DATABASE_URL", "MOTLAN_FEEDS_DATABASE_URL")
     settings = {**{name: os.environ[name] for name in names}, **agencies}
     path.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.items()))
     return path

@@ -15,9 +15,21 @@ from rich.table import Table
 from rich.tree import Tree
 
 from motlan import pipeline
-from motlan.commands import clean, contract, golden, link, model, quality, quarantine, release, review, watermark
-from motlan.commands.screen import AsJson, Quiet, Wait, err, examples, local_time, out, told, working
-from motlan.errors import ConfigurationError
+from motlan.commands import (
+    clean,
+    contract,
+    feeds,
+    golden,
+    link,
+    model,
+    people,
+    quality,
+    quarantine,
+    release,
+    review,
+    watermark,
+)
+from motlan.commands.screen import AsJson, Quiet, Wait, err, examples, local_time, me, out, told, working
 from motlan.landing import watermark as watermarks
 from motlan.landing.drift import described
 from motlan.ledger.holds import patient
@@ -32,11 +44,8 @@ app = Quiet(
 store_app = typer.Typer(
     help="The embedded PostgreSQL server.", epilog=examples("motlan store start"), no_args_is_help=True
 )
-feeds_app = typer.Typer(
-    help="The agencies' API.", epilog=examples("motlan feeds key AGENCY", "motlan feeds serve"), no_args_is_help=True
-)
 app.add_typer(store_app, name="store")
-app.add_typer(feeds_app, name="feeds")
+app.add_typer(feeds.app, name="feeds")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contract.app, name="contract")
 app.add_typer(clean.app, name="clean")
@@ -45,6 +54,10 @@ app.add_typer(release.app, name="release")
 app.add_typer(model.app, name="model")
 app.add_typer(review.app, name="review")
 app.add_typer(watermark.app, name="watermark")
+app.add_typer(people.app, name="people")
+app.command("sign-in", epilog=people.SIGN_IN)(people.sign_in)
+app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
+app.command("whoami", epilog=people.WHOAMI)(people.whoami)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
 for _point in entry_points(group="motlan.commands"):
@@ -201,7 +214,7 @@ def lineage(
         if not person:
             identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
             person = find_person(work, entity, identifier.strip())
-        chains = trace(work, entity, person, [field] if field else [], principal=f"user:{getpass.getuser()}")
+        chains = trace(work, entity, person, [field] if field else [], principal=me())
     if as_json:
         out.print_json(json.dumps({"person_id": person, "fields": chains}))
     else:
@@ -263,31 +276,6 @@ def store_stop() -> None:
 
     with told():
         out.print("stopped" if server.stop(load()) else "was not running")
-
-
-@feeds_app.command("key", epilog=examples("motlan feeds key AGENCY"))
-def feeds_key(agency: Annotated[str, typer.Argument(help="An agency of the registry.")]) -> None:
-    """Make a new API key for an agency, in place of its earlier one, and print it this once."""
-    from motlan.feeds.keys import issue
-    from motlan.workspace import open_workspace
-
-    with told():
-        work = open_workspace()
-        if agency not in work.registry.agencies:
-            raise ConfigurationError(
-                f"there is no agency {agency}", next_step=f"use one of {', '.join(work.registry.agencies)}."
-            )
-        out.print(issue(work.store, agency), markup=False, highlight=False)
-
-
-@feeds_app.command("serve", epilog=examples("motlan feeds serve --port 8900"))
-def feeds_serve(host: str = "127.0.0.1", port: int = 8900) -> None:
-    """Serve the agencies' API."""
-    import uvicorn
-
-    uvicorn.run(
-        "motlan.feeds.app:create_app", factory=True, host=host, port=port, access_log=False, log_level="warning"
-    )
 
 
 def main() -> None:

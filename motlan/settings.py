@@ -19,6 +19,8 @@ class Settings:
         home: The declared half: the folder with `adapters/`, `schemas/`, `mapping/` (`MOTLAN_HOME`).
         var: The state: lake, payloads, embedded store (`MOTLAN_VAR`).
         database_url: A PostgreSQL server of yours (`MOTLAN_DATABASE_URL`); None for the embedded one.
+        feeds_database_url: The same database for the role that serves the feeds (`MOTLAN_FEEDS_DATABASE_URL`); None for the
+            embedded server's, or for `database_url` where that is set.
         memory_limit: What the engine may use, such as `4GB` (`MOTLAN_MEMORY_LIMIT`).
         threads: How many threads the engine may use (`MOTLAN_THREADS`).
         engine: What runs the steps: `duckdb`, or `spark` (`MOTLAN_ENGINE`).
@@ -34,6 +36,7 @@ class Settings:
     engine: str = "duckdb"
     spark_master: str = "local[2]"
     debug_sql: bool = False
+    feeds_database_url: str | None = None
 
     @property
     def memory(self) -> int | None:
@@ -58,6 +61,17 @@ class Settings:
     def store(self) -> Path:
         """Folder of the embedded PostgreSQL server."""
         return self.var / "store"
+
+    @property
+    def passwords(self) -> Path:
+        """Folder of the embedded PostgreSQL's passwords, a file a role."""
+        return self.var / "passwords"
+
+    @property
+    def private(self) -> list[Path]:
+        """The folders that nobody else may enter: the state's, and the checkout's `var/` where it lies in there."""
+        above = self.home / "var"
+        return [*([above] if above in self.var.parents else []), self.var]
 
     @property
     def lake(self) -> Path:
@@ -119,4 +133,5 @@ def load() -> Settings:
         engine=engine,
         spark_master=os.environ.get("MOTLAN_SPARK_MASTER", "local[2]"),
         debug_sql=debugging(),
+        feeds_database_url=os.environ.get("MOTLAN_FEEDS_DATABASE_URL") or None,
     )

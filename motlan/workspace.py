@@ -25,6 +25,7 @@ from motlan.ledger.runs import Counts
 from motlan.registry import Dataset, Registry
 from motlan.settings import Settings
 from motlan.store import Store, open_store
+from motlan.store.folders import make_private
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -280,6 +281,6 @@ def newest(dataset: str, files: Sequence[str], columns: str) -> str:
 def open_workspace() -> Workspace:
     """Open the installation that the environment names."""
     settings = environment.load()
-    settings.var.mkdir(parents=True, exist_ok=True)
+    make_private(*settings.private)
     store = open_store(settings)
     return Workspace(settings, declared.load(settings.home), store, Lake(settings, store))

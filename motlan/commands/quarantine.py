@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from enum import StrEnum
@@ -14,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from motlan import pipeline
-from motlan.commands.screen import AsJson, err, examples, out, told, working
+from motlan.commands.screen import LARGEST, AsJson, err, examples, me, out, told, working
 from motlan.errors import ConfigurationError
 from motlan.quarantine import decisions, export, reading
 from motlan.workspace import open_workspace
@@ -47,10 +46,6 @@ Entry = Annotated[str, typer.Argument(help="An entry's id, or its first 8 digits
 OfDataset = Annotated[str | None, typer.Option("--dataset", help="Only this dataset's.")]
 OfRule = Annotated[str | None, typer.Option("--rule", help="Only rows that broke this rule.")]
 InState = Annotated[State | None, typer.Option("--state", help="Only entries in this state.")]
-
-
-def _me() -> str:
-    return f"user:{getpass.getuser()}"
 
 
 def _wanted(dataset: str | None, rule: str | None, state: State | None) -> reading.Wanted:
@@ -86,7 +81,7 @@ def list_(
     dataset: OfDataset = None,
     rule: OfRule = None,
     state: InState = None,
-    limit: Annotated[int, typer.Option(help="Most entries shown; the counts are of all.", min=0)] = 50,
+    limit: Annotated[int, typer.Option(help="Most entries shown; the counts are of all.", min=0, max=LARGEST)] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Count and list entries: ids, keys, rules, places and times; no value of any person."""
@@ -116,7 +111,7 @@ def list_(
 def show(entry: Entry, as_json: AsJson = False) -> None:
     """Show one entry with its row as it was sent, and why it is held. The look is written into the ledger."""
     with told(as_json):
-        found = reading.show(open_workspace(), entry, _me())
+        found = reading.show(open_workspace(), entry, me())
     if as_json:
         out.print_json(json.dumps(found))
         return
@@ -144,7 +139,7 @@ def fix(entry: Entry, as_json: AsJson = False) -> None:
     """Say how a row should read; the next replay takes it in so. Asks for columns, values and why, or reads JSON."""
     with told(as_json):
         why, values = _said(ask_values=True)
-        done = decisions.fix(open_workspace(), entry, _me(), why, values)
+        done = decisions.fix(open_workspace(), entry, me(), why, values)
     _told({"entry": done, "state": "fixed"}, as_json)
 
 
@@ -167,9 +162,9 @@ def waive(
         why, _ = _said(ask_values=False)
         work = open_workspace()
         if entry:
-            done: dict[str, Any] = {"entry": decisions.waive(work, entry, _me(), why)}
+            done: dict[str, Any] = {"entry": decisions.waive(work, entry, me(), why)}
         else:
-            done = {"entries": decisions.waive_all(work, dataset or "", rule or "", _me(), why)}
+            done = {"entries": decisions.waive_all(work, dataset or "", rule or "", me(), why)}
     _told({**done, "state": "waived"}, as_json)
 
 
@@ -210,7 +205,7 @@ def export_(
     """Write a dataset's entries with their raw rows and reasons to a file for the agency that owns them."""
     with told(as_json), working("exporting", as_json):
         wanted = _wanted(dataset, rule, state)
-        rows = export.export(open_workspace(), wanted, form.value, to, _me())
+        rows = export.export(open_workspace(), wanted, form.value, to, me())
     _told({"dataset": dataset, "rows": rows, "file": str(to)}, as_json)
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motlan.commands.screen import AsJson, asked_why, err, examples, local_time, me, out, told
+from motlan.commands.screen import AsJson, asked_why, err, examples, local_time, out, releaser, told
 from motlan.golden import release
 from motlan.workspace import open_workspace
 
@@ -75,7 +75,7 @@ def refuse(run: RunId, as_json: AsJson = False) -> None:
 
 def _decide(run: str, action: str, as_json: bool) -> None:
     with told(as_json):
-        state = release.decide(open_workspace().store, run, me(), action, asked_why())
+        state = release.decide(open_workspace().store, run, releaser(), action, asked_why())
     if as_json:
         out.print_json(json.dumps({"run": run, "state": state}))
     else:

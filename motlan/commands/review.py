@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from motlan import pipeline
-from motlan.commands.screen import AsJson, asked_why, err, examples, local_time, me, out, told, working
+from motlan.commands.screen import LARGEST, AsJson, asked_why, err, examples, local_time, me, out, told, working
 from motlan.errors import ConfigurationError
 from motlan.review import desk, known, measures, verdicts
 from motlan.review.verdicts import Said
@@ -24,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 OfEntity = Annotated[str, typer.Option("--entity", help="The canonical entity.")]
-Assignment = Annotated[int, typer.Argument(help="Its number, as `motlan review list` shows it.")]
+Assignment = Annotated[int, typer.Argument(max=LARGEST, help="Its number, as `motlan review list` shows it.")]
 
 
 def _told(done: Any, as_json: bool, line: str) -> None:
@@ -122,7 +122,7 @@ def decide(
 
 @app.command(epilog=examples("motlan review withdraw 1 < why.json"))
 def withdraw(
-    decision: Annotated[int, typer.Argument(help="Its number, as `motlan review decisions` shows it.")],
+    decision: Annotated[int, typer.Argument(max=LARGEST, help="Its number, as `motlan review decisions` shows it.")],
     as_json: AsJson = False,
 ) -> None:
     """Take a decision back; the pair may be decided anew. Asks why."""
@@ -191,7 +191,7 @@ def import_(
 
 @app.command(epilog=examples("motlan review sample --count 200"))
 def sample(
-    count: Annotated[int, typer.Option(min=1, help="How many links.")] = 100,
+    count: Annotated[int, typer.Option(min=1, max=LARGEST, help="How many links.")] = 100,
     entity: OfEntity = pipeline.ENTITY,
     as_json: AsJson = False,
 ) -> None:

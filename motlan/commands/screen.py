@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from motlan import registry
-from motlan.errors import ConfigurationError, MotlanError, unforeseen
-from motlan.settings import debugging
+from motlan import principals, registry
+from motlan.errors import AccessError, ConfigurationError, MotlanError, unforeseen
+from motlan.settings import debugging, load
+from motlan.store import open_store
 from motlan.store.session import lost
 
 # A pipe has no width of its own; 80 columns would cut the tables.
@@ -25,6 +26,8 @@ Wait = Annotated[
     float | None,
     typer.Option("--wait", min=0, help="Seconds to wait for a run of the same that is under way.", metavar="SECONDS"),
 ]
+LARGEST = 2**63 - 1
+"""The largest number that the store can hold."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 
@@ -56,7 +59,8 @@ class Quiet(typer.Typer):
     """A command line that ends with our own message where a library's error, which may quote a value, would be printed."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it."""
+        """Run it. What it writes is for its owner's eyes: results about persons go to files that a person names, too."""
+        os.umask(0o077)
         try:
             return super().__call__(*args, **kwargs)
         except Exception as error:
@@ -95,8 +99,26 @@ def working(what: str, as_json: bool = False) -> Iterator[None]:
 
 
 def me() -> str:
-    """Return who is signed in here, as the ledger names people."""
-    return f"user:{getpass.getuser()}"
+    """Return who acts here, as the ledger names people: the person who signed in, or else the machine account.
+
+    Raises:
+        AccessError: A sign-in is there that holds no longer.
+    """
+    settings = load()
+    return principals.current(open_store(settings), settings)
+
+
+def releaser() -> str:
+    """Return who acts here, where releasing is theirs.
+
+    Raises:
+        AccessError: They signed in as a reviewer, or the sign-in holds no longer.
+    """
+    settings = load()
+    found = principals.signed_in(open_store(settings), settings)
+    if found is not None and found["role"] == "reviewer":
+        raise AccessError("a reviewer releases nothing", next_step="let a steward or an admin sign in and decide.")
+    return me()
 
 
 def asked_why() -> str:
@@ -111,7 +133,10 @@ def asked_why() -> str:
         return input("Why: ")
     try:
         why = json.load(sys.stdin)["why"]
-    except (ValueError, TypeError, KeyError):
+        why.encode()  # half a character, or U+0000, which the store cannot hold
+        if "\x00" in why:
+            why = None
+    except (ValueError, TypeError, KeyError, AttributeError):
         why = None
     if not isinstance(why, str):
         raise ConfigurationError("standard input is not the decision as JSON", next_step='give {"why": "..."}.')

@@ -8,25 +8,29 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from motlan import __version__
 from motlan.errors import AccessError, ConfigurationError, unforeseen
-from motlan.feeds import keys
+from motlan.feeds import keys, pages
 from motlan.golden.project import ensure_facet_tables, ensure_tables
 from motlan.ledger import accesses
 from motlan.registry import Entity, FacetEntity, Grant
-from motlan.store.session import lost
+from motlan.store.session import lost, open_for_feeds
 from motlan.workspace import Workspace, open_workspace
 
 PROBLEM = "application/problem+json"
+LAST = 2**63 - 1
+"""The largest number that the store can hold."""
 log = logging.getLogger(__name__)
 routes = APIRouter(prefix="/v1")
 bearer = HTTPBearer(auto_error=False, description="The agency's API key")
@@ -40,7 +44,7 @@ def problem(status: int, title: str, detail: str) -> JSONResponse:
 
 
 class _UnauthenticatedError(Exception):
-    """No key, or one that nobody holds."""
+    """No key, or one that opens nothing (any more)."""
 
 
 class _Private:
@@ -78,9 +82,13 @@ def create_app() -> FastAPI:
             ensure_tables(connection, entity)
         for facet in work.registry.facets.values():
             ensure_facet_tables(connection, facet)
-    app = FastAPI(title="Motlan feeds", version=__version__, docs_url="/docs", redoc_url=None)
+    # Nothing that is asked from outside is done as the owner of the tables.
+    work = replace(work, store=open_for_feeds(work.settings))
+    # The page that FastAPI brings loads scripts from elsewhere: ours needs none.
+    app = FastAPI(title="Motlan feeds", version=__version__, docs_url=None, redoc_url=None)
     app.state.work = work
     app.include_router(routes)
+    app.add_api_route("/docs", docs, include_in_schema=False)
     app.add_middleware(_Private)
     _add_handlers(app)
     return app
@@ -92,8 +100,13 @@ def agency(request: Request, credentials: Annotated[HTTPAuthorizationCredentials
         raise _UnauthenticatedError
     try:
         return keys.agency_of(request.app.state.work.store, credentials.credentials)
-    except AccessError:
-        raise _UnauthenticatedError from None
+    except AccessError as error:
+        raise _UnauthenticatedError(str(error)) from None
+
+
+def docs(request: Request) -> HTMLResponse:
+    """Show the API as a page for people."""
+    return HTMLResponse(pages.page(request.app.openapi()), headers=pages.HEADERS)
 
 
 @routes.get("/health")
@@ -107,7 +120,7 @@ def changes(
     request: Request,
     entity: str,
     caller: Annotated[str, Depends(agency)],
-    after: Annotated[int, Query(ge=0, description="The last seq that you have; 0 for the beginning")] = 0,
+    after: Annotated[int, Query(ge=0, le=LAST, description="The last seq that you have; 0 for the beginning")] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000, description="Lines at the most")] = 1000,
 ) -> StreamingResponse:
     """Give the changes after a number, one JSON object a line (NDJSON), oldest first.
@@ -124,8 +137,9 @@ def changes(
 
 def _add_handlers(app: FastAPI) -> None:
     @app.exception_handler(_UnauthenticatedError)
-    def unauthenticated(_: Request, __: _UnauthenticatedError) -> JSONResponse:
-        return problem(401, "Not signed in", "Send the header `Authorization: Bearer <your agency's API key>`.")
+    def unauthenticated(_: Request, error: _UnauthenticatedError) -> JSONResponse:
+        how = "Send the header `Authorization: Bearer <your agency's API key>`."
+        return problem(401, "Not signed in", f"{str(error).capitalize()} {how}" if str(error) else how)
 
     @app.exception_handler(AccessError)
     def refused(_: Request, error: AccessError) -> JSONResponse:
@@ -139,6 +153,12 @@ def _add_handlers(app: FastAPI) -> None:
     def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         return problem(422, "A parameter cannot be used", f"{first['loc'][-1]}: {first['msg']}")
+
+    @app.exception_handler(StarletteHTTPException)
+    def unserved(_: Request, error: StarletteHTTPException) -> JSONResponse:
+        answer = problem(error.status_code, error.detail, "See /docs for what is served here, and how it is called.")
+        answer.headers.update(error.headers or {})
+        return answer
 
 
 def _granted(work: Workspace, entity: str, agency: str) -> tuple[Entity | FacetEntity, Grant]:

@@ -27,7 +27,7 @@ from motlan.lake import read_parquet
 from motlan.ledger import log
 from motlan.registry import Entity, FacetEntity
 from motlan.store import tables
-from motlan.store.session import PUBLISHER_LOCK
+from motlan.store.session import PUBLISHER_LOCK, grant_feeds
 from motlan.workspace import Workspace
 
 COLUMN = re.compile(r"[a-z][a-z0-9_]*")
@@ -83,6 +83,7 @@ def _ensure(connection: sa.Connection, entity: Entity | FacetEntity) -> None:
         )
     for statement in mirror.parents():
         connection.execute(sa.text(statement))
+    grant_feeds(connection, [mirror.feed_table])
     if connection.execute(sa.text(_has_parts(mirror))).scalar_one():
         for statement in mirror.indexes():
             connection.execute(sa.text(statement))
@@ -117,6 +118,10 @@ def project(work: Workspace, entity_name: str, watch: Watch = _unwatched, *, men
     entity = work.registry.entity(entity_name)
     anew = ensure(work, entity)
     total = _load(work, entity, watch, anew=True, mend=mend) if anew else 0
+    if anew:  # The tables that took the old ones' place are new ones.
+        mirrors = [mirror_of(entity), *map(mirror_of, work.registry.facets_of(entity_name))]
+        with work.store.publishing() as connection:
+            grant_feeds(connection, [mirror.feed_table for mirror in mirrors])
     while loaded := _load(work, entity, watch, anew=False, mend=mend):
         total += loaded
     return total

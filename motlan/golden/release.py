@@ -1,6 +1,6 @@
 """Release: a publication that a limit holds back waits until enough people let it go, or one refuses it.
 
-Who, when and why are kept for ever. Nobody decides twice about one run.
+Who, when and why are kept for ever. Nobody decides twice about one run, be it once signed in and once not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from motlan.errors import AccessError, ConfigurationError, ContractError
 from motlan.golden.guard import DETAILS
 from motlan.ledger import log, runs
+from motlan.principals import ACCOUNT, aliases, humans
 from motlan.store import Store, tables
 
 STATES = ("waiting", "released", "refused")
@@ -30,7 +31,8 @@ def require(store: Store, run: runs.Run) -> None:
         return
     with store.engine.begin() as connection:
         decided = decisions(connection, run.id)
-        state = _state(run, decided)
+        state = _state(connection, run, decided)
+        people = _people(connection, decided)
         if state != "released":
             runs.set_state(connection, run.id, state)
     if state == "refused":
@@ -38,7 +40,7 @@ def require(store: Store, run: runs.Run) -> None:
             "this publication was refused", where=run.id, next_step="mend what is wrong, then run `motlan reconcile`."
         )
     if state == "waiting":
-        missing = _needed(run) - len(decided)
+        missing = _needed(run) - people
         raise ContractError(
             f"{passed} limits of change are passed: the publication waits for {missing} more to release it",
             where=run.id,
@@ -58,10 +60,14 @@ def _needed(run: runs.Run) -> int:
     return int(run.steps["diff"][DETAILS]["approvals"])
 
 
-def _state(run: runs.Run, decided: list[dict[str, Any]]) -> str:
+def _people(connection: sa.Connection, decided: list[dict[str, Any]]) -> int:
+    return humans(connection, {decision["principal"] for decision in decided})
+
+
+def _state(connection: sa.Connection, run: runs.Run, decided: list[dict[str, Any]]) -> str:
     if any(decision["action"] == "refuse" for decision in decided):
         return "refused"
-    return "released" if len(decided) >= _needed(run) else "waiting"
+    return "released" if _people(connection, decided) >= _needed(run) else "waiting"
 
 
 def decide(store: Store, run: str, principal: str, action: str, why: str) -> str:
@@ -94,10 +100,25 @@ def decide(store: Store, run: str, principal: str, action: str, why: str) -> str
                 "you decided about this run before", where=run, next_step="another person has to decide as well."
             )
         decided = decisions(connection, run)
-        state = _state(found, decided)
+        _check_not_twice(connection, run, principal, decided)
+        state = _state(connection, found, decided)
         runs.set_state(connection, run, state)
         log.append(connection, "release", {"run": run, "action": action, "decisions": len(decided), "state": state})
     return state
+
+
+def _check_not_twice(connection: sa.Connection, run: str, principal: str, decided: list[dict[str, Any]]) -> None:
+    """Refuse the decision of a machine account after that of a person who signed in on it: they may be one human.
+
+    The other way round the person's is taken, because it says more, and both count as one.
+    """
+    before = {decision["principal"] for decision in decided} - {principal}
+    if principal.startswith(ACCOUNT) and (same := aliases(connection, principal) & before):
+        raise AccessError(
+            f"{min(same)}, who signs in on your machine account, decided about this run before",
+            where=run,
+            next_step="another person has to sign in (`motlan sign-in NAME`) and decide.",
+        )
 
 
 def listed(store: Store) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from motlan.errors import AccessError, ConfigurationError, DataError
 from motlan.ledger import log, versions
 from motlan.linking.model import Model
 from motlan.matching import Matching
+from motlan.principals import aliases
 from motlan.store import Store, tables
 
 KIND = "link model"
@@ -187,9 +188,11 @@ def release(store: Store, model: str, principal: str, why: str, limit: float) ->
         ConfigurationError: It is not proposed, or the reason is missing.
     """
     found = find(store, model)
-    if (found["drift"] is None or found["drift"] > limit) and found["created_by"] == principal:
+    with store.engine.connect() as connection:
+        own = found["created_by"] in aliases(connection, principal)
+    if (found["drift"] is None or found["drift"] > limit) and own:
         raise AccessError(
-            f"the model drifts past {limit} bits, and you fitted it",
+            f"the model drifts past {limit} bits, and you fitted it, or somebody on your machine account",
             where=found["id"][:12],
             next_step="let another person look at its report and release it.",
         )

@@ -1,7 +1,9 @@
 """Quarantined rows as a file for the agency that owns them: CSV, XLSX, or NDJSON (exactly as they were sent).
 
 A spreadsheet takes a cell that begins with = + - @, a tab or a line's end for a formula (CWE-1236, OWASP "CSV
-injection"), and a source can send one. In CSV and XLSX an apostrophe goes before such a value.
+injection"), and a source can send one, as a value or as a column's name. In CSV and XLSX an apostrophe goes before such a
+text, and before one that has apostrophes there already, so that taking one away gives what was sent (`as_sent`). In CSV
+every text is quoted: a spreadsheet that also takes ; or a tab for a separator finds one cell.
 """
 
 from __future__ import annotations
@@ -32,8 +34,7 @@ from motlan.workspace import Workspace
 Format = Literal["csv", "xlsx", "ndjson"]
 SHEET_ROWS = 1_000_000
 """Rows of one sheet; XLSX itself ends at 1,048,576."""
-_DANGEROUS = r"^\s*[=+\-@＝＋－＠]|^[\t\r\n]"
-_AS_FORMULA, _QUOTED = re.compile(f"(?={_DANGEROUS})"), "'"
+_DANGEROUS = r"^'*\s*[=+\-@＝＋－＠]|^'*[\t\r\n]"
 _ENTRY = ("id", "source_key", "state", "ref", "locator", "rules", "first_seen", "last_seen", "times_seen")
 
 
@@ -123,12 +124,21 @@ def _said(language: str) -> str:
     )
 
 
+def as_sent(cell: str) -> str:
+    """Return the text of a cell of an exported CSV or XLSX file as the source sent it."""
+    return cell[1:] if cell.startswith("'") and re.search(_DANGEROUS, cell[1:]) else cell
+
+
+def _named(name: str) -> str:
+    return f"'{name}" if re.search(_DANGEROUS, name) else name
+
+
 def _harmless(engine: duckdb.DuckDBPyConnection) -> str:
     """Return the query of all cells as text that no spreadsheet takes for a formula."""
     names = [row[0] for row in engine.execute("describe exported").fetchall()]
     cells = (
         f"case when regexp_matches({quote(name)}, {literal(_DANGEROUS)}) then '''' || {quote(name)} "
-        f"else {quote(name)} end as {quote(_AS_FORMULA.sub(_QUOTED, name))}"
+        f"else {quote(name)} end as {quote(_named(name))}"
         for name in names
     )
     return f"select {', '.join(cells)} from exported"
@@ -137,7 +147,9 @@ def _harmless(engine: duckdb.DuckDBPyConnection) -> str:
 def _write_text(engine: duckdb.DuckDBPyConnection, form: Format, scratch: Path, file: IO[bytes]) -> None:
     if form == "csv":
         file.write("\N{ZERO WIDTH NO-BREAK SPACE}".encode())  # else Excel reads Vietnamese as Windows-1252
-        engine.execute(f"copy ({_harmless(engine)}) to {literal(str(scratch))} (format csv, header true)")
+        engine.execute(
+            f"copy ({_harmless(engine)}) to {literal(str(scratch))} (format csv, header true, force_quote *)"
+        )
     else:
         engine.execute(f"copy exported to {literal(str(scratch))} (format json)")
     with scratch.open("rb") as written:

@@ -15,6 +15,7 @@ from motlan.errors import AccessError, ConfigurationError, DataError
 from motlan.ledger import accesses
 from motlan.linking import store as decisions
 from motlan.linking.store import reviews_table
+from motlan.principals import aliases
 from motlan.review import known, pairs, published, rules
 from motlan.store import tables
 from motlan.store.tables import PAIR
@@ -135,7 +136,8 @@ def _unsure(work: Workspace, entity: str) -> str:
 def _standing(connection: sa.Connection, entity: str, principal: str, lapse: int) -> pa.Table:
     """Return where pairs stand that were assigned: the pair, `same`, `different`, `said`, `open`, `mine`."""
     mine, decision = tables.link_assignments.c, tables.link_decisions.c
-    count = sa.func.count()
+    count, same = sa.func.count(), sa.and_(decision.id.is_not(None), mine.principal.in_(aliases(connection, principal)))
+    same_human = sa.or_(mine.principal == principal, same)
     fresh = mine.assigned_at > sa.func.now() - sa.func.make_interval(0, 0, 0, lapse)
     query = (
         sa.select(
@@ -144,7 +146,7 @@ def _standing(connection: sa.Connection, entity: str, principal: str, lapse: int
             count.filter(decision.verdict == "different").label("different"),
             count.filter(decision.verdict.is_not(None)).label("said"),
             count.filter(decision.verdict.is_(None), fresh).label("open"),
-            sa.func.bool_or(mine.principal == principal).label("mine"),
+            sa.func.bool_or(same_human).label("mine"),
         )
         .join_from(
             tables.link_assignments,
@@ -152,7 +154,7 @@ def _standing(connection: sa.Connection, entity: str, principal: str, lapse: int
             sa.and_(decision.assignment == mine.id, decision.withdrawn_at.is_(None)),
             isouter=True,
         )
-        .where(mine.entity == entity, sa.or_(mine.purpose != "known", mine.principal == principal))
+        .where(mine.entity == entity, sa.or_(mine.purpose != "known", same_human))
         .group_by(*(mine[name] for name in PAIR))
     )
     kinds = {**dict.fromkeys(PAIR, pa.string()), **dict.fromkeys(("same", "different", "said", "open"), pa.int64())}

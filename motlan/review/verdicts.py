@@ -23,7 +23,7 @@ class Said(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    assignment: int
+    assignment: int = Field(le=2**63 - 1)
     verdict: Verdict | None = None
     reason: str | None = Field(default=None)
 

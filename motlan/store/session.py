@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets as random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -58,11 +58,46 @@ def sqlalchemy_url(url: str) -> str:
     return "postgresql+psycopg://" + url.split("://", 1)[1]
 
 
+def _connect(url: str) -> Store:
+    return Store(sa.create_engine(sqlalchemy_url(url), hide_parameters=True, pool_pre_ping=True, future=True), url)
+
+
 @cache
 def _open(url: str) -> Store:
-    engine = sa.create_engine(sqlalchemy_url(url), hide_parameters=True, pool_pre_ping=True, future=True)
-    migrate(engine)
-    return Store(engine, url)
+    store = _connect(url)
+    migrate(store.engine)
+    return store
+
+
+def open_for_feeds(settings: Settings) -> Store:
+    """Connect to the store as the role that serves the feeds: it reads what it serves, and adds to the accesses.
+
+    Where `MOTLAN_DATABASE_URL` names a server of yours and `MOTLAN_FEEDS_DATABASE_URL` does not, it is the owner's store.
+    """
+    if settings.feeds_database_url:
+        return _connect(settings.feeds_database_url)
+    return open_store(settings) if settings.database_url else _connect(server.feeds_url(settings))
+
+
+_SERVED = ("api_keys", "publications", "facet_publications")
+
+
+def grant_feeds(connection: sa.Connection, feeds: Iterable[str]) -> None:
+    """Let the role that serves the database's feeds read these feeds, where there is such a role; only the owner may do so.
+
+    Args:
+        connection: The owner's.
+        feeds: Names of tables.
+    """
+    role = connection.execute(
+        sa.text("select quote_ident(rolname) from pg_roles where rolname = current_database() || '_feeds'")
+    ).scalar_one_or_none()
+    if role is None:
+        return
+    read = ", ".join((*_SERVED, *feeds))
+    connection.execute(sa.text(f"grant select on {read} to {role}"))
+    connection.execute(sa.text(f"grant insert on accesses to {role}"))
+    connection.execute(sa.text(f"grant usage on sequence accesses_id_seq to {role}"))
 
 
 def open_store(settings: Settings) -> Store:

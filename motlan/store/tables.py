@@ -142,10 +142,50 @@ accesses = Table(
 api_keys = Table(
     "api_keys",
     metadata,
-    Column("agency", Text, primary_key=True),
+    Column("id", Text, primary_key=True, comment="public: what lists and revocations name; opens nothing"),
+    Column("agency", Text, nullable=False),
     Column("key_hash", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("revoked_at", DateTime(timezone=True)),
     UniqueConstraint("key_hash"),
+    Index("api_keys_by_agency", "agency"),
+)
+people = Table(
+    "people",
+    metadata,
+    Column("id", Text, primary_key=True, comment="random; what the log names"),
+    Column("name", Text, nullable=False, comment="what one signs in as"),
+    Column("role", Text, nullable=False, comment="admin, steward or reviewer"),
+    Column("uid", BigInteger, comment="the machine account that is this person's own; none where it is shared"),
+    Column("secret", Text, nullable=False, comment="Argon2id in PHC form, of the passphrase or the one-time secret"),
+    Column(
+        "one_time_until",
+        DateTime(timezone=True),
+        comment="until when a one-time secret opens; none: a passphrase",
+    ),
+    Column("failed", Integer, nullable=False, server_default="0", comment="wrong passphrases since the last right one"),
+    Column("failed_at", DateTime(timezone=True)),
+    Column("added_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("added_by", Text, nullable=False),
+    Column("removed_at", DateTime(timezone=True), comment="removed people keep their row: decisions name them"),
+    UniqueConstraint("name"),
+)
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("person", Text, ForeignKey("people.id"), nullable=False),
+    Column(
+        "uid",
+        BigInteger,
+        nullable=False,
+        comment="the machine account on which they signed in; the token holds there alone",
+    ),
+    Column("began_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True)),
+    Index("sign_ins_by_person", "person"),
 )
 secrets = Table(
     "secrets",

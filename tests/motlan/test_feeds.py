@@ -1,10 +1,14 @@
 """The feed, as an agency meets it."""
 
 import json
+import re
 
 import pytest
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
+from motlan.cli import app
+from motlan.errors import ConfigurationError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app
 from tests.conftest import Country
@@ -70,9 +74,94 @@ def test_an_agency_without_a_grant_is_refused(feed: TestClient, country: Country
     assert "grants.yaml" in answer.json()["detail"]
 
 
-def test_a_new_key_ends_the_old_one(feed: TestClient, country: Country) -> None:
-    keys.issue(country.open().store, "beta")
-    assert feed.get("/v1/feeds/person/changes").status_code == 401
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def command(*words: str, fails: bool = False) -> str:
+    answer = CliRunner().invoke(app, ["feeds", *words])
+    assert answer.exit_code == (1 if fails else 0), answer.output
+    return answer.stdout.strip() or answer.output
+
+
+def test_a_key_is_replaced_without_a_gap_and_revoked(feed: TestClient, country: Country) -> None:
+    (old,) = json.loads(command("keys", "beta", "--json"))
+    key = command("key", "beta", "--days", "7")
+    for one in ({}, bearer(key)):
+        assert feed.get("/v1/feeds/person/changes", headers=one).status_code == 200
+    assert json.loads(command("revoke", old["key"], "--json"))["agency"] == "beta"
+    answer = feed.get("/v1/feeds/person/changes")
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+    assert "revoked" in answer.json()["detail"]
+    assert "ask the operator for a new key" in answer.json()["detail"]
+    assert feed.get("/v1/feeds/person/changes", headers=bearer(key)).status_code == 200
+    states = {row["key"]: row["state"] for row in json.loads(command("keys", "--json"))}
+    assert sorted(states.values()) == ["revoked", "valid"]
+    assert key not in command("keys"), "a list shows no key"
+    for wrong in (old["key"], "no such", "' or true --", "0" * 5000):
+        assert "no key with this id is in force" in " ".join(command("revoke", wrong, fails=True).split())
+    log = "select count(*) from log_entries where kind = 'api key'"
+    assert rows(country, log) == [(3,)], "two issued, one revoked"
+
+
+def test_a_key_that_expired_is_refused_and_says_what_to_do(feed: TestClient, country: Country) -> None:
+    with country.open().store.engine.begin() as connection:
+        connection.exec_driver_sql("update api_keys set expires_at = now() - interval '1 second'")
+    answer = feed.get("/v1/feeds/person/changes")
+    assert answer.status_code == answer.json()["status"] == 401
+    assert "expired" in answer.json()["detail"]
+    assert "ask the operator for a new key" in answer.json()["detail"]
+    assert json.loads(command("keys", "--json"))[0]["state"] == "expired"
+
+
+def test_a_key_holds_for_half_a_year_where_nothing_is_said(feed: TestClient, country: Country) -> None:
+    days = "select round(extract(epoch from expires_at - created_at) / 86400)::int from api_keys"
+    assert rows(country, days) == [(180,)]
+    for days in (0, -1, 10**9):
+        with pytest.raises(ConfigurationError, match="days"):
+            keys.issue(country.open().store, "beta", days)
+
+
+ODD = [
+    "9223372036854775808", "18446744073709551616", "1" + "0" * 400, "-1", "-9223372036854775809", "1e3", "NaN", "abc", "0x10",
+    "1.5", "", " ", "%00", "1%00", "%ff%fe", "true", "null", "[1]", "%2B", "1;2", "²", "١x",
+]  # fmt: skip
+
+
+def test_no_value_of_any_parameter_makes_the_server_fail(feed: TestClient) -> None:
+    for name in ("after", "limit"):
+        for value in ODD:
+            answer = feed.get(f"/v1/feeds/person/changes?{name}={value}")
+            assert answer.status_code == 422, (name, value, answer.text)
+            assert answer.headers["content-type"] == "application/problem+json", (name, value)
+            assert answer.json()["detail"].startswith(f"{name}: "), (name, value)
+    last = feed.get(f"/v1/feeds/person/changes?after={2**63 - 1}")
+    assert (last.status_code, last.text, last.headers["Motlan-Last-Seq"]) == (200, "", str(2**63 - 1))
+    for entity in ("%00", "per%00son", "%ff", "..%2f..", "'--", "x" * 3000, "person%20", "PERSON"):
+        assert feed.get(f"/v1/feeds/{entity}/changes").status_code == 404, entity
+
+
+@pytest.mark.parametrize("key", ["\x00", "\xff\xfe", "a" * 9000, "Bearer Bearer", "", "é", "'"])
+def test_no_key_makes_the_server_fail(feed: TestClient, key: str) -> None:
+    answer = feed.get("/v1/feeds/person/changes", headers={"Authorization": f"Bearer {key}".encode("latin-1")})
+    assert answer.status_code == answer.json()["status"] == 401
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("POST", "/v1/health", 405)])
+def test_what_is_not_served_is_a_problem_document_too(feed: TestClient, method: str, path: str, status: int) -> None:
+    answer = feed.request(method, path)
+    assert answer.status_code == answer.json()["status"] == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_page_for_people_loads_nothing(feed: TestClient) -> None:
+    page = feed.get("/docs")
+    assert page.status_code == 200
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    assert not re.search(r"<script|<link|src=|https?://|@import|url\(", page.text)
+    assert "/v1/feeds/{entity}/changes" in page.text
+    assert "The last seq that you have" in page.text
+    assert feed.get("/redoc").status_code == 404
 
 
 def test_every_look_is_in_the_ledger(feed: TestClient, country: Country) -> None:

@@ -10,7 +10,7 @@ from motlan.cli import app
 from motlan.errors import AccessError, ConfigurationError, ContractError
 from motlan.golden import release
 from motlan.ledger import runs
-from tests.conftest import SPINE, Country, spine_record
+from tests.conftest import SPINE, Country, signed_in, spine_record
 from tests.motlan.test_pipeline import LATER, rows, whole_job
 
 LIMITS = "person: {minimum: 2, deaths: 0.3, changes: 0.9}"
@@ -54,6 +54,33 @@ def test_two_people_release_it_and_it_is_published(country: Country, held: str) 
     assert rows(country, "select count(*) from golden_person where death_date is not null") == [(3,)]
 
 
+def decides(held: str, name: str | None, *, action: str = "approve", fails: bool = False) -> str:
+    """Decide by the command, signed in or as the machine account; return the run's state, or the error."""
+    env = signed_in(name) if name else {}
+    answer = CliRunner().invoke(app, ["release", action, held, "--json"], input=json.dumps({"why": "seen"}), env=env)
+    assert answer.exit_code == (1 if fails else 0), answer.output
+    return str(json.loads(answer.stdout)["message" if fails else "state"])
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        (("an", "waiting"), (None, None), ("an", None), ("binh", "released")),
+        ((None, "waiting"), ("an", "waiting"), (None, None), ("binh", "released")),
+    ],
+)
+def test_nobody_is_two_by_signing_in_or_out(held: str, order: tuple[tuple[str | None, str | None], ...]) -> None:
+    for name, state in order:
+        told = decides(held, name, fails=state is None)
+        assert told == state if state else "decided about this run before" in told
+
+
+def test_a_reviewer_releases_nothing(held: str) -> None:
+    signed_in("chi", "reviewer")
+    for action in ("approve", "refuse"):
+        assert "a reviewer releases nothing" in decides(held, "chi", action=action, fails=True)
+
+
 def test_one_person_refuses_it_for_good(country: Country, held: str) -> None:
     store = country.open().store
     assert release.decide(store, held, "user:a", "refuse", "a mistake in the source") == "refused"
@@ -76,5 +103,6 @@ def test_the_command_shows_numbers_only_and_takes_one_decision_a_person(country:
     assert "deaths" in shown
     assert not any(name in shown for name in ("Nguyễn", "001090000001"))
     assert runner.invoke(app, ["release", "approve", held], input=why).exit_code == 0
-    again = runner.invoke(app, ["release", "approve", held], input=why)
-    assert (again.exit_code, "AccessError" in again.output) == (1, True)
+    for who in ("alice", "bob"):
+        again = runner.invoke(app, ["release", "approve", held], input=why, env={"LOGNAME": who, "USER": who})
+        assert (again.exit_code, "AccessError" in again.output) == (1, True), "a variable makes nobody another person"

@@ -12,12 +12,12 @@ from motlan.cli import app
 from motlan.errors import ConfigurationError
 from motlan.linking import store
 from motlan.review import errors, published, refit
-from tests.conftest import Country
+from tests.conftest import Country, signed_in
 from tests.motlan.test_review import ANN, BEN, reviewed
 
 
 def call(who: str, *words: str, said: Any = None, fails: bool = False) -> Any:
-    answer = CliRunner().invoke(app, ["model", *words, "--json"], input=json.dumps(said), env={"LOGNAME": who})
+    answer = CliRunner().invoke(app, ["model", *words, "--json"], input=json.dumps(said), env=signed_in(who))
     assert answer.exit_code == (1 if fails else 0), answer.output
     return json.loads(answer.stdout)
 
@@ -76,7 +76,7 @@ def test_a_model_that_drifts_is_released_by_another_person_and_then_links(countr
     assert shown["model"] == drifted["model"]
     assert "<svg" in target.read_text(encoding="utf-8")
     for words in (["list"], ["show"], ["show", first[:12]], ["errors"]):
-        answer = CliRunner().invoke(app, ["model", *words], env={"LOGNAME": "ben"})
+        answer = CliRunner().invoke(app, ["model", *words], env=signed_in("ben"))
         assert answer.exit_code == 0, answer.output
 
     country.declare("mapping/matching.yaml", lambda found: found["person"]["comparisons"]["sex"]["levels"].pop(1))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import stat
 import zipfile
 from pathlib import Path
@@ -375,6 +376,29 @@ def test_exports_are_private_complete_and_harmless_in_a_spreadsheet(country: Cou
     assert f"'{EVIL}" in sheet.replace("&#39;", "'").replace("&apos;", "'")
     looks = rows(country, "select principal, action, subject from accesses")
     assert looks == [(ME, "quarantine.export", f"dataset {CARD}")] * 3
+
+
+FORMULAS = [
+    "x;=1+1;y", "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", "'=1", "''=1", "'x", "a,=b", "a\t=b", 'q"=1',
+    "x\n=1",
+]  # fmt: skip
+
+
+def test_a_cell_is_one_cell_and_no_formula_whichever_separator_a_spreadsheet_takes(
+    country: Country, tmp_path: Path
+) -> None:
+    records = [held(id=f"f{number}", card=value) for number, value in enumerate(FORMULAS)]
+    country.write(CARD, [{**record, "=1;x": "v"} for record in records])
+    pipeline.sync(CARD)
+    target = tmp_path / "held.csv"
+    assert export.export(country.open(), Wanted(CARD), "csv", target, ME) == len(FORMULAS)
+    text = target.read_bytes().decode("utf-8-sig")
+    found = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert '"x;=1+1;y"' in text
+    assert not [row["card"] for row in found if re.match(r"\s*[=+\-@＝]|[\t\r]", row["card"])]
+    assert sorted(export.as_sent(row["card"]) for row in found) == sorted(FORMULAS)
+    assert {name for name in found[0] if name.startswith(("=", "'"))} == {"'=1;x"}, "a source's column name is text too"
+    assert text.startswith('"entry","key",')
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from motlan.linking.model import declared
 from motlan.review import desk, known, measures, pairs, published, rules, verdicts
 from motlan.review.verdicts import Said
 from motlan.workspace import Workspace
-from tests.conftest import CARDS, ROOT, SPINE, Country, card_record, spine_record
+from tests.conftest import CARDS, ROOT, SPINE, Country, card_record, signed_in, spine_record
 from tests.motlan.test_pipeline import LATER, rows, whole_job
 
 NAMESAKE = ("a6", "001085000006", "Nguyễn Văn An", "1985-01-01", "male", None)
@@ -36,7 +36,7 @@ UNSURE = [
     ("c7", None, "Nguyen Van An", "1985", "male", "X7"),
 ]
 """Cards that linking leaves to people: with `a2`, `a4`, `a5` and `a6`."""
-ANN, BEN, CHI = "user:ann", "user:ben", "user:chi"
+ANN, BEN, CHI = "person:ann", "person:ben", "person:chi"
 
 
 def reviewed(country: Country, **said: Any) -> Workspace:
@@ -248,7 +248,7 @@ def test_known_answers_measure_reviewers_and_samples_the_links(country: Country,
 
 
 def call(who: str, *words: str, said: Any = None, fails: bool = False) -> Any:
-    answer = CliRunner().invoke(app, ["review", *words, "--json"], input=json.dumps(said), env={"LOGNAME": who})
+    answer = CliRunner().invoke(app, ["review", *words, "--json"], input=json.dumps(said), env=signed_in(who))
     assert answer.exit_code == (1 if fails else 0), answer.output
     return json.loads(answer.stdout)
 
@@ -297,7 +297,7 @@ def test_pairs_are_decided_offline_by_whom_they_are_assigned_to_and_lapse_to_oth
         ["decisions"],
         ["show", str(theirs)],
     ):
-        answer = CliRunner().invoke(app, ["review", *words], env={"LOGNAME": "ben"})
+        answer = CliRunner().invoke(app, ["review", *words], env=signed_in("ben"))
         assert answer.exit_code == 0, answer.output
         assert "0010" not in answer.output or words[0] == "show", "a list holds no identifier"
 

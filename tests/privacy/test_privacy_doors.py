@@ -17,6 +17,7 @@ import typer
 import uvicorn
 
 from motlan import cli, pipeline
+from motlan.commands import feeds
 from motlan.feeds import keys
 from motlan.store import server
 from motlan.store.session import Store
@@ -84,7 +85,7 @@ class Served:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._settings: dict[str, Any] = {}
         monkeypatch.setattr(uvicorn, "run", lambda app, **settings: self._settings.update(app=app, **settings))
-        cli.feeds_serve(port=0)
+        feeds.serve(port=0)
         self._server = uvicorn.Server(uvicorn.Config(**self._settings))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
@@ -172,7 +173,8 @@ def test_postgresqls_own_log_holds_no_value(store: Store, server_log: Path, some
     before = server_log.stat().st_size
     assert say_wrongly(store.url, somebody) == len(WRONG) + 1
     assert not known.leaked(server_log.read_text(errors="replace")[before:])
-    admin = f"postgresql://postgres:@/postgres?host={server_log.parent}"
+    passwords = store.url.partition("passfile=")[2].partition("&")[0].rpartition("/")[0]
+    admin = f"postgresql://postgres@/postgres?passfile={passwords}/postgres.pgpass&host={server_log.parent}"
     chatty = [f"set {name} = default" for name in server.QUIET_LOG]
     chatty += [
         "set log_min_messages = warning",

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -128,7 +129,9 @@ def test_what_a_database_says_of_a_value_is_not_repeated(store: Store, somebody:
             connection.execute("select * from wrong")
         assert known.leaked(shown(own.value))
     role, _, place = store.url.removeprefix("postgresql://").partition("@")
-    source = make_source(f"postgresql://{place}", credential=(role, "none"), options={"view": "wrong"})
+    file = Path(place.partition("passfile=")[2].partition("&")[0])
+    password = file.read_text(encoding="ascii").strip().rpartition(":")[2]
+    source = make_source(f"postgresql://{place}", credential=(role, password), options={"view": "wrong"})
     with pytest.raises(MotlanError) as caught:
         list(SqlAdapter(source).pull(None))
     assert "22P02" in str(caught.value)
