@@ -25,7 +25,7 @@ def narrow(x: str) -> str:
 
 def unwrapped(x: str) -> str:
     """Return SQL of a text without the formula that keeps a spreadsheet from reading it: `="001"`."""
-    return rf"""regexp_replace({x}, '^[\s\p{{Z}}"]*=[\s\p{{Z}}]*"+(.*?)"+[\s\p{{Z}}]*$', '\1', 'g')"""
+    return rf"""regexp_replace({x}, '^[\s\p{{Z}}"]*=[\s\p{{Z}}]*"+([^"]*)"+[\s\p{{Z}}]*$', '\1', 'g')"""
 
 
 def _phrase(words: str) -> str:
@@ -41,11 +41,11 @@ def _any(phrases: str) -> str:
 
 _UNKNOWN = _any(
     "null, nil, nan, none, undefined, unknown, missing, n/a, not available, not applicable, not known, no data, "
-    "không rõ, không biết, không có, không xác định, không có thông tin, không có dữ liệu, không có số liệu, "
+    "không, chưa, không rõ, không biết, không có, không xác định, không có thông tin, không có dữ liệu, không có số liệu, "
     "chưa rõ, chưa biết, chưa có, chưa xác định, chưa có thông tin, chưa có dữ liệu, chưa cập nhật, đang cập nhật, chưa nhập"
 )
 _NAMELESS = _any(
-    "không, chưa, không tên, không có tên, không rõ tên, không rõ họ tên, không rõ tên tuổi, không biết tên, chưa có tên, "
+    "không tên, không có tên, không rõ tên, không rõ họ tên, không rõ tên tuổi, không biết tên, chưa có tên, "
     "chưa có họ tên, chưa rõ tên, chưa biết tên, chưa đặt tên, chưa khai sinh, vô danh, người vô danh, ẩn danh, bỏ trống, "
     "no name, anonymous, họ và tên, họ tên, test, unk"
 )
