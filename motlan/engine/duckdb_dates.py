@@ -34,7 +34,7 @@ _MINUTES = "(try_cast(left(regexp_extract(v, '[.,](.*)$', 1) || '000000', 6) AS 
 _CLOCK = "lpad(try_cast(m % 1440 // 60 AS VARCHAR), 2, '0') || ':' || lpad(try_cast(m % 60 AS VARCHAR), 2, '0')"
 _SERIAL = let(
     _MINUTES,
-    "strftime(DATE '1899-12-30' + (try_cast(v[:5] AS INTEGER) + m // 1440), '%Y%m%d')"
+    "strftime(DATE '1899-12-30' + try_cast(try_cast(v[:5] AS INTEGER) + m // 1440 AS INTEGER), '%Y%m%d')"
     f" || CASE WHEN m % 1440 = 0 THEN '' ELSE '@' || {_CLOCK} || ':00~' END",
     "m",
 )

@@ -29,8 +29,13 @@ def unwrapped(x: str) -> str:
 
 
 def _phrase(words: str) -> str:
-    """Return a pattern of words in lower case, each letter with or without its marks."""
+    """Return a pattern of words in lower case, each letter with or without its marks, unless a `!` stands before them.
+
+    Without marks some would be names: An Danh, Võ Danh.
+    """
     bare = {letter: unicodedata.normalize("NFD", letter)[0].replace("đ", "d") for letter in words}
+    bare = bare if not words.startswith("!") else {letter: letter for letter in words}
+    words = words.removeprefix("!")
     letters = (f"[{bare[letter]}{letter}]" if bare[letter] != letter else letter for letter in words)
     return "".join("[ _.-]?" if letter == " " else letter for letter in letters)
 
@@ -46,7 +51,7 @@ _UNKNOWN = _any(
 )
 _NAMELESS = _any(
     "không tên, không có tên, không rõ tên, không rõ họ tên, không rõ tên tuổi, không biết tên, chưa có tên, "
-    "chưa có họ tên, chưa rõ tên, chưa biết tên, chưa đặt tên, chưa khai sinh, vô danh, người vô danh, ẩn danh, bỏ trống, "
+    "chưa có họ tên, chưa rõ tên, chưa biết tên, chưa đặt tên, chưa khai sinh, !vô danh, người vô danh, !ẩn danh, !bỏ trống, "
     "no name, anonymous, họ và tên, họ tên, test, unk"
 )
 _ERROR = r"#(?:n/a|null!|value!|ref!|name\?|div/0!|num!|spill!|calc!)|\\n"
@@ -62,6 +67,6 @@ def is_unknown(x: str) -> str:
 
 
 def is_unknown_name(x: str) -> str:
-    """Return SQL that asks the same of a name. `NA` does too, but Na is a given name."""
+    """Return SQL that asks the same of a name."""
     words = f"{_AROUND}(?:{UNKNOWN_NAME}|{_ERROR}){_AROUND}|{_WORDLESS}|0+"
-    return f"(regexp_full_match(lower({x}), {text(words)}) OR {x} = 'NA')"
+    return f"regexp_full_match(lower({x}), {text(words)})"
