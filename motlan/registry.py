@@ -60,7 +60,9 @@ class Dataset(Declared):
     options: dict[str, Any] = Field(default={})
     pace: dict[str, float] = Field(default={})
     limits: dict[str, int] = Field(default={})
-    zone: str = Field(default="", description="IANA name of the zone whose days the source's dates are; none where empty.")
+    zone: str = Field(
+        default="", description="IANA name of the zone whose days the source's dates are; none where empty."
+    )
     fields: dict[Name, str] = Field(description="Canonical field -> expression over raw columns.")
 
     @cached_property

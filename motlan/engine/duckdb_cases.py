@@ -19,8 +19,8 @@ _WITH_SMALL_WORDS = (
 _PREFIXES = "Mc|Mac|Fitz|De|Di|Du|La|Le|Van|Von"  # McÉwan
 
 
-def _words(x: str, word: str) -> str:
-    return f"array_to_string(list_transform(regexp_extract_all({x}, '[^ ''-]+|[ ''-]+'), lambda w: {word}), '')"
+def _words(x: str, word: str, parted: str = "[^ ''-]+|[ ''-]+") -> str:
+    return f"array_to_string(list_transform(regexp_extract_all({x}, '{parted}'), lambda w: {word}), '')"
 
 
 def capitalised(x: str) -> str:
@@ -39,12 +39,13 @@ _LOWERED = (
 )
 CERTAIN = f"{SPELT} OR regexp_matches(s, '[^\\x{{00}}-\\x{{FF}}]') AND {_LOWERED}"
 """Asks the same of a name with signs of an old encoding, whose letters are all among the first 256."""
-_UNRAISED = f"(?:^|[ -])[{_LOWER}][a-z{_LOWER}]"
+_UNRAISED = f"(?:^| )[{_LOWER}][a-z{_LOWER}]"
 
 
 def proper_case() -> str:
     """Return SQL, of a name `s`, that gives every word a capital where the case is all one, or no case of a name."""
-    raised = _words("s", f"CASE WHEN regexp_matches(w, '^[{_LOWER}][a-z{_LOWER}]') THEN upper(w[1]) || w[2:] ELSE w END")
+    word = f"CASE WHEN regexp_matches(w, '^[{_LOWER}][a-z{_LOWER}]') THEN upper(w[1]) || w[2:] ELSE w END"
+    raised = _words("s", word, "[^ ]+|[ ]+")
     return (
         f"CASE WHEN s = lower(s) OR NOT regexp_matches(s, '[a-z]') OR {SPELT} OR {_LOWERED} THEN {capitalised('s')}"
         f" WHEN regexp_matches(s, '{_UNRAISED}') THEN {raised} ELSE s END"

@@ -100,11 +100,15 @@ def _in_zone(text: str) -> str:
 
 # A day number with a time is the source's own clock or, from a program that counts in UTC, a moment: its day is certain
 # where both are one, or where the moment is the source's midnight, which is a day that such a program moved.
-_BY_DAY_NUMBER = "CASE WHEN z <> '' THEN " + let(
-    _in_zone(_AT_OFFSET.format("'+00:00'")),
-    "CASE WHEN strftime(m, '%Y%m%d') = v[:8] OR strftime(m, '%H%M') = '0000' THEN strftime(m, '%Y-%m-%d') END",
-    "m",
-) + " END"
+_BY_DAY_NUMBER = (
+    "CASE WHEN z <> '' THEN "
+    + let(
+        _in_zone(_AT_OFFSET.format("'+00:00'")),
+        "CASE WHEN strftime(m, '%Y%m%d') = v[:8] OR strftime(m, '%H%M') = '0000' THEN strftime(m, '%Y-%m-%d') END",
+        "m",
+    )
+    + " END"
+)
 _BY_MOMENT = (
     f"CASE WHEN v[7:8] = '00' OR z = '' AND v[10:17] = '00:00:00' THEN {let('v[:8]', _BY_CALENDAR)}"
     f" WHEN z <> '' THEN strftime({_in_zone(_AT_OFFSET.format('v[18:]'))}, '%Y-%m-%d') END"
@@ -116,9 +120,7 @@ _LOCAL_DAY = (
 _PARTS = Stage("parts as yyyymmdd, zeros where not known", let("@1", _parts()))
 _DAY = Stage("a day of the calendar, or as much as is known", let("@3?", let("@1", _LOCAL_DAY), "z"))
 _PARTIAL_DATE = chain((*WRITTEN, _PARTS, _DAY))
-_DAY_FIRST_READ, _EITHER_READ = (
-    fill(_PARTIAL_DATE, ("v", order)) for order in ("'dmy'", "'either'")
-)
+_DAY_FIRST_READ, _EITHER_READ = (fill(_PARTIAL_DATE, ("v", order)) for order in ("'dmy'", "'either'"))
 
 
 def _swapped(x: str) -> str:
@@ -128,7 +130,8 @@ def _swapped(x: str) -> str:
 _BOTH = f"CASE WHEN length(d) = 10 AND length({_EITHER_READ}) = 4 THEN d || ';' || {_swapped('d')} END"
 _CANDIDATES = let("@1", let(_DAY_FIRST_READ, _BOTH, "d"))
 _NAMED = let(
-    "regexp_extract(@1, '^[^@]*')", _by_format([(pattern, f"'{name}'") for name, pattern, _ in _formats()], "'no form of a date that is known'")
+    "regexp_extract(@1, '^[^@]*')",
+    _by_format([(pattern, f"'{name}'") for name, pattern, _ in _formats()], "'no form of a date that is known'"),
 )
 _OPEN = f"CASE WHEN @2 = 'either' THEN coalesce('; day and month may be either: ' || {_CANDIDATES}, '') ELSE '' END"
 _PRECISION = (
@@ -179,7 +182,9 @@ def answers(odd: str, rest: Sequence[str]) -> str:
 
 def macros() -> dict[str, str]:
     """Return name -> definition of the steps, one for each format: their long text is not read for every query."""
-    steps = {f"motlan_date_parts_{order}(v)": _parts(order) for order in DATE_FORMATS} | {"motlan_day(v, z)": _LOCAL_DAY}
+    steps = {f"motlan_date_parts_{order}(v)": _parts(order) for order in DATE_FORMATS} | {
+        "motlan_day(v, z)": _LOCAL_DAY
+    }
     return {step.split("(")[0]: f"{step} AS {sql}" for step, sql in steps.items()}
 
 

@@ -47,7 +47,7 @@ _BARE = (
     ),
     Stage(
         "the .0 dropped that a spreadsheet hangs on",
-        rf"regexp_replace(@1, '^(\d{{4,}})[.,]0+$|^(\d+)[.,]0{{4,}}$|[.,]00?$', '\1\2', 'g')",
+        r"regexp_replace(@1, '^(\d{4,})[.,]0+$|^(\d+)[.,]0{4,}$|[.,]00?$', '\1\2', 'g')",
     ),
     Stage(
         "nothing where one or two digits are left over behind ten, or behind a point: they belong to no number",

@@ -202,9 +202,8 @@ _VIQR = _Decoder(
 
 # --- cp1258 read as cp1252: tone marks are bytes of their own behind the vowel ---------------------------------------
 _CP1258_FROM, _CP1258_TO = "ÌÒÞìòÃãÐðÕõÝý", "\u0300\u0309\u0303\u0301\u0323ĂăĐđƠơƯư"
-_CP1258_SIGN = (
-    "(?:[aeoyâêôãõýAEOYÂÊÔÃÕÝ]|[^qQ][uU]|[^gG][iI])[ìòÌÒÞ]|[ýÝ][õÕ]"  # gi and qu are consonants: giò, quì
-)
+_CP1258_SIGN = "(?:[aeyâêôãõýAEYÂÊÔÃÕÝ]|[^qQ][uU]|[^gG][iI])[ìòÌÒÞ]|[oO](?:[ìÌÞ]|[òÒ](?:[^nN]|$))|[ýÝ][õÕ]"
+# Gi and qu are consonants (giò, quì), and oòng is a rhyme (Voòng).
 # Whether ì was Ì, or the other way round, nobody knows where the whole name changed its case.
 _CP1258 = _Decoder(
     "cp1258",
@@ -376,7 +375,9 @@ _LOOK_ALIKES = (
     r"regexp_replace(regexp_replace(replace(@1, '`', ''''), '(^|[ ''-])[ÐƉ]', '\1Đ', 'g'), '(^|[ ''-])ð', '\1đ', 'g')"
 )
 _SPACED = r"regexp_replace(@1, '[\s\x0B\x1C-\x1F]+', ' ', 'g')"
-_BARE = rf"regexp_replace({traces.unwrapped(_SPACED)}, '[\x00-\x1F\x7F\x{{200B}}-\x{{200D}}\x{{2060}}\x{{FEFF}}]', '', 'g')"
+_BARE = (
+    rf"regexp_replace({traces.unwrapped(_SPACED)}, '[\x00-\x1F\x7F\x{{200B}}-\x{{200D}}\x{{2060}}\x{{FEFF}}]', '', 'g')"
+)
 _UNSURE = f"'signs of one, confidence ' || nullif(motlan_doubt(v), 0) || '; undone from {THRESHOLD} on'"
 
 _BYTES_UNDONE = "legacy encoding undone whose bytes look like spaces (UTF-8 encoded twice, TCVN3 with a soft hyphen)"
@@ -488,8 +489,10 @@ TEMPLATES = {
 _ELSE = "".join(letter for letter in LETTERS if letter not in "ìòÌÒ")
 _CONSONANTS = "b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ" + "".join(c for c in LETTERS if c.lower() in "đčñƀ")
 # An ì or ò behind a vowel is a mark of another encoding, but for gi and qu.
-ONLY_LETTERS = "regexp_full_match(@1, " + text(
-    f"[ìòÌÒ]?(?:[{_CONSONANTS}' -][ìòÌÒ]|[gG][iI][òÒ]|[qQ][uU][ìÌ]|[{_ELSE}' -])+|[ìòÌÒ]"
-) + ")"
+ONLY_LETTERS = (
+    "regexp_full_match(@1, "
+    + text(f"[ìòÌÒ]?(?:[{_CONSONANTS}' -][ìòÌÒ]|[gG][iI][òÒ]|[qQ][uU][ìÌ]|[oO][òÒ][nN]|[{_ELSE}' -])+|[ìòÌÒ]")
+    + ")"
+)
 TONED = "".join("".join(forms[1:]) for forms in VOWELS.values())
 TONELESS = "".join(forms[0] * 5 for forms in VOWELS.values())

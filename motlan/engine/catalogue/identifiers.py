@@ -14,9 +14,9 @@ FUNCTIONS = catalogue(
         parameters("x"),
         "The personal ID (số định danh cá nhân, Decree 137/2015 and Circular 59/2021 of the Ministry of Public "
         "Security): twelve digits PPP G YY NNNNNN. Spaces, dots, commas, dashes and apostrophes go, and so does what a "
-        "spreadsheet puts around or behind a number (=\"...\", .0); full-width and other alphabets' digits are digits. Eleven digits get the "
-        "leading zero that a spreadsheet took, where one of the 63 birth-province codes and a century digit of "
-        "1900 to 2099 result. Anything else is null, a spreadsheet's exponent form too: digits are never invented.",
+        'spreadsheet puts around or behind a number (="...", .0); full-width digits and those of other alphabets are digits. '
+        "Eleven digits get the leading zero that a spreadsheet took, where one of the 63 birth-province codes and a century "
+        "digit of 1900 to 2099 result. Anything else is null, a spreadsheet's exponent form too: digits are never invented.",
         (
             (("001090000001",), "001090000001"),
             ((" 001.090-000 001 ",), "001090000001"),
@@ -174,7 +174,8 @@ FUNCTIONS = catalogue(
         "health_card",
         parameters("x"),
         "The health-card number without separators, in upper case (Decision 1351 of 2015: object, benefit "
-        "level, province, social-security code). Null when nothing is left, it only says that nobody knew (NULL, không có), or a spreadsheet lost digits.",
+        "level, province, social-security code). Null when nothing is left, it only says that nobody knew (NULL, không có), "
+        "or a spreadsheet lost digits.",
         (
             (("gd 4 01 0123456789",), "GD4010123456789"),
             (("GD-4-01-0123456789",), "GD4010123456789"),

@@ -89,7 +89,8 @@ FUNCTIONS = catalogue(
         "name_encoding",
         parameters("x"),
         "The legacy encoding that `person_name` undoes in a name: `utf8_twice`, `tcvn3` (TCVN 5712:1993 VN3), `vni`, `viqr` "
-        "(RFC 1456) or `cp1258` (read as cp1252). Null where it undoes none, because there is no sign of one, or its confidence stays under 0.75.",
+        "(RFC 1456) or `cp1258` (read as cp1252). Null where it undoes none, because there is no sign of one, or its "
+        "confidence stays under 0.75.",
         (
             (("Nguyá»…n VÄƒn An",), "utf8_twice"),
             (("NguyÔn V¨n An",), "tcvn3"),
