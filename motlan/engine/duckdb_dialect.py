@@ -30,8 +30,8 @@ TEXT = (
 )
 """Steps of the cleaning of any text."""
 
-# What begins with a digit and is plain says something.
-_SAYS = r"regexp_full_match(@1, '[0-9][!-~]*( [!-~]+)*')"
+# What is plain and has a digit in its first word, behind letters alone, says something.
+_SAYS = r"regexp_full_match(@1, '([A-Za-z][A-Za-z.-]*)?[0-9][!-~]*( [!-~]+)*')"
 
 TEMPLATES = {
     "text": f"CASE WHEN {_SAYS} THEN @1 ELSE {chain(TEXT)} END",

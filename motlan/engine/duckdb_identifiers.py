@@ -111,7 +111,7 @@ STAGES = {
 
 _DIGITS = r"regexp_full_match(@1, '\d+')"
 _PLAIN = {
-    "personal_id": r"WHEN regexp_full_match(@1, '\d{12}') THEN @1",
+    "personal_id": r"WHEN regexp_full_match(@1, '\d{12}') THEN @1 WHEN regexp_full_match(@1, '\d{1,10}') THEN NULL",
     "old_identity_number": rf"WHEN regexp_full_match(@1, '\d{{9}}') THEN @1 WHEN {_DIGITS} THEN NULL",
     "tax_code": rf"WHEN regexp_full_match(@1, '\d{{10}}|\d{{12}}|\d{{13}}') THEN @1 WHEN {_DIGITS} THEN NULL",
     "social_code": rf"WHEN regexp_full_match(@1, '\d{{10}}|\d{{12}}') THEN @1 WHEN {_DIGITS} THEN NULL",

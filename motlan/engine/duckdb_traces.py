@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from motlan.engine.duckdb_text import text
+from motlan.engine.duckdb_text import let, text
 
 _ZEROS = (0x660, 0x6F0, 0xE50, 0xED0, 0x17E0, 0xFF10)
 _WIDE = {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)}
@@ -20,7 +20,8 @@ WIDE = r"\x{FF01}-\x{FF5E}\x{660}-\x{669}\x{6F0}-\x{6F9}\x{E50}-\x{E59}\x{ED0}-\
 
 def narrow(x: str) -> str:
     """Return SQL of the text with ASCII for full-width letters, signs and digits, and for Arabic, Thai, Lao and Khmer digits."""
-    return f"translate({x}, {text(''.join(_NARROW))}, {text(''.join(_NARROW.values()))})"
+    made = f"translate(n, {text(''.join(_NARROW))}, {text(''.join(_NARROW.values()))})"
+    return let(x, f"CASE WHEN regexp_matches(n, '[{WIDE}]') THEN {made} ELSE n END", "n")
 
 
 def unwrapped(x: str) -> str:

@@ -280,9 +280,7 @@ class _Checker:
                 )
             _scalar(argument, self.where)
             if parameter.name == "zone" and value not in _zones():
-                raise _refuse(
-                    argument, self.where, f"{value} is no zone of the IANA database", "write one such as 'UTC'"
-                )
+                raise _refuse(argument, self.where, "this is no zone of the IANA database", "write one such as 'UTC'")
             if name in _LIST_FUNCTIONS and position == 0:
                 self.code_lists.add(str(value))
         self.code_lists.update(_LISTS_OF.get(name, ()))
