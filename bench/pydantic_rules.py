@@ -13,8 +13,9 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 from pydantic import AfterValidator, TypeAdapter
@@ -26,6 +27,7 @@ from motlan.landing.columns import IN_RULES, stored
 from motlan.registry import Dataset, RowRule
 
 _LETTERS = re.compile(f"[{LETTERS}' -]+")
+_MISPLACED = re.compile("(?i)(?:(?<!g)i|(?<!q)u|[aeoyăâêôơư])[ìò](?!n)")
 _SEPARATORS = re.compile("[\\s.'\u2018\u2019`\u2010-\u2015-]")
 _ID = re.compile(r"\d{3}[0-3]\d{8}")
 _WEIGHTS = (31, 29, 23, 19, 17, 13, 7, 5, 3)
@@ -92,10 +94,11 @@ STRICT: dict[str, Callable[..., Any]] = {
     "personal_id_sex": lambda x: ("male", "female")[int(x[3]) % 2] if re.fullmatch(r"\d{12}", x) else None,
     "is_tax_code": _is_tax_code,
     "is_health_card": lambda x: re.fullmatch(r"[A-Z]{2}[1-5]\d{12}", x) is not None,
-    "contains_only_letters": lambda x: _LETTERS.fullmatch(x) is not None,
+    "contains_only_letters": lambda x: _LETTERS.fullmatch(x) is not None and not _MISPLACED.search(x),
     "name_key": _name_key,
     "date_precision": lambda x: {4: 1, 7: 2, 10: 3}.get(len(x)),
     "date_year": _year,
+    "local_day": lambda x, zone: datetime.fromisoformat(x).astimezone(ZoneInfo(zone)).date().isoformat(),
     "dates_agree": lambda a, b: a.startswith(b) or b.startswith(a),
     "days_between": _days_between,
 }

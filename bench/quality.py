@@ -27,7 +27,7 @@ import duckdb
 from bench import world
 from bench.progress import Memory, Tell
 from bench.pydantic_rules import PydanticRules
-from bench.truth import Score, Truth
+from bench.truth import Score, Truth, score_held_out
 from motlan import registry as declared
 from motlan import settings as environment
 from motlan.cleaning import select_canonical
@@ -244,6 +244,8 @@ def score(work: Path, done: Synchronized[int]) -> None:
                     count = truth.load(folder.name, path, query)
                     truth.score(found)
                     done.value += count
+    with _engine(work) as engine:
+        score_held_out(engine, found)
     figures = {**found.figures(), "rules": len(asked)}
     _tell(work, "score", {"figures": figures, "dirt": found.table(), "rules": found.unexplained()})
 

@@ -9,6 +9,8 @@ Words used here:
 - A canonical value whose raw columns are all clean is *harmed* when it is not what `truth/persons.parquet` says. A place
   whose former commune was divided is not assessed: which part it was, nothing in the row says. How often the default
   successor is right is a figure of its own, `divided_right_share`.
+- Names that no world is made of (`simulators/held_out_names.py`: of ethnic groups and of foreigners) are clean values too:
+  `harmed_share` counts them once in each run, beside the register's own, and they are figures of their own.
 - A kind is *to be found* by a row rule where the row alone betrays it: see `FOUND_BY`. Kinds that only another register
   or another row betrays (a wrong digit, somebody else's number, a swapped date) belong to the cross-register rules and
   are not counted here. A defect is found when one of its rules fails on the row.
@@ -28,11 +30,12 @@ import duckdb
 import yaml
 
 from motlan.cleaning import select_canonical
-from motlan.engine import literal, one, quote
+from motlan.engine import DUCKDB, literal, one, parse, quote
 from motlan.landing.columns import IN_RULES, stored
 from motlan.quality import rows
 from motlan.registry import Dataset, RowRule
 from simulators.dirt import DIRT_FILE
+from simulators.held_out_names import names
 
 FIELD_OF = {
     "id": ("personal_id",),
@@ -97,6 +100,9 @@ TRUTH = {
 }
 """Canonical field -> SQL over `truth/persons.parquet`."""
 
+HELD_OUT = "held out full_name"
+"""What stands for a field where the names that no world is made of are counted."""
+
 REFORM = "2025-07-01"
 """The day from which a commune's code means a commune of July 2025."""
 
@@ -126,6 +132,8 @@ class Score:
         repairable = [sums for kind, sums in self.kinds.items() if _SPEC[kind]["repairable"]]
         return {
             "repaired_share": _share(sum(s[1] for s in repairable), sum(s[0] for s in repairable)),
+            "held_out_names": self.clean.get(HELD_OUT, [0, 0])[0],
+            "held_out_names_harmed": self.clean.get(HELD_OUT, [0, 0])[1],
             "harmed_share": _share(sum(s[1] for s in self.clean.values()), sum(s[0] for s in self.clean.values())),
             "defect_recall": _share(sum(s[3] for s in self.kinds.values()), sum(s[2] for s in self.kinds.values())),
             "false_finding_share": _share(
@@ -163,6 +171,14 @@ class Score:
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
+
+
+def score_held_out(engine: duckdb.DuckDBPyConnection, score: Score) -> None:
+    """Add the names that no world is made of, and those that the cleaning of names would change."""
+    cleaned = parse("person_name(name)").sql(DUCKDB)
+    given = [name for _, name in names()]
+    harmed = f"select count(*) from (select unnest($1::varchar[]) as name) where {cleaned} is distinct from name"
+    score.add(score.clean, HELD_OUT, (len(given), one(engine, harmed, [given])[0]))
 
 
 class Truth:

@@ -72,6 +72,9 @@ class Dataset(Declared):
     options: dict[str, Any] = Field(default={})
     pace: dict[str, float] = Field(default={})
     limits: dict[str, int] = Field(default={})
+    zone: str = Field(
+        default="", description="IANA name of the zone whose days the source's dates are; none where empty."
+    )
     fields: dict[Name, str] = Field(description="Canonical field -> expression over raw columns.")
 
     @field_validator("cursor_zone")
@@ -90,8 +93,10 @@ class Dataset(Declared):
 
     @cached_property
     def expressions(self) -> dict[str, Expression]:
-        """The mapping's expressions, parsed."""
-        return {name: parse(text, where=f"mapping of {self.name}, field {name}") for name, text in self.fields.items()}
+        """The mapping's expressions, parsed; where a call leaves its zone out, it is the dataset's."""
+        where = f"mapping of {self.name}, field {{}}"
+        parsed = {name: parse(text, where=where.format(name)) for name, text in self.fields.items()}
+        return {name: made.completed(zone=self.zone) for name, made in parsed.items()} if self.zone else parsed
 
     @cached_property
     def mapped(self) -> rules.Mapped:
@@ -315,6 +320,7 @@ def _datasets(home: Path) -> dict[str, Dataset]:
                 raise ConfigurationError(f"{name} is not mapped", where=str(mapping_file), next_step="map its fields.")
             fields = {**mapping[name].get("fields", {}), **mapping[name].get("facets", {})}
             content = {**shared, **own, "name": name, "agency": agency, "fields": fields}
+            content |= {"zone": mapping[name]["zone"]} if "zone" in mapping[name] else {}
             dataset = found[name] = check(Dataset, content, agencies_file, ("agencies", agency, "datasets", name))
             _bounds(Limits, dataset.limits, f"{agencies_file}, {agency}.limits")
             _bounds(Pace, dataset.pace, f"{agencies_file}, {agency}.pace")

@@ -15,14 +15,17 @@ from types import MappingProxyType
 Scalar = str | int | float | bool | None
 """A value that an expression may write out."""
 
-_SLOT = re.compile(r"@(\d|\*)")
+_SLOT = re.compile(r"@(\d|\*)(\??)")
 
 
 def fill(template: str, arguments: Sequence[str]) -> str:
-    """Put arguments into the slots of a template."""
+    """Put arguments into the slots of a template. One that may be left out has a `?`, and is the empty text then."""
 
     def put(slot: re.Match[str]) -> str:
-        return ", ".join(arguments) if slot[1] == "*" else arguments[int(slot[1]) - 1]
+        if slot[1] == "*":
+            return ", ".join(arguments)
+        place = int(slot[1]) - 1
+        return "''" if slot[2] and place >= len(arguments) else arguments[place]
 
     return _SLOT.sub(put, template)
 
@@ -48,7 +51,7 @@ class Dialect(ABC):
     Attributes:
         name: How settings name the engine.
         templates: Catalogue function -> SQL in which `@1`, `@2`, ... stand for the arguments and `@*` for all of
-            them, separated by commas.
+            them, separated by commas; `@3?` for one that may be left out.
         lookups: Catalogue function -> the join that answers it for a whole relation at once.
         each: Catalogue function of any number of values -> what becomes of every argument before it is put in.
         costly: Catalogue function of one value (what else it takes is written out) that is worth computing once for

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from motlan.engine.dialect import fill
-from motlan.engine.duckdb_text import CLEAN, Stage, chain, let
+from motlan.engine.duckdb_clock import WRITTEN
+from motlan.engine.duckdb_text import Stage, chain, let, unbound
 
 DATE_FORMATS = ("iso", "ymd", "dmy", "either")
 """What a date's format may be."""
@@ -25,6 +26,17 @@ _UNSETTLED = """CASE WHEN d[5:6] <> d[7:] AND regexp_full_match(d[5:], '(0[1-9]|
 _SEPARATED = (
     "regexp_extract(v, '[-/.](\\d{4})', 1) || lpad(regexp_extract(v, '(\\d{1,2})[-/.]\\d{4}', 1), 2, '0')"
     " || lpad(regexp_extract(v, '^(\\d{1,2})[-/.]\\d{1,2}[-/.]', 1), 2, '0')"
+)
+
+
+# The fraction of a day number is a time of day, to the minute.
+_MINUTES = "(try_cast(left(regexp_extract(v, '[.,](.*)$', 1) || '000000', 6) AS INTEGER) * 1440 + 500000) // 1000000"
+_CLOCK = "lpad(try_cast(m % 1440 // 60 AS VARCHAR), 2, '0') || ':' || lpad(try_cast(m % 60 AS VARCHAR), 2, '0')"
+_SERIAL = let(
+    _MINUTES,
+    "strftime(DATE '1899-12-30' + try_cast(try_cast(v[:5] AS INTEGER) + m // 1440 AS INTEGER), '%Y%m%d')"
+    f" || CASE WHEN m % 1440 = 0 THEN '' ELSE '@' || {_CLOCK} || ':00~' END",
+    "m",
 )
 
 
@@ -48,21 +60,13 @@ def _formats(order: str | None = None) -> list[tuple[str, str, str]]:
         ("a year alone", r"\d{4}", "v || '0000'"),
         (
             "year first, with separators (and perhaps a time)",
-            r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ].*)?",
+            r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?",
             r"v[:4] || lpad(regexp_extract(v, '^\d{4}.(\d{1,2})', 1), 2, '0')"
             r" || lpad(regexp_extract(v, '^\d{4}.\d{1,2}[-/.](\d{1,2})', 1), 2, '0')",
         ),
-        (
-            "year last, with separators (and perhaps a time)",
-            r"(\d{1,2}[-/.])?\d{1,2}[-/.]\d{4}( .*)?",
-            year_last(_SEPARATED),
-        ),
+        ("year last, with separators (and perhaps a time)", r"(\d{1,2}[-/.])?\d{1,2}[-/.]\d{4}", year_last(_SEPARATED)),
         ("six digits: year and month", r"\d{6}", "v || '00'"),
-        (
-            "five digits: a spreadsheet''s number of days since 1899-12-30",
-            r"[1-9]\d{4}([.,]\d+)?",
-            "strftime(DATE '1899-12-30' + try_cast(v[:5] AS INTEGER), '%Y%m%d')",
-        ),
+        ("five digits: a spreadsheet''s number of days since 1899-12-30", r"[1-9]\d{4}([.,]\d+)?", _SERIAL),
         ("eight bare digits", r"\d{8}", bare),
     ]
 
@@ -73,24 +77,50 @@ def _by_format(answers: Iterable[tuple[str, str]], otherwise: str = "NULL") -> s
 
 
 def _parts(order: str | None = None) -> str:
-    return _by_format((pattern, parts) for _, pattern, parts in _formats(order))
+    """Return SQL, of a column `v`, of the parts as yyyymmdd; what stands behind an `@` stays there."""
+    parts = _by_format((pattern, parts) for _, pattern, parts in _formats(order))
+    timed = let("regexp_extract(v, '^[^@]*')", parts)
+    return f"CASE WHEN contains(v, '@') THEN {timed} || regexp_extract(v, '@.*$') ELSE {parts} END"
 
 
-_PLAIN = Stage(
-    "plain text, without a spreadsheet's leading apostrophe",
-    f"regexp_replace({chain(CLEAN)}, '^''+', '', 'g')",
-)
+# What a spreadsheet shows for no date at all: its day 0, whether counted from 1899-12-30 or -31 or written 1900-01-00.
+_NOUGHT = "'19000100', '19000001', '18991230', '18991231'"
 _BY_CALENDAR = (
-    "CASE WHEN v[:4] < '1000' OR v[:4] > '2199' THEN NULL WHEN v[5:6] = '00' THEN v[:4]"
+    f"CASE WHEN v[:4] < '1000' OR v[:4] > '2199' OR v IN ({_NOUGHT}) THEN NULL WHEN v[5:6] = '00' THEN v[:4]"
     " WHEN v[5:6] > '12' THEN NULL WHEN v[7:] = '00' THEN v[:4] || '-' || v[5:6]"
     f" WHEN {_REAL_DAY.format('v')} THEN v[:4] || '-' || v[5:6] || '-' || v[7:] END"
 )
-_PARTS = Stage("parts as yyyymmdd, zeros where not known", let("@1", _parts()))
-_DAY = Stage("a day of the calendar, or as much as is known", let("@1", _BY_CALENDAR))
-_PARTIAL_DATE = chain((_PLAIN, _PARTS, _DAY))
-_DAY_FIRST_READ, _EITHER_READ = (
-    _PARTIAL_DATE.replace("@1", "v").replace("@2", order) for order in ("'dmy'", "'either'")
+_AT_OFFSET = "v[:4] || '-' || v[5:6] || '-' || v[7:8] || ' ' || v[10:17] || {}"
+
+
+def _in_zone(text: str) -> str:
+    """Return SQL of the source's own clock at a moment."""
+    return f"timezone(coalesce(nullif(z, ''), 'UTC'), try_cast({text} AS TIMESTAMPTZ))"
+
+
+# A day number with a time is the source's own clock or, from a program that counts in UTC, a moment: its day is certain
+# where both are one, or where the moment is the source's midnight, which is a day that such a program moved.
+_BY_DAY_NUMBER = (
+    "CASE WHEN z <> '' THEN "
+    + let(
+        _in_zone(_AT_OFFSET.format("'+00:00'")),
+        "CASE WHEN strftime(m, '%Y%m%d') = v[:8] OR strftime(m, '%H%M') = '0000' THEN strftime(m, '%Y-%m-%d') END",
+        "m",
+    )
+    + " END"
 )
+_BY_MOMENT = (
+    f"CASE WHEN v[7:8] = '00' OR z = '' AND v[10:17] = '00:00:00' THEN {let('v[:8]', _BY_CALENDAR)}"
+    f" WHEN z <> '' THEN strftime({_in_zone(_AT_OFFSET.format('v[18:]'))}, '%Y-%m-%d') END"
+)
+_LOCAL_DAY = (
+    f"CASE WHEN NOT contains(v, '@') THEN {_BY_CALENDAR} WHEN v[:4] < '1000' OR v[:4] > '2199' THEN NULL"
+    f" WHEN ends_with(v, '~') THEN {_BY_DAY_NUMBER} ELSE {_BY_MOMENT} END"
+)
+_PARTS = Stage("parts as yyyymmdd, zeros where not known", let("@1", _parts()))
+_DAY = Stage("a day of the calendar, or as much as is known", let("@3?", let("@1", _LOCAL_DAY), "z"))
+_PARTIAL_DATE = chain((*WRITTEN, _PARTS, _DAY))
+_DAY_FIRST_READ, _EITHER_READ = (fill(_PARTIAL_DATE, ("v", order)) for order in ("'dmy'", "'either'"))
 
 
 def _swapped(x: str) -> str:
@@ -100,14 +130,17 @@ def _swapped(x: str) -> str:
 _BOTH = f"CASE WHEN length(d) = 10 AND length({_EITHER_READ}) = 4 THEN d || ';' || {_swapped('d')} END"
 _CANDIDATES = let("@1", let(_DAY_FIRST_READ, _BOTH, "d"))
 _NAMED = let(
-    "@1", _by_format([(pattern, f"'{name}'") for name, pattern, _ in _formats()], "'no form of a date that is known'")
+    "regexp_extract(@1, '^[^@]*')",
+    _by_format([(pattern, f"'{name}'") for name, pattern, _ in _formats()], "'no form of a date that is known'"),
 )
 _OPEN = f"CASE WHEN @2 = 'either' THEN coalesce('; day and month may be either: ' || {_CANDIDATES}, '') ELSE '' END"
 _PRECISION = (
     "CASE WHEN @1 IS NOT NULL THEN 'precise to the ' ||"
-    " CASE WHEN @1[5:] = '0000' THEN 'year' WHEN @1[7:] = '00' THEN 'month' ELSE 'day' END END"
+    " CASE WHEN @1[5:8] = '0000' THEN 'year' WHEN @1[7:8] = '00' THEN 'month' ELSE 'day' END ||"
+    " CASE WHEN NOT contains(@1, '@') THEN '' WHEN @3? = '' THEN '; no zone is declared: certain at midnight alone'"
+    " ELSE ', in ' || @3? END END"
 )
-PARTIAL_DATE = (_PLAIN, replace(_PARTS, note=f"{_NAMED} || {_OPEN}"), replace(_DAY, note=_PRECISION))
+PARTIAL_DATE = (*WRITTEN, replace(_PARTS, note=f"{_NAMED} || {_OPEN}"), replace(_DAY, note=_PRECISION))
 """Steps of the reading of a date."""
 
 # What a register writes nearly always is read at a glance; the 29th of February alone is left to the calendar.
@@ -117,7 +150,7 @@ _MONTH_AND_DAY = (
 _DAY_AND_MONTH = (
     r"(?:(?:0[1-9]|[12]\d|3[01])/(?:0[13578]|1[02])|(?:0[1-9]|[12]\d|30)/(?:0[469]|11)|(?:0[1-9]|1\d|2[0-8])/02)"
 )
-_YEAR = r"(?:1[89]|20)\d\d"
+_YEAR = r"(?:18[0-8]\d|189[0-8]|19\d\d|20\d\d)"  # a spreadsheet's day 0 lies in 1899
 IS_PLAIN = (
     rf"(regexp_full_match(@1, '1\d{{3}}|20\d{{2}}|{_YEAR}-{_MONTH_AND_DAY.replace('@', '-')}')"
     rf" OR @2 <> 'dmy' AND regexp_full_match(@1, '{_YEAR}{_MONTH_AND_DAY.replace('@', '')}')"
@@ -138,17 +171,21 @@ def answers(odd: str, rest: Sequence[str]) -> str:
 
     Args:
         odd: Relation with the column `given`.
-        rest: The format as a text literal.
+        rest: The format as a text literal, and the zone where there is one.
     """
-    query = f"select given, {fill(_PLAIN.sql, ('given',))} as v from {odd}"
+    query, zone = f"select given, given as v from {odd}", rest[1] if len(rest) > 1 else "''"
+    for stage in WRITTEN:
+        query = f"select given, {unbound(stage.sql)} as v from ({query})"
     query = f"select given, motlan_date_parts_{rest[0][1:-1]}(v) as v from ({query})"
-    return f"select given, motlan_day(v) as made from ({query})"
+    return f"select given, motlan_day(v, {zone}) as made from ({query})"
 
 
 def macros() -> dict[str, str]:
     """Return name -> definition of the steps, one for each format: their long text is not read for every query."""
-    steps = {f"motlan_date_parts_{order}": _parts(order) for order in DATE_FORMATS} | {"motlan_day": _BY_CALENDAR}
-    return {name: f"{name}(v) AS {sql}" for name, sql in steps.items()}
+    steps = {f"motlan_date_parts_{order}(v)": _parts(order) for order in DATE_FORMATS} | {
+        "motlan_day(v, z)": _LOCAL_DAY
+    }
+    return {step.split("(")[0]: f"{step} AS {sql}" for step, sql in steps.items()}
 
 
 TEMPLATES = {
@@ -166,6 +203,10 @@ TEMPLATES = {
         r" WHEN regexp_full_match(v, '\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?') THEN v || 'Z'"
         r" WHEN regexp_matches(v, '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d') THEN v END AS TIMESTAMPTZ) AT TIME ZONE 'UTC', "
         "'%Y-%m-%dT%H:%M:%S.%fZ')",
+    ),
+    "local_day": (
+        r"CASE WHEN regexp_full_match(@1, '[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z')"
+        " THEN strftime(timezone(@2, try_cast(@1 AS TIMESTAMPTZ)), '%Y-%m-%d') END"
     ),
     "days_between": "date_diff('day', try_cast((@1)[:10] AS DATE), try_cast((@2)[:10] AS DATE))",
 }

@@ -14,17 +14,29 @@ from motlan.engine import duckdb_identifiers as identifiers
 from motlan.engine import duckdb_names as names
 from motlan.engine import duckdb_places as places
 from motlan.engine.dialect import Dialect, Scalar
-from motlan.engine.duckdb_text import CLEAN, clean, let
+from motlan.engine.duckdb_text import CLEAN, Stage, chain, let
+from motlan.engine.duckdb_traces import is_unknown, narrow, unwrapped
 
 _NAME_KEY = (
     "nullif(trim(regexp_replace(regexp_replace(translate(lower(strip_accents(@1)), 'đy', 'di'),"
     r" '''', '', 'g'), '[^a-z]+', ' ', 'g')), '')"
 )
 
+TEXT = (
+    CLEAN[0],
+    Stage("a spreadsheet's formula around it dropped", unwrapped("@1")),
+    *CLEAN[1:],
+    Stage("nothing where it only says that nobody knew", let("@1", f"CASE WHEN NOT {is_unknown('v')} THEN v END")),
+)
+"""Steps of the cleaning of any text."""
+
+# What is plain and has a digit in its first word, behind letters alone, says something.
+_SAYS = r"regexp_full_match(@1, '([A-Za-z][A-Za-z.-]*)?[0-9][!-~]*( [!-~]+)*')"
+
 TEMPLATES = {
-    "text": f"CASE WHEN regexp_full_match(@1, '[!-~]+( [!-~]+)*') THEN @1 ELSE {clean('@1')} END",
+    "text": f"CASE WHEN {_SAYS} THEN @1 ELSE {chain(TEXT)} END",
     "join_words": "nullif(concat_ws(' ', @*), '')",
-    "digits": "nullif(regexp_replace(@1, '[^0-9]', '', 'g'), '')",
+    "digits": f"nullif(regexp_replace({narrow('@1')}, '[^0-9]', '', 'g'), '')",
     "upper": "upper(@1)",
     "lower": "lower(@1)",
     "length": "length(@1)",
@@ -54,7 +66,7 @@ TEMPLATES = {
 """Catalogue function -> SQL."""
 
 STAGES = {
-    "text": CLEAN,
+    "text": TEXT,
     "person_name": names.PERSON_NAME,
     "partial_date": dates.PARTIAL_DATE,
     "commune": places.COMMUNE,

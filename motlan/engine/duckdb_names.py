@@ -9,9 +9,12 @@ Müller, Israël and Ðinh stay what they are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from motlan.engine import duckdb_cases as cases
+from motlan.engine import duckdb_traces as traces
 from motlan.engine.dialect import fill
 from motlan.engine.duckdb_text import CLEAN, Stage, chain, clean, let, text, unbound
 from motlan.engine.vietnamese import CAPITALS, LETTERS, SMALL, SYLLABLES, TONE_MARKS, VOWELS
@@ -69,19 +72,38 @@ def _capitalised(x: str) -> str:
 _CP1252 = {byte: bytes([byte]).decode("cp1252", "replace") for byte in range(0x80, 0xA0)}
 _CP1252_FROM = "".join(char for char in _CP1252.values() if char != "\ufffd")
 _CP1252_TO = "".join(chr(byte) for byte, char in _CP1252.items() if char != "\ufffd")
+_CONTINUES = r"\x{80}-\x{BF}" + _CP1252_FROM
+# Case functions changed the lead bytes of some: Ã is no ã where a byte of a second letter stands behind it.
+_LEADS = (
+    ("Á([º»])", r"á\1"),
+    (f"ã([{re.sub('[‘’“”–—]', '', _CONTINUES)}])", r"Ã\1"),
+    *((f"{small}([{_CONTINUES}])", rf"{capital}\1") for small, capital in ("äÄ", "åÅ", "æÆ")),
+)
+_TWICE_IN_ANY_CASE = f"[ãäåæ][{_CONTINUES}]|[áÁ][º»]"
 _TWICE_PAIR = r"[ÃÄÅÆÌ][\x{80}-\x{BF}]|á[º»][\x{80}-\x{BF}]"
 _TWICE_SURE = (
     r"[ÄÅÆÌ][\x{80}-\x{BF}]|á[º»][\x{80}-\x{BF}]|Ã[\x{80}-\x{9F}\x{A1}-\x{BF}]"
     r"|Ã\x{A0}[a-z]|[a-z].*[A-Za-z]Ã\x{A0}|[A-Z][a-z]+Ã\x{A0}|[A-Za-z]Ã\x{A0}.*[a-z]"
 )
 _BYTES = "unhex(array_to_string(list_transform(string_split(v, ''), lambda c: printf('%02X', unicode(c))), ''))"
-_TWICE_SIGN = "[ÃÄÅÆÌ]|á[º»]"
-# NBSP is the last byte of à, À, Ạ and Ỡ; many systems turn it into a space or trim it away.
+_TWICE_SIGN = f"[ÃÄÅÆÌ]|{_TWICE_IN_ANY_CASE}"
+
+
+def _led() -> str:
+    steps = "translate(@1, 'ÿΜƑ', 'Ÿµƒ')"
+    for pattern, put in _LEADS:
+        steps = f"regexp_replace({steps}, {text(pattern)}, '{put}', 'g')"
+    return steps
+
+
+# NBSP is the last byte of à, À, Ạ and Ỡ; many systems turn it into a space or trim it away. In small letters, š, œ and ž stand
+# for two bytes each.
 _TWICE = _Decoder(
     "utf8_twice",
-    f"CASE WHEN regexp_matches(@1, '{_TWICE_SIGN}') THEN "
+    f"CASE WHEN regexp_matches(@1, '{_TWICE_SIGN}') AND NOT (regexp_matches(@1, '[šœž]') AND @1 = lower(@1)) THEN "
     + let(
-        rf"translate(regexp_replace(@1, '([!-~])[ \x{{A0}}\x{{3000}}]+$', '\1', 'g'), {text(_CP1252_FROM)}, {text(_CP1252_TO)})",
+        rf"translate(regexp_replace({_led()}, '([!-~])[ \x{{A0}}\x{{3000}}]+$', '\1', 'g'),"
+        f" {text(_CP1252_FROM)}, {text(_CP1252_TO)})",
         "CASE WHEN regexp_matches(v, "
         + text(_TWICE_SURE)
         + ") THEN "
@@ -93,6 +115,7 @@ _TWICE = _Decoder(
     )
     + " END",
     CERTAIN,
+    name="CASE WHEN @1 = lower(@1) THEN lower(@2) WHEN regexp_matches(@1, '[a-z]') THEN @2 ELSE upper(@2) END",
 )
 
 # --- TCVN3 (TCVN 5712:1993 VN3, the ABC fonts): one byte a letter, no toned capitals --------------------------------
@@ -100,11 +123,13 @@ TCVN3_FROM = "¡¢£¤¥¦§¨©ª«¬\u00ad®µ¶·¸¹»¼½¾ÆÇÈÉÊËÌÎ
 TCVN3_TO = "ĂÂÊÔƠƯĐăâêôơưđàảãáạằẳẵắặầẩẫấậèẻẽéẹềểễếệìỉĩíịòỏõóọồổỗốộờởỡớợùủũúụừửữứựỳỷỹýỵ"
 _TCVN3_SYMBOLS = "¡¢£¤¥¦§¨©ª«¬®µ¶¸¹»¼½¾×÷"
 _TCVN3_SURE = f"[{_TCVN3_SYMBOLS}ÆÇËÎÏÑÖØÜÞßäåæçëîïñöøûüþ]|[a-z][À-Ý]|[A-Z][À-Ý][a-z]"
+_NG_WITHOUT_H = r"(?i)(?:^|\s)ng[eéèẻẽẹêếềểễệiíìỉĩị]"  # NgÔ is Ngô in odd case, and not Ngễ
 _TCVN3 = _Decoder(
     "tcvn3",
-    f"CASE WHEN regexp_full_match(@1, {text(f'[A-Za-z .{TCVN3_FROM}-]+')})"
+    f"CASE WHEN regexp_full_match(@1, {text(f'[A-Za-z .{TCVN3_FROM}-]+')}) AND NOT regexp_matches(@1, '{_TWICE_IN_ANY_CASE}')"
     f" THEN translate(@1, {text(TCVN3_FROM)}, {text(TCVN3_TO)}) END",
-    f"CASE WHEN regexp_matches(@1, '[{_TCVN3_SYMBOLS}]') THEN {CERTAIN} WHEN @3 THEN {SURE}"
+    f"CASE WHEN regexp_matches(@1, '[{_TCVN3_SYMBOLS}]') THEN {CERTAIN}"
+    f" WHEN @3 AND NOT regexp_matches(@2, '{_NG_WITHOUT_H}') THEN {SURE}"
     f" WHEN NOT @4 AND @5 THEN {LIKELY} WHEN regexp_matches(@1, {text(_TCVN3_SURE)}) THEN {DOUBTFUL} END",
     (_sure_words(_TCVN3_SURE), "@1", "@2"),
     _capitalised("@2"),
@@ -175,15 +200,37 @@ _VIQR = _Decoder(
 )
 
 
+# --- cp1258 read as cp1252: tone marks are bytes of their own behind the vowel ---------------------------------------
+_CP1258_FROM, _CP1258_TO = "ÌÒÞìòÃãÐðÕõÝý", "\u0300\u0309\u0303\u0301\u0323ĂăĐđƠơƯư"
+_CP1258_SIGN = "(?:[aeyâêôãõýAEYÂÊÔÃÕÝ]|[^qQ][uU]|[^gG][iI])[ìòÌÒÞ]|[oO](?:[ìÌÞ]|[òÒ](?:[^nN]|$))|[ýÝ][õÕ]"
+# Gi and qu are consonants (giò, quì), and oòng is a rhyme (Voòng).
+# Whether ì was Ì, or the other way round, nobody knows where the whole name changed its case.
+_CP1258 = _Decoder(
+    "cp1258",
+    f"CASE WHEN regexp_matches(@1, '{_CP1258_SIGN}')"
+    f" AND regexp_full_match(@1, {text(f'[A-Za-z .ÂâÊêÔôÀàÁáÈèÉéÍíÓóÙùÚú{_CP1258_FROM}-]+')})"
+    f" THEN nfc_normalize(translate(@1, '{_CP1258_FROM}', '{_CP1258_TO}')) END",
+    "CASE WHEN @3 AND NOT (regexp_matches(@1, '[ìò]') AND @1 = lower(@1))"
+    f" AND NOT (regexp_matches(@1, '[ÌÒ]') AND @1 = upper(@1)) THEN {SURE} ELSE {DOUBTFUL} END",
+    (_sure_words(_CP1258_SIGN),),
+)
+
 # --- all of them ----------------------------------------------------------------------------------------------------
 _APOSTROPHES = "\u2018\u2019\u02bc\u02bb\u2032\uff07´"
 _APOSTROPHE_TO = "''" * len(_APOSTROPHES)
+_WIDE = "".join(chr(code) for code in range(0xFF10, 0xFF5B))
+_NARROW = "".join(chr(ord(char) - 0xFEE0) for char in _WIDE)
 _TONE_MISPLACED = r"[oO][àáảãạèéẻẽẹÀÁẢÃẠÈÉẺẼẸ]\B|[uU][ỳýỷỹỵỲÝỶỸỴ]\B"
-_NO_SYLLABLE = rf"(?i)(?:[bcdfghkp][lr]|[fjwz])(?:{_TONE_MISPLACED})"  # Chloé, Zoé
+_OPEN_SYLLABLES = (
+    ("(?i:ch|d|đ|g|h|kh|l|ng|nh|s|t|th|tr|x)?[oO]", "aA"),
+    ("(?i:ch|h|kh|l|ng|nh|t|th|x)?[oO]", "eE"),
+    ("(?i:ch|d|đ|h|kh|l|ng|nh|s|t|th|tr|x)?[uU]", "yY"),
+)
+"""What stands before the open a, e or y of a syllable that Vietnamese has; Noé, Zoé and Chloé are names of others."""
 _SUSPICIOUS = (
     rf"[\x{{80}}-\x{{BF}}ÄÅÆÇËÎÏÑÖ×ØÛÜÞßäåæçëîïñö÷øûüþÿ{_CP1252_FROM.replace(chr(0x2019), '')}]|Ã\x{{2019}}"
     rf"|[a-z][À-Ý]|[A-Z][À-Ý][a-z]|[uU][úÚ]|[aA][âÂáÁàÀãÃêÊéÉèÈúÚùÙõÕ]|[eE][âÂáÁàÀãÃùÙõÕ]|[oO][âÂùÙ]|[uUyYôÔ][ùÙõÕ]"
-    rf"|[uU][yY][ÔÕÒÓ]|[^gG][iI][ÔÕÒÓ]|[âÂ](?:[ ]|$)|[óòÓÒ](?:[nc]h|[NC]H)|{_VIQR_SURE}"
+    rf"|{_CP1258_SIGN}|[uU][yY][ÔÕÒÓ]|[^gG][iI][ÔÕÒÓ]|[âÂ](?:[ ]|$)|[óòÓÒ](?:[nc]h|[NC]H)|{_VIQR_SURE}"
 )
 _NAMES = f"[{LETTERS}'` .-]+"
 _CANONICAL = f"[{CAPITALS}][{SMALL}]*(?: [{CAPITALS}][{SMALL}]*)*"
@@ -263,7 +310,7 @@ _OF_BYTES = _Repair("bytes", f"CASE WHEN contains(s, chr(173)) THEN {_SOFT} END"
 _OF_LETTERS = _Repair(
     "letters",
     "translate(s, 'ÐƉð', 'ĐĐđ')",  # for VIQR: elsewhere Ð is é of TCVN3
-    ((_TWICE, "s"), (_VNI, "s"), (_TCVN3, "s"), (_VIQR, "k")),
+    ((_TWICE, "s"), (_VNI, "s"), (_TCVN3, "s"), (_CP1258, "s"), (_VIQR, "k")),
 )
 """What is undone after it."""
 
@@ -279,7 +326,9 @@ def macros() -> dict[str, str]:
         **_OF_BYTES.macros(),
         **_OF_LETTERS.macros(),
         "motlan_doubt": f"motlan_doubt(s) AS CASE WHEN {signs} IS NOT NULL THEN {DOUBTFUL} ELSE {PLAIN} END",
-        "motlan_proper_case": f"motlan_proper_case(s) AS {_proper_case('s')}",
+        "motlan_proper_case": f"motlan_proper_case(s) AS {cases.proper_case()}",
+        "motlan_spelt_case": f"motlan_spelt_case(s) AS CASE WHEN {cases.CERTAIN} THEN {cases.capitalised('s')} ELSE s END",
+        "motlan_known": f"motlan_known(v) AS {_KNOWN}",
         "motlan_placed_tones": f"motlan_placed_tones(s) AS {_placed_tones('s')}",
     }
 
@@ -292,13 +341,6 @@ def _note(damage: str, otherwise: str) -> str:
     """Return SQL of what a step that undoes an encoding has seen."""
     found = f"d.encoding || ', confidence ' || d.confidence || '; undone from {THRESHOLD} on'"
     return _if_suspicious("@1", let(damage, f"coalesce({found}, {otherwise})", "d"), "NULL")
-
-
-def _proper_case(x: str) -> str:
-    """Return SQL that gives every word a capital where the text is all capitals, or has none."""
-    words = rf"regexp_extract_all(lower({x}), '[^ ''-]+|[ ''-]+')"
-    proper = f"array_to_string(list_transform({words}, lambda w: upper(w[1]) || w[2:]), '')"
-    return f"CASE WHEN {x} = lower({x}) OR NOT regexp_matches({x}, '[a-z]') THEN {proper} ELSE {x} END"
 
 
 _MOVED = "\ue000"
@@ -317,16 +359,15 @@ def _placed_tones(x: str) -> str:
     RE2's `\B` is about ASCII letters alone, so after a vowel with a mark it means: no ASCII letter follows.
     """
     steps = f"' ' || {x}"
-    for before, letters in (("[oO]", "aAeE"), ("[^qQ][uU]", "yY")):
+    for before, letters in _OPEN_SYLLABLES:
         toned = "".join(_toned(letter) for letter in letters)
-        steps = rf"regexp_replace({steps}, '({before})([{toned}])\B', '\1{_MOVED}\2', 'g')"
+        steps = rf"regexp_replace({steps}, '([ ''-]{before})([{toned}])\B', '\1{_MOVED}\2', 'g')"
     for tone, mark in enumerate(TONE_MARKS):
         toned = "".join(_toned(letter)[tone] for letter in "aAeEyY")
         steps = rf"regexp_replace({steps}, '{_MOVED}([{toned}])', '{mark}{_MOVED}\1', 'g')"
     for letter in "aAeEyY":
         steps = rf"regexp_replace({steps}, '{_MOVED}[{_toned(letter)}]', '{letter}', 'g')"
-    misplaced = f"regexp_matches({x}, '{_TONE_MISPLACED}') AND NOT regexp_matches({x}, '{_NO_SYLLABLE}')"
-    return f"CASE WHEN {misplaced} THEN nfc_normalize(({steps})[2:]) ELSE {x} END"
+    return f"CASE WHEN regexp_matches({x}, '{_TONE_MISPLACED}') THEN nfc_normalize(({steps})[2:]) ELSE {x} END"
 
 
 # Icelandic has ð inside of words, Vietnamese đ at their beginning alone.
@@ -334,13 +375,22 @@ _LOOK_ALIKES = (
     r"regexp_replace(regexp_replace(replace(@1, '`', ''''), '(^|[ ''-])[ÐƉ]', '\1Đ', 'g'), '(^|[ ''-])ð', '\1đ', 'g')"
 )
 _SPACED = r"regexp_replace(@1, '[\s\x0B\x1C-\x1F]+', ' ', 'g')"
-_BARE = rf"regexp_replace({_SPACED}, '[\x00-\x1F\x7F\x{{200B}}-\x{{200D}}\x{{2060}}\x{{FEFF}}]', '', 'g')"
+_BARE = (
+    rf"regexp_replace({traces.unwrapped(_SPACED)}, '[\x00-\x1F\x7F\x{{200B}}-\x{{200D}}\x{{2060}}\x{{FEFF}}]', '', 'g')"
+)
 _UNSURE = f"'signs of one, confidence ' || nullif(motlan_doubt(v), 0) || '; undone from {THRESHOLD} on'"
 
 _BYTES_UNDONE = "legacy encoding undone whose bytes look like spaces (UTF-8 encoded twice, TCVN3 with a soft hyphen)"
 _LETTERS_UNDONE = "legacy encoding undone (VNI, TCVN3, VIQR)"
+# A value that was nobody's word, among the parts of a name that were put together.
+_NO_PART = r"(^| )(?:(?:NULL|NONE) |(?:null|undefined|nan|NaN|None|N/A|#N/A|\(null\))(?: |$))+"
+_KNOWN = (
+    f"CASE WHEN {traces.is_unknown_name('v')} THEN NULL WHEN regexp_matches(v, {text(_NO_PART)})"
+    f" THEN nullif(trim(regexp_replace(v, {text(_NO_PART)}, '\\1', 'g')), '') ELSE v END"
+)
 _REPAIRS = {_BYTES_UNDONE: _OF_BYTES, _LETTERS_UNDONE: _OF_LETTERS}
 
+_LEFT = "nullif(nullif(@1, ''), 'NA')"
 _PLAINED = (
     Stage("spaces made one, control and zero-width characters dropped", _BARE),
     Stage(
@@ -348,9 +398,12 @@ _PLAINED = (
         _if_suspicious("@1", "motlan_bytes_repaired(v)", "v"),
         _note("motlan_bytes_damage(v)", "NULL"),
     ),
-    Stage("apostrophes made one", f"translate(@1, '{_APOSTROPHES}', '{_APOSTROPHE_TO}')"),
+    Stage(
+        "apostrophes made one",
+        f"translate(@1, '{_APOSTROPHES}{_WIDE}', '{_APOSTROPHE_TO}{_NARROW}')",
+    ),
     *CLEAN[:-1],
-    replace(CLEAN[-1], sql=let("@1", CLEAN[-1].sql.replace("@1", "v"))),  # or all before it would be computed twice
+    Stage("nothing left is null, and so is NA, which as Na is a given name", let("@1", _LEFT.replace("@1", "v"))),
 )
 PERSON_NAME = (
     *_PLAINED,
@@ -360,8 +413,12 @@ PERSON_NAME = (
         _note("motlan_letters_damage(v)", _UNSURE),
     ),
     Stage("look-alike letters made the usual ones", _LOOK_ALIKES),
-    Stage("proper case where all was upper or lower", _if_suspicious("@1", "v", "motlan_proper_case(v)")),
+    Stage(
+        "proper case where all was upper or lower",
+        _if_suspicious("@1", "motlan_spelt_case(v)", "motlan_proper_case(v)"),
+    ),
     Stage("tone marks at their traditional place", _if_suspicious("@1", "v", "motlan_placed_tones(v)")),
+    Stage("words for unknown dropped, and nothing where there are no others", let("@1", _KNOWN)),
 )
 """Steps of the cleaning of a name, in order.
 
@@ -384,7 +441,7 @@ def answers(odd: str, _rest: Sequence[str] = ()) -> str:
         odd: Relation with the column `given`.
     """
     plained = f"CASE WHEN regexp_full_match(@1, {text(_PLAINED_ALREADY)}) THEN @1 ELSE {chain(_PLAINED[2:-1])} END"
-    steps = (plained, CLEAN[-1].sql, _LOOK_ALIKES, "motlan_proper_case(@1)", "motlan_placed_tones(@1)")
+    steps = (plained, _LEFT, _LOOK_ALIKES, "motlan_proper_case(@1)", "motlan_placed_tones(@1)", "motlan_known(@1)")
     query = f"select given, {fill(_PLAINED[0].sql, ('given',))} as v0 from {odd}"
     for number, step in enumerate(steps):
         query = f"select *, {fill(step, (f'v{number}',))} as v{number + 1} from ({query})"
@@ -415,7 +472,7 @@ def _detected(found: str) -> tuple[str, str]:
     return first, let(chain(_PLAINED, "v"), _if_suspicious("v", f"motlan_letters_damage(v).{found}", "NULL"))
 
 
-_ODD = text(f"{_TONE_MISPLACED}|{_SUSPICIOUS}")
+_ODD = text(rf"{_TONE_MISPLACED}|{_SUSPICIOUS}|(?:^| )None(?: |$)|^(?i:{traces.UNKNOWN_NAME})$")
 IS_CANONICAL = f"(regexp_full_match(@1, {text(_CANONICAL)}) AND NOT regexp_matches(@1, {_ODD}))"
 """Asks of `@1` whether it is a name that needs nothing done."""
 
@@ -429,6 +486,13 @@ TEMPLATES = {
 }
 """Functions of this room -> SQL."""
 
-ONLY_LETTERS = "regexp_full_match(@1, " + text(f"[{LETTERS}' -]+") + ")"
+_ELSE = "".join(letter for letter in LETTERS if letter not in "ìòÌÒ")
+_CONSONANTS = "b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ" + "".join(c for c in LETTERS if c.lower() in "đčñƀ")
+# An ì or ò behind a vowel is a mark of another encoding, but for gi and qu.
+ONLY_LETTERS = (
+    "regexp_full_match(@1, "
+    + text(f"[ìòÌÒ]?(?:[{_CONSONANTS}' -][ìòÌÒ]|[gG][iI][òÒ]|[qQ][uU][ìÌ]|[oO][òÒ][nN]|[{_ELSE}' -])+|[ìòÌÒ]")
+    + ")"
+)
 TONED = "".join("".join(forms[1:]) for forms in VOWELS.values())
 TONELESS = "".join(forms[0] * 5 for forms in VOWELS.values())

@@ -29,7 +29,7 @@ class Stage:
 
 def chain(stages: Sequence[Stage], x: str = "@1") -> str:
     """Return the SQL of all stages in order: a cleaner is nothing but them. One that reads `@1` twice must bind it."""
-    return reduce(lambda made, stage: fill(stage.sql, (made, "@2", "@3")), stages, x)
+    return reduce(lambda made, stage: fill(stage.sql, (made, "@2", "@3?")), stages, x)
 
 
 def text(value: str) -> str:

@@ -13,6 +13,8 @@ import ast
 import difflib
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from zoneinfo import available_timezones
 
 from motlan.engine.catalogue import FUNCTIONS
 from motlan.engine.dialect import Dialect, Scalar
@@ -38,6 +40,12 @@ _LISTS_OF: Mapping[str, tuple[str, ...]] = {
     "address_commune": ("communes", "provinces"),
     "address_province": ("provinces",),
 }
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Return the names of time zones."""
+    return frozenset(available_timezones())
 
 
 def _refuse(node: ast.expr, where: str, what: str, mend: str) -> ConfigurationError:
@@ -118,6 +126,20 @@ class Expression:
                 case node:
                     found.append(ast.unparse(node))
         return tuple(found)
+
+    def completed(self, **values: str) -> Expression:
+        """Return the expression with values for what its calls leave out: `zone` of `partial_date` and the like.
+
+        Args:
+            values: Name of a parameter that may be left out -> its value.
+        """
+        tree = _read(self.text, self.where)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                left_out = FUNCTIONS[node.func.id].parameters[len(node.args) :]
+                node.args += [ast.Constant(values[p.name]) for p in left_out if p.optional and p.name in values]
+        completed = ast.unparse(tree)
+        return self if completed == ast.unparse(self._tree) else parse(completed, where=self.where)
 
     def calls(self, functions: Container[str]) -> tuple[Call, ...]:
         """Return the outermost calls of some functions."""
@@ -257,6 +279,8 @@ class _Checker:
                     f"write one of {', '.join(parameter.choices)}" if parameter.choices else "write a literal there",
                 )
             _scalar(argument, self.where)
+            if parameter.name == "zone" and value not in _zones():
+                raise _refuse(argument, self.where, "this is no zone of the IANA database", "write one such as 'UTC'")
             if name in _LIST_FUNCTIONS and position == 0:
                 self.code_lists.add(str(value))
         self.code_lists.update(_LISTS_OF.get(name, ()))

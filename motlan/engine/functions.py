@@ -22,11 +22,13 @@ class Parameter:
         name: Name in the documentation.
         written_out: True where the expression must write the value itself, because it shapes the SQL.
         choices: What may be written out, where only some words may.
+        optional: True where it may be left out, which means the empty text. Such ones stand last.
     """
 
     name: str
     written_out: bool = False
     choices: tuple[str, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,20 +54,24 @@ class Function:
     @property
     def signature(self) -> str:
         """How to call it, for people."""
-        names = [p.name for p in self.parameters] + (["..."] if self.variadic else [])
+        names = [f"{p.name}?" if p.optional else p.name for p in self.parameters] + (["..."] if self.variadic else [])
         return f"{self.name}({', '.join(names)})"
 
     def accepts(self, count: int) -> bool:
         """Whether it can be called with so many arguments."""
-        return count >= len(self.parameters) if self.variadic else count == len(self.parameters)
+        least = sum(not parameter.optional for parameter in self.parameters)
+        return count >= least and (self.variadic or count <= len(self.parameters))
 
 
 def parameters(text: str) -> tuple[Parameter, ...]:
-    """Read `"x, format=dmy|ymd, pattern="`: an `=` marks a value that is written out, with its choices after it."""
+    """Read `"x, format=dmy|ymd, pattern=, zone=?"`.
+
+    An `=` marks a value that is written out, with its choices after it; a `?` one that may be left out.
+    """
     found = []
     for part in text.split(","):
-        name, sign, choices = part.strip().partition("=")
-        found.append(Parameter(name, bool(sign), tuple(filter(None, choices.split("|")))))
+        name, sign, choices = part.strip().removesuffix("?").partition("=")
+        found.append(Parameter(name, bool(sign), tuple(filter(None, choices.split("|"))), part.endswith("?")))
     return tuple(found)
 
 

@@ -90,6 +90,8 @@ _SAME = {
     "{}": "named_struct(@*)",
     "date_diff": "datediff(@3, @2)",
     "date": "(DATE @1)",
+    # The session's zone is UTC, so a moment shifted by its zone shows that zone's clock.
+    "timezone": "from_utc_timestamp(@2, @1)",
     "printf": "format_string(@*)",
     # A value that is neither: null too, as every use wants.
     "isfinite": "(@1 IS NOT NULL AND NOT isnan(@1) AND abs(@1) <> double('infinity'))",
@@ -106,9 +108,10 @@ _CASTS: Mapping[str, Callable[[str], str]] = {
     "DATE": spark.date,
     "DOUBLE": spark.number,
     "INTEGER": "try_cast({} AS INT)".format,
+    "TIMESTAMPTZ": "try_cast({} AS TIMESTAMP)".format,
     "VARCHAR": "try_cast({} AS STRING)".format,
 }
-_DATE_PARTS = {"%Y": "yyyy", "%m": "MM", "%d": "dd"}
+_DATE_PARTS = {"%Y": "yyyy", "%m": "MM", "%d": "dd", "%H": "HH", "%M": "mm"}
 
 
 def translate(sql: str) -> str:
@@ -342,7 +345,7 @@ def _try(arguments: Sequence[Node], scope: Scope) -> str:
 def _strftime(arguments: Sequence[Node], scope: Scope) -> str:
     pattern = re.sub("%.", lambda part: _DATE_PARTS.get(part[0], "%"), _literal(arguments[1]))
     if "%" in pattern:
-        raise UnreadableError("strftime is known with %Y, %m and %d alone")
+        raise UnreadableError("strftime is known with %Y, %m, %d, %H and %M alone")
     return f"date_format({_write(arguments[0], scope)}, {spark.text(pattern)})"
 
 

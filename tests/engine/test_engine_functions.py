@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import random
 import re
+import unicodedata
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -18,6 +20,8 @@ from motlan.engine.duckdb_identifiers import BIRTH_PROVINCES
 BATCHES = settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+ONCE = settings(BATCHES, max_examples=1)
+"""Where an example is many values already: a query that is long takes longer to plan than to answer."""
 NASTY = st.text(
     st.one_of(
         st.sampled_from(
@@ -219,3 +223,124 @@ def test_a_date_that_is_settled_at_a_glance_is_what_its_steps_say(form: str) -> 
                       from given) join ({staged}) on given = x""",
         )
     assert (settled > len(texts) / 3, wrong, otherwise) == (True, 0, 0)
+
+
+HERE = "Asia/Ho_Chi_Minh"
+
+
+@ONCE
+@given(days=st.lists(st.dates(dt.date(1930, 1, 1), dt.date(2030, 12, 31)), min_size=60, max_size=60))
+def test_a_days_midnight_told_in_any_zone_is_that_day_again(ask, days: list[dt.date]) -> None:
+    expected = [day.isoformat() for day in days]
+    local = [dt.datetime.combine(day, dt.time(0, 30), ZoneInfo(HERE)) for day in days]
+    moments = [moment.astimezone(dt.UTC) for moment in local]
+    written = [
+        text
+        for moment in moments
+        for text in (
+            moment.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+            moment.strftime("%Y-%m-%d %H:%M:%S+00"),
+            moment.strftime("%d/%m/%Y %H:%M:%S +00:00"),
+            moment.strftime("%Y%m%dT%H%M%SZ"),
+            moment.astimezone(dt.timezone(dt.timedelta(hours=-5))).isoformat(),
+        )
+    ]
+    read = ask("partial_date", [(text, "dmy", HERE) for text in written])
+    assert read == [day for day in expected for _ in range(5)]
+    assert set(ask("partial_date", [(text, "dmy") for text in written])) == {None}
+
+
+@ONCE
+@given(days=st.lists(st.dates(dt.date(1950, 1, 1), dt.date(2030, 12, 31)), min_size=40, max_size=40))
+def test_a_spreadsheets_number_of_a_moved_midnight_is_the_day_before_it_moved(ask, days: list[dt.date]) -> None:
+    midnights = [dt.datetime.combine(day, dt.time(), ZoneInfo(HERE)).astimezone(dt.UTC) for day in days]
+    numbers = [(moment.replace(tzinfo=None) - dt.datetime(1899, 12, 30)) / dt.timedelta(days=1) for moment in midnights]
+    texts = [f"{number:.{digits}f}" for digits in (5, 6, 9) for number in numbers]
+    assert ask("partial_date", [(text, "iso", HERE) for text in texts]) == [day.isoformat() for day in days] * 3
+
+
+@ONCE
+@given(days=st.lists(st.dates(dt.date(1900, 1, 2), dt.date(2099, 12, 31)), min_size=30, max_size=30))
+def test_a_day_is_read_in_words_and_in_the_signs_of_other_keyboards(ask, days: list[dt.date]) -> None:
+    expected = [day.isoformat() for day in days]
+    wide = {ord(str(digit)): chr(0xFF10 + digit) for digit in range(10)}
+    ways = (
+        lambda day: f"ngày {day.day} tháng {day.month} năm {day.year}",
+        lambda day: f"NGÀY {day:%d} THÁNG {day:%m} NĂM {day.year}.",
+        lambda day: unicodedata.normalize("NFD", f"Ngày {day:%d} tháng {day:%m} năm {day.year}"),
+        lambda day: f"{day.day} thg {day.month}, {day.year}",
+        lambda day: f"{day:%d-%b-%Y}",
+        lambda day: f"{day:%d%b%Y}".upper(),
+        lambda day: f"{day:%B} {day.day}, {day.year}",
+        lambda day: f"{day:%a, %d %b %Y} 00:00:00 GMT",
+        lambda day: f"{day:%d} / {day:%m} / {day.year}",
+        lambda day: f"{day:%d\u2013%m\u2011%Y}",
+        lambda day: f"{day:%d/%m/%Y}".translate(wide),
+        lambda day: f'="{day:%d/%m/%Y}"',
+        lambda day: f"{day:%Y%m%d}.0",
+        lambda day: f"{day:%Y-%m-%d}+07:00",
+        lambda day: f"{day:%Y-%m-%d}Z",
+    )
+    read = ask("partial_date", [(write(day), "ymd") for write in ways for day in days])
+    assert read == expected * len(ways)
+
+
+def test_a_spreadsheets_day_nought_is_no_date_and_a_known_year_stays(ask) -> None:
+    nought = [
+        "00/01/1900",
+        "0/1/1900",
+        "1/0/1900",
+        "1900-01-00",
+        "1900-01-00 00:00:00",
+        "19000100",
+        "1899-12-30",
+        "0",
+        "0.0",
+    ]
+    assert ask("partial_date", [(text, "ymd") for text in nought]) == [None] * len(nought)
+    assert ask("partial_date", [(text, "dmy") for text in ("00/00/1945", "00/00/1900", "1900")]) == [
+        "1945",
+        "1900",
+        "1900",
+    ]
+
+
+@ONCE
+@given(numbers=st.lists(st.integers(10**11, 10**12 - 1).map("{:012d}".format), min_size=50, max_size=50))
+def test_a_number_passes_what_spreadsheets_and_keyboards_do_to_it(ask, numbers: list[str]) -> None:
+    digits = [{ord(str(digit)): chr(zero + digit) for digit in range(10)} for zero in (0xFF10, 0x660, 0x17E0)]
+    cleaners = {"personal_id": 12, "tax_code": 10, "social_code": 10, "old_identity_number": 9, "health_card": 12}
+    for cleaner, length in cleaners.items():
+        plain = [number[:length] for number in numbers]
+        ways = (
+            '="{}"'.format,
+            "'{}".format,
+            "={}".format,
+            "\u201c{}\u201d".format,
+            "{}.0".format,
+            "{}.0000".format,
+            "{},00".format,
+            "\u200b{}\u00a0".format,
+            *(lambda number, table=table: number.translate(table) for table in digits),
+        )
+        assert ask(cleaner, [(spoil(number),) for spoil in ways for number in plain]) == plain * len(ways), cleaner
+
+
+@ONCE
+@given(numbers=st.lists(st.integers(10**9, 10**10 - 1), min_size=50, max_size=50))
+def test_what_is_cut_short_behind_a_number_never_makes_another(ask, numbers: list[int]) -> None:
+    behind = ("-01", "-1", " 01", ".01", ",5", ".25", " - 12", "\u201301")
+    for cleaner in ("personal_id", "tax_code", "social_code", "old_identity_number"):
+        assert set(ask(cleaner, [(f"{number}{rest}",) for number in numbers for rest in behind])) == {None}
+    assert set(ask("personal_id", [(f"{number % 10**8}.0000",) for number in numbers])) == {None}
+
+
+UNKNOWN = ["NULL", "n/a", "#N/A", "(null)", "undefined", "NaN", "None", "nil", "-", "---", "?", ".", "\\N", "Không rõ", "CHƯA RÕ",
+           "khong co", "Chưa cập nhật", "không xác định", "chua_biet"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["text", "person_name", "partial_date", "fixed_digits", *NUMBERS])
+def test_a_word_for_unknown_is_null_in_every_cleaner(ask, name: str) -> None:
+    rest = FUNCTIONS[name].examples[0][0][1:]
+    texts = [change(text) for change in (str, str.upper, str.lower, " {}\u00a0".format) for text in UNKNOWN]
+    assert [text for text, made in zip(texts, ask(name, [(text, *rest) for text in texts]), strict=True) if made] == []

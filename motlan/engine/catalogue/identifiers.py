@@ -13,9 +13,10 @@ FUNCTIONS = catalogue(
         "personal_id",
         parameters("x"),
         "The personal ID (số định danh cá nhân, Decree 137/2015 and Circular 59/2021 of the Ministry of Public "
-        "Security): twelve digits PPP G YY NNNNNN. Spaces, dots, commas, dashes and apostrophes go. Eleven digits get the "
-        "leading zero that a spreadsheet took, where one of the 63 birth-province codes and a century digit of "
-        "1900 to 2099 result. Anything else is null, a spreadsheet's exponent form too: digits are never invented.",
+        "Security): twelve digits PPP G YY NNNNNN. Spaces, dots, commas, dashes and apostrophes go, and so does what a "
+        'spreadsheet puts around or behind a number (="...", .0); full-width digits and those of other alphabets are digits. '
+        "Eleven digits get the leading zero that a spreadsheet took, where one of the 63 birth-province codes and a century "
+        "digit of 1900 to 2099 result. Anything else is null, a spreadsheet's exponent form too: digits are never invented.",
         (
             (("001090000001",), "001090000001"),
             ((" 001.090-000 001 ",), "001090000001"),
@@ -24,8 +25,19 @@ FUNCTIONS = catalogue(
             (("79090000001.0",), "079090000001"),
             (("79090000001,00",), "079090000001"),
             (("79,090,000,001",), "079090000001"),
+            (('="001090000001"',), "001090000001"),
+            (("\uff10\uff10\uff11\uff10\uff19\uff10\uff10\uff10\uff10\uff10\uff10\uff11",), "001090000001"),
+            (("\u0660\u0660\u0661\u0660\u0669\u0660\u0660\u0660\u0660\u0660\u0660\u0661",), "001090000001"),
+            (("001090000001.0000",), "001090000001"),
+            (("001090000001\x00",), "001090000001"),
+            (("12345678.0000",), None),
+            (("79090000001.5",), None),
+            (("0100109106-01",), None),
+            (("0100 109 106 - 01",), None),
+            (("00 10 90 00 00 01",), "001090000001"),
             (("1.23E+11",), None),
             (("1,23E+11",), None),
+            (('="1.23E+11"',), None),
             (("7.909E+10",), None),
             (("7.90900000010E+10",), None),
             (("03090000001",), None),
@@ -50,6 +62,7 @@ FUNCTIONS = catalogue(
             (("1E+11",), True),
             (("#N/A",), True),
             (("#DIV/0!",), True),
+            (('="1.23E+11"',), True),
             (("########",), True),
             (("001090000001",), False),
             (("79090000001.0",), False),
@@ -66,6 +79,9 @@ FUNCTIONS = catalogue(
         "digits may have lost any of them; one person may have had several, and one number several people.",
         (
             (("012 345 678",), "012345678"),
+            (('="012345678"',), "012345678"),
+            (("012345678.000",), "012345678"),
+            (("0123 4567 8",), "012345678"),
             (("12345678",), None),
             (("1.23E+8",), None),
             (("001090000001",), None),
@@ -102,10 +118,15 @@ FUNCTIONS = catalogue(
         "tax_code",
         parameters("x"),
         "The code of a taxpayer (mã số thuế, Circular 86/2024): 10 digits, 13 with a branch, or since July 2025 the 12 of a "
-        "personal ID. Separators go.",
+        "personal ID. Separators go. A branch of fewer than three digits is cut short: which branch it was, nobody can know.",
         (
             (("0100109106",), "0100109106"),
             (("0100109106-001",), "0100109106001"),
+            (("0100109106 001",), "0100109106001"),
+            (("0100109106-01",), None),
+            (("0100109106-1",), None),
+            (("0100 109 106.01",), None),
+            (('="0100109106"',), "0100109106"),
             (("001090000001",), "001090000001"),
             (("010010910",), None),
             (("010010910.0",), None),
@@ -139,7 +160,10 @@ FUNCTIONS = catalogue(
         "The social-security code (mã số bảo hiểm xã hội, Decision 595 of 2017): 10 digits, or the 12 of a personal ID.",
         (
             (("0123456789",), "0123456789"),
+            (("0123 4567 89",), "0123456789"),
             (("001090000001",), "001090000001"),
+            (('="0123456789"',), "0123456789"),
+            (("0123456789-01",), None),
             (("123456789",), None),
             (("1.23456789E+9",), None),
             ((None,), None),
@@ -150,10 +174,15 @@ FUNCTIONS = catalogue(
         "health_card",
         parameters("x"),
         "The health-card number without separators, in upper case (Decision 1351 of 2015: object, benefit "
-        "level, province, social-security code). Null when nothing is left, or a spreadsheet lost digits.",
+        "level, province, social-security code). Null when nothing is left, it only says that nobody knew (NULL, không có), "
+        "or a spreadsheet lost digits.",
         (
             (("gd 4 01 0123456789",), "GD4010123456789"),
             (("GD-4-01-0123456789",), "GD4010123456789"),
+            (('="GD4010123456789"',), "GD4010123456789"),
+            (("\uff27\uff244010123456789",), "GD4010123456789"),
+            (("NULL",), None),
+            (("không có",), None),
             (("4.01E+12",), None),
             (("#N/A",), None),
             ((" ",), None),

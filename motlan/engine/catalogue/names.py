@@ -14,9 +14,11 @@ FUNCTIONS = catalogue(
         "person_name",
         parameters("x"),
         "A name in canonical form: legacy encodings repaired (UTF-8 encoded twice; TCVN3, that is TCVN 5712:1993 "
-        "VN3; VNI; VIQR, RFC 1456), NFC, spaces and invisible characters as `text` does, look-alike apostrophes and Đ "
-        "made the usual ones, proper case where all was upper or all lower case, and the tone mark at its traditional "
-        "place in open oa, oe, uy (hòa, khỏe, thúy), which is how most registers print it.",
+        "VN3; VNI; VIQR, RFC 1456; cp1258 read as cp1252), NFC, spaces and invisible characters as `text` does, look-alike "
+        "apostrophes and Đ made the usual ones, proper case where all was upper or all lower case or in one that functions "
+        "for ASCII alone leave (NguyỄn, đặNg), and the tone mark at its traditional place in open oa, oe, uy (hòa, khỏe, "
+        "thúy), which is how most registers print it. Null where the text only says that nobody knew (NULL, Không rõ, Chưa có "
+        "tên); such a word among others is dropped.",
         (
             (("Nguyễn Văn An",), "Nguyễn Văn An"),
             ((" NGUYỄN  VĂN AN ",), "Nguyễn Văn An"),
@@ -51,6 +53,33 @@ FUNCTIONS = catalogue(
             (("Israël Noël",), "Israël Noël"),
             (("Hà Thò Tó",), "Hà Thò Tó"),
             (("MÃ",), "Mã"),
+            (("Lyì Kim An",), "Lý Kim An"),
+            (("Lýõng Thiò BiÌnh",), "Lương Thị Bình"),
+            (("LYÌ KIM AN",), "LYÌ KIM AN"),
+            (("Giò",), "Giò"),
+            (("lãª minh lan",), "Lê Minh Lan"),
+            (("vãµ ä\x90á»©c nga",), "Võ Đức Nga"),
+            (("VÃ\u039c Ä\x90Á»©C NGA",), "Võ Đức Nga"),
+            (("lãš minh",), "lãš minh"),
+            (("NguyỄn ThỊ HÀ",), "Nguyễn Thị Hà"),
+            (("nguyỄn ĐỨc ánh",), "Nguyễn Đức Ánh"),
+            (("Nguyễn đức ánh",), "Nguyễn Đức Ánh"),
+            (("đặNg VăN Hồng",), "Đặng Văn Hồng"),
+            (("NgÔ Minh Anh",), "Ngô Minh Anh"),
+            (("Y BhĂm NiÊ",), "Y Bhăm Niê"),
+            (("McDonald",), "McDonald"),
+            (("María de la Cruz",), "María de la Cruz"),
+            (("Nguyễn Văn An II",), "Nguyễn Văn An II"),
+            (("Noé",), "Noé"),
+            (("Khổng An",), "Khổng An"),
+            (("Nguyễn NULL An",), "Nguyễn An"),
+            (("NULL",), None),
+            (("None",), None),
+            (("Không rõ",), None),
+            (("CHUA CO TEN",), None),
+            (("(undefined)",), None),
+            (("#N/A",), None),
+            (("-",), None),
             (("",), None),
             ((None,), None),
         ),
@@ -59,14 +88,17 @@ FUNCTIONS = catalogue(
     Function(
         "name_encoding",
         parameters("x"),
-        "The legacy encoding that `person_name` undoes in a name: `utf8_twice`, `tcvn3` (TCVN 5712:1993 VN3), `vni` or `viqr` "
-        "(RFC 1456). Null where it undoes none, because there is no sign of one, or its confidence stays under 0.75.",
+        "The legacy encoding that `person_name` undoes in a name: `utf8_twice`, `tcvn3` (TCVN 5712:1993 VN3), `vni`, `viqr` "
+        "(RFC 1456) or `cp1258` (read as cp1252). Null where it undoes none, because there is no sign of one, or its "
+        "confidence stays under 0.75.",
         (
             (("Nguyá»…n VÄƒn An",), "utf8_twice"),
             (("NguyÔn V¨n An",), "tcvn3"),
             (("TrÇn ThÞ H\u00adng",), "tcvn3"),
             (("Nguyeãn Vaên An",), "vni"),
             (("Nguye^~n Va(n A",), "viqr"),
+            (("Lyì Kim An",), "cp1258"),
+            (("lãª minh lan",), "utf8_twice"),
             (("Nguyễn Văn An",), None),
             (("NGUYEN VAN AN",), None),
             (("Müller François",), None),
@@ -160,10 +192,13 @@ FUNCTIONS = catalogue(
     Function(
         "contains_only_letters",
         parameters("x"),
-        "Whether a name has only Vietnamese letters (NFC), spaces, apostrophes and hyphens.",
+        "Whether a name has only Vietnamese letters (NFC), spaces, apostrophes and hyphens, in sequences that letters have: "
+        "an ì or ò behind a vowel is a mark of another encoding (Lyì).",
         (
             (("Nguyễn Văn Đức",), True),
             (("H'Hen Niê",), True),
+            (("Quì Giò",), True),
+            (("Lyì Kim An",), False),
             (("Nguyen 2",), False),
             (("Nguy\ufffdn",), False),
             (("Müller",), False),

@@ -9,11 +9,21 @@ FUNCTIONS = catalogue(
         "text",
         parameters("x"),
         "Plain text: invisible characters (zero width, byte-order mark, soft hyphen, controls) dropped, every kind of "
-        "space made one plain space, trimmed, in Unicode NFC (UAX #15). Null when nothing is left.",
+        "space made one plain space, trimmed, in Unicode NFC (UAX #15), without a spreadsheet's formula around it. Null when "
+        "nothing is left, or it only says that nobody knew: NULL, N/A, không rõ, #REF!, a dash.",
         (
             (("  a \u00a0 b\t",), "a b"),
             (("\ufeffHa\u200b Noi",), "Ha Noi"),
             (("Ho\u0300a",), "Hòa"),
+            (('="THPT Lê Hoa"',), "THPT Lê Hoa"),
+            (("(null)",), None),
+            (("N/A",), None),
+            (("Không rõ",), None),
+            (("chua cap nhat.",), None),
+            (("#REF!",), None),
+            (("-",), None),
+            (("Khổng Có",), "Khổng Có"),
+            (("nullius",), "nullius"),
             ((" \u200b ",), None),
             (("",), None),
             ((None,), None),
