@@ -35,7 +35,7 @@ bench: .venv/.dev ## The benchmarks, on PEOPLE people
 	@$(BIN)/motlan bench quality --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)
 
 lint: .venv/.dev
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python .ci/licences.py --check
 
 format: .venv/.dev ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
@@ -66,6 +66,7 @@ lock: ## Pin what pyproject.toml names: versions and hashes, no addresses
 	@$(COMPILE) pyproject.toml -o requirements.lock
 	@$(COMPILE) pyproject.toml --all-extras -c requirements.lock -o requirements-dev.lock
 	@echo uv | $(COMPILE) - -o requirements-uv.lock
+	@$(BIN)/python .ci/licences.py
 
 clean: ## Remove var/; the installed .venv stays
 	rm -rf var

@@ -129,7 +129,7 @@ def clean(work: Path) -> None:
     with connect(temp_dir=work / "spill", allowed=[work, registry.code_lists], **limits) as engine:
         load_code_lists(engine, registry.code_lists)
         for dataset in registry.datasets.values():
-            asked = [rule for rule in rows.rules_of(registry, dataset) if rule.severity == "blocking"]
+            asked = [rule for rule in registry.row_rules_of(dataset) if rule.severity == "blocking"]
             query = rows.tag(asked, select_canonical(dataset))
             fields = ", ".join(
                 quote(field) if field in dataset.fields else f"null::varchar as {quote(field)}"

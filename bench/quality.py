@@ -91,7 +91,7 @@ def _engine(work: Path, of: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _asked(dataset: Dataset) -> tuple[list[RowRule], str]:
     """Return the row rules of a dataset and the query that cleans and checks its rows."""
-    asked = rows.rules_of(declared.load(), dataset)
+    asked = declared.load().row_rules_of(dataset)
     return asked, rows.tag(asked, select_canonical(dataset))
 
 

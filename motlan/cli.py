@@ -135,46 +135,69 @@ def status(as_json: AsJson = False) -> None:
     for agency, scores in found["quality"].items():
         quality.add_row(agency, *("" if score is None else f"{score:.2f}" for score in scores.values()))
     out.print(quality)
+    reconciled = found["reconcile"]
+    if reconciled["state"] in ("failed", "abandoned"):
+        out.print(
+            f"[red]reconcile {reconciled['run']} {reconciled['state']}: {escape(reconciled['error'] or '')}[/red]"
+        )
+    for retry in found["retries"]:
+        said = f"{retry['kind']} {retry['subject']} is tried again (run {retry['run']}), after: {retry['error']}"
+        out.print(f"[yellow]{escape(said)}[/yellow]")
+    if corrections := found["corrections"]:
+        words = (f"{name} {number:,}" for name, number in corrections.items())
+        out.print(f"corrections open: {', '.join(words)}")
     for run in found["waiting"]:
         out.print(f"[yellow]run {run} waits for people to release it: motlan release show {run}[/yellow]")
     if publication := found["publication"]:
         out.print(f"publication {publication['number']}, feed up to seq {publication['last_seq']:,}")
 
 
-@app.command(epilog=examples("motlan lineage full_name", "printf '%s' \"$NUMBER\" | motlan lineage --json"))
+@app.command(
+    epilog=examples(
+        "motlan lineage full_name",
+        "motlan lineage full_name --person ID",
+        "printf '%s' \"$NUMBER\" | motlan lineage --json",
+    )
+)
 def lineage(
     field: Annotated[str | None, typer.Argument(help="A golden field; all that are filled where absent.")] = None,
     entity: Annotated[str, typer.Option(help="The canonical entity.")] = pipeline.ENTITY,
+    person: Annotated[str, typer.Option(help="The bus's own id of a person, in place of an identifier.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Show why the state says this: from golden value back to the landed row.
 
-    Asks for the identifier at a prompt, or reads it from standard input; it is never an argument, because arguments
-    stand in process lists and shell histories. The look is written into the ledger.
+    Asks for the identifier (or the bus's own person id) at a prompt, or reads it from standard input; an identifier is never
+    an argument, because arguments stand in process lists and shell histories. The look is written into the ledger. Exits
+    with 1 where a value does not replay equal.
     """
-    from motlan.lineage.trace import find_person, trace
+    from motlan.lineage.trace import check_field, find_person, trace
     from motlan.workspace import open_workspace
 
-    identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
     with told(as_json):
         work = open_workspace()
-        person = find_person(work, entity, identifier.strip())
+        if field:
+            check_field(work, entity, field)
+        if not person:
+            identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
+            person = find_person(work, entity, identifier.strip())
         chains = trace(work, entity, person, [field] if field else [], principal=f"user:{getpass.getuser()}")
     if as_json:
         out.print_json(json.dumps({"person_id": person, "fields": chains}))
-        return
-    tree = Tree(f"{entity} {person}")
-    for chain in chains:
-        _grow(tree, chain)
-    out.print(tree)
+    else:
+        tree = Tree(f"{entity} {person}")
+        for chain in chains:
+            _grow(tree, chain)
+        out.print(tree)
+    if not all(chain["replays_equal"] for chain in chains):
+        raise typer.Exit(1)
 
 
 def _grow(tree: Tree, chain: dict[str, Any]) -> None:
     source, decision = chain["source"], chain["decision"]
     landed, link = source["landed"], source["link"]
-    mark = (
-        "[green]replays equal[/green]" if chain["replays_equal"] else f"[red]does NOT replay: {chain['reasons']}[/red]"
-    )
+    why = "; ".join([*chain["reasons"], *(f"see {file}" for file in chain["files"])])
+    mark = "[green]replays equal[/green]" if chain["replays_equal"] else f"[red]does NOT replay: {escape(why)}[/red]"
     top = tree.add(f"[bold]{chain['field']}[/bold] = {chain['value']}   {mark}")
     disputed = ", disputed" if decision["disputed"] else ""
     merged = top.add(f"merged by {decision['rule']}{disputed} (version {decision['version'][:12]})")

@@ -50,7 +50,8 @@ def data_contract(registry: Registry, dataset: Dataset) -> dict[str, Any]:
     entity = registry.entity(dataset.entity)
     schema = json_schema(registry, dataset)
     mandatory = _mandatory(registry, dataset)
-    rules = [rule for rule in registry.rules.by_name.values() if _asked(registry, rule, dataset)]
+    others = (rule for rule in registry.rules.by_name.values() if not isinstance(rule, RowRule))
+    rules = [*registry.row_rules_of(dataset), *(rule for rule in others if _asked(registry, rule, dataset))]
     properties = []
     for name, content in schema["properties"].items():
         form = _form(content)
@@ -102,17 +103,15 @@ def data_contract(registry: Registry, dataset: Dataset) -> dict[str, Any]:
 def _asked(registry: Registry, rule: Rule, dataset: Dataset) -> bool:
     if not rule.applies_to(dataset.name):
         return False
-    if isinstance(rule, RowRule) and rule.datasets == "*":
-        known = {"_key", "_moment", *dataset.fields, *(f"raw_{column}" for column in dataset.columns)}
-        return rule.parsed.fields <= known
     if rule.field in registry.entity(dataset.entity).fields:
         return rule.field in dataset.fields
     return True
 
 
 def _mandatory(registry: Registry, dataset: Dataset) -> set[str]:
-    """Return the fields without which a row is blocked: those of blocking rules that say just so."""
-    rules = (rule for rule in registry.row_rules if rule.severity == "blocking" and rule.applies_to(dataset.name))
+    """Return the fields without which a row is blocked: those of blocking rules of completeness that say just so."""
+    asked = registry.row_rules_of(dataset)
+    rules = (rule for rule in asked if rule.severity == "blocking" and rule.dimension == "du")
     return {rule.field for rule in rules if rule.parsed.fields == {rule.field}} & set(dataset.fields)
 
 

@@ -23,7 +23,7 @@ from pyiceberg.table import Table
 from sqlalchemy.exc import IntegrityError
 
 from motlan.engine import constant, literal, quote
-from motlan.errors import ConfigurationError
+from motlan.errors import ConfigurationError, ContractError
 from motlan.settings import Settings
 from motlan.store.session import Store, sqlalchemy_url
 
@@ -169,10 +169,15 @@ class Lake:
     def files(self, table: str, runs: Collection[str]) -> list[str]:
         """Return the paths of the files that these runs added to a table, sorted. Empty where there is no table."""
         try:
-            scan = self._catalog.load_table(table).scan()
+            tasks = list(self._catalog.load_table(table).scan().plan_files())
         except NoSuchTableError:
             return []
-        paths = (unquote(urlparse(task.file.file_path).path) for task in scan.plan_files())
+        except OSError as error:
+            named = Path(unquote(urlparse(str(error.filename or "")).path)).name or "a file of its metadata"
+            raise ContractError(
+                f"{named} of the lake's table {table} is missing or damaged", next_step="restore it from a backup."
+            ) from None
+        paths = (unquote(urlparse(task.file.file_path).path) for task in tasks)
         return sorted(path for path in paths if _run_of(path) in runs)
 
     def _table(self, table: str, example: Path) -> Table:

@@ -26,7 +26,7 @@ from motlan.landing.land import Watch
 from motlan.ledger import log, runs
 from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
-from motlan.quality import breaker, cross, exceptions, rows, tally
+from motlan.quality import breaker, columns, cross, exceptions, rows, tally
 from motlan.quarantine import entries
 from motlan.quarantine import replay as requeue
 from motlan.settings import debugging
@@ -115,6 +115,7 @@ def clean(run: str) -> Counts:
             )
         # Rows of a replay were blocked before, and a drifted chunk is held as a whole: neither tells of a worse source.
         if "replayed" not in current.steps["land"] and not exceptions.of(work, current).drifted:
+            columns.check(work, current, counts, partial(select_canonical, dataset))
             breaker.check(work, current, counts)
         return counts
 
@@ -193,6 +194,8 @@ def begin_reconcile(job: str | None = None) -> Counts:
 
 def _begin_reconcile(job: str | None, *, rests: bool) -> Counts:
     work = open_workspace()
+    with work.store.engine.begin() as connection:
+        runs.close_stale(connection, "reconcile", ENTITY, publication.last_number(connection))
     run = _begin(work, "reconcile", ENTITY, job, rests=rests)
 
     def begin(_: runs.Run) -> Counts:
@@ -295,8 +298,7 @@ def project(run: str) -> Counts:
 @_private
 def fail(run: str, error: BaseException) -> None:
     """Write down that a try failed: our own errors' words, of any other error its class only (libraries quote values)."""
-    reason = f"{type(error).__name__}: {error}" if isinstance(error, MotlanError) else type(error).__name__
-    runs.fail(open_workspace().store, run, reason)
+    runs.fail(open_workspace().store, run, runs.words(error))
 
 
 @_private

@@ -21,6 +21,7 @@ from motlan import authority as believed
 from motlan import rules, scoring
 from motlan.authority import Authority as Authority
 from motlan.authority import ChangeLimits, Facet
+from motlan.canonical import schema_rules
 from motlan.declared import Declared, Name, check, read, refusal
 from motlan.declared import Text as Text
 from motlan.engine import Expression, parse
@@ -65,6 +66,22 @@ class Dataset(Declared):
     def expressions(self) -> dict[str, Expression]:
         """The mapping's expressions, parsed."""
         return {name: parse(text, where=f"mapping of {self.name}, field {name}") for name, text in self.fields.items()}
+
+    @cached_property
+    def mapped(self) -> rules.Mapped:
+        """What row rules are asked of."""
+        sent = {field: columns[0] for field in self.fields if (columns := self.columns_of(field))}
+        return rules.Mapped(self.expressions, self.columns, sent)
+
+    def columns_of(self, field: str) -> list[str]:
+        """Return the raw columns that a field is made of, in the mapping's order, through other fields where it says so.
+
+        The columns that every record has, of its key, its cursor and its moment, are not told: they only date the others.
+        """
+        found: list[str] = []
+        for name in self.expressions[field].names:
+            found += [name] if name in self.columns else self.columns_of(name)
+        return [name for name in dict.fromkeys(found) if name not in (self.key, self.cursor, self.moment)]
 
     def source(self) -> Source:
         """Build what the adapter is told, with the credential resolved from the environment.
@@ -161,6 +178,11 @@ class Registry:
     def code_lists(self) -> Path:
         """Folder of the code lists."""
         return self.home / "mapping" / "codes"
+
+    def row_rules_of(self, dataset: Dataset) -> list[RowRule]:
+        """Return the row rules as a dataset is asked them: the canonical schema's, then the declared ones in their order."""
+        asked = (rule.bound(dataset.mapped) for rule in self.row_rules if rule.applies_to(dataset.name))
+        return [rule for rule in asked if rule]
 
     def dataset(self, name: str) -> Dataset:
         """Return a dataset.
@@ -345,11 +367,12 @@ def load(home: Path | None = None) -> Registry:
         raw={name: frozenset(dataset.columns) for name, dataset in datasets.items()},
         fields=fields,
     )
+    models = [*(entity.model for entity in entities.values()), *(facet.model for facet in facets.values())]
     return Registry(
         home=home,
         datasets=datasets,
         entities=entities,
         facets=facets,
-        rules=rules.load(home / "mapping" / "quality.yaml", known),
+        rules=rules.load(home / "mapping" / "quality.yaml", known, schema_rules(models)),
         scoring=scoring.load(home / "mapping" / "scoring.yaml", frozenset(datasets), fields),
     )

@@ -12,7 +12,8 @@ Row rules may quarantine; the others make findings. No rule asks what today is: 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -70,10 +71,60 @@ class Asked(Rule):
         return {"expression": self.parsed}
 
 
+SENT = "sent_"
+"""Before a field's name: the raw column that the field is made of, whatever a register calls it."""
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What a row rule is asked of: a dataset's canonical fields, its raw columns, and the column that each field is made of."""
+
+    fields: Mapping[str, Expression]
+    columns: Collection[str]
+    sent: Mapping[str, str]
+
+
 class RowRule(Asked):
-    """One question asked of every row of a dataset: canonical fields, `raw_<column>`, `_key`, `_moment`."""
+    """One question asked of every row of a dataset: canonical fields, `raw_<column>`, `sent_<field>`, `_key`, `_moment`.
+
+    A blocking rule holds for every dataset, declared today or later, but those that `excepted` names: a field that a dataset
+    does not have is null to it. Only one that reads raw columns by their names says which datasets have them.
+    """
 
     section = "rules"
+    excepted: list[Name] = Field(default=[])
+
+    def applies_to(self, dataset: str) -> bool:
+        """Tell whether the rule is asked of a dataset."""
+        return super().applies_to(dataset) and dataset not in self.excepted
+
+    @property
+    def reads_raw(self) -> bool:
+        """Whether it reads raw columns by their names."""
+        return any(name.startswith("raw_") for name in self.parsed.fields)
+
+    @model_validator(mode="after")
+    def _for_all(self) -> RowRule:
+        if self.datasets != "*" and self.excepted:
+            raise ValueError("a rule names either its datasets or those that are excepted")
+        with suppress(ConfigurationError):  # an expression that cannot be read is refused with its place later
+            if self.datasets != "*" and self.severity == "blocking" and not self.reads_raw:
+                raise ValueError("a blocking rule holds for all datasets: name those that it spares in `excepted`")
+        return self
+
+    def bound(self, mapped: Mapped) -> RowRule | None:
+        """Return the rule as a dataset is asked it; None where it cannot be asked, or need not be."""
+        names: dict[str, str | None] = {}
+        for name in self.parsed.fields - mapped.fields.keys() - {"_key", "_moment"}:
+            if name.startswith("raw_") and name.removeprefix("raw_") in mapped.columns:
+                continue
+            column = mapped.sent.get(name.removeprefix(SENT)) if name.startswith(SENT) else None
+            if column is None and (self.severity != "blocking" or name.startswith("raw_")):
+                return None
+            names[name] = column and f"raw_{column}"
+        if not names:
+            return self
+        return RowRule.model_validate(self.model_dump() | {"expression": self.parsed.with_names(names)})
 
 
 class CrossRule(Asked):
@@ -194,18 +245,25 @@ class Known:
             return golden | {f"count_{name}" for name in self.fields} | frozenset({"rows"})
         if isinstance(rule, RegisterRule):
             return REGISTER_NAMES
+        others = self.fields if rule.severity == "blocking" and rule.datasets == "*" else frozenset()
         raw = frozenset(f"raw_{column}" for column in self.raw[dataset])
-        return self.mapped[dataset] | raw | frozenset({"_key", "_moment"})
+        sent = frozenset(f"{SENT}{name}" for name in self.mapped[dataset])
+        return self.mapped[dataset] | raw | sent | others | frozenset({"_key", "_moment"})
 
 
-def load(path: Path, known: Known) -> Rules:
+def load(path: Path, known: Known, made: Sequence[RowRule] = ()) -> Rules:
     """Read and check `quality.yaml`.
+
+    Args:
+        path: The file.
+        known: What rules may name.
+        made: Row rules that stand before the declared ones: those of the canonical schema.
 
     Raises:
         ConfigurationError: A rule is wrong; the message names file, line and mend.
     """
     content = read(path)
-    seen: dict[str, Place] = {}
+    seen: dict[str, Place] = {rule.name: () for rule in made}
     sections = {kind.section: kind for kind in (RowRule, SetRule, RegisterRule, CrossRule, PersonRule)}
     for section in content:
         if section not in sections:
@@ -224,14 +282,18 @@ def load(path: Path, known: Known) -> Rules:
             found.append(rule)
         return tuple(found)
 
-    return Rules(all_of(RowRule), all_of(SetRule), all_of(RegisterRule), all_of(CrossRule), all_of(PersonRule))
+    return Rules(
+        (*made, *all_of(RowRule)), all_of(SetRule), all_of(RegisterRule), all_of(CrossRule), all_of(PersonRule)
+    )
 
 
 def _names(rule: Rule, known: Known, path: Path, place: Place) -> None:
     """Refuse a rule whose names lead nowhere."""
-    for dataset in () if rule.datasets == "*" else rule.datasets:
-        if dataset not in known.mapped:
-            raise refusal(f"there is no dataset {dataset}", path, [*place, "datasets"], _nearest(dataset, known.mapped))
+    named = {"datasets": () if rule.datasets == "*" else rule.datasets, "excepted": getattr(rule, "excepted", ())}
+    for key, datasets in named.items():
+        for dataset in datasets:
+            if dataset not in known.mapped:
+                raise refusal(f"there is no dataset {dataset}", path, [*place, key], _nearest(dataset, known.mapped))
     if rule.field not in known.fields | {"_key", "_moment"}:
         raise refusal(f"there is no field {rule.field}", path, [*place, "field"], _nearest(rule.field, known.fields))
     if isinstance(rule, SetRule):

@@ -42,16 +42,20 @@ class Breaker(Declared):
     """When a sync run is stopped before anything of it is seen.
 
     Attributes:
-        minimum_rows: A smaller run is never stopped.
+        minimum_rows: A smaller run is never stopped for its blocked rows.
         blocking_share: Share of landed rows in quarantine, 0 to 1, that a run may have.
         rise: How far the share may lie above that of the last runs.
         runs: How many of the last runs are compared with.
+        failing_share: Share of rows in which a column may come out null though something was sent, or break a rule.
+        evidence: Rows of which a column says something, below which nothing is concluded about it.
     """
 
     minimum_rows: int = Field(default=200, gt=0)
     blocking_share: float = Field(default=0.2, gt=0, le=1)
     rise: float = Field(default=0.1, gt=0, le=1)
     runs: int = Field(default=10, gt=0)
+    failing_share: float = Field(default=0.5, gt=0, le=1)
+    evidence: int = Field(default=20, gt=0)
 
 
 class Overrides(Declared):
@@ -61,6 +65,8 @@ class Overrides(Declared):
     blocking_share: float | None = Field(default=None, gt=0, le=1)
     rise: float | None = Field(default=None, gt=0, le=1)
     runs: int | None = Field(default=None, gt=0)
+    failing_share: float | None = Field(default=None, gt=0, le=1)
+    evidence: int | None = Field(default=None, gt=0)
 
 
 class Scoring(Declared):

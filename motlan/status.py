@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,16 +15,20 @@ from motlan.workspace import Workspace
 
 
 def status(work: Workspace) -> dict[str, Any]:
-    """Return `datasets` (name -> state, counts, watermark), `publication`, `waiting` (runs that people must release),
-    `quality` and `log` (entries, tree head).
+    """Return where an installation stands.
+
+    Returns:
+        `datasets` (name -> state, counts, watermark), `reconcile` (the newest run: state, error), `retries` (runs that are
+        tried again after an error: kind, subject, run, error), `publication`, `corrections` (dataset -> how many are open),
+        `waiting` (runs that people must release), `quality` and `log` (entries, tree head).
     """
     runs, publications = tables.runs.c, tables.publications.c
     pulled = sa.func.coalesce(~runs.steps["land"].has_key("replayed"), sa.true())  # a replay pulled nothing
     given_up = abandoned(work.store)
-    newest = sa.select(sa.func.max(runs.id)).where(pulled).group_by(runs.subject)
+    newest = sa.select(sa.func.max(runs.id)).where(pulled).group_by(runs.kind, runs.subject)
     with work.store.engine.connect() as connection:
         last = {
-            row["subject"]: row
+            (row["kind"], row["subject"]): _as_it_is(row, given_up)
             for row in connection.execute(sa.select(tables.runs).where(runs.id.in_(newest))).mappings()
         }
         marks = {row["dataset"]: row for row in connection.execute(sa.select(tables.watermarks)).mappings()}
@@ -32,13 +37,23 @@ def status(work: Workspace) -> dict[str, Any]:
             .mappings()
             .one_or_none()
         )
+        retries = connection.execute(
+            sa.select(runs.kind, runs.subject, runs.id.label("run"), runs.error)
+            .where(runs.state == "running", runs.error.is_not(None))
+            .order_by(runs.id)
+        ).mappings()
+        trying = [dict(row) for row in retries if row["run"] not in given_up]
+        corrections = _corrections(connection, work)
         entry = (
             connection.execute(sa.select(tables.log_entries).order_by(tables.log_entries.c.index.desc()).limit(1))
             .mappings()
             .one_or_none()
         )
     return {
-        "datasets": {name: _dataset(last.get(name), marks.get(name), given_up) for name in work.registry.datasets},
+        "datasets": {name: _dataset(last.get(("sync", name)), marks.get(name)) for name in work.registry.datasets},
+        "reconcile": _reconcile([row for (kind, _), row in last.items() if kind == "reconcile"]),
+        "retries": trying,
+        "corrections": corrections,
         "publication": {
             "number": published["number"],
             "run": published["run"],
@@ -54,15 +69,48 @@ def status(work: Workspace) -> dict[str, Any]:
     }
 
 
-def _dataset(run: sa.RowMapping | None, mark: sa.RowMapping | None, given_up: dict[str, str]) -> dict[str, Any]:
+def _as_it_is(run: sa.RowMapping, given_up: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return a run's row; one that nobody will go on with, and that no command has closed yet, is abandoned already."""
+    told = dict(run)
+    if run["id"] not in given_up:
+        return told
+    return {**told, "state": "abandoned", "error": f"abandoned: {given_up[run['id']]}"}
+
+
+def _reconcile(newest: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    if not newest:
+        return {"state": "never run"}
+    run = max(newest, key=lambda row: str(row["id"]))
+    return {
+        "state": run["state"],
+        "run": run["id"],
+        "started_at": run["started_at"].isoformat(),
+        "error": run["error"],
+    }
+
+
+def _corrections(connection: sa.Connection, work: Workspace) -> dict[str, int]:
+    """Count the corrections that are offered to owners and not yet made, by dataset."""
+    found: dict[str, int] = {}
+    for entity in work.registry.entities:
+        table = f"corrections_{entity}"
+        if sa.inspect(connection).has_table(table):
+            by: sa.ColumnElement[str] = sa.column("dataset", sa.Text)
+            counts = sa.select(by, sa.func.count()).select_from(sa.table(table)).group_by(by).order_by(by)
+            for dataset, number in connection.execute(counts):
+                found[dataset] = found.get(dataset, 0) + number
+    return found
+
+
+def _dataset(run: Mapping[str, Any] | None, mark: sa.RowMapping | None) -> dict[str, Any]:
     if run is None:
         return {"state": "never run"}
     landed, cleaned = run["steps"].get("land", {}), run["steps"].get("clean", {})
     return {
-        "state": "abandoned" if run["id"] in given_up else run["state"],
+        "state": run["state"],
         "run": run["id"],
         "started_at": run["started_at"].isoformat(),
-        "error": f"abandoned: {given_up[run['id']]}" if run["id"] in given_up else run["error"],
+        "error": run["error"],
         "pulled": landed.get("pulled"),
         "landed": landed.get("landed"),
         "source_total": landed.get("source_total"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from motlan.store import Store, open_store
 
 T = TypeVar("T")
 R = TypeVar("R")
+_PATH = re.compile(r"(/[^'\"\n]*?\.parquet)")
 PART_BYTES = 2 * 10**9
 """Memory that the engine needs for a part of persons."""
 
@@ -65,6 +67,10 @@ class Workspace:
             except duckdb.Error as error:
                 if self.settings.debug_sql:
                     raise
+                if file := self._file_of(error):
+                    raise ContractError(
+                        f"the file {file} is missing or damaged", where=where, next_step="restore it from a backup."
+                    ) from None
                 raise ContractError(
                     f"the engine refused a query on this data ({type(error).__name__})",
                     where=where,
@@ -91,6 +97,15 @@ class Workspace:
             shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):  # others of this process are at work
                 process.rmdir()
+
+    def _file_of(self, error: duckdb.Error) -> str | None:
+        """Return which of our own files an engine's error is about, by its path under the installation's folder."""
+        if not isinstance(error, (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException)):
+            return None
+        for path in _PATH.findall(str(error)):
+            if Path(path).is_relative_to(self.settings.var):
+                return str(Path(path).relative_to(self.settings.var))
+        return None
 
     @contextmanager
     def bulk_engine(self, where: str) -> Iterator[duckdb.DuckDBPyConnection]:

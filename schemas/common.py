@@ -49,7 +49,7 @@ PersonName = Annotated[
 
 PartialDate = Annotated[
     str,
-    StringConstraints(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$"),
+    StringConstraints(pattern=r"^\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?$"),
     Field(
         title="Ngày, tháng, năm",
         description="Date as precise as it is known: YYYY, YYYY-MM or YYYY-MM-DD (ISO 8601-1:2019, reduced precision).",

@@ -72,7 +72,7 @@ def pydantic(steps: Steps, setting: Setting) -> dict[str, float]:
     total, differs = 0.0, 0
     with steps.step("check"):
         for dataset in work.registry.datasets.values():
-            asked = rows.rules_of(work.registry, dataset)
+            asked = work.registry.row_rules_of(dataset)
             sample = PydanticRules(dataset, asked)
             with work.engine(f"sampling {dataset.name}") as engine:
                 rows.show_raw(engine, dataset, _files(work, f"raw.{dataset.name}", dataset.name)[:1])

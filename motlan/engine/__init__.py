@@ -6,6 +6,7 @@ runs inside a cleaner, so that an auditor can replay a value from the stored que
 """
 
 from motlan.engine.abreast import abreast
+from motlan.engine.answers import ANSWERS, always_answers
 from motlan.engine.catalogue import FUNCTIONS
 from motlan.engine.codes import code_lists, code_lists_digest, load_code_lists
 from motlan.engine.dialect import Dialect, Lookup, Scalar, fill
@@ -17,6 +18,7 @@ from motlan.engine.session import connect, constant, fingerprint, literal, make,
 from motlan.engine.spark_dialect import SPARK, SPARK_SETTINGS
 
 __all__ = [
+    "ANSWERS",
     "DUCKDB",
     "FUNCTIONS",
     "SPARK",
@@ -30,6 +32,7 @@ __all__ = [
     "Scalar",
     "Step",
     "abreast",
+    "always_answers",
     "code_lists",
     "code_lists_digest",
     "connect",

@@ -28,6 +28,8 @@ _COMPARISONS: Mapping[type[ast.cmpop], str] = {
     ast.GtE: ">=",
 }
 _LONGEST = 4000
+_NOTHING = "text(None)"
+"""A null that may stand wherever a field may."""
 _LIST_FUNCTIONS = ("code", "code_at")
 _LISTS_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
@@ -86,6 +88,36 @@ class Expression:
             One SQL expression.
         """
         return _Writer(written(dialect), columns or {}, made or {}).write(self._tree)
+
+    def with_names(self, names: Mapping[str, str | None]) -> str:
+        """Return the text with other names in place of some, and a null text in place of those named None."""
+        return ast.unparse(_Renamed(names).visit(ast.parse(ast.unparse(self._tree), mode="eval")))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the fields that it reads, in the order in which they stand."""
+        read = [node for node in ast.walk(self._tree) if isinstance(node, ast.Name) and node.id in self.fields]
+        return tuple(dict.fromkeys(node.id for node in sorted(read, key=lambda node: (node.lineno, node.col_offset))))
+
+    @property
+    def answers(self) -> tuple[Call | str, ...]:
+        """What can be the answer, behind `coalesce` and conditionals: calls, and the text of all else but None."""
+        found: list[Call | str] = []
+        waiting: list[ast.expr] = [self._tree]
+        while waiting:
+            match waiting.pop():
+                case ast.Call(func=ast.Name(id="coalesce"), args=arguments):
+                    waiting.extend(arguments)
+                case ast.IfExp(body=body, orelse=orelse):
+                    waiting.extend((body, orelse))
+                case ast.Call(func=ast.Name(id=name), args=arguments) as node:
+                    parts = tuple(parse(ast.unparse(argument)) for argument in arguments)
+                    found.append(Call(name, parse(ast.unparse(node)), parts))
+                case ast.Constant(value=None):
+                    pass
+                case node:
+                    found.append(ast.unparse(node))
+        return tuple(found)
 
     def calls(self, functions: Container[str]) -> tuple[Call, ...]:
         """Return the outermost calls of some functions."""
@@ -150,6 +182,19 @@ def _read(text: str, where: str) -> ast.expr:
             where=where or "expression",
             next_step="check brackets, quotes and operators (== compares, `and`, `or`, `not` combine)",
         ) from None
+
+
+class _Renamed(ast.NodeTransformer):
+    """Puts other names, or a null, in place of some."""
+
+    def __init__(self, names: Mapping[str, str | None]) -> None:
+        self.names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:  # ast calls it so
+        if node.id not in self.names:
+            return node
+        name = self.names[node.id]
+        return ast.Name(name, node.ctx) if name else ast.parse(_NOTHING, mode="eval").body
 
 
 class _Checker:

@@ -52,5 +52,7 @@ def read(root: Path, name: str) -> bytes:
     except (OSError, pa.ArrowException):
         payload = b""
     if digest(payload) != name:
-        raise ContractError(f"payload {name[:12]} is missing or was altered", next_step="restore it from a backup.")
+        what = "was altered" if path(root, name).exists() else "is missing"
+        file = path(Path(root.name), name)
+        raise ContractError(f"payload file {file} {what}", next_step="restore it from a backup.")
     return payload

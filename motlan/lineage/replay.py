@@ -7,7 +7,7 @@ chunk's digest in the log, the rule that cleaned it, the link of every row of th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from motlan.engine import literal, quote
 from motlan.errors import ContractError
 from motlan.golden import aside
 from motlan.golden.pointers import POINTER, pointed
+from motlan.landing import payloads
 from motlan.landing.land import META, commitment, first_commitment
 from motlan.ledger.versions import version_id
 from motlan.lineage.evidence import Evidence, chunk_of
@@ -36,12 +37,14 @@ class Verdict:
         equal: Those that replayed equal.
         reasons: Why others did not -> how many.
         broken: The (person id, field) pairs that did not.
+        files: Payloads that are missing or damaged, by their paths under the installation's folder.
     """
 
     checked: int = 0
     equal: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     broken: list[tuple[str, str]] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
 
 
 def replay(work: Workspace, evidence: Evidence, sample: Sample) -> Verdict:
@@ -64,7 +67,7 @@ def replay(work: Workspace, evidence: Evidence, sample: Sample) -> Verdict:
         bad_persons = _bad_persons(engine, evidence, bad_rows, bad_links)
         again = _merge_again(work, engine, evidence, bad_versions)
     golden = {row["person_id"]: row for row in evidence.golden.to_pylist()}
-    verdict = Verdict()
+    verdict = Verdict(files=sorted(_damaged(work, evidence)))
     for person, name in sample:
         verdict.checked += 1
         reason = bad_persons.get(person) or _difference(golden.get(person), again.get(person), name)
@@ -116,6 +119,13 @@ def _committed_at(evidence: Evidence, ref: str) -> str | None:
     position = int(ref.rsplit("/", 1)[1])
     commitments = evidence.commitments.get(chunk_of(ref), [])
     return commitments[position] if position < len(commitments) else None
+
+
+def _damaged(work: Workspace, evidence: Evidence) -> Iterator[str]:
+    named = {name for rows in evidence.raw.values() for name in rows["_payload"].to_pylist()}
+    for name in named:
+        if not _payload_holds(evidence, name):
+            yield str(payloads.path(work.settings.payloads, name).relative_to(work.settings.var))
 
 
 def _payload_holds(evidence: Evidence, name: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 import sqlalchemy as sa
 
-from motlan.errors import DataError
+from motlan.errors import ConfigurationError, DataError
+from motlan.landing.contract import tellable
 from motlan.landing.land import table_of
 from motlan.ledger import accesses
 from motlan.lineage.evidence import Evidence, gather, golden_rows, run_of
@@ -15,22 +17,45 @@ from motlan.store import tables
 from motlan.workspace import Workspace
 
 Chain = dict[str, Any]
+LISTED = 20
+"""Persons of one identifier that are listed at the most."""
 
 
 def find_person(work: Workspace, entity: str, identifier: str) -> str:
-    """Find the bus's own person id of an identifier.
+    """Find the bus's own person id of an identifier; a person id that is golden is its own.
 
     Raises:
-        DataError: No golden record has it.
+        DataError: No golden record has it, or several have: their person ids are listed.
     """
     columns = work.registry.entity(entity).matching.identifiers
     with work.engine(f"looking up a {entity}") as engine:
-        where = " or ".join(f"{column} = $identifier" for column in columns)
-        query = f"select person_id from {golden_rows(work, entity)} where {where} order by person_id limit 1"
-        found = engine.execute(query, {"identifier": identifier}).fetchall()
+        where = " or ".join(f"{column} = $identifier" for column in ("person_id", *columns))
+        query = f"select distinct person_id from {golden_rows(work, entity)} where {where} order by person_id limit {LISTED + 1}"
+        found = [str(row[0]) for row in engine.execute(query, {"identifier": identifier}).fetchall()]
     if not found:
         raise DataError(f"no golden {entity} has this identifier", next_step="check the number; try `motlan status`.")
-    return str(found[0][0])
+    if len(found) > 1:
+        listed = ", ".join(found[:LISTED]) + (" and more" if len(found) > LISTED else "")
+        raise DataError(
+            f"more than one golden {entity} has this identifier: {listed}",
+            next_step="look at one of them: motlan lineage --person ID.",
+        )
+    return found[0]
+
+
+def check_field(work: Workspace, entity: str, field: str) -> None:
+    """Refuse a field that an entity does not have.
+
+    Raises:
+        ConfigurationError: It has none of that name; those that it has are listed.
+    """
+    fields = work.registry.entity(entity).fields
+    if field not in fields:
+        close = difflib.get_close_matches(field, fields, 1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise ConfigurationError(
+            f"{entity} has no field {tellable(field)}", next_step=f"{hint}there are {', '.join(fields)}."
+        )
 
 
 def trace(work: Workspace, entity: str, person: str, fields: list[str], principal: str) -> list[Chain]:
@@ -42,11 +67,20 @@ def trace(work: Workspace, entity: str, person: str, fields: list[str], principa
         person: The bus's own person id.
         fields: Which fields; all filled ones where empty.
         principal: Who asks.
+
+    Raises:
+        DataError: No golden record has this person id, or the record has none of these fields.
     """
     accesses.record(work.store, principal, "lineage.read", person)
     evidence = gather(work, entity, [person])
+    if not evidence.golden.num_rows:
+        raise DataError(
+            f"there is no golden {entity} of this person id", next_step="check it; ended persons have none."
+        )
     golden = evidence.golden.to_pylist()[0]
     pointers = [pointer for pointer in golden["_pointers"] if not fields or pointer["field"] in fields]
+    if not pointers:
+        raise DataError(f"this {entity} has no value of {', '.join(fields) or 'any field'}", where=person)
     verdict = replay(work, evidence, [(person, pointer["field"]) for pointer in pointers])
     broken = {name for _, name in verdict.broken}
     return [
@@ -57,6 +91,7 @@ def trace(work: Workspace, entity: str, person: str, fields: list[str], principa
             "source": _source(work, evidence, pointer),
             "replays_equal": pointer["field"] not in broken,
             "reasons": verdict.reasons if pointer["field"] in broken else {},
+            "files": verdict.files if pointer["field"] in broken else [],
         }
         for pointer in pointers
     ]

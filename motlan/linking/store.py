@@ -18,6 +18,7 @@ from motlan.ledger import log, versions
 from motlan.linking.model import Model
 from motlan.matching import Matching
 from motlan.store import Store, tables
+from motlan.sweep import FREQUENCIES
 
 KIND = "link model"
 SHORTEST = 8
@@ -26,7 +27,7 @@ SHORTEST = 8
 
 def frequencies_table(entity: str) -> str:
     """Return the name of the lake's table of frequencies: `comparison`, `value`, `share`; those of a model in its run's files."""
-    return f"frequencies.{entity}"
+    return f"{FREQUENCIES}.{entity}"
 
 
 def reviews_table(entity: str) -> str:

@@ -14,12 +14,12 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from motlan.engine import DUCKDB, constant, literal, quote
+from motlan.engine import DUCKDB, constant, literal, one, quote
 from motlan.lake import PARQUET, read_parquet
 from motlan.ledger import runs, versions
 from motlan.quality import exceptions
 from motlan.quality.tally import assessed, decode
-from motlan.registry import Dataset, Registry, RowRule
+from motlan.registry import Dataset, RowRule
 from motlan.workspace import Workspace
 
 CHUNK_ROWS = 200_000
@@ -38,13 +38,6 @@ def clean_table(dataset: str) -> str:
 def quarantine_table(dataset: str) -> str:
     """Return the name of the lake's table of a dataset's quarantined rows."""
     return f"quarantine.{dataset}"
-
-
-def rules_of(registry: Registry, dataset: Dataset) -> list[RowRule]:
-    """Return the row rules that can be asked of a dataset, in the order declared."""
-    known = {"_key", "_moment", *dataset.fields, *(f"raw_{column}" for column in dataset.columns)}
-    asked = [rule for rule in registry.row_rules if rule.applies_to(dataset.name)]
-    return [rule for rule in asked if rule.datasets != "*" or rule.parsed.fields <= known]
 
 
 def tag(rules: Sequence[RowRule], canonical: str) -> str:
@@ -77,10 +70,11 @@ def split(work: Workspace, run: runs.Run, canonical: Callable[[], str]) -> runs.
         canonical: Writes the query from `raw_rows` to canonical rows.
 
     Returns:
-        Counts: `accepted`, `quarantined`, `version`, `snapshots`. Their sum is what landed.
+        Counts: `accepted`, `quarantined` (their sum is what landed), `version`, `rules` (rule -> rows assessed and passed),
+        `filled` (field -> rows that have it), `snapshots`.
     """
     dataset = work.registry.dataset(run.subject)
-    rules = rules_of(work.registry, dataset)
+    rules = work.registry.row_rules_of(dataset)
     query = tag(rules, canonical())
     names = [rule.name for rule in rules]
     pinned = {"query": query, "columns": list(dataset.columns), "rules": names, **work.engine_version()}
@@ -104,6 +98,7 @@ def _split(
         return check_chunk(engine, dataset, rules, query, version, files, clean, kept)
 
     accepted = quarantined = 0
+    filled = dict.fromkeys(dataset.fields, 0)
     results = {rule.name: [0, 0] for rule in rules}
     landed = list(enumerate(chunks(work.lake.files(f"raw.{dataset.name}", {run}))))
     for counts in work.side_by_side(f"cleaning {dataset.name}", landed, chunk, need=CHUNK_BYTES):
@@ -111,10 +106,13 @@ def _split(
         for name, (asked, passed) in counts.rules.items():
             results[name][0] += asked
             results[name][1] += passed
+        for field, number in counts.filled.items():
+            filled[field] += number
     return {
         "accepted": accepted,
         "quarantined": quarantined,
         "version": version,
+        "filled": filled,
         "rules": {name: counts for name, counts in results.items() if counts[0]},
     }
 
@@ -134,11 +132,14 @@ def chunks(files: Sequence[str]) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class Checked:
-    """What became of a chunk: rows accepted and quarantined, and of each rule how many it assessed and passed."""
+    """What became of a chunk: rows accepted and quarantined, of each rule how many it assessed and passed, and of each
+    field how many rows have it.
+    """
 
     accepted: int
     quarantined: int
     rules: dict[str, tuple[int, int]]
+    filled: dict[str, int]
 
 
 def check_chunk(
@@ -170,7 +171,7 @@ def check_chunk(
         f"create or replace temp table tagged as select {meta}, {assessed(rules)} as _assessed, {fields}, _accepted, _locator, "
         f"case when not _accepted then to_json(struct_pack({raw}))::varchar end as _raw from ({query})"
     )
-    checked = _counted(engine, rules)
+    checked = _counted(engine, rules, list(dataset.fields))
     meta += f", {constant(version)} as _version"
     if checked.accepted:
         _copy(engine, f"select {meta}, _assessed, {fields} from tagged where _accepted", clean)
@@ -181,7 +182,7 @@ def check_chunk(
     return checked
 
 
-def _counted(engine: duckdb.DuckDBPyConnection, rules: Sequence[RowRule]) -> Checked:
+def _counted(engine: duckdb.DuckDBPyConnection, rules: Sequence[RowRule], fields: Sequence[str]) -> Checked:
     """Count the tagged rows; few ways of answering occur, so each is decoded once."""
     ways = engine.execute(
         "select _accepted, _assessed, list_transform(_errors, lambda error: error.rule), count(*) from tagged group by all"
@@ -194,7 +195,9 @@ def _counted(engine: duckdb.DuckDBPyConnection, rules: Sequence[RowRule]) -> Che
             counts[name][1] += number * (name not in broken)
     accepted = sum(number for good, _, _, number in ways if good)
     whole = sum(number for *_, number in ways)
-    return Checked(accepted, whole - accepted, {name: (asked, passed) for name, (asked, passed) in counts.items()})
+    filled = one(engine, f"select {', '.join(f'count({quote(field)})' for field in fields)} from tagged")
+    answered = {name: (asked, passed) for name, (asked, passed) in counts.items()}
+    return Checked(accepted, whole - accepted, answered, dict(zip(fields, filled, strict=True)))
 
 
 def show_raw(engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: Sequence[str]) -> None:

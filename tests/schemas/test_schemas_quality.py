@@ -103,7 +103,7 @@ def test_names_are_unique_and_every_dimension_is_asked() -> None:
 def test_rules_read_canonical_raw_and_row_columns_only() -> None:
     for rule in ROW:
         fields = parse(rule["expression"]).fields - set(Person.model_fields) - {"_key", "_moment"}
-        assert all(field.startswith("raw_") for field in fields), rule["name"]
+        assert all(field.startswith(("raw_", "sent_")) for field in fields), rule["name"]
     for rule in CROSS:
         fields = {field.removeprefix("row_").removeprefix("golden_") for field in parse(rule["expression"]).fields}
         assert fields <= {*Person.model_fields, "as_of"}, rule["name"]
