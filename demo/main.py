@@ -223,7 +223,9 @@ def leave_running(root: Path, asked: standing.Asked, var: Path, *, fresh: bool) 
         choice = Choice(people, seed, 7, dirt, var)
         if goes_on:
             console.print(
-                f"Going on with the world of {people:,} people, seed {seed}, in {var}; `make up FRESH=1` makes a new one."
+                f"Going on with the world of {people:,} people, seed {seed}, in {var}; `make up FRESH=1` makes a new one.",
+                highlight=False,
+                soft_wrap=True,
             )
         elif lost := standing.what_goes(var, STATE):
             console.print("A new world takes the place of the one that is there. Removed are:")

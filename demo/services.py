@@ -268,7 +268,11 @@ class Services:
 
 
 def _ended(running: _Running) -> str | None:
-    code = running.process.poll()
+    return how(running.process.poll())
+
+
+def how(code: int | None) -> str | None:
+    """Say how a process ended, by its code; None where it has none yet."""
     if code is None:
         return None
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

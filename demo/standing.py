@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 
+from demo.services import how
 from motlan import processes
 from motlan.errors import ConfigurationError, TransientError
 from motlan.settings import Settings
@@ -151,8 +152,7 @@ class Agency:
 
     def ended(self) -> str | None:
         """Say how it ended."""
-        code = self._agencies.ended(self._agency)
-        return None if code is None else f"ended with code {code}"
+        return how(self._agencies.ended(self._agency))
 
     def start_again(self) -> None:
         """Start it again, at its address."""

@@ -194,6 +194,8 @@ def begin_reconcile(job: str | None = None) -> Counts:
 
 def _begin_reconcile(job: str | None, *, rests: bool) -> Counts:
     work = open_workspace()
+    with work.store.engine.begin() as connection:
+        runs.close_stale(connection, "reconcile", ENTITY, publication.last_number(connection))
     run = _begin(work, "reconcile", ENTITY, job, rests=rests)
 
     def begin(_: runs.Run) -> Counts:
@@ -310,8 +312,7 @@ def project(run: str | None = None, *, mend: bool = False) -> Counts:
 @_private
 def fail(run: str, error: BaseException) -> None:
     """Write down that a try failed: our own errors' words, of any other error its class only (libraries quote values)."""
-    reason = f"{type(error).__name__}: {error}" if isinstance(error, MotlanError) else type(error).__name__
-    runs.fail(open_workspace().store, run, reason)
+    runs.fail(open_workspace().store, run, runs.words(error))
 
 
 @_private

@@ -42,7 +42,7 @@ def status(work: Workspace) -> dict[str, Any]:
             .where(runs.state == "running", runs.error.is_not(None))
             .order_by(runs.id)
         ).mappings()
-        trying = [dict(row) for row in retries]
+        trying = [dict(row) for row in retries if row["run"] not in given_up]
         corrections = _corrections(connection, work)
         entry = (
             connection.execute(sa.select(tables.log_entries).order_by(tables.log_entries.c.index.desc()).limit(1))

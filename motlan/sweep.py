@@ -7,6 +7,7 @@ with goes by itself: its temporary tables, and the schema in which a projection 
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import time
@@ -19,10 +20,13 @@ from motlan.ledger import runs
 from motlan.store import tables
 from motlan.workspace import Workspace
 
+log = logging.getLogger(__name__)
 RUN = re.compile(r"\d{8}T\d{12}-[0-9a-f]{4}")
 """A run's id, which names its folders."""
 OPEN = ("running", *runs.WAITING)
 """States of a run whose folder is still needed."""
+FREQUENCIES = "frequencies"
+"""Namespace of the lake's tables of models' frequencies."""
 UNSURE_S = 86_400.0
 """Age in seconds after which a folder goes whose owner cannot be looked up: of another machine, or an unknown run."""
 OLD_SPILL = re.compile(r"duckdb_temp_.*|spark-[0-9a-f]{32}|export-\d+")
@@ -91,11 +95,22 @@ def discard(work: Workspace, kind: str, subject: str) -> list[str]:
         table.c.swept_at.is_(None),
         table.c.id < newest,
     )
+    models = tables.link_models.c
     with work.store.engine.connect() as connection:
         found = list(connection.scalars(query))
-    for run in found:
+        # A model is released by the linking that learned it, whatever becomes of its run, and reads its frequencies.
+        learned = set(connection.scalars(sa.select(models.run).where(models.run.in_(found))))
+    return [run for run in found if _discarded(work, run, frequencies=run not in learned)]
+
+
+def _discarded(work: Workspace, run: str, *, frequencies: bool) -> bool:
+    try:
         for folder in sorted(work.lake.root.glob(f"*/*/run={run}")):
-            work.lake.discard(f"{folder.parent.parent.name}.{folder.parent.name}", run)
-        with work.store.engine.begin() as connection:
-            connection.execute(sa.update(table).where(table.c.id == run).values(swept_at=sa.func.now()))
-    return found
+            if frequencies or folder.parent.parent.name != FREQUENCIES:
+                work.lake.discard(f"{folder.parent.parent.name}.{folder.parent.name}", run)
+    except Exception as error:  # noqa: BLE001 - what is left is for a later run; it must not stop this one
+        log.warning("What run %s left in the lake stays for now (%s)", run, type(error).__name__)
+        return False
+    with work.store.engine.begin() as connection:
+        connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(swept_at=sa.func.now()))
+    return True

@@ -7,8 +7,9 @@ A scheduler's tasks are processes one after another: between two of them a run r
 
 from __future__ import annotations
 
-import getpass
 import hashlib
+import os
+import pwd
 import threading
 import time
 from collections.abc import Iterator
@@ -78,10 +79,11 @@ def holder(lock: str, step: str | None, job: str | None, *, rests: bool) -> Hold
 
 
 def _user() -> str:
+    """Return the account that runs this process; what the environment says of it is no proof."""
     try:
-        return f"user:{getpass.getuser()}"
-    except (KeyError, OSError):  # an account without a name
-        return "user:?"
+        return f"user:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:  # an account without a name
+        return f"user:{os.getuid()}"
 
 
 def _held_here() -> set[tuple[int, str, str]]:

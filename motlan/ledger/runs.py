@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from motlan.errors import ConfigurationError, ContractError
+from motlan.errors import ConfigurationError, ContractError, MotlanError
 from motlan.ledger import holds
 from motlan.store import Store, tables
 
@@ -94,6 +94,26 @@ def _under_way(store: Store, kind: str, subject: str, job: str | None) -> sa.Row
             return row
         _close(store, row, reason)
     return None
+
+
+def close_stale(connection: sa.Connection, kind: str, subject: str, after: int) -> None:
+    """Close the runs that are whole and can never be published: another one was, since they began.
+
+    Args:
+        connection: In the caller's transaction.
+        kind: `reconcile`.
+        subject: The entity.
+        after: The number of the newest publication.
+    """
+    table = tables.runs
+    stale = table.c.steps["begin"]["after_publication"].as_integer() < after
+    mine = (table.c.kind == kind, table.c.subject == subject, table.c.state == "reconciled", stale)
+    values = {
+        "state": "abandoned",
+        "error": "abandoned: another run was published since it began",
+        "ended_at": sa.func.now(),
+    }
+    connection.execute(sa.update(table).where(*mine).values(**values))
 
 
 def close_abandoned(store: Store) -> list[str]:
@@ -228,20 +248,25 @@ def working(store: Store, run: Run, name: str, lock: str | None = None) -> Itera
     """
     locked = holds.lock_of(lock or run.kind, run.subject)
     with holds.hold(store, locked, wait=holds.patience()) as outermost:
-        _take_up(store, run, holds.holder(locked, name, None, rests=False))
+        rests = _take_up(store, run, holds.holder(locked, name, None, rests=False)) or outermost
+        failure: BaseException | None = None
         try:
             yield
+        except BaseException as error:
+            failure = error
+            raise
         finally:
             with suppress(DBAPIError):  # what ended the step is what is told
-                _let_go(store, run.id, holds.holder(locked, None, None, rests=outermost))
+                _let_go(store, run.id, holds.holder(locked, None, None, rests=rests), failure)
 
 
-def _take_up(store: Store, run: Run, held: holds.Holder) -> None:
+def _take_up(store: Store, run: Run, held: holds.Holder) -> bool:
+    """Name who is at work on a run, and open it again where it was given up; tell whether it rested."""
     table = tables.runs
     newer = sa.select(table.c.id).where(table.c.kind == run.kind, table.c.subject == run.subject, table.c.id > run.id)
     with store.engine.begin() as connection:
         query = sa.select(table.c.id, table.c.state, table.c.holder, table.c.held_at)
-        row = connection.execute(query.where(table.c.id == run.id).with_for_update()).mappings().one()
+        row = connection.execute(query.where(table.c.id == run.id).with_for_update(key_share=True)).mappings().one()
         if row["holder"] and holds.works_elsewhere(row["holder"]):
             raise holds.under_way(held["lock"], row)
         if row["state"] in STOPPED:
@@ -250,11 +275,22 @@ def _take_up(store: Store, run: Run, held: holds.Holder) -> None:
             again = {"state": "running", "ended_at": None}
             connection.execute(sa.update(table).where(table.c.id == run.id).values(**again))
         _name(connection, run.id, held)
+    return bool(row["holder"] and row["holder"]["rests"])
 
 
-def _let_go(store: Store, run: str, held: holds.Holder) -> None:
+def _let_go(store: Store, run: str, held: holds.Holder, failure: BaseException | None) -> None:
+    """Name nobody as at work on a run; why a try of an open one failed is told while its next try is waited for."""
+    table = tables.runs
     with store.engine.begin() as connection:
         _name(connection, run, held)
+        if failure is not None:
+            mine = (table.c.id == run, table.c.state == "running")
+            connection.execute(sa.update(table).where(*mine).values(error=words(failure)))
+
+
+def words(error: BaseException) -> str:
+    """Return what may be told of an error: our own errors' words, of any other one its class only (libraries quote values)."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, MotlanError) else type(error).__name__
 
 
 def _name(connection: sa.Connection, run: str, held: holds.Holder) -> None:
@@ -271,7 +307,7 @@ def require_open(connection: sa.Connection, run: str) -> None:
     Raises:
         ContractError: It was closed.
     """
-    query = sa.select(tables.runs.c.state).where(tables.runs.c.id == run).with_for_update()
+    query = sa.select(tables.runs.c.state).where(tables.runs.c.id == run).with_for_update(key_share=True)
     if connection.execute(query).scalar_one() in STOPPED:
         raise _replaced(run, "it was closed while this step was at work")
 

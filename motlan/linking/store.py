@@ -19,6 +19,7 @@ from motlan.linking.model import Model
 from motlan.matching import Matching
 from motlan.principals import aliases
 from motlan.store import Store, tables
+from motlan.sweep import FREQUENCIES
 
 KIND = "link model"
 SHORTEST = 8
@@ -27,7 +28,7 @@ SHORTEST = 8
 
 def frequencies_table(entity: str) -> str:
     """Return the name of the lake's table of frequencies: `comparison`, `value`, `share`; those of a model in its run's files."""
-    return f"frequencies.{entity}"
+    return f"{FREQUENCIES}.{entity}"
 
 
 def reviews_table(entity: str) -> str:

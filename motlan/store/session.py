@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets as random
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,15 +107,28 @@ def open_store(settings: Settings) -> Store:
     Raises:
         TransientError: No server answers.
     """
-    try:
-        return _open(settings.database_url or server.start(settings))
-    except (OperationalError, psycopg.OperationalError) as error:
-        if not settings.database_url:
-            raise lost(error) or error from None
-        raise TransientError(
-            "the PostgreSQL server does not answer",
-            next_step="check MOTLAN_DATABASE_URL, or unset it to use the embedded server.",
-        ) from None
+    deadline = time.monotonic() + RECOVERY_S
+    while True:
+        try:
+            return _open(settings.database_url or server.start(settings))
+        except (OperationalError, psycopg.OperationalError) as error:
+            if _begins(error) and time.monotonic() < deadline:
+                time.sleep(0.5)
+                continue
+            if not settings.database_url:
+                raise lost(error) or error from None
+            raise TransientError(
+                "the PostgreSQL server does not answer",
+                next_step="check MOTLAN_DATABASE_URL, or unset it to use the embedded server.",
+            ) from None
+
+
+RECOVERY_S = 30.0
+"""Seconds to wait for a server that says that it begins: after a kill of one of its processes it replays its log first."""
+
+
+def _begins(error: Exception) -> bool:
+    return any(words in str(error) for words in ("in recovery mode", "starting up", "not yet accepting connections"))
 
 
 def lost(error: BaseException) -> TransientError | None:

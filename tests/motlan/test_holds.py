@@ -137,6 +137,17 @@ def test_between_two_tasks_of_a_scheduler_a_run_is_under_way(store: Store, monke
     assert pipeline.commit_sync(first)["state"] == "visible"
 
 
+@pytest.mark.parametrize("begin", [lambda: pipeline.begin_sync("alpha_people"), pipeline.begin_reconcile])
+def test_a_run_whose_first_task_has_ended_rests(store: Store, begin: Callable[[], dict[str, Any]]) -> None:
+    run = begin()["run"]
+    with store.engine.begin() as connection:
+        query = sa.select(tables.runs.c.holder).where(tables.runs.c.id == run)
+        held = connection.execute(query).scalar_one()
+    assert (held["rests"], held["step"]) == (True, None)
+    put(store, run, holder=held | {"pid": DEAD.pid})
+    assert runs.abandoned(store) == {}
+
+
 def test_a_new_run_of_the_same_job_takes_the_place_of_the_earlier(country: Country, store: Store) -> None:
     first = pipeline.begin_sync("alpha_people", "airflow sync_alpha_people")["run"]
     pipeline.land(first)
@@ -183,6 +194,18 @@ def test_a_retry_finishes_a_run_that_was_given_up(store: Store) -> None:
     for step in (pipeline.land, pipeline.clean, pipeline.commit_sync):
         counts = step(run)
     assert counts["state"] == "visible"
+    assert error_of(store, run) == ""
+
+
+def test_why_a_try_failed_is_told_while_the_next_one_is_waited_for(country: Country, store: Store) -> None:
+    run = pipeline.begin_sync("alpha_people")["run"]
+    country.write("alpha_people", "down")
+    with pytest.raises(TransientError):
+        pipeline.land(run)
+    assert runs.get(store, run).state == "running"
+    assert [row["run"] for row in status(country.open())["retries"]] == [run]
+    country.write("alpha_people", [spine_record(row) for row in SPINE])
+    pipeline.land(run)
     assert error_of(store, run) == ""
 
 

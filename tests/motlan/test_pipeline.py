@@ -142,7 +142,7 @@ def test_a_run_killed_anywhere_ends_in_the_same_state(
         if killed_before == "commit of the files":
             patch.setattr("motlan.lake.Lake.commit", die)
         else:
-            patch.setattr("motlan.ledger.runs.sa.update", die)
+            patch.setattr("motlan.ledger.runs._with", die)
         with pytest.raises(KilledError):
             pipeline.land(run)
     pipeline.land(run)

@@ -271,7 +271,7 @@ def die(*_: object, **__: object) -> None:
 KILLS = {
     "the raw file is written": "motlan.landing.land.write_chunk",
     "the files are committed": "motlan.lake.Lake.commit",
-    "the ledger notes a step": "motlan.ledger.runs.sa.update",
+    "the ledger notes a step": "motlan.ledger.runs._with",
     "a chunk is checked": "motlan.quality.rows.check_chunk",
     "the entries are prepared": "motlan.quarantine.entries.prepare",
     "the entries are loaded": "motlan.quarantine.entries.bulk.copy_in",

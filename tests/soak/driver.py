@@ -55,7 +55,8 @@ class Registers:
             identity = f"0010{year % 100:02}{number:06}"
             row = (f"a{number}", identity, name, f"{year}-{month:02}-{day:02}", "male", None)
             self.spine[number] = spine_record(row, moment)
-            card = None if number % 11 == 7 else name.upper()
+            # Some cards have no name, some another one: held rows, and corrections.
+            card = None if number % 11 == 7 else f"{name.rsplit(' ', 1)[0]} Tý" if number % 5 == 3 else name.upper()
             born = f"{day:02}/{month:02}/{year}"
             row = (f"b{number}", identity, card, born, "male", f"GD40{number:011}")
             self.cards[number] = card_record(row, moment)
@@ -108,7 +109,7 @@ class Bus:
 
     def do(self, command: str) -> float:
         """Do a command to its end, however often it takes; return the seconds of the last try."""
-        for _ in range(8):
+        for _ in range(20):
             started = time.monotonic()
             code = os.waitstatus_to_exitcode(os.waitpid(self.begin(command), 0)[1])
             if code == 0:

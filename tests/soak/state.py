@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from motlan import sweep
 from motlan.lake import read_parquet
 from motlan.landing.land import META, table_of
 from motlan.ledger import log, runs
@@ -42,7 +43,8 @@ def state() -> dict[str, Any]:
         **read,
         "landed": {name: _landed(work, name, seen[name]) for name in seen},
         "seqs": seqs,
-        "log": sorted(logged),
+        # A first model is released by the linking that learned it, whatever becomes of its run.
+        "log": sorted(kind for kind in logged if kind != "link model"),
         "log_broken": broken,
         "states": sorted(set(states.values())),
         "left": _left(work, states),
@@ -63,5 +65,9 @@ def _left(work: Workspace, states: dict[str, str]) -> list[str]:
     kept = {run for run, state in states.items() if state in (*runs.SEEN, *runs.WAITING, "unchanged")}
     found = [path for path in work.settings.scratch.glob("*") if path.name not in kept]
     found += work.settings.payloads.glob("process-*")
-    found += [path for path in work.lake.root.glob("*/*/run=*") if path.name.removeprefix("run=") not in kept]
+    found += [
+        path
+        for path in work.lake.root.glob("*/*/run=*")
+        if path.name.removeprefix("run=") not in kept and path.parent.parent.name != sweep.FREQUENCIES
+    ]
     return sorted(str(path.relative_to(work.settings.var)) for path in found)

@@ -20,7 +20,7 @@ KILLS = int(os.environ.get("MOTLAN_KILLS", "20"))
 SEED = os.environ.get("MOTLAN_SEED", "1")
 SAME = ("landed", "golden", "feed", "corrections", "quarantine", "publications", "log", "seqs")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60 + 20 * KILLS)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 30 * KILLS)]
 
 
 @pytest.fixture(scope="module")

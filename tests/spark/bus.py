@@ -81,7 +81,7 @@ def begin(kind: str, subject: str, run: str) -> runs.Run:
 @contextmanager
 def fixed_reconcile() -> Iterator[None]:
     """Let reconcile runs have the one id."""
-    with patch.object(runs, "begin", lambda _store, kind, subject: begin(kind, subject, RECONCILE)):
+    with patch.object(runs, "begin", lambda _store, kind, subject, *_, **__: begin(kind, subject, RECONCILE)):
         yield
 
 
