@@ -5,7 +5,7 @@ its number moved, what moved is pulled too: first from the newest change that ca
 stayed, or the difference did, the run ends before anything of it is visible.
 
 What is compared are records. One that comes twice (pages that overlap) counts once, and one that changes while it is pulled
-comes in two versions, of which the source counts one. So its count may be of the versions (key and cursor) or of the keys; a
+comes in two versions, of which the source counts one. So its count may be of the versions (distinct rows) or of the keys; a
 record without a key is told by all its columns. A count of lines, as manifests have it, is compared with the rows as they came.
 """
 
@@ -92,11 +92,8 @@ class Census:
             return
         source = self.adapter.source
         key, salt = quote(source.key), literal(self._seed)
-        version = f"hash({key}, {quote(source.cursor)}, {salt})"
-        self._insert(rows.select([source.key, source.cursor]), f"hash({key}, {salt})", version, f"{key} is not null")
-        if rows[source.key].null_count:
-            whole = f"hash({', '.join(quote(name) for name in rows.column_names)}, {salt})"
-            self._insert(rows, whole, whole, f"{key} is null")
+        whole = f"hash({', '.join(quote(name) for name in rows.column_names)}, {salt})"
+        self._insert(rows, f"case when {key} is null then {whole} else hash({key}, {salt}) end", whole, "true")
 
     def _insert(self, rows: pa.Table, key: str, version: str, condition: str) -> None:
         self.engine.register("came", rows)
