@@ -5,7 +5,7 @@ its number moved, what moved is pulled too: first from the newest change that ca
 stayed, or the difference did, the run ends before anything of it is visible.
 
 What is compared are records. One that comes twice (pages that overlap) counts once, and one that changes while it is pulled
-comes in two versions, of which the source counts one. So its count may be of the versions (key and cursor) or of the keys; a
+comes in two versions, of which the source counts one. So its count may be of the versions (distinct rows) or of the keys; a
 record without a key is told by all its columns. A count of lines, as manifests have it, is compared with the rows as they came.
 """
 
@@ -38,8 +38,7 @@ class Census:
     engine: duckdb.DuckDBPyConnection
     """A session of its own thread. It keeps 16 bytes a record in a table, which goes to disk where memory ends."""
     key: str
-    """Name of the key's column in the rows that are added; `cursor` likewise."""
-    cursor: str
+    """Name of the key's column in the rows that are added."""
     count: SourceCount = field(init=False)
     """The newest count."""
     newest: Watermark = field(default=Watermark(""))
@@ -94,15 +93,12 @@ class Census:
         if self.count.of_lines:
             return
         key, salt = quote(self.key), literal(self._seed)
-        version = f"hash({key}, {quote(self.cursor)}, {salt})"
-        self._insert(rows.select([self.key, self.cursor]), f"hash({key}, {salt})", version, f"{key} is not null")
-        if rows[self.key].null_count:
-            whole = f"hash({', '.join(quote(name) for name in rows.column_names)}, {salt})"
-            self._insert(rows, whole, whole, f"{key} is null")
+        whole = f"hash({', '.join(quote(name) for name in rows.column_names)}, {salt})"
+        self._insert(rows, f"case when {key} is null then {whole} else hash({key}, {salt}) end", whole)
 
-    def _insert(self, rows: pa.Table, key: str, version: str, condition: str) -> None:
+    def _insert(self, rows: pa.Table, key: str, version: str) -> None:
         self.engine.register("came", rows)
-        self.engine.execute(f"insert into records_that_came select {key}, {version} from came where {condition}")
+        self.engine.execute(f"insert into records_that_came select {key}, {version} from came")
         self.engine.unregister("came")
 
     def _begin(self) -> None:

@@ -340,7 +340,7 @@ def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Cou
 def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> runs.Counts:
     with work.engine(f"landing {dataset.name}") as engine:
         earning = Earning(work.store, engine, dataset)
-        census = Census(dataset.open(), earning.since, engine, stored(dataset.key), stored(dataset.cursor))
+        census = Census(dataset.open(), earning.since, engine, stored(dataset.key))
         landed = number = 0
         digests: list[str] = []
         watcher = drift.Watcher(work.store, dataset)

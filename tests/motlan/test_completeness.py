@@ -55,7 +55,7 @@ def people(first: int, last: int, at: str = "1") -> list[Row]:
 
 def take(register: Register, since: Watermark | None = None) -> Census:
     with duckdb.connect() as engine:
-        census = Census(register, since, engine, register.source.key, register.source.cursor)
+        census = Census(register, since, engine, register.source.key)
         for asked in census.asked():
             for page in register.pull(asked):
                 rows = pa.Table.from_batches([page.rows])
@@ -136,7 +136,7 @@ def test_a_source_that_never_stands_still_has_what_it_had_between_two_counts() -
     register = Register(people(1, 50), [48, 51, 53, 55, 57, 59])
     register.meanwhile = lambda rows: people(1, len(rows) + 2)
     with duckdb.connect() as engine:
-        census = Census(register, None, engine, register.source.key, register.source.cursor)
+        census = Census(register, None, engine, register.source.key)
         for asked in census.asked():
             for page in register.pull(asked):
                 census.newest = Watermark("1")
@@ -149,7 +149,7 @@ def test_a_source_that_sends_without_end_is_stopped(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(completeness, "SLACK", 10)
     register = Register(people(1, 100), [10, 12])
     with duckdb.connect() as engine, pytest.raises(ContractError, match="counts 12 records"):
-        census = Census(register, None, engine, register.source.key, register.source.cursor)
+        census = Census(register, None, engine, register.source.key)
         for _ in census.asked():
             while True:
                 census.add(pa.Table.from_batches([page.rows for page in register.pull(None)]))
