@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "watermark_0007"
-down_revision = "runs_0007"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade() -> None:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "runs_0007"
+revision = "0007"
 down_revision = "0006"
 
 STATES = "running, visible, reconciled, waiting, released, refused, published, unchanged, failed or abandoned"

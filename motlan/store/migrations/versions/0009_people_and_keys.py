@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "doors_0007"
-down_revision = "watermark_0007"
+revision = "0009"
+down_revision = "0008"
 
 NOW = sa.text("now()")
 
