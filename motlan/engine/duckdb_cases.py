@@ -48,5 +48,5 @@ def proper_case() -> str:
     raised = _words("s", word, "[^ ]+|[ ]+")
     return (
         f"CASE WHEN s = lower(s) OR NOT regexp_matches(s, '[a-z]') OR {SPELT} OR {_LOWERED} THEN {capitalised('s')}"
-        f" WHEN regexp_matches(s, '{_UNRAISED}') THEN {raised} ELSE s END"
+        f" WHEN regexp_matches(s, '{_UNRAISED}') AND NOT regexp_matches(s, '[a-z][{_UPPER}]') THEN {raised} ELSE s END"
     )

@@ -174,8 +174,8 @@ def answers(odd: str, rest: Sequence[str]) -> str:
         rest: The format as a text literal, and the zone where there is one.
     """
     query, zone = f"select given, given as v from {odd}", rest[1] if len(rest) > 1 else "''"
-    for stage in WRITTEN:
-        query = f"select given, {unbound(stage.sql)} as v from ({query})"
+    for number in range(len(WRITTEN)):
+        query = f"select given, motlan_date_written_{number}(v) as v from ({query})"
     query = f"select given, motlan_date_parts_{rest[0][1:-1]}(v) as v from ({query})"
     return f"select given, motlan_day(v, {zone}) as made from ({query})"
 
@@ -185,6 +185,7 @@ def macros() -> dict[str, str]:
     steps = {f"motlan_date_parts_{order}(v)": _parts(order) for order in DATE_FORMATS} | {
         "motlan_day(v, z)": _LOCAL_DAY
     }
+    steps |= {f"motlan_date_written_{number}(v)": unbound(stage.sql) for number, stage in enumerate(WRITTEN)}
     return {step.split("(")[0]: f"{step} AS {sql}" for step, sql in steps.items()}
 
 

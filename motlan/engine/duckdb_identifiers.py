@@ -96,7 +96,7 @@ STAGES = {
         Stage(
             "upper case; nothing where it only says that nobody knew, or a spreadsheet lost digits",
             let(
-                "@1",
+                r"regexp_replace(@1, '[\x{201C}\x{201D}\"=]', '', 'g')",
                 r"CASE WHEN NOT regexp_full_match(v, '\d+[eE]\+?\d+|#.*')"
                 f" AND NOT {is_unknown_name('nfc_normalize(v)')} THEN upper(v) END",
             ),
