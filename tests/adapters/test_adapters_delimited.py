@@ -163,7 +163,7 @@ def test_bytes_that_are_not_the_utf_16_of_their_mark_are_refused():
 
 def test_unnamed_and_doubled_fields_that_nobody_declared_are_kept():
     (row,) = read(b"id,,x,x,\n1,a,b,c,\n", {"id": "id"})
-    assert row == {"id": "1", "field_2": "a", "x": "b", "x_2": "c", "field_5": ""}
+    assert row == {"id": "1", "field_2": "a", "x": "b", "x[2]": "c", "field_5": ""}
 
 
 @pytest.mark.parametrize("required", ["id", "moment"])

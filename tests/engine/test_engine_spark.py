@@ -29,7 +29,7 @@ def test_no_template_casts_in_a_way_that_could_raise_and_quote_a_value(name: str
         "sounds_like(@1)",
         "regexp_replace(@1, 'a', 'b')",
         "regexp_matches(@1, @2 || 'a')",
-        "strftime(@1, '%H')",
+        "strptime(@1, '%H')",
         "try_cast(@1 AS UUID)",
         "try(@1)",
         "other_column",

@@ -82,7 +82,8 @@ def main(case: str) -> None:
     try:
         for chunk in land._chunks(pages, DEFAULT.landing_bytes // 4, None):
             rows += chunk.size
-            chunk.let_go()
+            chunk.take()
+            chunk.payloads.clear()
     except MotlanError as error:
         rows = str(error)
     print(json.dumps({"grew": peak() - before, "rows": rows}))

@@ -30,7 +30,14 @@ from tests.motlan.test_pipeline import whole_job
 
 DECLARED = ("id", "updated", "Name", "name")
 DATASET = SimpleNamespace(
-    name="any_rows", key="id", cursor="updated", moment="updated", columns=dict.fromkeys(DECLARED)
+    name="any_rows",
+    key="id",
+    cursor="updated",
+    cursor_kind="token",
+    cursor_zone="UTC",
+    lag=0,
+    moment="updated",
+    columns=dict.fromkeys(DECLARED),
 )
 OURS = (
     *land.META,
