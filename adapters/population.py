@@ -74,7 +74,7 @@ class PopulationAdapter(Adapter):
         rows = rows_of(columns)
         if _number_said(root, where) != rows:
             raise ContractError(f"the page has {rows} records, and says another number", where=where)
-        batch = to_batch(columns, numbered(f"{name};{_RECORD}=", 1, rows), self.source.limits, where)
+        batch = to_batch(columns, numbered(f"{name};{_RECORD}=", 1, rows), self.source.limits)
         charset = charset_of(answer.body[:HEAD_BYTES], answer.body, answer.charset)
         page = Page(batch, answer.body, answer.media_type or "text/xml", charset, name)
         following = text_of(root, "ConTroTiep") or ""

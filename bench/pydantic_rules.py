@@ -84,6 +84,7 @@ STRICT: dict[str, Callable[..., Any]] = {
     "upper": str.upper,
     "lower": str.lower,
     "digits": lambda x: "".join(c for c in x if c in "0123456789") or None,
+    "no_longer_than": lambda x, most: len(x) <= most,
     "is_storable": lambda x: "\0" not in x and len(x.encode()) <= 1000,
     "substring": lambda x, start, count: x[start - 1 : start - 1 + count],
     "matches": lambda x, pattern: re.fullmatch(pattern, x) is not None,

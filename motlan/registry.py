@@ -217,7 +217,8 @@ class Registry:
         """Return the row rules as a dataset is asked them: of what the store holds, the canonical schema's, the declared ones."""
         bound = (rule.bound(dataset.mapped) for rule in self.row_rules if rule.applies_to(dataset.name))
         asked = [rule for rule in bound if rule]
-        return [*built_in(asked), *asked]
+        read = dict.fromkeys(column for field in dataset.fields for column in dataset.columns_of(field))
+        return [*built_in(asked, read, Limits(**dataset.limits).field_length), *asked]
 
     def dataset(self, name: str) -> Dataset:
         """Return a dataset.

@@ -6,7 +6,7 @@ are the source's own words, and two of them must not become one: a row that has 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from motlan.declared import Text
 from motlan.rules import RowRule
@@ -26,6 +26,8 @@ KEY, MOMENT = (
     )
     for field in ("_key", "_moment")
 )
+BOUNDED = "text_bounded"
+"""Name of the rule that holds a row with a text that is longer than its source's `field_length`."""
 STORABLE = (KEY, MOMENT)
 """The rules, in the order asked; they stand before those that are declared. Nobody can waive them."""
 GIVEN = RowRule(
@@ -40,7 +42,33 @@ GIVEN = RowRule(
 BUILT_IN = (*STORABLE, GIVEN)
 
 
-def built_in(declared: Sequence[RowRule]) -> list[RowRule]:
-    """Return the rules that a dataset is asked beside those that are declared for it."""
+def built_in(declared: Sequence[RowRule], columns: Iterable[str], longest: int) -> list[RowRule]:
+    """Return the rules that a dataset is asked beside those that are declared for it.
+
+    Args:
+        declared: Those.
+        columns: The raw columns that its fields are made of.
+        longest: Characters that a text of its source may have. Landing has cut what is longer one behind that.
+    """
     by_key = any(rule.field == "_key" and rule.severity == "blocking" for rule in declared)
-    return [*STORABLE, *([] if by_key else [GIVEN])]
+    return [*STORABLE, *([] if by_key else [GIVEN]), *_bounded(columns, longest)]
+
+
+def _bounded(columns: Iterable[str], longest: int) -> list[RowRule]:
+    asked = [f"no_longer_than(raw_{column}, {longest})" for column in columns]
+    if not asked:
+        return []
+    message = Text(
+        vi=f"Có giá trị dài quá {longest} ký tự (đã cắt; toàn văn ở bản gốc đã lưu)",
+        en=f"A value is longer than {longest} characters (cut here; the payload has the whole)",
+    )
+    return [
+        RowRule(
+            name=BOUNDED,
+            field="_key",
+            dimension="sach",
+            severity="blocking",
+            expression=" and ".join(asked),
+            message=message,
+        )
+    ]

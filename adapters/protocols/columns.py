@@ -95,23 +95,19 @@ def numbered(prefix: str, first: int, rows: int) -> Any:
     return pc.binary_join_element_wise(prefix, numbers, "")
 
 
-def to_batch(columns: Mapping[str, Any], locators: Any, limits: Limits, where: str) -> Any:
+def to_batch(columns: Mapping[str, Any], locators: Any, limits: Limits) -> Any:
     """Build the `pyarrow.RecordBatch` of a page: the columns in their order, `_locator` last, all of type string.
 
     Columns and locators are lists of text or Arrow arrays of type string.
 
-    Raises:
-        ContractError: A field is longer than `Limits.field_length`.
+    A field that is longer than `Limits.field_length` is cut one character behind it, so that its row can be told, and held: the
+    payload has the whole.
     """
     arrays = {name: _text(values) for name, values in columns.items()}
     for name, array in arrays.items():
         longest = pc.max(pc.binary_length(array)).as_py() or 0
         if longest > limits.field_length and pc.max(pc.utf8_length(array)).as_py() > limits.field_length:
-            raise ContractError(
-                f"column {tellable(name)} has a field longer than {limits.field_length} characters",
-                where=where,
-                next_step="ask the source's owner, or raise field_length in adapters/agencies.yaml.",
-            )
+            arrays[name] = pc.utf8_slice_codeunits(array, 0, limits.field_length + 1)
     return pa.RecordBatch.from_arrays([*arrays.values(), _text(locators)], names=[*arrays, LOCATOR])
 
 

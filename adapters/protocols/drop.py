@@ -169,7 +169,7 @@ class DropAdapter(Adapter):
             rows = rows_of(columns)
             columns[DROP] = [drop.name] * rows
             ordered = {column: columns.pop(column) for column in self.source.columns} | columns
-            batch = to_batch(ordered, numbered(f"{name};record=", done + 1, rows), limits, where)
+            batch = to_batch(ordered, numbered(f"{name};record=", done + 1, rows), limits)
             done += rows
             keyed = keyed or has_key(batch, self.source)
             yield Page(batch, body if done == rows else None, _media_type(file.name, zipped), charset, name)

@@ -99,7 +99,7 @@ class RestAdapter(Adapter):
         columns = self._records.to_columns(records, where)
         pointer = "/" + self._options.records.replace(".", "/") if self._options.records else ""
         locators = numbered(f"{name};{pointer}/", 0, rows_of(columns))
-        rows = to_batch(columns, locators, self.source.limits, where)
+        rows = to_batch(columns, locators, self.source.limits)
         page = Page(rows, answer.body, answer.media_type or "application/json", charset_of(answer.body), name)
         return page, following
 

@@ -200,7 +200,7 @@ class SqlAdapter(Adapter):
         locators = pc.binary_join_element_wise(f"{self._name}:", keys, "")
         if keys.null_count:
             locators = pc.if_else(keys.is_valid(), locators, numbered(f"{self._name}:{name};row=", 1, len(keys)))
-        batch = to_batch(columns, locators, self.source.limits, where)
+        batch = to_batch(columns, locators, self.source.limits)
         return Page(
             batch, self._payload(batch.select(list(range(batch.num_columns - 1))), where), MEDIA_TYPE, name=name
         )

@@ -40,6 +40,7 @@ TEMPLATES = {
     "upper": "upper(@1)",
     "lower": "lower(@1)",
     "length": "length(@1)",
+    "no_longer_than": "(strlen(@1) <= @2 OR length(@1) <= @2)",
     "is_storable": "(strlen(@1) <= 1000 AND NOT contains(@1, chr(0)))",
     "substring": "substring(@1, @2, @3)",
     "matches": "regexp_full_match(@1, @2)",

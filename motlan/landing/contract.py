@@ -40,7 +40,7 @@ class Limits:
     depth: int = 32
     """Nesting of one document."""
     field_length: int = 8192
-    """Characters of one field."""
+    """Characters of one field; a row with a longer one is held, and the value cut one character behind that."""
     rows: int = 200_000_000
     """Rows of one pull."""
     page_bytes: int = 32 * 2**20

@@ -139,8 +139,8 @@ def test_pages_are_read_in_the_order_of_an_index_without_sorting(make_source, da
         assert line.ask(sql.SQL("select current_setting('enable_sort')"))[0].to_pylist() == ["off"]
 
 
-def test_limits_of_rows_fields_and_payload_hold(adapter):
-    for limits in (Limits(rows=5), Limits(field_length=5), Limits(payload_bytes=100)):
+def test_limits_of_rows_and_payload_hold(adapter):
+    for limits in (Limits(rows=5), Limits(payload_bytes=100)):
         with pytest.raises(ContractError):
             list(adapter(limits=limits).pull(None))
 

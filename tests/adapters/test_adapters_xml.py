@@ -42,7 +42,7 @@ def filled(rows):
 def as_rows(batches):
     rows = []
     for columns in batches:
-        rows += to_batch(columns, [""] * rows_of(columns), LIMITS, "d").drop_columns(["_locator"]).to_pylist()
+        rows += to_batch(columns, [""] * rows_of(columns), LIMITS).drop_columns(["_locator"]).to_pylist()
     return rows
 
 

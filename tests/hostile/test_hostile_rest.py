@@ -49,7 +49,7 @@ BODIES: dict[str, tuple[str | bytes, Outcome]] = {
     "has a number without end": (page().replace(f'"{NAME}"', "-Infinity"), ContractError),
     "has a number of five thousand digits": (page().replace(f'"{NAME}"', "9" * 5000), ContractError),
     "has an exponent of a billion": (page().replace(f'"{NAME}"', "1e999999999"), 1),
-    "has a field that is too long": (page(RECORD | {"name": NAME * 50}), ContractError),
+    "has a field that is too long": (page(RECORD | {"name": NAME * 50}), 1),
     "has a name of a field that is too long": (page(RECORD | {NAME * 500: ""}), 1),
     "has three hundred fields more": (page(RECORD | {f"f{n}": NAME for n in range(300)}), ContractError),
     "is nested a little deep": (nested(20), ContractError),

@@ -72,6 +72,12 @@ FUNCTIONS = catalogue(
         ((("Hòa",), 3), (("",), 0), ((None,), None)),
     ),
     Function(
+        "no_longer_than",
+        parameters("x, characters="),
+        "Whether a text has at most so many characters.",
+        ((("ab", 2), True), (("ộộ", 2), True), (("abc", 2), False), (("", 1), True), ((None, 2), None)),
+    ),
+    Function(
         "is_storable",
         parameters("x"),
         "Whether the store takes a text where it is looked up by: no U+0000, which PostgreSQL has no text for, and at most 1,000 "
