@@ -81,7 +81,7 @@ def check(work: Workspace, run: runs.Run, cleaned: runs.Counts, canonical: Calla
 
 def surely_most(bad: int, whole: int, limits: Breaker) -> bool:
     """Tell whether surely more than the share that a column may have is bad."""
-    return whole >= limits.evidence and least_share(bad, whole) > limits.failing_share
+    return bad > 0 and whole >= limits.evidence and least_share(bad, whole) > limits.failing_share
 
 
 def _sources(dataset: Dataset) -> dict[str, list[str]]:

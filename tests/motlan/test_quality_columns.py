@@ -52,6 +52,18 @@ def test_a_name_longer_than_its_type_allows_is_held(country: Country) -> None:
     assert pipeline.sync("beta_cards")["clean"]["quarantined"] == 1
 
 
+def test_a_text_that_is_longer_than_its_source_may_send_holds_its_row_alone(country: Country) -> None:
+    records = cards(30)
+    records[5]["card"] = "x" * 9000
+    records[6]["unknown"] = "x" * 9000
+    country.write("beta_cards", records)
+    found = pipeline.sync("beta_cards")["clean"]
+    assert (found["accepted"], found["quarantined"]) == (29, 1), "what nobody reads harms nobody"
+    with country.open().store.engine.connect() as connection:
+        (rules,) = connection.scalars(sa.select(tables.quarantine_entries.c.rules)).all()
+    assert "text_bounded" in rules
+
+
 def test_a_mapping_from_the_wrong_column_stops_the_run_with_its_name_and_form(country: Country) -> None:
     country.declare("mapping/beta.yaml", mapped(birth_date="text(card)"))
     country.write("beta_cards", cards(40, card="01"))
