@@ -54,7 +54,11 @@ def played(home_of: Any, tmp_path_factory: pytest.TempPathFactory) -> Played:
 class TestRuns:
     def test_a_broken_contract_fails_the_run_at_its_first_try(self, played: Played) -> None:
         result = played.results["sync_toy_people"]
-        assert (result.state, result.task, result.error) == ("failed", "land", "ContractError: land failed")
+        assert (result.state, result.task, result.error) == (
+            "failed",
+            "land",
+            "ContractError: land failed Next: ask the source's owner.",
+        )
         assert played.calls.count(["land", "run-of-toy_people"]) == 1
 
     def test_a_broken_line_is_tried_again_and_the_run_ends_well(self, played: Played) -> None:

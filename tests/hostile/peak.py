@@ -45,7 +45,7 @@ def letters_of_four_bytes(server: Server) -> Iterator[Page]:
 
 def small_objects(server: Server) -> Iterator[Page]:
     """As many objects as an answer may have."""
-    body = '{"data": [' + '{"a":1},' * 999_000 + '{"a":1}], "next": null}'
+    body = '{"data": [{"id":1},' + '{"a":1},' * 998_999 + '{"a":1}], "next": null}'
     return rest(server, http(body), PACE, limits=DEFAULT, page_rows=10**7).pull(None)
 
 
