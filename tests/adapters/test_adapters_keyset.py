@@ -236,6 +236,7 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
 
 @settings(max_examples=60)
 @given(drawn=tables())
+@pytest.mark.slow
 def test_what_is_pulled_is_what_the_view_has_whatever_the_types(database, fill, adapter, drawn):
     owner = database[1]
     columns = fill(drawn["cursor"], drawn["key"], drawn["rows"])

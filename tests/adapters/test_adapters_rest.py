@@ -203,6 +203,7 @@ def test_an_empty_page_with_a_next_cursor_is_not_the_last(make_source, site, rep
     assert [page.name for page in pages] == ["page=1", "page=3"]
 
 
+@pytest.mark.slow
 def test_empty_pages_without_end_are_refused(make_source, site, reply):
     site.answers["/v1/people"] = lambda asked: page(reply, [], f"{asked.query.get('after', '')}x"[-90:])
     with pytest.raises(ContractError, match=r"empty pages in a row|circles"):

@@ -156,6 +156,7 @@ def test_year_and_sex_of_a_personal_id_follow_the_century_digit(ask) -> None:
 
 @BATCHES
 @given(days=st.lists(st.dates(dt.date(1900, 1, 1), dt.date(2099, 12, 31)), min_size=30, max_size=30))
+@pytest.mark.slow
 def test_a_day_is_read_alike_from_every_way_of_writing_it(ask, days: list[dt.date]) -> None:
     expected = [day.isoformat() for day in days]
     for pattern, order in (

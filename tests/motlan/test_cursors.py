@@ -121,6 +121,7 @@ ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Ho_Ch
     st.sampled_from([timedelta(0), timedelta(minutes=29), timedelta(minutes=59), timedelta(hours=3)]),
     st.sampled_from(["%Y-%m-%d %H:%M:%S", "%Y%m%dT%H%M%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S.%f"]),
 )
+@pytest.mark.slow
 def test_what_a_clock_will_show_is_never_before_what_is_asked_for(
     engine: duckdb.DuckDBPyConnection, zone: str, instant: datetime, later: timedelta, form: str
 ) -> None:

@@ -112,6 +112,7 @@ def written(folder: Path, batch: pa.RecordBatch) -> tuple[pa.Table, dict[str, st
 @settings(max_examples=30)
 @given(st.lists(NAMES.filter(lambda name: name not in DECLARED), max_size=8), st.data())
 @example([*OURS, *ALIKE, *ODD, "x", "x"], None)
+@pytest.mark.slow
 def test_every_value_lands_under_a_name_that_leads_back_and_our_columns_are_untouched(extra, data) -> None:
     names = [*DECLARED, *extra]
     drawn = [data.draw(VALUES) if data else str(place) for place in range(len(names))]

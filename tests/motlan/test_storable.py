@@ -143,6 +143,7 @@ def test_a_publication_that_the_store_would_not_take_is_not_numbered(
 
 
 @pytest.mark.parametrize("name", sorted(STORABLE))
+@pytest.mark.slow
 def test_what_is_not_asked_again_never_answers_with_what_cannot_be_stored(name: str) -> None:
     place = 1 if name in ("code", "code_at") else 0
     asked: dict[str, list[str]] = {}
@@ -163,6 +164,7 @@ ODD = st.lists(st.sampled_from(["a", "é", NUL, "\\", "u0000"]), max_size=6).map
 
 
 @given(rows=st.lists(st.tuples(ODD, ODD, st.sampled_from(["{}", '{"a": "\\u0000"}', '{"a": "\\\\u0000"}', "{"]))))
+@pytest.mark.slow
 def test_what_is_mended_is_not_refused(rows: list[tuple[str | None, str | None, str]]) -> None:
     question = proof.Asked("t", [], ("key", "value"), ("key",), indexed=("value",), json=("evidence",))
     with duckdb.connect() as engine:
