@@ -30,10 +30,10 @@ from tests.motlan.test_pipeline import LATER, rows, whole_job
 
 NAMESAKE = ("a6", "001085000006", "Nguyễn Văn An", "1985-01-01", "male", None)
 UNSURE = [
-    ("c2", None, "Tran Thi Binh", "1990", "male", "X2"),
-    ("c4", None, "Phạm Văn Dung", "1971", "male", "X4"),
-    ("c5", None, "Hoàng Thị Hoa", "1990", "female", "X5"),
-    ("c7", None, "Nguyen Van An", "1985", "male", "X7"),
+    ("c2", None, "Tran Thi Binh", "1990", "male", "GD4010000000012"),
+    ("c4", None, "Phạm Văn Dung", "1971", "male", "GD4010000000014"),
+    ("c5", None, "Hoàng Thị Hoa", "1990", "female", "GD4010000000015"),
+    ("c7", None, "Nguyen Van An", "1985", "male", "GD4010000000017"),
 ]
 """Cards that linking leaves to people: with `a2`, `a4`, `a5` and `a6`."""
 ANN, BEN, CHI = "person:ann", "person:ben", "person:chi"
@@ -163,8 +163,8 @@ def test_a_pair_is_seen_by_whom_it_is_assigned_to_and_a_decision_outlives_every_
 
     assert measures.contradicted(work, "person") == []
     changed = [
-        ("c2", "001190000002", "Trần Thị Bình", "06/05/1990", "female", "X2"),
-        ("c5", None, "Võ An", "2019", "male", "X5"),
+        ("c2", "001190000002", "Trần Thị Bình", "06/05/1990", "female", "GD4010000000012"),
+        ("c5", None, "Võ An", "2019", "male", "GD4010000000015"),
     ]
     country.write("beta_cards", [card_record(row, LATER) for row in changed])
     pipeline.sync("beta_cards")
