@@ -94,7 +94,13 @@ class Census:
             return
         key, salt = quote(self.key), literal(self._seed)
         whole = f"hash({', '.join(quote(name) for name in rows.column_names)}, {salt})"
-        self._insert(rows, f"case when {key} is null then {whole} else hash({key}, {salt}) end", whole)
+        # Rows without a key may be alike, and are records all the same.
+        nobody = f"hash({whole}, {self.rows} + row_number() over ())"
+        self._insert(
+            rows,
+            f"case when {key} is null then {whole} else hash({key}, {salt}) end",
+            f"case when {key} is null then {nobody} else {whole} end" if rows[self.key].null_count else whole,
+        )
 
     def _insert(self, rows: pa.Table, key: str, version: str) -> None:
         self.engine.register("came", rows)

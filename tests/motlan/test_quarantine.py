@@ -186,12 +186,12 @@ def test_a_fix_that_does_not_help_leaves_the_row_open(country: Country) -> None:
 
 @pytest.mark.slow
 def test_a_decision_holds_while_the_same_version_of_a_row_is_sent_again(country: Country) -> None:
-    country.declare("adapters/agencies.yaml", lambda c: c["agencies"]["beta"]["datasets"][CARD].update(cursor="sex"))
-    country.write(CARD, [held(sex="0 drop 1")])
+    country.declare("adapters/agencies.yaml", lambda c: c["agencies"]["beta"]["datasets"][CARD].update(cursor="number"))
+    country.write(CARD, [held(number="0 drop 1")])
     pipeline.sync(CARD)
     decisions.fix(country.open(), only(country)["id"], ME, "asked", {"name": "Hoàng Thị Hòa"})
     pipeline.replay(CARD)
-    country.write(CARD, [held(sex="0 drop 2")])
+    country.write(CARD, [held(number="0 drop 2")])
     pipeline.sync(CARD)
     assert (only(country)["state"], only(country)["times_seen"]) == ("closed", 2)
     assert accepted(country)["b6"] == "Hoàng Thị Hòa"

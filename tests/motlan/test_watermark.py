@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 
 from motlan import pipeline
 from motlan.cli import app
+from motlan.engine import quote
 from motlan.errors import ConfigurationError
+from motlan.landing.columns import stored
 from motlan.landing.contract import SourceCount
 from motlan.ledger import log, runs
 from motlan.status import status
@@ -50,7 +52,8 @@ def landed(country: Country) -> list[tuple[str | None, str | None]]:
     work = country.open()
     with work.engine("counting") as engine, work.store.engine.connect() as connection:
         files = work.lake.files(f"raw.{PEOPLE}", runs.visible(connection, "sync", PEOPLE))
-        return engine.execute(f"select id, updated from read_parquet({files}) order by all").fetchall()
+        sent = ", ".join(quote(stored(name)) for name in ("id", "updated"))
+        return engine.execute(f"select {sent} from read_parquet({files}) order by all").fetchall()
 
 
 def kept(country: Country) -> str | None:

@@ -130,7 +130,9 @@ def test_what_a_database_says_of_a_value_is_not_repeated(store: Store, somebody:
     role, _, place = store.url.removeprefix("postgresql://").partition("@")
     file = Path(place.partition("passfile=")[2].partition("&")[0])
     password = file.read_text(encoding="ascii").strip().rpartition(":")[2]
-    source = make_source(f"postgresql://{place}", credential=(role, password), options={"view": "wrong"})
+    database, _, rest = place.partition("?")
+    endpoint = f"postgresql://{database}?host={rest.partition('host=')[2]}"
+    source = make_source(endpoint, credential=(role, password), options={"view": "wrong"})
     with pytest.raises(MotlanError) as caught:
         list(SqlAdapter(source).pull(None))
     assert "22P02" in str(caught.value)
