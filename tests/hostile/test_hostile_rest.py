@@ -47,7 +47,7 @@ BODIES: dict[str, tuple[str | bytes, Outcome]] = {
     "has more rows than were asked for": (page(*[RECORD] * 4), ContractError),
     "has a number that is none": (page().replace(f'"{NAME}"', "NaN"), ContractError),
     "has a number without end": (page().replace(f'"{NAME}"', "-Infinity"), ContractError),
-    "has a number of five thousand digits": (page().replace(f'"{NAME}"', "9" * 5000), ContractError),
+    "has a number of five thousand digits": (page().replace(f'"{NAME}"', "9" * 5000), 1),
     "has an exponent of a billion": (page().replace(f'"{NAME}"', "1e999999999"), 1),
     "has a field that is too long": (page(RECORD | {"name": NAME * 50}), 1),
     "has a name of a field that is too long": (page(RECORD | {NAME * 500: ""}), 1),

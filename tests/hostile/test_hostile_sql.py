@@ -69,7 +69,7 @@ VIEWS: dict[str, tuple[str, type[MotlanError] | int]] = {
     "row_name": (named(f"row('{NAME}', 1)::pair"), 1),
     "range_name": (named('int4range(1, 5)'), 1),
     "not_a_number": (named("'NaN'::float8"), 1),
-    "endless_number": (named('(10::numeric ^ 500)'), ContractError),
+    "endless_number": (named('(10::numeric ^ 500)'), 1),
     "void_name": (named('null::text'), 1),
     "chatters": (named('chat()'), 1),
 }  # fmt: skip
