@@ -29,7 +29,7 @@ check: .venv/.dev ## The quick loop: lint, types, walls and the tests that take 
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" -x
 
 soak: .venv/.dev ## Two hundred random kills, PostgreSQL among the killed: KILLS=200, SEED=1
-	@MOTLAN_KILLS=$(KILLS) MOTLAN_SEED=$(SEED) $(BIN)/python -m pytest tests/soak
+	@MOTLAN_RANDOM=1 MOTLAN_KILLS=$(KILLS) MOTLAN_SEED=$(SEED) $(BIN)/python -m pytest tests/soak
 
 bench: .venv/.dev ## The benchmarks, on PEOPLE people
 	@$(BIN)/motlan bench quality --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)

@@ -1,6 +1,7 @@
 """Fixtures shared by the tests: a PostgreSQL server of our own, and a small country to run the bus on."""
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,8 +27,9 @@ SMALL_SPARK = (
 )
 """Spark for some thousand rows, which are not worth compiling for: neither queries to Java, nor Java to its best."""
 
-# How busy the machine is says nothing about the code.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How busy the machine is says nothing about the code. What is drawn is the same each time, but where MOTLAN_RANDOM is set.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("patient", PATIENT, derandomize="MOTLAN_RANDOM" not in os.environ)
 settings.load_profile("patient")
 
 

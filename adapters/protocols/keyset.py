@@ -43,6 +43,18 @@ class Column:
     """Whether that is `timestamp with time zone`."""
     one_text: bool
     """Whether equal values have one text."""
+    is_composite: bool = False
+    """Whether a value has fields. `is null` would then ask whether all of them are null, and `is not null` whether none is."""
+
+    @property
+    def is_null(self) -> sql.Composable:
+        """The SQL of whether it is null; an index on the column serves it, but where the value has fields."""
+        return sql.SQL("{} is not distinct from null" if self.is_composite else "{} is null").format(self.value)
+
+    @property
+    def is_given(self) -> sql.Composable:
+        """The SQL of whether it is not null."""
+        return sql.SQL("{} is distinct from null" if self.is_composite else "{} is not null").format(self.value)
 
     @property
     def text(self) -> sql.Composable:
@@ -95,7 +107,7 @@ def _column(name: str, bare: str, type_: str, is_domain: str, kind: str, determi
     if is_domain == "true":
         value = sql.SQL("{}::{}").format(value, sql.SQL(bare))
     one_text = (type_ in _ONE_TEXT or kind == "e") and deterministic == "true"
-    return Column(value, bare, type_ == "timestamp with time zone", one_text)
+    return Column(value, bare, type_ == "timestamp with time zone", one_text, is_composite=kind == "c")
 
 
 @dataclass(frozen=True)

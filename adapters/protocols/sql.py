@@ -89,13 +89,13 @@ class SqlAdapter(Adapter):
             cursor, key = (columns[self.source.columns[name]] for name in (self.source.cursor, self.source.key))
             order = {self.source.cursor: cursor, self.source.key: key}
             # Conditions are of one column each, so that an index on them serves.
-            changed = sql.SQL("{} is not null").format(cursor.value)
+            changed = cursor.is_given
             if since:
                 changed = sql.SQL("{} >= {}").format(cursor.value, cursor.literal(since.cursor))
-            has_key = sql.SQL("{} is not null").format(key.value)
+            has_key = key.is_given
             yield from self._walk(line, columns, Keyset(order, sql.SQL("{} and {}").format(changed, has_key)), numbers)
-            no_cursor = sql.SQL("{} is null").format(cursor.value)
-            no_key = sql.SQL("{} is null and {}").format(key.value, self._changed(columns, since))
+            no_cursor = cursor.is_null
+            no_key = sql.SQL("{} and {}").format(key.is_null, self._changed(columns, since))
             lacks_cursor, lacks_key = _only_row(line.ask(self._lacking(no_cursor, no_key)))
             if lacks_cursor == "true":
                 condition = sql.SQL("{} and {}").format(no_cursor, has_key)
@@ -133,7 +133,7 @@ class SqlAdapter(Adapter):
         if since is None:
             return sql.SQL("true")
         cursor = columns[self.source.columns[self.source.cursor]]
-        return sql.SQL("({0} >= {1} or {0} is null)").format(cursor.value, cursor.literal(since.cursor))
+        return sql.SQL("({} >= {} or {})").format(cursor.value, cursor.literal(since.cursor), cursor.is_null)
 
     def _lacking(self, *conditions: sql.Composable) -> sql.Composable:
         """Return the query that tells of each condition whether a row meets it."""
