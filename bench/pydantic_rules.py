@@ -27,7 +27,10 @@ from motlan.landing.columns import IN_RULES, stored
 from motlan.registry import Dataset, RowRule
 
 _LETTERS = re.compile(f"[{LETTERS}' -]+")
-_MISPLACED = re.compile("(?i)(?:(?<!g)i|(?<!q)u|[aeoyăâêôơư])[ìò](?!n)")
+_VOWELS = "aeiouy" + "".join(sorted({letter.lower() for letter in LETTERS if not letter.isascii()} - set("đčñƀ")))
+_MISPLACED = re.compile(
+    f"(?<=[{_VOWELS}])(?:(?<!gi)ò(?!n)|(?<!qu)ì)|(?<=[{_VOWELS.replace('o', '')}])(?<!gi)ò", re.IGNORECASE
+)
 _SEPARATORS = re.compile("[\\s.'\u2018\u2019`\u2010-\u2015-]")
 _ID = re.compile(r"\d{3}[0-3]\d{8}")
 _WEIGHTS = (31, 29, 23, 19, 17, 13, 7, 5, 3)

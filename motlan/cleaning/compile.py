@@ -6,7 +6,7 @@ back: most values of a register are clean already, and the rest repeat. Code lis
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 
 from motlan.engine import DUCKDB, SPARK, Call, Dialect, Expression, fill
 from motlan.engine.named import naming, verbatim
@@ -77,8 +77,9 @@ def _select(dataset: Dataset, dialect: Dialect) -> str:
     joined = _Joined(first, sent, dialect)
     made = {one.call.whole.text: one.answer for one in once} | joined.answers
     fields = [f"{expression.sql(dialect, sent, made)} as {quote(field)}" for field, expression in first.items()]
-    query = f"select {META},\n       " + ",\n       ".join([*sent.values(), *fields]) + f"\nfrom {given}"
-    query += "".join(one.join for one in once) + joined.joins
+    answers, joins = _answered(once)
+    query = f"{answers}select {META},\n       " + ",\n       ".join([*sent.values(), *fields]) + f"\nfrom {given}"
+    query += joins + joined.joins
     if not second:
         return query
     names = {field: quote(field) for field in first} | sent
@@ -114,20 +115,15 @@ class _Once:
         return f"{self.call.arguments[0].sql(self.dialect, self.names)} as {self.given}"
 
     @property
-    def join(self) -> str:
-        """The join with the answers. The test is asked here alone: what has no answer passed it, or is null."""
+    def odd(self) -> str:
+        """The query of the values that the cheap test does not pass, as `given`."""
         test = self.filled(self.dialect.costly[self.call.function])
-        odd = f"(select distinct {self.given} as given from (select {self.column} from {RAW}) where not {test})"
-        answers = self.dialect.answers.get(self.call.function)
-        made = (
-            answers(odd, self.rest)
-            if answers
-            else f"select given, {self.call.sql(self.dialect, 'given')} as made from {odd}"
-        )
-        return (
-            f"\nleft join (select given as _key{self.made}, made as {self.made}\n"
-            f"           from ({made})) on _key{self.made} = {self.given}"
-        )
+        return f"select {self.given} as given from (select {self.column} from {RAW}) where not {test}"
+
+    def join(self, answers: str) -> str:
+        """The join with a relation of answers (`given`, `made`). What has none there passed the test, or is null."""
+        named = f"select given as _key{self.made}, made as {self.made}"
+        return f"\nleft join ({named} from {answers}) on _key{self.made} = {self.given}"
 
     @property
     def answer(self) -> str:
@@ -147,6 +143,28 @@ class _Once:
     def plain(self) -> str:
         """The answer for a value that passes the cheap test."""
         return self.filled(self.dialect.plain.get(self.call.function, "@1"))
+
+
+def _answered(once: Sequence[_Once]) -> tuple[str, str]:
+    """Return the relations that answer costly calls, to stand before the query, and the joins with them.
+
+    Calls that differ in their value alone share one: it takes longer to plan than to run.
+    """
+    alike: dict[tuple[str, ...], list[_Once]] = {}
+    for one in once:
+        alike.setdefault((one.call.function, *one.rest), []).append(one)
+    relations, joins = [], ""
+    for number, calls in enumerate(alike.values()):
+        first, dialect = calls[0], calls[0].dialect
+        odd = f"(select distinct given from ({' union all '.join(one.odd for one in calls)}))"
+        write = dialect.answers.get(first.call.function)
+        made = (
+            write(odd, first.rest) if write else f"select given, {first.call.sql(dialect, 'given')} as made from {odd}"
+        )
+        name = f"_answers_{number}"
+        relations.append(f"{name} as materialized ({made})")
+        joins += "".join(one.join(name) for one in calls)
+    return f"with {', '.join(relations)}\n" if relations else "", joins
 
 
 class _Joined:

@@ -18,6 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from motlan.engine.duckdb_places import TABLES, macros
+from motlan.engine.session import Session
 from motlan.errors import ConfigurationError
 
 _COLUMNS = (
@@ -40,7 +41,7 @@ def code_lists(folder: Path) -> frozenset[str]:
 
 
 def load_code_lists(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Create (or replace) the tables of `code_tables` from every list in a folder.
+    """Create (or replace) the tables of `code_tables` from every list in a folder; in a session when a query names one.
 
     Args:
         con: Connection to fill.
@@ -49,11 +50,17 @@ def load_code_lists(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     Raises:
         ConfigurationError: The folder has no list, or a list lacks a column or says one thing twice.
     """
-    tables = code_tables(folder)
-    with con.cursor() as cursor:  # the caller's own may still be reading a result
-        for name, table in tables.items():
-            cursor.register(f"{name}_arrow", table)
-            cursor.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM {name}_arrow")
+
+    def make(con: duckdb.DuckDBPyConnection) -> None:
+        with con.cursor() as cursor:  # the caller's own may still be reading a result
+            for name, table in code_tables(folder).items():
+                cursor.register(f"{name}_arrow", table)
+                cursor.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM {name}_arrow")
+
+    if isinstance(con, Session):
+        con.make_when_named(("motlan_codes", *TABLES), make)
+    else:
+        make(con)
 
 
 def code_tables(folder: Path) -> dict[str, pa.Table]:

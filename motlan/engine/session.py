@@ -7,9 +7,10 @@ and its settings cannot be changed afterwards by any query.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 
@@ -24,7 +25,7 @@ def connect(
     threads: int | None = None,
     allowed: Sequence[Path] = (),
 ) -> duckdb.DuckDBPyConnection:
-    """Open an in-memory session with the engine's macros in it.
+    """Open an in-memory session, in which the engine's macros are made when a query calls one (see `Session`).
 
     Args:
         temp_dir: Where it may spill; it never spills without one.
@@ -64,15 +65,56 @@ def connect(
     # Of rows that go to a file for each value of a column, more than so many are no use and stand in memory, or spill.
     con.execute("SET partitioned_write_flush_threshold = 100000")
     con.execute("SET enable_external_access = false")
-    prepare(con)
     con.execute("SET lock_configuration = true")
-    return con
+    return cast(duckdb.DuckDBPyConnection, Session(con))
+
+
+class Session:
+    """A connection that makes what queries call by name, macros and the tables of code lists, when one first does.
+
+    Macros take longer to make than most queries to run, and most sessions call none.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.connection = con
+        """The engine's own, for libraries that ask for one."""
+        self._unmade: list[tuple[re.Pattern[str], Callable[[duckdb.DuckDBPyConnection], None]]] = []
+        self.make_when_named(MACROS, prepare)
+
+    def make_when_named(self, names: Iterable[str], make: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+        """Have something made before the first query that has one of some names in it."""
+        self._unmade.append((re.compile(rf"\b(?:{'|'.join(names)})\b"), make))
+
+    def execute(self, query: str, parameters: object = None) -> duckdb.DuckDBPyConnection:
+        """Run a query as the connection does."""
+        self._make(query)
+        return self.connection.execute(query, parameters)
+
+    def sql(self, query: str, **given: Any) -> duckdb.DuckDBPyRelation:
+        """Make a relation of a query as the connection does."""
+        self._make(query)
+        return self.connection.sql(query, **given)
+
+    def _make(self, query: str) -> None:
+        for named in [named for named in self._unmade if named[0].search(query)]:
+            self._unmade.remove(named)
+            named[1](self.connection)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
 
 
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
-    """Create the macros that compiled expressions call. `connect` has done it already."""
-    for definition in MACROS.values():
-        con.execute(f"CREATE OR REPLACE MACRO {definition}")
+    """Create the macros that compiled expressions call."""
+    with con.cursor() as cursor:  # the caller's own may still be reading a result
+        for definition in MACROS.values():
+            cursor.execute(f"CREATE OR REPLACE MACRO {definition}")
 
 
 def fingerprint() -> str:

@@ -209,7 +209,7 @@ class _Classroom:
     def _linker(self, names: list[str], u: dict[str, list[float]], rows: str) -> Linker:
         from splink import DuckDBAPI, Linker
 
-        database = DuckDBAPI(connection=self.engine)
+        database = DuckDBAPI(connection=getattr(self.engine, "connection", self.engine))
         tables = [database.register(f"{name}{rows}", dataset_display_name=name) for name in self.names]
         settings = {
             "link_type": "link_only" if self.matching.spine else "dedupe_only",

@@ -58,12 +58,14 @@ def test_a_wrong_list_is_refused(tmp_path: Path, content: str, message: str) -> 
     (tmp_path / "wrong.csv").write_text(content, encoding="utf-8")
     with connect() as con, pytest.raises(ConfigurationError, match=message) as caught:
         load_code_lists(con, tmp_path)
+        con.execute("FROM motlan_codes")
     assert caught.value.where == "wrong.csv"
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with connect() as con, pytest.raises(ConfigurationError, match="no code list"):
         load_code_lists(con, tmp_path)
+        con.execute("FROM motlan_codes")
 
 
 def test_the_digest_follows_the_contents_of_the_named_lists_only(tmp_path: Path) -> None:

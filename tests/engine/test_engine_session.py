@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from motlan.engine import connect, fingerprint, literal, prepare, quote
+from motlan.engine import connect, fingerprint, literal, load_code_lists, prepare, quote
 from motlan.errors import ConfigurationError
 
 
@@ -90,3 +90,15 @@ def test_quoting_survives_quotes() -> None:
         relation = con.execute(f"SELECT {literal(value)} AS {quote(name)}")
         assert relation.description[0][0] == name
         assert relation.fetchall() == [(value,)]
+
+
+def test_a_session_makes_macros_and_code_lists_when_a_query_first_names_one(tmp_path: Path) -> None:
+    (tmp_path / "sexes.csv").write_text("code,value\n1,male\n", encoding="utf-8")
+    macros = "SELECT count(*) FROM duckdb_functions() WHERE starts_with(function_name, 'motlan')"
+    tables = "SELECT count(*) FROM duckdb_tables()"
+    with connect() as con:
+        load_code_lists(con, tmp_path)
+        assert con.execute(f"SELECT ({macros}), ({tables})").fetchall() == [(0, 0)]
+        assert con.sql("SELECT motlan_suspicious('Nguye^~n'), cl_value FROM motlan_codes").fetchall() == [
+            (True, "male")
+        ]
