@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +18,8 @@ from motlan.ledger.runs import Counts
 from simulators import make_world
 from tests.spark import bus
 
-PEOPLE = 20_000
+PEOPLE = int(os.environ.get("MOTLAN_PARITY_PEOPLE", "3000"))
+"""Of the simulated country; `make soak` takes 20,000."""
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
