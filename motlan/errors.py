@@ -4,6 +4,7 @@
     ├── ConfigurationError   the declared half is wrong: mend the file named in the message
     ├── ContractError        a source broke its word: do not retry, ask its owner
     ├── TransientError       the line or the server failed: retry, it may pass
+    │   └── EngineError      memory, disk or time ran out here, or our own server was lost: retry, and look at the machine
     ├── DataError            one row cannot be used: it goes to quarantine
     ├── AccessError          the caller may not do this
     └── InternalError        an invariant of ours does not hold: report it; nothing is published
@@ -61,6 +62,10 @@ class TransientError(MotlanError):
     def __init__(self, what: str, *, where: str = "", next_step: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, where=where, next_step=next_step)
         self.retry_after = retry_after
+
+
+class EngineError(TransientError):
+    """Our own machine failed, never a source: memory, disk or time ran out, or our server was lost. Retry with back-off."""
 
 
 class DataError(MotlanError):

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from motlan import sweep
 from motlan.cleaning import select_canonical
+from motlan.engine import failure
 from motlan.errors import ConfigurationError, InternalError, MotlanError, unforeseen
 from motlan.golden import diff as differences
 from motlan.golden import merge as survivorship
@@ -54,7 +55,8 @@ def _private(step: Callable[P, T]) -> Callable[P, T]:
         except Exception as error:
             if debugging():
                 raise
-            raise lost(error) or unforeseen(error, f"pipeline.{step.__name__}") from None
+            where = f"pipeline.{step.__name__}"
+            raise lost(error) or failure(error, where) or unforeseen(error, where) from None
 
     return call
 

@@ -17,7 +17,17 @@ import duckdb
 from motlan import processes
 from motlan import registry as declared
 from motlan import settings as environment
-from motlan.engine import abreast, code_lists, code_lists_digest, connect, fingerprint, literal, load_code_lists, quote
+from motlan.engine import (
+    abreast,
+    code_lists,
+    code_lists_digest,
+    connect,
+    failure,
+    fingerprint,
+    literal,
+    load_code_lists,
+    quote,
+)
 from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
 from motlan.lake import Lake, read_parquet
@@ -55,6 +65,8 @@ class Workspace:
 
         Raises:
             ContractError: A query failed on the data.
+            EngineError: Memory or disk ran out.
+            InternalError: A query of ours is wrong.
         """
         with self.own_folder() as spilled:
             connection = connect(
@@ -68,6 +80,8 @@ class Workspace:
             except duckdb.Error as error:
                 if self.settings.debug_sql:
                     raise
+                if known := failure(error, where):
+                    raise known from None
                 if file := self._file_of(error):
                     raise ContractError(
                         f"the file {file} is missing or damaged", where=where, next_step="restore it from a backup."

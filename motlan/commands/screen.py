@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from motlan import principals, registry
+from motlan.engine import failure
 from motlan.errors import AccessError, ConfigurationError, MotlanError, unforeseen
 from motlan.settings import debugging, load
 from motlan.store import open_store
@@ -66,7 +67,11 @@ class Quiet(typer.Typer):
         except Exception as error:
             if debugging():
                 raise
-            _tell(error if isinstance(error, MotlanError) else lost(error) or unforeseen(error, "motlan"))
+            _tell(
+                error
+                if isinstance(error, MotlanError)
+                else lost(error) or failure(error) or unforeseen(error, "motlan")
+            )
             raise SystemExit(1) from None
 
 

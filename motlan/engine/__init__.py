@@ -13,6 +13,7 @@ from motlan.engine.dialect import Dialect, Lookup, Scalar, fill
 from motlan.engine.duckdb_dialect import DUCKDB
 from motlan.engine.explain import Step, explain
 from motlan.engine.expression import Call, Expression, parse
+from motlan.engine.failures import failure
 from motlan.engine.functions import Function, Parameter
 from motlan.engine.session import connect, constant, fingerprint, literal, make, one, prepare, quote
 from motlan.engine.spark_dialect import SPARK, SPARK_SETTINGS
@@ -38,6 +39,7 @@ __all__ = [
     "connect",
     "constant",
     "explain",
+    "failure",
     "fill",
     "fingerprint",
     "literal",

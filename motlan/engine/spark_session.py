@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from motlan.engine import spark_steps as steps
 from motlan.engine.codes import code_tables
+from motlan.engine.failures import failure
 from motlan.engine.spark_dialect import SPARK
 from motlan.engine.spark_parse import UnreadableError
 from motlan.engine.spark_parts import in_parts
@@ -194,6 +195,8 @@ class SparkEngine:
         except (PySparkException, Py4JError) as error:
             if self.debug:
                 raise
+            if known := failure(error, self.where):
+                raise known from None
             kind = ConfigurationError if isinstance(error, AnalysisException) else ContractError
             raise kind(
                 f"Spark refused a query ({type(error).__name__})",

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import duckdb
 
-from motlan.engine import literal, one, quote
-from motlan.errors import ConfigurationError, ContractError
+from motlan.engine import failure, literal, one, quote
+from motlan.errors import ConfigurationError, ContractError, EngineError
 from motlan.settings import debugging
 
 _OTHERS = {
@@ -34,12 +34,16 @@ def wrapped(what: str, where: str, next_step: str) -> Iterator[None]:
 
     Raises:
         ContractError: The engine failed on the data.
+        EngineError: Memory or disk ran out.
     """
     try:
         yield
     except duckdb.Error as error:
         if debugging():
             raise
+        known = failure(error, where)
+        if isinstance(known, EngineError):
+            raise known from None
         line = re.search(r"Line: (\d+)", str(error))
         raise ContractError(what, where=f"{where}, line {line[1]}" if line else where, next_step=next_step) from None
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from motlan.errors import ConfigurationError, TransientError
+from motlan.errors import ConfigurationError, EngineError
 from motlan.settings import Settings
 from motlan.store.folders import make_private
 from motlan.store.postgres import Postgres, PostgresError, keep_password, password_file, url
@@ -55,7 +55,7 @@ def _server(settings: Settings) -> Postgres:
     try:
         server.start()
     except (OSError, RuntimeError, PostgresError, subprocess.SubprocessError) as error:
-        raise TransientError(
+        raise EngineError(
             f"the embedded PostgreSQL did not start ({type(error).__name__})",
             where=str(settings.store),
             next_step="read the file `log` there, or set MOTLAN_DATABASE_URL to a server of yours.",
@@ -70,7 +70,7 @@ def start(settings: Settings) -> str:
 
     Raises:
         ConfigurationError: `MOTLAN_DATABASE_URL` is set, so there is nothing of ours to start.
-        TransientError: The server did not start.
+        EngineError: The server did not start.
     """
     if settings.database_url:
         raise ConfigurationError(

@@ -18,7 +18,7 @@ from alembic.config import Config
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 
-from motlan.errors import TransientError
+from motlan.errors import EngineError
 from motlan.settings import Settings
 from motlan.store import server, tables
 
@@ -105,7 +105,7 @@ def open_store(settings: Settings) -> Store:
     """Connect to the store and bring its fixed tables up to date; starts the embedded server where there is none.
 
     Raises:
-        TransientError: No server answers.
+        EngineError: No server answers.
     """
     deadline = time.monotonic() + RECOVERY_S
     while True:
@@ -117,7 +117,7 @@ def open_store(settings: Settings) -> Store:
                 continue
             if not settings.database_url:
                 raise lost(error) or error from None
-            raise TransientError(
+            raise EngineError(
                 "the PostgreSQL server does not answer",
                 next_step="check MOTLAN_DATABASE_URL, or unset it to use the embedded server.",
             ) from None
@@ -131,7 +131,7 @@ def _begins(error: Exception) -> bool:
     return any(words in str(error) for words in ("in recovery mode", "starting up", "not yet accepting connections"))
 
 
-def lost(error: BaseException) -> TransientError | None:
+def lost(error: BaseException) -> EngineError | None:
     """Tell in our words of an error of PostgreSQL that may pass: it ended, does not answer, or could not do it now.
 
     Args:
@@ -145,11 +145,11 @@ def lost(error: BaseException) -> TransientError | None:
         return None
     state = getattr(getattr(error, "orig", error), "sqlstate", None)
     if state and not state.startswith(_ENDED):
-        return TransientError(
+        return EngineError(
             f"PostgreSQL could not do it now (SQLSTATE {state})", where="store", next_step="try the same again."
         )
     ours = "MOTLAN_DATABASE_URL" not in os.environ
-    return TransientError(
+    return EngineError(
         f"{'the embedded PostgreSQL' if ours else 'PostgreSQL'} ended, or does not answer",
         where="store",
         next_step="try the same again: it is started where it is not running."

@@ -79,6 +79,8 @@ def test_what_a_retry_cannot_mend_fails_at_once(facts: dict[str, Any], kind: str
 
 def test_a_broken_line_is_tried_again_with_the_tasks_own_backoff(facts: dict[str, Any]) -> None:
     assert facts["decisions"]["TransientError"] == ["retry", None]
+    assert facts["decisions"]["EngineError"] == ["retry", None]
+    assert facts["decisions"]["InternalError"][0] == "fail"
     assert facts["decisions"]["asked to wait 1 s"] == ["retry", None]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import multiprocessing
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
