@@ -4,7 +4,7 @@ Three figures, which are all 0 where the bus does what it says. `docs/agencies.m
 
 - `ids_shared`: persons of the newest publication that hold rows of two true people although the bus could know: a row that
   was corrected from one person's into another's beside a row of the person whose it was, or two rows that people decided,
-  rightly and until now, to be of different people. Wrong links that nothing contradicts are the precision's business.
+  rightly and in force, to be of different people. Wrong links that nothing contradicts are the precision's business.
 - `ids_reused`: ids that meant one true person in one publication and another in a later one. An id means the true person of
   the row that founded it, as that row is in this publication; where that row is another id's, the one of most of its rows.
 - `persons_lost`: true people of whom a row was accepted and none is with a golden person; and those whom an id meant that
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
@@ -26,9 +27,8 @@ from motlan.engine import one
 from motlan.golden.compared import golden_table
 from motlan.lake import current, read_parquet
 from motlan.ledger import runs
+from motlan.linking import store as decisions
 from motlan.linking.link import KEY, links_table
-from motlan.store import tables
-from motlan.store.tables import PAIR
 from motlan.workspace import Workspace
 
 _ENDS = ("removed", "merged")
@@ -80,16 +80,15 @@ def score(work: Workspace, world: Path, publications: Sequence[Publication], ent
             synced = runs.visible(connection, "sync", dataset.name)
             if files := work.clean_files(dataset.name, {dataset.name: synced}):
                 accepted.append(f"select '{dataset.name}' as dataset, _key from {read_parquet(files)}")
-        table = tables.link_decisions.c
-        query = sa.select(*(table[name] for name in PAIR)).distinct()
-        apart = connection.execute(query.where(table.verdict == "different", table.withdrawn_at.is_(None))).all()
+    decided = decisions.decided(work.store, entity)
+    apart = decided.filter(pc.invert(decided["same"]))
     with work.engine("scoring identity") as engine:
         return figures(
             engine,
             publications,
             pq.read_table(world / "truth" / "rows.parquet"),
             engine.sql(f"select distinct * from ({' union all '.join(accepted)})").to_arrow_table(),
-            pa.Table.from_pylist([dict(row._mapping) for row in apart], pa.schema([(n, pa.string()) for n in PAIR])),
+            apart,
         )
 
 
@@ -107,7 +106,7 @@ def figures(
         publications: In their order; one at least.
         truth: `dataset`, `key`, `true_id`, `valid_from_day`: of whom a record is from a day on.
         accepted: `dataset`, `_key` of every record of which a version was accepted.
-        apart: Pairs of records that people decided to be of different people, and nobody took back.
+        apart: Pairs of records of which a decision holds that they are of different people, by the columns of `tables.PAIR`.
     """
     engine.register("truth", truth)
     engine.register("accepted", accepted)
