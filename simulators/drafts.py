@@ -34,13 +34,13 @@ OTHERS = """
 -- The other person, of those who are not in the register; an episode without one does not happen.
 UPDATE episode SET other = found.other FROM (
   SELECT mine.true_id, theirs.true_id AS other FROM (
-    SELECT true_id, register, row_number() OVER (PARTITION BY register ORDER BY true_id) AS rank
+    SELECT true_id, register, {known} AS known, row_number() OVER (PARTITION BY register, known ORDER BY true_id) AS rank
     FROM episode WHERE kind = '{kind}') mine
   JOIN (
-    SELECT true_id, register, row_number() OVER (PARTITION BY register ORDER BY h(true_id, 'history other {kind}'), true_id)
-      AS rank
+    SELECT true_id, register, in_population AS known,
+      row_number() OVER (PARTITION BY register, known ORDER BY h(true_id, 'history other {kind}'), true_id) AS rank
     FROM quiet, (SELECT DISTINCT register FROM episode WHERE kind = '{kind}') WHERE {condition}) theirs
-  USING (register, rank)) found
+  USING (register, known, rank)) found
 WHERE episode.kind = '{kind}' AND episode.true_id = found.true_id;
 DELETE FROM episode WHERE kind = '{kind}' AND (other IS NULL
   OR other IN (SELECT other FROM episode GROUP BY other HAVING count(*) > 1));
@@ -112,6 +112,10 @@ FROM happened WHERE kind = 'membership_closed'
 UNION ALL
 SELECT * REPLACE (true AS in_population) FROM happened WHERE kind = 'late_registration'
 UNION ALL
+SELECT kind, other AS true_id, other, register, day + 1 AS day, personal_id, birth_date, sex, birth_province,
+  true AS in_population, tax_code, social_insurance_code, health_card, education_id
+FROM episode JOIN life ON life.true_id = other WHERE kind = 'registration_of_another'
+UNION ALL
 -- A record that becomes another person's takes its codes with it.
 SELECT * REPLACE (if(register = 'tax_taxpayers', NULL, tax_code) AS tax_code,
     if(register = 'insurance_members', NULL, social_insurance_code) AS social_insurance_code,
@@ -142,7 +146,12 @@ REGISTERED = """
 INSERT INTO draft BY NAME
 SELECT '{dataset}' AS dataset, kind, {own} AS number, true_id, true_id AS about, true_id AS codes_of, day,
   within_day({own}, day) AS moment, false AS wrong
-FROM episode WHERE kind = 'late_registration';
+FROM episode WHERE kind IN ('late_registration', 'registration_of_another')
+UNION ALL BY NAME
+-- The day after, the record turns out to be another's.
+SELECT '{dataset}' AS dataset, kind, {own} AS number, other AS true_id, true_id AS other, other AS about, other AS codes_of,
+  day + 1 AS day, within_day({own}, day + 1) AS moment, false AS wrong
+FROM episode WHERE kind = 'registration_of_another';
 """
 
 REGISTERS = """

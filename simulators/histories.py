@@ -37,16 +37,20 @@ class Kind:
         datasets: Registers one of which it happens in; the person must be in it. Empty: in all of theirs.
         spare: Days that must be left after its first.
         other: Condition on the other person that it takes, who is not in the register; empty where it takes none.
+        known: Whether the population register knows the other person, as SQL over the episode: by turns, every second day.
     """
 
     who: str = "in_population"
     datasets: tuple[str, ...] = ()
     spare: int = 0
     other: str = ""
+    known: str = "day % 2 = 0"
 
 
 _DIVIDED = "in_population AND commune IN (SELECT code FROM commune_alternatives WHERE len(split) > 0)"
 _GROWN = "age BETWEEN 22 AND 60"
+_OFFICES = ("insurance_members", "tax_taxpayers", "education_staff")
+_UNREGISTERED = "NOT in_population AND (in_insurance OR in_tax OR in_pupils)"
 KINDS: dict[str, Kind] = {
     "number_reestablished": Kind("in_population AND age > 1"),
     "clock_ahead": Kind(datasets=("population_citizens", "insurance_members", "tax_taxpayers"), spare=1),
@@ -55,21 +59,11 @@ KINDS: dict[str, Kind] = {
     "commune_divided": Kind(_DIVIDED, ("population_citizens", "insurance_members", "education_pupils")),
     "school_transfer": Kind(datasets=("education_pupils",), spare=1),
     "membership_closed": Kind(datasets=("insurance_members",)),
-    "record_of_another": Kind(
-        f"in_population AND {_GROWN}",
-        ("insurance_members", "tax_taxpayers", "education_staff"),
-        other=f"in_population AND {_GROWN}",
-    ),
-    "record_returns": Kind(
-        f"in_population AND {_GROWN}",
-        ("insurance_members", "tax_taxpayers", "education_staff"),
-        1,
-        f"in_population AND {_GROWN}",
-    ),
-    "number_of_another": Kind(
-        f"in_population AND {_GROWN}", ("insurance_members", "tax_taxpayers", "education_staff"), 1, "in_population"
-    ),
-    "late_registration": Kind("NOT in_population AND (in_insurance OR in_tax OR in_pupils)"),
+    "record_of_another": Kind(f"in_population AND {_GROWN}", _OFFICES, other=_GROWN),
+    "record_returns": Kind(f"in_population AND {_GROWN}", _OFFICES, 1, _GROWN),
+    "number_of_another": Kind(f"in_population AND {_GROWN}", _OFFICES, 1, "true", "true"),
+    "late_registration": Kind(_UNREGISTERED),
+    "registration_of_another": Kind(_UNREGISTERED, spare=1, other=_UNREGISTERED, known="false"),
 }
 
 
@@ -110,7 +104,7 @@ def _choose(con: duckdb.DuckDBPyConnection, kind: str, what: Kind, count: int, d
         drafts.CHOICE.format(
             kind=kind,
             who=what.who,
-            register=register if what.datasets else "NULL::VARCHAR",
+            register=register if what.datasets else "''",
             member=f"CASE register {member} END" if what.datasets else "true",
             count=count,
             days=days,
@@ -118,8 +112,8 @@ def _choose(con: duckdb.DuckDBPyConnection, kind: str, what: Kind, count: int, d
     )
     if what.other:
         absent = " ".join(f"WHEN '{name}' THEN NOT {MEMBERS[name]}" for name in what.datasets)
-        condition = f"({what.other}) AND (CASE register {absent} END)"
-        con.execute(drafts.OTHERS.format(kind=kind, condition=condition))
+        condition = f"({what.other}) AND ({f'CASE register {absent} END' if absent else 'true'})"
+        con.execute(drafts.OTHERS.format(kind=kind, condition=condition, known=what.known))
 
 
 def _drafts(days: int) -> Iterator[str]:

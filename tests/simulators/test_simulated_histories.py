@@ -166,8 +166,8 @@ def test_a_record_becomes_another_persons_with_all_that_it_says_and_may_return(s
         assert all(row["_who"] == first["_who"] for row in again)
         there = "SELECT count(*) FROM truth_rows WHERE dataset = ? AND true_id = ? AND key != ?"
         assert sql.execute(there, [dataset, other["_who"], other["_key"]]).fetchone() == (0,)
-        spine = "SELECT count(*) FROM truth_rows WHERE dataset = 'population_citizens' AND true_id IN (?, ?)"
-        assert sql.execute(spine, [first["_who"], other["_who"]]).fetchone()[0] >= 2
+        assert person(sql, first["_who"], 0)["in_population"]
+        assert person(sql, other["_who"], 0)["in_population"] == (other["_day"] % 2 == 0)
 
 
 def test_a_number_of_another_is_typed_and_corrected_the_day_after(sql):
@@ -184,6 +184,15 @@ def test_somebody_enters_the_population_register_late(sql):
         assert [person(sql, row["_who"], day)["in_population"] for day in (0, 2)] == [False, True]
         known = "SELECT count(*) FROM truth_rows WHERE true_id = ? AND valid_from_day = 0"
         assert sql.execute(known, [row["_who"]]).fetchone()[0] > 0
+
+
+def test_a_registration_may_turn_out_to_be_of_somebody_else(sql):
+    for dataset, (first, other) in versions(sql, "registration_of_another"):
+        assert dataset == "population_citizens"
+        assert first["_who"] != other["_who"]
+        for row in (first, other):
+            assert row["SoDinhDanh"] == person(sql, row["_who"], 0)["personal_id"]
+        assert person(sql, other["_who"], 2)["in_population"]
 
 
 def test_twins_have_the_same_name_but_for_a_mark(sql):
