@@ -18,6 +18,10 @@ CREATE TABLE draft (dataset VARCHAR, kind VARCHAR, number UBIGINT, true_id BIGIN
   birth_province VARCHAR, birth_commune VARCHAR, commune VARCHAR, province VARCHAR, commune_name VARCHAR, employer BIGINT,
   school BOOLEAN,
   true_employer BIGINT, second BOOLEAN, dead BOOLEAN, typed_number VARCHAR, written_status VARCHAR);
+-- What is true of people from a day on.
+CREATE TABLE became (kind VARCHAR, true_id BIGINT, other BIGINT, register VARCHAR, day INTEGER, personal_id VARCHAR,
+  birth_date DATE, sex VARCHAR, birth_province VARCHAR, in_population BOOLEAN, tax_code VARCHAR, social_insurance_code VARCHAR,
+  health_card VARCHAR, education_id VARCHAR);
 CREATE MACRO within_day(number, day) AS TIMESTAMP '2026-10-01' + to_days(day::INTEGER)
   + to_microseconds((h(number, 'history moment ' || day) % 86400000000)::BIGINT);
 """
@@ -96,8 +100,7 @@ FROM numbered JOIN life USING (true_id);
 
 CREATE MACRO second_insurance_code(id) AS scatter(id + 500000000, 'social insurance', 10);
 CREATE MACRO second_card(card, id) AS left(card, 5) || second_insurance_code(id);
--- What is true of people from a day on.
-CREATE TABLE became AS
+INSERT INTO became
 WITH happened AS (
   SELECT episode.*, personal_id, birth_date, sex, birth_province, in_population, tax_code, social_insurance_code, health_card,
     education_id

@@ -85,6 +85,8 @@ def make_histories(con: duckdb.DuckDBPyConnection, profile: Profile, people: int
         days: days after day 0.
     """
     con.execute(drafts.TABLES)
+    if not days:
+        return
     con.execute(drafts.TWINS)
     for kind, what in KINDS.items():
         first = days - what.spare
