@@ -1,6 +1,7 @@
 """Whether an id of the bus means one person over the days, against the truth of a synthetic world.
 
-Three figures, which are all 0 where the bus does what it says. `docs/agencies.md` says what happens to the records.
+Three figures, which are all 0 where the bus does what it says, and a fourth beside them. `docs/agencies.md` says what happens to
+the records.
 
 - `ids_shared`: persons of the newest publication that hold rows of two true people although the bus could know: a row that
   was corrected from one person's into another's beside a row of the person whose it was, or two rows that people decided,
@@ -9,6 +10,8 @@ Three figures, which are all 0 where the bus does what it says. `docs/agencies.m
   the row that founded it, as that row is in this publication; where that row is another id's, the one of most of its rows.
 - `persons_lost`: true people of whom a row was accepted and none is with a golden person; and those whom an id meant that
   was golden in one publication and is not in the next, without an event of its end in the feed.
+- `persons_absorbed`: true people whose rows are all with ids that mean others in the newest publication: what wrong links cost
+  that nothing contradicts, those of spine rows included, which precision leaves out.
 """
 
 from __future__ import annotations
@@ -73,7 +76,7 @@ def published(work: Workspace, day: int, entity: str = "person") -> Publication:
 
 
 def score(work: Workspace, world: Path, publications: Sequence[Publication], entity: str = "person") -> dict[str, int]:
-    """Return `ids_shared`, `ids_reused` and `persons_lost` of all publications of a demo."""
+    """Return `ids_shared`, `ids_reused`, `persons_lost` and `persons_absorbed` of all publications of a demo."""
     accepted = []
     with work.store.engine.connect() as connection:
         for dataset in work.registry.datasets_of(entity):
@@ -99,7 +102,7 @@ def figures(
     accepted: pa.Table,
     apart: pa.Table,
 ) -> dict[str, int]:
-    """Return the three figures.
+    """Return the figures.
 
     Args:
         engine: Where it is counted.
@@ -173,4 +176,8 @@ _FIGURES = {
             select true_id::varchar as who from without
             union all
             select coalesce(true_id::varchar, person_id) from vanished left join meaning using (n, person_id))""",
+    "persons_absorbed": """
+        with present as (from linked semi join golden_of using (n, person_id) where n = $last),
+        own as (select true_id from meaning semi join golden_of using (n, person_id) where n = $last)
+        select count(distinct true_id) from present anti join own using (true_id)""",
 }

@@ -123,7 +123,9 @@ def show(report: Report, console: Console | None = None) -> None:
 
 
 def _identity(found: dict[str, Any]) -> str:
-    figures = ", ".join(f"{name} {found[name]:,}" for name in ("ids_shared", "ids_reused", "persons_lost"))
+    figures = ", ".join(
+        f"{name} {found[name]:,}" for name in ("ids_shared", "ids_reused", "persons_lost", "persons_absorbed")
+    )
     said = found["decisions"]
     made = said["same"] + said["different"]
     return (

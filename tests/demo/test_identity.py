@@ -60,24 +60,24 @@ CORRECTED = {"spine/1": {0: 1}, "tax/1": {0: 1, 1: 2}}
 
 def test_where_nothing_happens_nothing_is_counted(count):
     told = count([publication(0, TOGETHER), publication(1, TOGETHER)], {"spine/1": {0: 1}, "tax/1": {0: 1}})
-    assert told == {"ids_shared": 0, "ids_reused": 0, "persons_lost": 0}
+    assert told == {"ids_shared": 0, "ids_reused": 0, "persons_lost": 0, "persons_absorbed": 0}
 
 
 def test_a_record_that_was_corrected_into_anothers_and_stays_with_whose_it_was_shares_an_id(count):
     told = count([publication(0, TOGETHER), publication(1, TOGETHER)], CORRECTED)
-    assert told == {"ids_shared": 1, "ids_reused": 0, "persons_lost": 0}
+    assert told == {"ids_shared": 1, "ids_reused": 0, "persons_lost": 0, "persons_absorbed": 1}
 
 
 def test_parted_with_the_founder_keeping_the_id_nothing_is_counted(count):
     after = {"spine/1": ("P", "spine/1"), "tax/1": ("Q", "tax/1")}
     told = count([publication(0, TOGETHER), publication(1, after)], CORRECTED)
-    assert told == {"ids_shared": 0, "ids_reused": 0, "persons_lost": 0}
+    assert told == {"ids_shared": 0, "ids_reused": 0, "persons_lost": 0, "persons_absorbed": 0}
 
 
 def test_an_id_that_goes_with_the_wrong_side_is_used_again(count):
     after = {"spine/1": ("Q", "spine/1"), "tax/1": ("P", "tax/1")}
     told = count([publication(0, TOGETHER), publication(1, after)], CORRECTED)
-    assert told == {"ids_shared": 0, "ids_reused": 1, "persons_lost": 0}
+    assert told == {"ids_shared": 0, "ids_reused": 1, "persons_lost": 0, "persons_absorbed": 0}
 
 
 def test_a_record_that_came_back_is_shared_only_with_whom_it_was_meanwhile(count):
@@ -92,7 +92,7 @@ def test_a_wrong_link_that_nothing_contradicts_is_no_shared_id_and_no_id_used_ag
     truth = {"spine/1": {0: 1}, "tax/1": {0: 2}, "tax/2": {0: 2}}
     more = {**TOGETHER, "tax/2": ("P", "spine/1")}
     told = count([publication(0, TOGETHER), publication(1, more)], truth)
-    assert told == {"ids_shared": 0, "ids_reused": 0, "persons_lost": 0}
+    assert told == {"ids_shared": 0, "ids_reused": 0, "persons_lost": 0, "persons_absorbed": 1}
 
 
 def test_a_wrong_link_that_people_decided_against_is_a_shared_id_and_a_right_decision_that_is_kept_is_none(count):
