@@ -92,9 +92,9 @@ class Profile:
         """Share of people hit by a kind of the whole world."""
         return self._factor * float(self._world[kind]["rate"])
 
-    def history(self, kind: str) -> float:
-        """Share of people a day to whom a kind of history happens."""
-        return self._factor * float(self._histories[kind]["rate"])
+    def history(self, kind: str, people: int) -> int:
+        """To how many people a day a kind of history happens: one at least in `default`, however small the world."""
+        return max(round(self._factor), round(self._factor * float(self._histories[kind]["rate"]) * people))
 
     def rate(self, kind: str, dataset: str) -> float:
         """Share of a dataset's values that `kind` is rolled for."""

@@ -35,19 +35,22 @@ WHERE rank <= {count};
 """
 
 OTHERS = """
--- The other person, of those who are not in the register; an episode without one does not happen.
+-- The other person, of those who are not in the register; an episode without one does not happen. Of those whom the population
+-- register does not have, the ones come first whom no register has.
 UPDATE episode SET other = found.other FROM (
   SELECT mine.true_id, theirs.true_id AS other FROM (
     SELECT true_id, register, {known} AS known, row_number() OVER (PARTITION BY register, known ORDER BY true_id) AS rank
     FROM episode WHERE kind = '{kind}') mine
   JOIN (
     SELECT true_id, register, in_population AS known,
-      row_number() OVER (PARTITION BY register, known ORDER BY h(true_id, 'history other {kind}'), true_id) AS rank
+      row_number() OVER (PARTITION BY register, known ORDER BY
+        NOT in_population AND (in_insurance OR in_tax OR in_pupils OR in_staff),
+        h(true_id, 'history other {kind} ' || register), true_id) AS rank
     FROM quiet, (SELECT DISTINCT register FROM episode WHERE kind = '{kind}') WHERE {condition}) theirs
   USING (register, known, rank)) found
 WHERE episode.kind = '{kind}' AND episode.true_id = found.true_id;
 DELETE FROM episode WHERE kind = '{kind}' AND (other IS NULL
-  OR other IN (SELECT other FROM episode GROUP BY other HAVING count(*) > 1));
+  OR true_id NOT IN (SELECT min(true_id) FROM episode WHERE kind = '{kind}' AND other IS NOT NULL GROUP BY other));
 """
 
 TWINS = """

@@ -67,12 +67,6 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def a_day(profile: Profile, kind: str, people: int) -> int:
-    """Return to how many people a day a kind happens: to one at least in any profile that has it, however small the world."""
-    rate = profile.history(kind)
-    return max(1, round(rate * people)) if rate else 0
-
-
 def make_histories(con: duckdb.DuckDBPyConnection, profile: Profile, people: int, days: int) -> None:
     """Create `draft` and `became`: the later versions of records, and what is true of people from a day on.
 
@@ -90,7 +84,7 @@ def make_histories(con: duckdb.DuckDBPyConnection, profile: Profile, people: int
     con.execute(drafts.TWINS)
     for kind, what in KINDS.items():
         first = days - what.spare
-        count = a_day(profile, kind, people) * first
+        count = profile.history(kind, people) * first
         if first > 0 and count:
             _choose(con, kind, what, count, first)
     for statement in (drafts.BECAME, *_drafts(days)):

@@ -168,7 +168,7 @@ def _make_people(
     codes.load(con)
     people.define_chance(con, seed)
     births = events.a_day(events.BIRTHS, part.people)
-    twins = histories.a_day(profile, histories.TWINS, part.people)
+    twins = profile.history(histories.TWINS, part.people)
     people.make_people(con, part, days, births, profile.world("namesake"), dense, twins if days else 0)
     events.make_events(con, part, days, profile.world("no_population_record"))
 
