@@ -52,7 +52,10 @@ _GROWN = "age BETWEEN 22 AND 60"
 _OFFICES = ("insurance_members", "tax_taxpayers", "education_staff")
 _UNREGISTERED = "NOT in_population AND (in_insurance OR in_tax OR in_pupils)"
 KINDS: dict[str, Kind] = {
-    "number_reestablished": Kind("in_population AND age > 1"),
+    # About half of them heads, by whose numbers households go.
+    "number_reestablished": Kind(
+        "in_population AND age > 1 AND (role = 'head' OR u(true_id, 'history of other than heads') < 0.4)"
+    ),
     "clock_ahead": Kind(datasets=("population_citizens", "insurance_members", "tax_taxpayers"), spare=1),
     "clock_back": Kind(datasets=("population_citizens", "insurance_members", "education_staff"), spare=1),
     "delivered_late": Kind("employer IS NOT NULL AND employer <> next_employer", ("tax_taxpayers",), 1),
