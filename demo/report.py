@@ -128,9 +128,8 @@ def _identity(found: dict[str, Any]) -> str:
     )
     said = found["decisions"]
     made = said["same"] + said["different"]
-    return (
-        f"Identity   {figures}; people decided {made:,} pairs, {said['wrong']:,} wrongly, {said['undone']:,} taken back"
-    )
+    told = f"people decided {made:,} pairs, {said['wrong']:,} wrongly, {said['undone']:,} taken back"
+    return f"Identity   {figures}\n           {told}"
 
 
 def _days(report: Report) -> Table:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from demo.identity import Publication, figures
+from demo.report import _identity
 
 Links = Mapping[str, tuple[str, str]]
 """Record -> person's id and founder."""
@@ -123,3 +124,10 @@ def test_an_id_whose_founder_went_elsewhere_means_most_of_its_rows(count):
     before = {"spine/1": ("P", "spine/1"), "tax/1": ("P", "spine/1"), "tax/2": ("P", "spine/1")}
     after = {"spine/1": ("Q", "spine/1"), "tax/1": ("P", "spine/1"), "tax/2": ("P", "spine/1")}
     assert count([publication(0, before), publication(1, after)], truth)["ids_reused"] == 1
+
+
+def test_the_screen_says_the_figures_and_what_people_decided():
+    figures = {"ids_shared": 1, "ids_reused": 0, "persons_lost": 0, "persons_absorbed": 2}
+    told = _identity({**figures, "decisions": {"same": 3, "different": 2, "wrong": 1, "undone": 1}})
+    assert "ids_shared 1, ids_reused 0, persons_lost 0" in told
+    assert "people decided 5 pairs, 1 wrongly, 1 taken back" in told
