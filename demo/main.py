@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import simulators
-from demo import airflow_home, job, report, standing
+from demo import airflow_home, identity, job, report, standing
 from demo.controls import EACH, KINDS, controls
+from demo.reviewers import Reviewers
 from demo.runner import DagRunResult, Runner
 from demo.score import score
 from demo.services import Service
@@ -146,18 +147,25 @@ def _demonstrate(
 
             return job.run(work, runner, told)
 
+    world = choice.var / "world"
     airflow = whole_job("job", "the main job: 5 syncs, reconcile, publish")
     first = job.by_agency(work)
+    publications = [identity.published(work, 0)]
     airflow += whole_job("second_run", "the same job again on unchanged sources")
     second = job.newest_runs(work)[ENTITY]["publish"]["changes"]
-    days = []
+    publications.append(identity.published(work, 0))
+    days, reviewers = [], Reviewers(work, world, choice.days)
     for day in range(1, choice.days + 1):
+        with screen.step(f"review_{day}", f"day {day}: people decide pairs"):
+            reviewers.sit(day - 1)
         agencies.set_day(day)
         airflow += whole_job(f"day_{day}", f"day {day}: what changed")
         counts = job.by_agency(work)
         days.append({"day": day, "agencies": counts, "changes": job.newest_runs(work)[ENTITY]["publish"]["changes"]})
+        publications.append(identity.published(work, day))
     with screen.step("score", "scoring against the truth"):
-        scores = score(work, choice.var / "world", choice.days)
+        scores = score(work, world, choice.days)
+        over_days = identity.score(work, world, publications)
     with screen.step(
         "lineage", f"replaying {SAMPLE:,} golden fields, and controls", total=1 + EACH * len(KINDS)
     ) as advance:
@@ -168,6 +176,7 @@ def _demonstrate(
         agencies=first,
         quality=by_agency(work.store, work.registry),
         scores=scores,
+        identity={**over_days, "decisions": dict(reviewers.decided), "histories": dirt["histories"]},
         runs=job.newest_runs(work)[ENTITY],
         corrections=job.corrections(work, ENTITY),
         lineage=lineage,

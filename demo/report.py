@@ -22,6 +22,7 @@ def assemble(
     agencies: dict[str, dict[str, Any]],
     quality: dict[str, dict[str, float | None]],
     scores: dict[str, dict[str, float]],
+    identity: dict[str, Any],
     runs: dict[str, Any],
     corrections: dict[str, int],
     lineage: dict[str, Any],
@@ -41,6 +42,7 @@ def assemble(
         "quality": quality,
         "linking": scores["linking"],
         "golden": {**scores["golden"], "fields": runs["merge"]["fields"]},
+        "identity": identity,
         "corrections": corrections,
         "feed": {"changes": last_seq, "last_seq": last_seq},
         "lineage": lineage,
@@ -105,6 +107,7 @@ def show(report: Report, console: Console | None = None) -> None:
     out.print(
         f"Linking    precision {linking['precision']:.4f}, recall {linking['recall']:.4f}, F1 {linking['f1']:.4f}\n"
         f"Golden     {golden['persons']:,} persons, {golden['fields']:,} fields, accuracy {golden['accuracy']:.4f}\n"
+        f"{_identity(report['identity'])}\n"
         f"Feed       {report['feed']['changes']:,} changes; the same job again: {report['second_run_changes']}\n"
         f"Lineage    {lineage['fields_replayed_equal']:,} of {lineage['fields_checked']:,} fields replay equal; "
         f"{lineage['controls_caught']} of {lineage['controls_tried']} alterations noticed\n"
@@ -117,6 +120,16 @@ def show(report: Report, console: Console | None = None) -> None:
     out.print(
         "Next: .venv/bin/motlan status · printf '%s' NUMBER | .venv/bin/motlan lineage · make up", highlight=False
     )
+
+
+def _identity(found: dict[str, Any]) -> str:
+    figures = ", ".join(
+        f"{name} {found[name]:,}" for name in ("ids_shared", "ids_reused", "persons_lost", "persons_absorbed")
+    )
+    said = found["decisions"]
+    made = said["same"] + said["different"]
+    told = f"people decided {made:,} pairs, {said['wrong']:,} wrongly, {said['undone']:,} taken back"
+    return f"Identity   {figures}\n           {told}"
 
 
 def _days(report: Report) -> Table:

@@ -86,10 +86,15 @@ class Profile:
         self._factor = float(text["profiles"][name])
         self._kinds: dict[str, Any] = text["kinds"]
         self._world: dict[str, Any] = text["world"]
+        self._histories: dict[str, Any] = text["histories"]
 
     def world(self, kind: str) -> float:
         """Share of people hit by a kind of the whole world."""
         return self._factor * float(self._world[kind]["rate"])
+
+    def history(self, kind: str, people: int) -> int:
+        """To how many people a day a kind of history happens: one at least in `default`, however small the world."""
+        return max(round(self._factor), round(self._factor * float(self._histories[kind]["rate"]) * people))
 
     def rate(self, kind: str, dataset: str) -> float:
         """Share of a dataset's values that `kind` is rolled for."""
@@ -277,7 +282,7 @@ FROM timed ORDER BY _moment, _number, _day;
 _HIT = """
 CREATE TABLE hit AS
 WITH rolled AS NOT MATERIALIZED ({rolled}), asked AS (
-  SELECT _pos, CASE WHEN _how % 2 = 1 THEN {first} + below(_row, 'other', (SELECT count(*) FROM life))
+  SELECT _pos, CASE WHEN _how % 2 = 1 THEN {first} + below(_row, 'other', (SELECT count(*) FROM life WHERE twin_of IS NULL))
     WHEN household <> true_id THEN household ELSE true_id + 1 END AS other
   FROM rolled WHERE _id_kind = 'id_other'
 ), other AS (

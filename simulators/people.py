@@ -67,7 +67,13 @@ def define_chance(con: duckdb.DuckDBPyConnection, seed: int) -> None:
 
 
 def make_people(
-    con: duckdb.DuckDBPyConnection, part: Range, days: int, births: int, namesakes: float, dense: bool = False
+    con: duckdb.DuckDBPyConnection,
+    part: Range,
+    days: int,
+    births: int,
+    namesakes: float,
+    dense: bool = False,
+    twins: int = 0,
 ) -> None:
     """Create view `person`: a row for each number of the range and each newborn of the days, as they are before any event.
 
@@ -78,6 +84,7 @@ def make_people(
         births: newborns of each of these days; numbered from `people` on.
         namesakes: share of people who have another person's full name and birth date.
         dense: let the people of day 0 share few birth dates (see `_squeeze`).
+        twins: newborns of each of these days who have a twin, numbered after all others.
 
     Raises:
         ValueError: so many and small ranges that serial numbers of personal IDs do not suffice.
@@ -88,7 +95,7 @@ def make_people(
     con.execute(_AGES.format(people=part.people))
     _squeeze(con, part.people if dense else 0)
     con.execute(_RESIDENTS)
-    _add_newborns(con, days, births)
+    _add_newborns(con, days, births, twins)
     con.execute(_HOMES)
     con.execute(_SERIALS.format(part=part))
     if con.execute("SELECT max(serial) > 1000000 FROM serial").fetchone() == (True,):
@@ -125,8 +132,8 @@ def _squeeze(con: duckdb.DuckDBPyConnection, people: int) -> None:
         con.execute(_BIRTH_DATES.format(dates=dates, years=_YEARS))
 
 
-def _add_newborns(con: duckdb.DuckDBPyConnection, days: int, births: int) -> None:
-    """Give mothers, chosen by hash, a child each, `births` of them a day."""
+def _add_newborns(con: duckdb.DuckDBPyConnection, days: int, births: int, twins: int) -> None:
+    """Give mothers, chosen by hash, a child each, `births` of them a day, and `twins` of these children a twin."""
     con.execute(
         f"""
         INSERT INTO resident BY NAME
@@ -139,6 +146,15 @@ def _add_newborns(con: duckdb.DuckDBPyConnection, days: int, births: int) -> Non
             WHERE sex = 'female' AND role IN ('head', 'spouse') AND death_date IS NULL
               AND birth_date BETWEEN {DAY0} - INTERVAL 45 YEAR AND {DAY0} - INTERVAL 20 YEAR
           ) WHERE rank < {births * days}
+        """
+    )
+    con.execute(
+        f"""
+        INSERT INTO resident BY NAME
+          SELECT (SELECT count(*) FROM resident) + row_number() OVER (ORDER BY id) - 1 AS id, household, head_source, bearer,
+            role, sex, birth_date, birth_day, id AS twin_of, id AS source
+          FROM resident WHERE birth_day > 0
+          QUALIFY row_number() OVER (PARTITION BY birth_day ORDER BY h(id, 'twin'), id) <= {twins}
         """
     )
 
@@ -238,7 +254,7 @@ SELECT *,
       WHEN birth_date < DATE '1986-01-01' THEN 0.025 ELSE 0.003 END
     THEN (DATE '2026-09-29' - CAST(least(3800 * u(id, 'death'), date_diff('day', birth_date, DATE '2026-09-29'))
       AS INTEGER))::DATE END AS death_date,
-  0::BIGINT AS birth_day
+  0::BIGINT AS birth_day, NULL::BIGINT AS twin_of
 FROM born;
 DROP VIEW born;
 DROP VIEW aged;
@@ -263,13 +279,14 @@ FROM resident
 JOIN pick_ethnic ethnic ON ethnic.slot = {_slot("head_source", "ethnicity")}
 JOIN pick_commune home ON home.slot = if(home_start IS NOT NULL AND u(household, 'at home') < 0.8,
   {_slot("household", "home", "home_start")}, {_slot("household", "commune")})
-JOIN pick_birthplace birthplace ON birthplace.slot = {_slot("id", "birthplace", "birthplace_start")};
+JOIN pick_birthplace birthplace ON birthplace.slot = {_slot("coalesce(twin_of, id)", "birthplace", "birthplace_start")};
 """
 
 _SERIALS = """
 -- Serial numbers of personal IDs, counted from 1 among those that share place, century, sex and year. Each range has its own.
 CREATE TABLE serial AS
-SELECT id, (row_number() OVER (PARTITION BY prefix ORDER BY h(id, 'serial')) - 1) * {part.ranges} + {part.number} + 1 AS serial
+SELECT id, (row_number() OVER (PARTITION BY prefix ORDER BY twin_of IS NOT NULL, h(id, 'serial')) - 1) * {part.ranges}
+  + {part.number} + 1 AS serial
 FROM housed;
 """
 
@@ -281,7 +298,7 @@ WITH bearers AS (
     birth_date < DATE '1985-01-01' AS older, if(sex = 'male', 0, {SLOTS}) AS sex_start
   FROM housed JOIN serial USING (id)
 )
-SELECT id AS true_id, household, role, sex, birth_date, birth_day, death_date, ethnicity, ethnic_name,
+SELECT id AS true_id, household, role, sex, birth_date, birth_day, twin_of, death_date, ethnicity, ethnic_name,
   '0' || birthplace AS birth_province, native.value AS birth_commune, origin.value AS origin_commune, commune, commune_name,
   bearers.province, former.value AS former_commune, prefix,
   digits(prefix * 1000000 + (serial * 618033 + below(prefix, 'serial', 1000000)) % 1000000, 12) AS personal_id,
@@ -298,7 +315,7 @@ SELECT id AS true_id, household, role, sex, birth_date, birth_day, death_date, e
   END AS full_name,
   coalesce(nullif(another.value, given.value), 'Minh Anh') AS other_given, given.value AS given
 FROM bearers
-JOIN pick_old_commune native ON native.slot = {_slot("id", "birth commune", "old_commune_start")}
+JOIN pick_old_commune native ON native.slot = {_slot("coalesce(twin_of, id)", "birth commune", "old_commune_start")}
 JOIN pick_old_commune origin ON origin.slot = {_slot("household", "origin", "old_commune_start")}
 JOIN pick_commune former ON former.slot = {_slot("household", "former commune")}
 JOIN pick_family family ON family.slot = {_slot("family_source", "family", "family_start")}

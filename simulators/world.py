@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from simulators import codes, events, people, registers
+from simulators import codes, events, histories, people, registers
 from simulators.damage import define_damage
 from simulators.dirt import Profile, make_dirt
 from simulators.people import Range, whole
@@ -93,7 +93,7 @@ class Files:
         return 20_480 if self.number is None else 122_880
 
     def truth(self, table: str) -> Path:
-        """File of a table of the truth: `persons`, `rows` or `dirt`."""
+        """File of a table of the truth: `persons`, `rows`, `dirt`, or `histories` where the world has days."""
         name = f"{table}.parquet" if self.number is None else f"{table}/{self.number:06d}.parquet"
         return self.out / "truth" / name
 
@@ -142,6 +142,7 @@ def make_range(
         _make_people(con, part, seed, days, profile, dense)
         registers.make_relatives(con)
         define_damage(con)
+        histories.make_histories(con, profile, part.people, days)
         con.execute(_LOGS.format(dataset=f"ENUM {tuple(sorted(events.DATASETS))}"))
         for dataset in events.DATASETS:
             registers.define_versions(con, dataset, days, profile.rate("duplicate_row", dataset))
@@ -167,16 +168,21 @@ def _make_people(
     codes.load(con)
     people.define_chance(con, seed)
     births = events.a_day(events.BIRTHS, part.people)
-    people.make_people(con, part, days, births, profile.world("namesake"), dense)
+    twins = profile.history(histories.TWINS, part.people)
+    people.make_people(con, part, days, births, profile.world("namesake"), dense, twins if days else 0)
     events.make_events(con, part, days, profile.world("no_population_record"))
 
 
 def _write_register(con: duckdb.DuckDBPyConnection, dataset: str, files: Files) -> None:
     file = files.rows(dataset)
     file.parent.mkdir(parents=True, exist_ok=True)
+    rows = "served"
+    if histories.lay_over(con, dataset):
+        rows = """(SELECT * REPLACE (row_number() OVER (ORDER BY _moment, _key, _day) AS _pos)
+          FROM (FROM served UNION ALL BY NAME FROM drafted) ORDER BY _pos)"""
     con.execute(
         f"""
-        COPY (SELECT * REPLACE (strftime(_moment, '%Y-%m-%dT%H:%M:%S.%fZ') AS _moment) FROM served)
+        COPY (SELECT * REPLACE (strftime(_moment, '%Y-%m-%dT%H:%M:%S.%fZ') AS _moment) FROM {rows})
         TO '{file}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {files.row_group}, PRESERVE_ORDER true)
         """
     )
@@ -186,6 +192,7 @@ def _write_register(con: duckdb.DuckDBPyConnection, dataset: str, files: Files) 
     con.execute(
         f"""
         INSERT INTO shown SELECT '{dataset}', _number, true_id, _day FROM turn;
+        DROP VIEW IF EXISTS drafted;
         DROP VIEW served;
         DROP VIEW record;
         DROP VIEW version;
@@ -206,6 +213,8 @@ def _write_truth(con: duckdb.DuckDBPyConnection, files: Files, days: int) -> Non
         "dirt": f"SELECT dataset::VARCHAR AS dataset, {key}, * EXCLUDE (dataset, number) "
         'FROM (FROM dirt ORDER BY dataset, number, day, "column")',
     }
+    if days:
+        tables["histories"] = f"SELECT {key}, * EXCLUDE (number) FROM ({histories.HISTORIES})"
     for name, query in tables.items():
         file = files.truth(name)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -230,6 +239,7 @@ def _counts(con: duckdb.DuckDBPyConnection, days: int) -> dict[str, Any]:
         "dirt": dirt,
         "dirty_rows_day0": hit,
         "world": _facts(con.execute(_WORLD)),
+        "histories": dict(con.execute(_HISTORIES).fetchall()) if days else {},
         "events": {kind: _by_day(con, "life", f"{kind}_day", range(1, days + 1)) for kind in kinds},
     }
 
@@ -272,6 +282,11 @@ SELECT count(*) FILTER (birth_day = 0) AS people, count(death_date) AS dead_on_d
 FROM life
 """
 
+_HISTORIES = f"""
+SELECT kind, count(*) FROM episode GROUP BY kind
+UNION ALL SELECT '{histories.TWINS}', count(*) FROM life WHERE twin_of IS NOT NULL HAVING count(*) > 0 ORDER BY 1
+"""
+
 _PERSONS = """
 SELECT true_id, valid_from_day::INTEGER AS valid_from_day,
   if(id_day <= valid_from_day, personal_id, NULL) AS personal_id, cmnd,
@@ -280,7 +295,15 @@ SELECT true_id, valid_from_day::INTEGER AS valid_from_day,
   if(move_day <= valid_from_day, new_province, province) AS residence_province,
   coalesce(death_date, if(death_day <= valid_from_day, DATE '2026-10-01' + death_day::INTEGER, NULL)) AS death_date,
   in_population, household AS household_id, tax_code, social_insurance_code, health_card, education_id
-FROM (SELECT *, {version} AS valid_from_day FROM life)
+FROM (
+  SELECT *, {version} AS valid_from_day FROM life
+  UNION ALL BY NAME
+  SELECT life.* REPLACE (became.personal_id AS personal_id, became.birth_date AS birth_date, became.sex AS sex,
+    became.birth_province AS birth_province, became.in_population AS in_population, became.tax_code AS tax_code,
+    became.social_insurance_code AS social_insurance_code, became.health_card AS health_card,
+    became.education_id AS education_id), became.day AS valid_from_day
+  FROM became JOIN life USING (true_id)
+)
 ORDER BY true_id, valid_from_day
 """
 

@@ -83,6 +83,14 @@ def test_lineage_replays_and_every_alteration_is_noticed(report: dict[str, Any])
     assert lineage["controls_tried"] == lineage["controls_caught"] == 60
 
 
+def test_what_ids_mean_over_the_days_is_told(report: dict[str, Any]) -> None:
+    told = report["identity"]
+    assert all(told[figure] >= 0 for figure in ("ids_shared", "ids_reused", "persons_lost"))
+    assert len(told["histories"]) > 10
+    assert told["decisions"]["same"] + told["decisions"]["different"] > told["decisions"]["wrong"]
+    assert told["decisions"]["wrong"] == told["decisions"]["undone"]
+
+
 def test_scores_are_between_nothing_and_all(report: dict[str, Any]) -> None:
     for scores in report["quality"].values():
         for dimension in ("dung", "du", "sach", "song"):

@@ -32,12 +32,13 @@ def agencies(world: tuple[Path, dict[str, Any]]) -> Iterator[Agencies]:
 
 @pytest.fixture
 def sql(world: tuple[Path, dict[str, Any]]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with views `persons`, `truth_rows`, `dirt` and one for each dataset's served rows."""
+    """A connection with views `persons`, `truth_rows`, `dirt`, `histories` and one for each dataset's served rows."""
     folder, counts = world
     with duckdb.connect() as con:
         con.execute(f"CREATE VIEW persons AS FROM read_parquet('{folder}/truth/persons.parquet')")
         con.execute(f"CREATE VIEW truth_rows AS FROM read_parquet('{folder}/truth/rows.parquet')")
         con.execute(f"CREATE VIEW dirt AS FROM read_parquet('{folder}/truth/dirt.parquet')")
+        con.execute(f"CREATE VIEW histories AS FROM read_parquet('{folder}/truth/histories.parquet')")
         for dataset in counts["rows"]:
             con.execute(f"CREATE VIEW {dataset} AS FROM read_parquet('{folder}/registers/{dataset}/rows.parquet')")
         yield con
