@@ -39,7 +39,16 @@ def decide(error, try_number=1):
 
 folder = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
 bag = BundleDagBag(dag_folder=folder, bundle_path=Path(folder), bundle_name="dags-folder")
-kinds = ("ContractError", "ConfigurationError", "AccessError", "DataError", "TransientError", "EngineError", "InternalError", "MotlanError")
+kinds = [
+    "ContractError",
+    "ConfigurationError",
+    "AccessError",
+    "DataError",
+    "TransientError",
+    "EngineError",
+    "InternalError",
+    "MotlanError",
+]
 decisions = {kind: decide(getattr(errors, kind)("told")) for kind in kinds}
 decisions["asked to wait 600 s"] = decide(errors.TransientError("busy", retry_after=600))
 decisions["asked to wait 1 s"] = decide(errors.TransientError("busy", retry_after=1))
