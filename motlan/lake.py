@@ -108,6 +108,7 @@ FILLED = {
     "clean": ("_ref", "_run", "_version"),
     "quarantine": ("_ref", "_run", "_version"),
     "links": ("_ref", "_key", "_run", "dataset", "person_id"),
+    "identities": ("_run", "_op", "person_id", "founded_by", "state"),
     "golden": ("_run", "_op"),
     "corrections": ("_ref", "_key", "_run", "_op", "dataset", "field", "person_id"),
     "findings": ("_key", "_run", "_op", "dataset", "rule"),
