@@ -218,6 +218,14 @@ class Workspace:
         parts = [f"select {said} from {read_parquet(files)}" for _, files, said in self._accepted(entity, inputs)]
         return f"({' union all '.join(parts)})"
 
+    def accepted(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> str:
+        """Return the SQL of every accepted row of an entity, older ones too: `dataset`, `_key`, `_ref`, and the fields."""
+        parts = [
+            f"select {literal(dataset.name)} as dataset, _key, _ref, {said} from {read_parquet(files)}"
+            for dataset, files, said in self._accepted(entity, inputs)
+        ]
+        return f"({' union all '.join(parts)})"
+
     def _accepted(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> Iterator[tuple[Dataset, list[str], str]]:
         """Give the datasets of an entity of which rows were accepted, the files of these, and the SQL of its fields in them."""
         for dataset in self.registry.datasets_of(entity):

@@ -42,8 +42,9 @@ class Mirror:
         key: The column of the bus's own id.
         fields: The canonical fields, each a nullable column of both tables.
         golden: Further columns of `golden_<name>`, with their types.
-        feed: Further columns of `feed_<name>`. `seq` counts 1, 2, 3, ...; `event` is created, split, updated, removed or merged;
-            `changed` names the changed fields of an update, and is empty of any other event, which is about every value it has.
+        feed: Further columns of `feed_<name>`. `seq` counts 1, 2, 3, ...; `event` is created, split, updated, moved, removed or
+            merged; `changed` names the changed fields of an update or a move, and is empty of any other event, which is about
+            every value it has.
         indexed: Columns of the golden table by which rows are looked up, besides the key.
     """
 

@@ -40,8 +40,12 @@ MEND = "projection mended"
 """Kind of the log's entry of what a projection left out."""
 BATCH = 100_000
 """Rows sent to the store at a time."""
-_EVENT = "case when len(_others) > 0 then case _op when 'removed' then 'merged' else 'split' end else _op end"
-"""What the feed calls a change: a removed person whose rows are others' now is merged, a created one with others' rows split."""
+_EVENT = (
+    "case when len(_others) > 0 then case _op when 'removed' then 'merged' when 'created' then 'split' else 'moved' end "
+    "else _op end"
+)
+"""What the feed calls a change: a removed person whose rows are others' now is merged, a created one with others' rows split;
+moved is one that won rows of others or lost some to them."""
 _SOURCES = {
     "id": "unhex(replace(id, '-', ''))",
     "person_id": "unhex(replace(person_id, '-', ''))",

@@ -281,7 +281,7 @@ class _Step:
     def _change(self, engine: duckdb.DuckDBPyConnection, version: str, before: list[str]) -> int:
         """Keep all links as `links`, and write for the lake in what they differ from those before; return how many do.
 
-        Which id a person has is said by `motlan.linking.identities`. Rows that went from one to another are kept as `moved`.
+        Which id a person has is said by `motlan.linking.identities`. Rows that went from one to another are kept as `went`.
         """
         old = f"select {', '.join((*KEY, *COLUMNS))} from {current(before, KEY)}"
         engine.execute(f"create temp table previous as {old}")
@@ -294,7 +294,7 @@ class _Step:
             f"""select {others}, coalesce(given_id, person_id) as person_id from drawn
                 left join (select founder, person_id as given_id from given) using (founder)""",
         )
-        self._keep(engine, "moved", "from moved")
+        self._keep(engine, "went", "from moved")
         engine.execute(f"create temp table difference as {changes('links', 'previous', KEY, COLUMNS)}")
         count = int(one(engine, "select count(*) from difference")[0])
         if count:
