@@ -43,9 +43,7 @@ def of_record_again(secret: bytes, kind: str, datasets: Iterable[str], often: st
         often: SQL of how many it stood for before, 1 or more: no two of a record's ids are the same.
         row: Alias with a dot.
     """
-    keys = " ".join(
-        f"when {literal(name)} then {literal(_key(secret, f'{kind} again/{name}'))}" for name in datasets
-    )
+    keys = " ".join(f"when {literal(name)} then {literal(_key(secret, f'{kind} again/{name}'))}" for name in datasets)
     return _drawn(f"(case {row}dataset {keys} end)", f"({often})::varchar || ' ' || {row}_key")
 
 

@@ -107,6 +107,7 @@ FILLED = {
     "raw": ("_ref", "_run", "_payload", "_locator", "_salt", "_commitment"),
     "clean": ("_ref", "_run", "_version"),
     "quarantine": ("_ref", "_run", "_version"),
+    "gone": ("_key", "_run"),
     "links": ("_ref", "_key", "_run", "dataset", "person_id"),
     "identities": ("_run", "_op", "person_id", "founded_by", "state"),
     "golden": ("_run", "_op"),

@@ -195,7 +195,11 @@ def _read(work: Workspace, entity: Entity | FacetEntity, grant: Grant, after: in
 
 def _line(row: sa.RowMapping, ids: tuple[str, ...], grant: Grant) -> dict[str, Any]:
     values = {name: row[name] for name in grant.fields if row[name] is not None}
-    changed = [name for name in row["changed"] if name in grant.fields] if row["event"] in ("updated", "moved") else list(values)
+    changed = (
+        [name for name in row["changed"] if name in grant.fields]
+        if row["event"] in ("updated", "moved")
+        else list(values)
+    )
     return {
         "seq": row["seq"],
         "event": row["event"],

@@ -23,8 +23,9 @@ from motlan.errors import InternalError
 
 KEY = ("person_id",)
 COLUMNS = ("founded_by", "founding", "dataset", "_key", "state", "went_to")
-"""Columns of `identities.<entity>`: the record that the id is drawn of (`dataset/key`), and how many persons it had founded before;
-the record that founds the person now (null of a retired id); `living` or `retired`; and the ids that a retired one's rows went to."""
+"""Columns of `identities.<entity>`: the record that the id is drawn of (`dataset/key`), and how many persons it had founded
+before; the record that founds the person now (null of a retired id); `living` or `retired`; and the ids that a retired one's
+rows went to."""
 _OWN = "dataset || '/' || _key"
 _NOBODY = (
     "select null::varchar as person_id, null::varchar as founded_by, 0 as founding, null::varchar as dataset, "
@@ -67,7 +68,10 @@ class Identities:
         return ids.of_record(self.secret, self.entity, self.datasets, row)
 
     def find_met(self) -> None:
-        """Make `met`, the rows whose group or version is not what it was: `was` and `fresh`, the id before and the plain one now."""
+        """Make `met`, the rows whose group or version is not what it was.
+
+        Columns: `dataset`, `_key`, `old_ref`, `_ref`, `was` and `fresh` (the id before and the plain one now), `founder`.
+        """
         self.engine.execute(
             """create or replace temp table met as
                select dataset, _key, p._ref as old_ref, d._ref as _ref, p.person_id as was, d.person_id as fresh, d.founder
@@ -136,9 +140,7 @@ class Identities:
     def _give(self) -> None:
         """Make `given`: of a group's ids that of its founder stays first, then that which its founder had, then the least."""
         again = ids.of_record_again(self.secret, self.entity, self.datasets, "founding", "g.")
-        best = (
-            "(lost, c.dataset || '/' || c._key != c.founder, founder_was is distinct from c.person_id, c.person_id)"
-        )
+        best = "(lost, c.dataset || '/' || c._key != c.founder, founder_was is distinct from c.person_id, c.person_id)"
         self.engine.execute(
             f"""create or replace temp table heads as
                 select founder, dataset, _key, was as founder_was, draws from touched where own = founder;
