@@ -13,9 +13,10 @@ from typing import Any
 
 import duckdb
 
-from motlan.engine import one, quote
+from motlan.engine import literal, one, quote
 from motlan.golden import conflicts, facets, guard
 from motlan.golden.compared import Compared, compared, golden_table
+from motlan.golden.pointers import SOURCES
 from motlan.lake import changes, created, current, staging
 from motlan.ledger import runs
 from motlan.parts import Parts, cut, within
@@ -28,6 +29,10 @@ _OPS = ("created", "updated", "removed")
 _EVENTS_OF = {"removed": "merged", "created": "split", "updated": "moved"}
 """What happened to persons whose rows went over to others or were others', by what became of their golden rows."""
 _EVENTS = tuple(_EVENTS_OF.values())
+_EVENT = """case when len(_others) > 0 and _op = 'removed' then case when len(_others) = 1 then 'merged' else 'dissolved' end
+    when len(_others) > 0 and _op = 'created' then 'split' when len(_others) > 0 then 'moved'
+    when _op = 'updated' and _standing is distinct from stood then coalesce(_standing, 'restored') else _op end"""
+"""What the feed calls a change: see `motlan.golden.mirror.Mirror.feed`."""
 FINDING_COLUMNS = ("person_id", "_ref", "dimension", "severity", "field")
 
 
@@ -65,6 +70,7 @@ def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
         parts = cut(work, engine, run, run.steps["begin"]["inputs"])
         comparing = _Comparing(work, engine, run, published, parts)
         comparing.find_moved()
+        comparing.find_unsettled()
         golden = list(comparing.golden())
         guarded = _judged(work, engine, run, comparing, [counts["guard"] for counts in golden])
         written = {
@@ -133,6 +139,13 @@ class _Comparing:
         went = self.work.kept(self.run.id, "went")
         self.engine.execute(f"create temp table moved as select dataset, old, new, known, turned from {went}")
 
+    def find_unsettled(self) -> None:
+        """Make `unsettled`: persons one of whose records is gone from a register that is asked for it by an end rule."""
+        names = ", ".join(literal(rule.name) for rule in self.work.registry.rules.ends) or "null"
+        self.engine.execute(
+            f"create temp table unsettled as select distinct person_id from {self.parts.read('findings')} where rule in ({names})"
+        )
+
     def golden(self) -> Iterator[runs.Counts]:
         """Compare persons, part by part."""
         entity = self.work.registry.entity(self.run.subject)
@@ -178,8 +191,10 @@ class _Comparing:
         kept = ", ".join(map(quote, (*what.key, *what.columns)))
         old = current(self.files(what.table), what.key, within(quote(what.key[0]), part, self.parts.count))
         fresh = f"{self.parts.read(what.name, part)}" if self.parts.files(what.name, part) else "published where false"
+        if what.others:  # Publications from before there were standings lack the column.
+            old = f"(from {old} union all by name select null::varchar as _standing where false)"
         self.engine.execute(
-            f"""create or replace temp table published as select {kept} from {old};
+            f"""create or replace temp table published as select {kept}{", _standing" if what.others else ""} from {old};
                 create or replace temp view fresh as select {kept} from {fresh}"""
         )
         self.engine.execute(
@@ -188,7 +203,7 @@ class _Comparing:
         )
         told_of = self._name_others() if what.others else {}
         (key,) = map(quote, what.key)
-        telling = "(_op != 'updated' or len(_changed) > 0" + (" or len(_others) > 0)" if what.others else ")")
+        telling = "(_op != 'updated' or len(_changed) > 0" + (" or _event != 'updated')" if what.others else ")")
         ordered = (
             f"select *, case when {telling} then row_number() over (partition by {telling} order by {key}) + {told} end "
             "as _ordinal from difference"
@@ -201,21 +216,28 @@ class _Comparing:
         return {**{op: ops.get(op, 0) for op in _OPS}, **counts, "versions": versions}
 
     def _name_others(self) -> dict[str, int]:
-        """Give `difference` the column `_others`; return how many persons were merged into others, split off from others, and
-        won rows of others or lost some to them.
+        """Give `difference` the columns `_others`, `_standing` and `_event`; return how many persons were merged into others,
+        split off from others, and won rows of others or lost some to them.
 
-        A removed person names where its rows went, a created one whose rows it has; one that stays both.
+        A removed person names where its rows went, a created one whose rows it has; one that stays both. One whose record is gone
+        from the spine while others have the person is disputed, until the spine has it again.
         """
+        spine = ", ".join(map(literal, self.work.registry.entity(self.run.subject).matching.spine)) or "null"
+        on_spine = f"len(list_filter(d.{SOURCES}, lambda source: source.dataset in ({spine}))) > 0"
         self.engine.execute(
-            """create or replace temp table told as
-               select difference.*, _others from difference left join (
-                   select person_id, _op, list(distinct other order by other) as _others from (
+            f"""create or replace temp table others as
+               select person_id, _op, list(distinct other order by other) as _others from (
                        select 'removed' as _op, old as person_id, new as other from moved where not turned
                        union all select 'created', new, old from moved
                        union all select 'updated', new, old from moved
-                       union all select 'updated', old, new from moved) group by person_id, _op)
-               using (person_id, _op);
-               drop table difference; alter table told rename to difference"""
+                       union all select 'updated', old, new from moved) group by person_id, _op;
+               create or replace temp table told as
+               select d.*, _others, case when u.person_id is not null and _op != 'removed' and not {on_spine} then 'disputed' end
+                      as _standing, p._standing as stood
+               from difference as d left join others using (person_id, _op)
+               left join unsettled as u on u.person_id = d.person_id left join published as p on p.person_id = d.person_id;
+               create or replace temp table difference as select * exclude (stood), {_EVENT} as _event from told;
+               drop table told; drop table others"""
         )
         found = self.engine.execute(
             "select _op, count(*) from difference where len(_others) > 0 group by _op"

@@ -1,4 +1,4 @@
-"""Person ids on a small country whose spine's name does not come first: who parts gets an id of their own, and events tell of it."""
+"""Person ids on a small country whose spine's name does not come first: who parts gets an id of their own, and events tell so."""
 
 from collections.abc import Callable
 from typing import Any
@@ -208,8 +208,8 @@ def test_a_citizen_who_is_deleted_is_ended_or_in_dispute_and_a_finding_and_comes
     assert done["beta_cards"]["land"]["gone"] == 2
     after = linked(place)
     assert after == {"BH01": before["DC01"], "BH02": before["DC02"], "DC02": before["DC02"]}
-    assert events(place, told) == {("removed", before["DC03"], ())}
-    assert rows(place, "select count(*) from golden_person") == [(2,)]
+    assert events(place, told) == {("removed", before["DC03"], ()), ("disputed", before["DC01"], ())}
+    assert standings(place) == {before["DC01"]: "disputed", before["DC02"]: None}
     assert found(place) == {("DC01", before["DC01"]), ("DC03", before["DC03"])}
     assert whole_job()["beta_cards"]["land"].get("gone", 0) == 0, "known by now"
     assert len(found(place)) == 2
@@ -219,8 +219,13 @@ def test_a_citizen_who_is_deleted_is_ended_or_in_dispute_and_a_finding_and_comes
     returned = linked(place)
     assert returned["DC01"] == returned["BH01"] == before["DC01"], "the man, whom the office had all the time"
     assert returned["DC03"] not in before.values(), "nobody knows whether the key stands for the same man"
-    assert ("created", returned["DC03"], ()) in events(place, told)
+    assert events(place, told) == {("created", returned["DC03"], ()), ("restored", before["DC01"], ())}
+    assert set(standings(place).values()) == {None}
     assert found(place) == set()
+
+
+def standings(country: Country) -> dict[str, str | None]:
+    return dict(rows(country, "select person_id::text, standing from golden_person"))
 
 
 def found(country: Country) -> set[tuple[str, str]]:
