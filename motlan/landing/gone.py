@@ -1,8 +1,9 @@
 """Records that a register no longer has: told by a pull of everything that does not bring them.
 
-A pull of what changed cannot tell that a record was deleted. But the source counts its whole register: where it has fewer records
-than are held here, everything is pulled, and what does not come is gone. `gone.<dataset>` keeps the key and the run. What was
-landed of the record before that run counts no longer; where the record comes again, even as it was, it lands again.
+A pull of what changed cannot tell that a record was deleted. But the source counts its whole register: where it has fewer
+records than are held here after such a pull, everything is pulled, and what does not come is gone. `gone.<dataset>` keeps the key
+and the run. What was landed of the record before that run counts no longer; where the record comes again, even as it was, it
+lands again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from motlan.engine import one
 from motlan.errors import ContractError
 from motlan.lake import read_parquet, staging
 from motlan.landing.completeness import Census
-from motlan.landing.contract import SourceCount
 from motlan.ledger import runs
 from motlan.registry import Dataset
 from motlan.scoring import Breaker
@@ -50,17 +50,21 @@ class Held:
         files = (work.lake.files(table, seen) for table in (f"raw.{dataset.name}", gone_table(dataset.name)))
         return cls(work, engine, dataset, *files)
 
-    @property
-    def keys(self) -> str:
-        """The SQL of the keys, each once."""
-        rows = f"(select _key, _ref from {read_parquet(self.raw)} where _key is not null)"
+    def keys(self, run: str) -> str:
+        """Return the SQL of the keys that are held, each once, those that a run staged among them."""
+        staged = sorted(map(str, self.work.lake.folder(f"raw.{self.dataset.name}", run).glob("*.parquet")))
+        rows = f"(select _key, _ref from {read_parquet([*self.raw, *staged])} where _key is not null)"
         return f"(select distinct _key from {but_gone(rows, self.gone)})"
 
-    def lacks(self, count: SourceCount) -> bool:
-        """Tell whether the source has fewer records than are held, more so than when everything was pulled the last time."""
-        if self.dataset.absent == "kept" or count.of_lines or not self.raw:
+    def exceed(self, census: Census, run: str) -> bool:
+        """Tell whether more is held, after a pull of what changed, than the source counts, so that everything is to be pulled.
+
+        It is so where the difference has grown since everything was pulled the last time.
+        """
+        count = census.count
+        if census.since is None or self.dataset.absent == "kept" or count.of_lines or not self.raw:
             return False
-        held = int(one(self.engine, f"select count(*) from {self.keys}")[0])
+        held = int(one(self.engine, f"select count(*) from {self.keys(run)}")[0])
         return held - count.total > self._surplus()
 
     def _surplus(self) -> int:
@@ -80,14 +84,14 @@ class Held:
         """Write which records a pull of everything did not bring.
 
         Returns:
-            `gone`, how many; `surplus`, how many more than the source counts are left. Nothing where it cannot be told.
+            `gone`, how many; `surplus`, how many more are left than the source counts. Nothing where it cannot be told.
 
         Raises:
             ContractError: They are too many to believe that all of them were deleted.
         """
         if census.since is not None or census.count.of_lines or self.dataset.absent == "kept" or not self.raw:
             return {}
-        self.engine.execute(f"create or replace temp table held as from {self.keys}")
+        self.engine.execute(f"create or replace temp table held as from {self.keys(run)}")
         self.engine.execute(f"create or replace temp table went as {census.missing('held')}")
         held, gone = (int(one(self.engine, f"select count(*) from {table}")[0]) for table in ("held", "went"))
         if held >= breaker.minimum_rows and gone > breaker.gone_share * held:
@@ -99,4 +103,4 @@ class Held:
         if gone:
             target = self.work.lake.staged_file(gone_table(self.dataset.name), run)
             self.engine.execute(staging("from went", run, target))
-        return {"gone": gone, "surplus": max(held - gone - census.count.total, 0)}
+        return {"gone": gone, "surplus": held - gone - census.count.total}

@@ -293,7 +293,7 @@ def _load_landed_before(
     work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, earning: Earning, held: Held
 ) -> None:
     """Load what rows landed before are known by, as far as the source may send them again."""
-    engine.execute("create temp table landed_before (row_hash uhugeint, of_this_run boolean)")
+    engine.execute("create or replace temp table landed_before (row_hash uhugeint, of_this_run boolean)")
     with work.store.engine.connect() as connection:
         seen = runs.visible(connection, "sync", dataset.name)
         replays = runs.replays(connection, dataset.name)
@@ -346,9 +346,6 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
     with work.engine(f"landing {dataset.name}") as engine:
         earning, held = Earning(work.store, engine, dataset), Held.of(work, engine, dataset)
         census = Census(dataset.open(), earning.since, engine, stored(dataset.key))
-        if earning.since is not None and held.lacks(census.count):
-            earning.ask_for_all()
-            census = Census(census.adapter, None, engine, stored(dataset.key))
         landed = number = 0
         digests: list[str] = []
         watcher = drift.Watcher(work.store, dataset)
@@ -375,12 +372,19 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
                 if watch:
                     watch(census.rows, census.count.rows)
 
-        _load_landed_before(work, engine, dataset, earning, held)
-        for asked in census.asked():
-            earning.bound(census.count)
-            _load_landed_now(work, engine, dataset, run)
-            pages = fresh(census.adapter.pull(asked))
-            digests += write_chunks(work, engine, dataset, run, pages, census.count.rows, number)
+        def pull() -> None:
+            _load_landed_before(work, engine, dataset, earning, held)
+            for asked in census.asked():
+                earning.bound(census.count)
+                _load_landed_now(work, engine, dataset, run)
+                pages = fresh(census.adapter.pull(asked))
+                digests.extend(write_chunks(work, engine, dataset, run, pages, census.count.rows, number))
+
+        pull()
+        if held.exceed(census, run):
+            earning.ask_for_all()
+            census = Census(census.adapter, None, engine, stored(dataset.key))
+            pull()
         earned = earning.counts() | held.stage(census, run, work.registry.scoring.breaker_of(dataset.name))
     return {
         "pulled": census.pulled,

@@ -12,9 +12,8 @@ import pytest
 from motlan.errors import InternalError
 from motlan.linking.identities import COLUMNS, KEY, Identities, none_before
 
-HISTORIES = int(os.environ.get("MOTLAN_HISTORIES", "200"))
-RUNS = 8
-SEED = int(os.environ.get("MOTLAN_RANDOM") or 7)
+HISTORIES, RUNS = 200, 8
+SEED = os.environ.get("MOTLAN_SEED", "1")
 DATASETS = ("alpha_cards", "mid_pupils", "zeta_people")
 SPINE = "zeta_people"
 SECRET = bytes(range(32))
@@ -172,7 +171,12 @@ class Meaning:
 
 
 def test_an_id_never_means_one_person_and_then_another_whatever_happens_to_records(bus: Bus) -> None:
-    histories = [History(random.Random(f"{SEED} {number}"), f"h{number}") for number in range(HISTORIES)]
+    live(bus, range(HISTORIES))
+
+
+def live(bus: Bus, numbers: range) -> None:
+    """Let histories happen side by side, run after run, and hold every run's ids against the truth."""
+    histories = [History(random.Random(f"{SEED} {number}"), f"h{number}") for number in numbers]
     means: dict[str, Meaning] = {}
     over: set[str] = set()
     before: dict[Record, str] = {}
