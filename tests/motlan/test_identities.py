@@ -125,9 +125,10 @@ class Bus:
         self._table("turned", ("dataset", "_key"), list(turned))
         self.engine.execute(
             f"""create or replace temp table drawn as
-                select dataset, _key, if((dataset, _key) in (from turned), 'corrected', 'sent') as _ref, founder, person_id
+                select dataset, _key, if(corrected, 'corrected', 'sent') as _ref, founder, person_id
                 from told join (select dataset || '/' || _key as founder, {self.step.plain()} as person_id from told)
-                using (founder)"""
+                using (founder)
+                left join (select dataset, _key, true as corrected from turned) as t using (dataset, _key)"""
         )
         self.step.find_met()
         self.step.assign()
