@@ -55,13 +55,14 @@ class Identities:
         secret: What ids are drawn with.
         entity: The entity's name.
         datasets: Its registers.
-        where: What an error names.
+        ever: Relation of all ids that were ever published (`person_id`): an earlier version kept no retired ones.
     """
 
     engine: duckdb.DuckDBPyConnection
     secret: bytes
     entity: str
     datasets: Iterable[str]
+    ever: str = "(select null::varchar as person_id where false)"
 
     def plain(self, row: str = "") -> str:
         """Return the SQL of the id that a record's first person has."""
@@ -153,7 +154,9 @@ class Identities:
                        case when k.person_id is null then 0 else coalesce(often, 0) + 1 end as founding
                 from (from heads anti join winners using (founder)) as h
                 left join (select distinct person_id from (
-                    select was as person_id from touched union all select person_id from identities_before)) as k
+                    select was as person_id from touched union all select person_id from identities_before
+                    union all select person_id from {self.ever} semi join (select draws as person_id from heads)
+                    using (person_id))) as k
                 on k.person_id = h.draws
                 left join (select founded_by, max(founding) as often from identities_before group by founded_by) as o
                 on o.founded_by = h.founder;

@@ -306,7 +306,7 @@ class _Step:
         table = identities.identities_table(self.entity)
         secret = self.work.store.secret("person ids")
         datasets = [dataset.name for dataset in self.work.registry.datasets_of(self.entity)]
-        step = identities.Identities(engine, secret, self.entity, datasets)
+        step = identities.Identities(engine, secret, self.entity, datasets, read_parquet(before))
         columns = ", ".join((*identities.KEY, *identities.COLUMNS))
         identities.none_before(engine)
         if files := self.work.lake.files(table, self.published):

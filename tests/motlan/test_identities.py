@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from motlan.errors import InternalError
-from motlan.linking.identities import COLUMNS, KEY, Identities, none_before
+from motlan.linking.identities import Identities, none_before
 
 HISTORIES, RUNS = 200, 8
 SEED = os.environ.get("MOTLAN_SEED", "1")
@@ -351,4 +351,12 @@ def test_ids_that_were_given_before_founders_were_known_stay(bus: Bus) -> None:
         (later[A],),
         (later[B],),
     }
-    assert (KEY, COLUMNS[0]) == (("person_id",), "founded_by")
+
+
+def test_an_id_that_was_ever_published_is_not_used_again_though_no_retired_ones_were_kept_then(bus: Bus) -> None:
+    first = bus.run({B: B}, set())
+    bus.engine.execute("create table published as from previous; delete from previous")
+    assert bus.run({B: B}, set()) == first, "unless somebody had it, the plain one"
+    bus.engine.execute("delete from previous")
+    bus.step = Identities(bus.engine, SECRET, "person", DATASETS, ever="published")
+    assert bus.run({B: B}, set())[B] != first[B]

@@ -11,8 +11,8 @@ from motlan.engine.spark_session import SparkEngine
 from tests.conftest import ROOT
 from tests.motlan.test_identities import Bus, History
 
-HISTORIES, RUNS = 12, 4
-pytestmark = pytest.mark.slow
+HISTORIES, RUNS = 8, 2
+pytestmark = pytest.mark.timeout(1200)
 
 
 def test_both_engines_give_the_same_ids(spark: object, tmp_path: Path) -> None:
