@@ -303,11 +303,15 @@ def but_gone(rows: str, gone: Sequence[str]) -> str:
     """
     if not gone:
         return rows
-    marks = f"(select _key as gone_key, max(_run) as gone_run from {read_parquet(gone)} group by _key)"
     return (
-        f"(select rows.* from ({_relation(rows)}) as rows anti join {marks} as marks "
+        f"(select rows.* from ({_relation(rows)}) as rows anti join {gone_marks(gone)} as marks "
         "on gone_key = rows._key and rows._ref < gone_run)"
     )
+
+
+def gone_marks(gone: Sequence[str]) -> str:
+    """Return the SQL of the records that some files name: `gone_key`, and `gone_run`, the last run that found it so."""
+    return f"(select _key as gone_key, max(_run) as gone_run from {read_parquet(gone)} group by _key)"
 
 
 def _relation(rows: str) -> str:

@@ -21,7 +21,7 @@ from motlan.ledger import runs
 from motlan.registry import Dataset
 from motlan.scoring import Breaker
 from motlan.store import tables
-from motlan.workspace import Workspace, but_gone, gone_table
+from motlan.workspace import Workspace, but_gone, gone_marks, gone_table
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,12 @@ class Held:
         with self.work.store.engine.connect() as connection:
             return int(connection.execute(query.order_by(table.id.desc()).limit(1)).scalar_one_or_none() or 0)
 
-    def leave_out(self, rows: str) -> str:
-        """Return the SQL of landed rows without those of records that are gone: these land again when they come."""
-        return but_gone(rows, self.gone)
+    @property
+    def still(self) -> str:
+        """The SQL of whether a landed row (`_key`, `_ref`) is of no record that was gone since: such land again as they were."""
+        if not self.gone:
+            return "true"
+        return f"not exists (from {gone_marks(self.gone)} as marks where gone_key = _key and _ref < gone_run)"
 
     def stage(self, census: Census, run: str, breaker: Breaker) -> runs.Counts:
         """Write which records a pull of everything did not bring.

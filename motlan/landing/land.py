@@ -298,10 +298,10 @@ def _load_landed_before(
         seen = runs.visible(connection, "sync", dataset.name)
         replays = runs.replays(connection, dataset.name)
     if files := work.lake.files(table_of(dataset.name), seen):
-        landed, columns = held.leave_out(read_parquet(files)), _columns_of(engine, files)
+        landed, columns = read_parquet(files), _columns_of(engine, files)
         hashed = known_by(columns)
         sent = f"_run not in ({', '.join(map(literal, ['', *replays]))})"
-        query = f"select {hashed}, false from {landed} where {sent} and {earning.again()}"
+        query = f"select {hashed}, false from {landed} where {sent} and {earning.again()} and {held.still}"
         engine.execute(f"insert into landed_before {query}")
         earning.remember(landed, columns, hashed)
 
