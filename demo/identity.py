@@ -34,7 +34,7 @@ from motlan.linking import store as decisions
 from motlan.linking.link import KEY, links_table
 from motlan.workspace import Workspace
 
-_ENDS = ("removed", "merged")
+_ENDS = ("removed", "merged", "dissolved")
 """Events of the feed after which an id is no person's any more."""
 _TEXTS = pa.schema([(name, pa.string()) for name in ("dataset", "_key", "person_id", "founder")])
 

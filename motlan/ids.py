@@ -33,6 +33,20 @@ def of_record(secret: bytes, kind: str, datasets: Iterable[str], row: str = "") 
     return _drawn(f"(case {row}dataset {keys} end)", f"{row}_key")
 
 
+def of_record_again(secret: bytes, kind: str, datasets: Iterable[str], often: str, row: str = "") -> str:
+    """Return the SQL of a further id of what a source record stands for: it stood for others before.
+
+    Args:
+        secret: As `of_record` takes it, and so `kind`, `datasets` and `row`.
+        kind: What records stand for.
+        datasets: The registers that they may be in.
+        often: SQL of how many it stood for before, 1 or more: no two of a record's ids are the same.
+        row: Alias with a dot.
+    """
+    keys = " ".join(f"when {literal(name)} then {literal(_key(secret, f'{kind} again/{name}'))}" for name in datasets)
+    return _drawn(f"(case {row}dataset {keys} end)", f"({often})::varchar || ' ' || {row}_key")
+
+
 def _key(secret: bytes, kind: str) -> str:
     """Return the key of a kind: 128 bits of its HMAC, as 32 characters."""
     return hmac.new(secret, kind.encode(), hashlib.sha256).hexdigest()[:32]

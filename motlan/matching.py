@@ -123,6 +123,7 @@ class Matching(Declared):
         least: Pairs below which the declared m and u stand.
         share: Largest share of the sample that one dataset may have.
         drift: Largest change of a level's weight (bits) that a refit may bring without a person's release.
+        turned: Bits that speak against it, from which on a record that was corrected is about somebody else than before.
     """
 
     spine: list[Name] = Field(default=[])
@@ -138,6 +139,7 @@ class Matching(Declared):
     least: int = Field(default=1_000, gt=0)
     share: float = Field(default=0.5, gt=0, le=1)
     drift: float = Field(default=2.0, gt=0)
+    turned: float = Field(default=10.0, gt=0)
 
     @cached_property
     def fields(self) -> tuple[str, ...]:

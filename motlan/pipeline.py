@@ -134,7 +134,8 @@ def commit_sync(run: str) -> Counts:
         landed, cleaned = current.steps["land"], current.steps["clean"]
         changes = entries.prepare(work, current) if landed["landed"] else None
         with work.store.publishing() as connection:
-            state = "visible" if landed["landed"] else "unchanged"
+            gone = landed.get("gone", 0)
+            state = "visible" if landed["landed"] or gone else "unchanged"
             if runs.get(work.store, run).state in runs.SEEN:
                 return {"state": state}
             runs.require_open(connection, run)
@@ -146,6 +147,8 @@ def commit_sync(run: str) -> Counts:
                 tally.record(connection, run, work.registry.rules.by_name, {current.subject: cleaned["rules"]})
                 body = {"run": run, "dataset": current.subject, "rows": landed["landed"], "chunks": landed["chunks"]}
                 log.append(connection, "landing", {**body, "version": cleaned["version"]})
+            if gone:
+                log.append(connection, "records gone", {"run": run, "dataset": current.subject, "records": gone})
             told = entries.apply(connection, run, current.subject, changes) if changes else {}
             runs.set_state(connection, run, state)
         return {"state": state, **told}

@@ -67,6 +67,9 @@ class Dataset(Declared):
         default="evolve",
         description="What a new, missing or retyped column does: is noted, stops the run, or sends its rows to quarantine.",
     )
+    absent: Literal["ended", "kept"] = Field(
+        default="ended", description="What becomes of a record that a pull of everything does not bring any more."
+    )
     page_rows: int = Field(default=5000, gt=0)
     columns: dict[str, str]
     options: dict[str, Any] = Field(default={})
@@ -428,12 +431,13 @@ def load(home: Path | None = None) -> Registry:
         raw={name: frozenset(dataset.columns) for name, dataset in datasets.items()},
         fields=fields,
     )
+    spine = [name for entity in entities.values() for name in entity.matching.spine]
     models = [*(entity.model for entity in entities.values()), *(facet.model for facet in facets.values())]
     return Registry(
         home=home,
         datasets=datasets,
         entities=entities,
         facets=facets,
-        rules=rules.load(home / "mapping" / "quality.yaml", known, schema_rules(models)),
+        rules=rules.load(home / "mapping" / "quality.yaml", known, schema_rules(models), rules.spine_rules(spine)),
         scoring=scoring.load(home / "mapping" / "scoring.yaml", frozenset(datasets), fields),
     )

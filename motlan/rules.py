@@ -5,6 +5,7 @@
     register_rules   of a dataset as a whole: are all records here, and as young as was promised?
     cross_rules      of a row beside the golden record of its person
     person_rules     of a person, about all rows that one dataset has of them
+    end_rules        of a record that its register no longer has
 
 Row rules may quarantine; the others make findings. No rule asks what today is: a replay answers as the first run did.
 """
@@ -206,6 +207,12 @@ class RegisterRule(Asked):
     share: Share | None = None
 
 
+class EndRule(Rule):
+    """A record of one of the datasets that its register no longer has is a finding, until it has it again."""
+
+    section = "end_rules"
+
+
 @dataclass(frozen=True)
 class Rules:
     """All rules, by kind."""
@@ -215,11 +222,12 @@ class Rules:
     registers: tuple[RegisterRule, ...] = ()
     cross: tuple[CrossRule, ...] = ()
     persons: tuple[PersonRule, ...] = ()
+    ends: tuple[EndRule, ...] = ()
     by_name: Mapping[str, Rule] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index them."""
-        every: tuple[Rule, ...] = (*self.rows, *self.sets, *self.registers, *self.cross, *self.persons)
+        every: tuple[Rule, ...] = (*self.rows, *self.sets, *self.registers, *self.cross, *self.persons, *self.ends)
         object.__setattr__(self, "by_name", {rule.name: rule for rule in every})
 
     @property
@@ -251,20 +259,21 @@ class Known:
         return self.mapped[dataset] | raw | sent | others | frozenset({"_key", "_moment"})
 
 
-def load(path: Path, known: Known, made: Sequence[RowRule] = ()) -> Rules:
+def load(path: Path, known: Known, made: Sequence[RowRule] = (), ends: Sequence[EndRule] = ()) -> Rules:
     """Read and check `quality.yaml`.
 
     Args:
         path: The file.
         known: What rules may name.
         made: Row rules that stand before the declared ones: those of the canonical schema.
+        ends: End rules that hold where none is declared.
 
     Raises:
         ConfigurationError: A rule is wrong; the message names file, line and mend.
     """
     content = read(path)
     seen: dict[str, Place] = {rule.name: () for rule in made}
-    sections = {kind.section: kind for kind in (RowRule, SetRule, RegisterRule, CrossRule, PersonRule)}
+    sections = {kind.section: kind for kind in (RowRule, SetRule, RegisterRule, CrossRule, PersonRule, EndRule)}
     for section in content:
         if section not in sections:
             close = difflib.get_close_matches(section, sections, 1, 0.0)
@@ -283,7 +292,24 @@ def load(path: Path, known: Known, made: Sequence[RowRule] = ()) -> Rules:
         return tuple(found)
 
     return Rules(
-        (*made, *all_of(RowRule)), all_of(SetRule), all_of(RegisterRule), all_of(CrossRule), all_of(PersonRule)
+        (*made, *all_of(RowRule)),
+        all_of(SetRule),
+        all_of(RegisterRule),
+        all_of(CrossRule),
+        all_of(PersonRule),
+        all_of(EndRule) or tuple(ends),
+    )
+
+
+def spine_rules(spine: Sequence[str]) -> tuple[EndRule, ...]:
+    """Return the end rule of those whose rows found persons, which holds where no other is declared."""
+    message = Text(
+        vi="Cơ sở dữ liệu gốc không còn bản ghi này",
+        en="The register whose records found persons has this one no longer",
+    )
+    said = {"field": "_key", "dimension": "song", "severity": "error", "message": message}
+    return (
+        (EndRule.model_validate({"name": "still_in_the_register", "datasets": list(spine), **said}),) if spine else ()
     )
 
 

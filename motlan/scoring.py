@@ -47,6 +47,7 @@ class Breaker(Declared):
         rise: How far the share may lie above that of the last runs.
         runs: How many of the last runs are compared with.
         failing_share: Share of rows in which a column may come out null though something was sent, or break a rule.
+        gone_share: Share of a register's records that may be gone at once, of `minimum_rows` at the least.
         evidence: Rows of which a column says something, below which nothing is concluded about it.
     """
 
@@ -55,6 +56,7 @@ class Breaker(Declared):
     rise: float = Field(default=0.1, gt=0, le=1)
     runs: int = Field(default=10, gt=0)
     failing_share: float = Field(default=0.5, gt=0, le=1)
+    gone_share: float = Field(default=0.05, gt=0, le=1)
     evidence: int = Field(default=20, gt=0)
 
 

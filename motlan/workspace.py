@@ -197,25 +197,34 @@ class Workspace:
         """Return the SQL of what the registers say now of an entity: each source record's newest accepted row.
 
             Columns: `dataset`, `_key`, `_ref`, `_moment`, `_version`, `_errors`, and the entity's fields, null where a
-        register does not know one. A newer row in quarantine does not hide the older accepted one.
+        register does not know one. A newer row in quarantine does not hide the older accepted one. Records that their register
+        no longer has are left out.
 
         Args:
             entity: The entity's name.
             inputs: Dataset -> the sync runs to read.
         """
         parts = [
-            newest(dataset.name, files, f"_version, _errors, {said}")
+            but_gone(newest(dataset.name, files, f"_version, _errors, {said}"), self.gone_files(dataset.name, inputs))
             for dataset, files, said in self._accepted(entity, inputs)
         ]
         if not parts:
             raise ContractError(
                 f"no rows of {entity} are landed", next_step="run `motlan sync` for its datasets first."
             )
-        return "(" + "\nunion all\n".join(parts) + ")"
+        return "(" + "\nunion all\n".join(f"from ({part})" for part in parts) + ")"
 
     def values(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> str:
         """Return the SQL of the values that the registers ever said of an entity: its fields, of every accepted row."""
         parts = [f"select {said} from {read_parquet(files)}" for _, files, said in self._accepted(entity, inputs)]
+        return f"({' union all '.join(parts)})"
+
+    def accepted(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> str:
+        """Return the SQL of every accepted row of an entity, older ones too: `dataset`, `_key`, `_ref`, and the fields."""
+        parts = [
+            f"select {literal(dataset.name)} as dataset, _key, _ref, {said} from {read_parquet(files)}"
+            for dataset, files, said in self._accepted(entity, inputs)
+        ]
         return f"({' union all '.join(parts)})"
 
     def _accepted(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> Iterator[tuple[Dataset, list[str], str]]:
@@ -229,6 +238,10 @@ class Workspace:
     def clean_files(self, dataset: str, inputs: Mapping[str, Sequence[str]]) -> list[str]:
         """Return the files of a dataset's accepted rows that some sync runs added; none where it has no table yet."""
         return self.lake.files(f"clean.{dataset}", set(inputs.get(dataset, ())))
+
+    def gone_files(self, dataset: str, inputs: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return the files that name the records which a register no longer had, as some sync runs found."""
+        return self.lake.files(gone_table(dataset), set(inputs.get(dataset, ())))
 
     def staged(
         self, run: str, step: str, tables: Sequence[str], write: Callable[[], Counts], *, resumes: bool = False
@@ -274,6 +287,35 @@ def sealed(seal: Path, do: Callable[[], Counts]) -> Counts:
         draft.rename(seal)
     counts: Counts = json.loads(seal.read_text(encoding="utf-8"))
     return counts
+
+
+def gone_table(dataset: str) -> str:
+    """Return the name of the lake's table of the records that a register no longer had: `_key`, `_run`."""
+    return f"gone.{dataset}"
+
+
+def but_gone(rows: str, gone: Sequence[str]) -> str:
+    """Return the SQL of rows without those that were landed before their record was gone.
+
+    Args:
+        rows: Query or relation with `_key` and `_ref`.
+        gone: Files of the dataset's `gone_table`.
+    """
+    if not gone:
+        return rows
+    return (
+        f"(select rows.* from ({_relation(rows)}) as rows anti join {gone_marks(gone)} as marks "
+        "on gone_key = rows._key and rows._ref < gone_run)"
+    )
+
+
+def gone_marks(gone: Sequence[str]) -> str:
+    """Return the SQL of the records that some files name: `gone_key`, and `gone_run`, the last run that found it so."""
+    return f"(select _key as gone_key, max(_run) as gone_run from {read_parquet(gone)} group by _key)"
+
+
+def _relation(rows: str) -> str:
+    return rows if rows.lstrip().lower().startswith("select") else f"from {rows}"
 
 
 def newest(dataset: str, files: Sequence[str], columns: str) -> str:

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from motlan import __version__
 from motlan.errors import AccessError, ConfigurationError, unforeseen
 from motlan.feeds import keys, pages
+from motlan.golden.mirror import STAYS
 from motlan.golden.project import ensure_facet_tables, ensure_tables
 from motlan.ledger import accesses
 from motlan.registry import Entity, FacetEntity, Grant
@@ -195,7 +196,7 @@ def _read(work: Workspace, entity: Entity | FacetEntity, grant: Grant, after: in
 
 def _line(row: sa.RowMapping, ids: tuple[str, ...], grant: Grant) -> dict[str, Any]:
     values = {name: row[name] for name in grant.fields if row[name] is not None}
-    changed = [name for name in row["changed"] if name in grant.fields] if row["event"] == "updated" else list(values)
+    changed = [name for name in row["changed"] if name in grant.fields] if row["event"] in STAYS else list(values)
     return {
         "seq": row["seq"],
         "event": row["event"],

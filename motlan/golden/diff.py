@@ -13,9 +13,10 @@ from typing import Any
 
 import duckdb
 
-from motlan.engine import one, quote
+from motlan.engine import literal, one, quote
 from motlan.golden import conflicts, facets, guard
 from motlan.golden.compared import Compared, compared, golden_table
+from motlan.golden.pointers import SOURCES
 from motlan.lake import changes, created, current, staging
 from motlan.ledger import runs
 from motlan.parts import Parts, cut, within
@@ -25,6 +26,13 @@ from motlan.workspace import Workspace
 CORRECTION_KEY = ("dataset", "_key", "field")
 FINDING_KEY = ("dataset", "_key", "rule")
 _OPS = ("created", "updated", "removed")
+_EVENTS_OF = {"removed": "merged", "created": "split", "updated": "moved"}
+"""What happened to persons whose rows went over to others or were others', by what became of their golden rows."""
+_EVENTS = tuple(_EVENTS_OF.values())
+_EVENT = """case when len(_others) > 0 and _op = 'removed' then case when len(_others) = 1 then 'merged' else 'dissolved' end
+    when len(_others) > 0 and _op = 'created' then 'split' when len(_others) > 0 then 'moved'
+    when _op = 'updated' and _standing is distinct from stood then coalesce(_standing, 'restored') else _op end"""
+"""What the feed calls a change: see `motlan.golden.mirror.Mirror.feed`."""
 FINDING_COLUMNS = ("person_id", "_ref", "dimension", "severity", "field")
 
 
@@ -42,12 +50,13 @@ def diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
     """Stage what turns the published state into this run's.
 
     Golden changes carry `_ordinal` (1, 2, ... in the order of the feed, null where no value changed): the feed's numbers
-    are these, counted on from the last publication's. A removed person whose rows went over to others, and a created one whose
-    rows were others', carry these persons' ids in `_others`: a merge and a split.
+    are these, counted on from the last publication's. A removed person whose rows went over to others, a created one whose rows
+    were others', and one that won rows of others or lost some to them carry these persons' ids in `_others`: a merge, a split,
+    a move.
 
     Returns:
-        Counts: `created`, `updated`, `removed` persons in the feed, `changes` (their sum), `merged` and `split` (those among the
-        removed and the created that have others), `versions` (golden rows written),
+        Counts: `created`, `updated`, `removed` persons in the feed, `changes` (their sum), `merged`, `split` and `moved` (those
+        among the removed, the created and the updated that have others), `versions` (golden rows written),
         `corrections` and `findings` (changed), `facets` (of each entity beside it, changes in its feed and `versions`),
         `held` and `guard` (see `guard.judge`), `snapshots`.
     """
@@ -61,6 +70,7 @@ def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
         parts = cut(work, engine, run, run.steps["begin"]["inputs"])
         comparing = _Comparing(work, engine, run, published, parts)
         comparing.find_moved()
+        comparing.find_unsettled()
         golden = list(comparing.golden())
         guarded = _judged(work, engine, run, comparing, [counts["guard"] for counts in golden])
         written = {
@@ -71,7 +81,7 @@ def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
             )
         }
         beside = {facet.name: comparing.facet(facet) for facet in work.registry.facets_of(run.subject)}
-    told = {name: sum(counts[name] for counts in golden) for name in (*_OPS, "merged", "split", "versions")}
+    told = {name: sum(counts[name] for counts in golden) for name in (*_OPS, *_EVENTS, "versions")}
     return {
         **told,
         "changes": sum(told[op] for op in _OPS),
@@ -116,21 +126,24 @@ class _Comparing:
         return self.work.lake.files(table, set(self.published))
 
     def find_moved(self) -> None:
-        """Make `moved`: rows that went over from an old person to a new one, and whether that one was known before."""
+        """Make `moved`: rows that went over from an old person to a new one, and whether that one was known before.
+
+        Linking left them. A row that is about somebody else now (`turned`) is no part of what became of its old person.
+        """
         if not self.links:
             columns = ", ".join(f"null::varchar as {name}" for name in ("dataset", "old", "new"))
-            self.engine.execute(f"create temp table moved as select {columns}, false as known where false")
+            self.engine.execute(
+                f"create temp table moved as select {columns}, false as known, false as turned where false"
+            )
             return
-        was = f"(select dataset, _key, person_id from {current(self.links, ('dataset', '_key'))})"
-        now = self.work.kept(self.run.id, "links")
+        went = self.work.kept(self.run.id, "went")
+        self.engine.execute(f"create temp table moved as select dataset, old, new, known, turned from {went}")
+
+    def find_unsettled(self) -> None:
+        """Make `unsettled`: persons one of whose records is gone from a register that is asked for it by an end rule."""
+        names = ", ".join(literal(rule.name) for rule in self.work.registry.rules.ends) or "null"
         self.engine.execute(
-            f"""create temp table went as
-                select was.dataset, was.person_id as old, now.person_id as new
-                from {was} as was join {now} as now using (dataset, _key) where was.person_id != now.person_id;
-                create temp table moved as
-                select went.*, before.person_id is not null as known
-                from went left join (select distinct person_id from {was} semi join
-                    (select new as person_id from went) as met using (person_id)) as before on before.person_id = went.new"""
+            f"create temp table unsettled as select distinct person_id from {self.parts.read('findings')} where rule in ({names})"
         )
 
     def golden(self) -> Iterator[runs.Counts]:
@@ -164,7 +177,7 @@ class _Comparing:
 
     def _create(self, what: Compared, part: int, told: int) -> runs.Counts:
         """Stage a part of which nothing is published."""
-        counts = {**dict.fromkeys((*_OPS, "merged", "split", "versions"), 0)}
+        counts = {**dict.fromkeys((*_OPS, *_EVENTS, "versions"), 0)}
         if self.parts.files(what.name, part):
             fresh = self.parts.read(what.name, part)
             counts["created"] = counts["versions"] = one(self.engine, f"select count(*) from {fresh}")[0]
@@ -178,17 +191,19 @@ class _Comparing:
         kept = ", ".join(map(quote, (*what.key, *what.columns)))
         old = current(self.files(what.table), what.key, within(quote(what.key[0]), part, self.parts.count))
         fresh = f"{self.parts.read(what.name, part)}" if self.parts.files(what.name, part) else "published where false"
+        if what.others:  # Publications from before there were standings lack the column.
+            old = f"(from {old} union all by name select null::varchar as _standing where false)"
         self.engine.execute(
-            f"""create or replace temp table published as select {kept} from {old};
+            f"""create or replace temp table published as select {kept}{", _standing" if what.others else ""} from {old};
                 create or replace temp view fresh as select {kept} from {fresh}"""
         )
         self.engine.execute(
             f"create or replace temp table difference as "
             f"{changes('fresh', 'published', what.key, what.columns, what.marked)}"
         )
-        merged, split = self._name_others() if what.others else (0, 0)
+        told_of = self._name_others() if what.others else {}
         (key,) = map(quote, what.key)
-        telling = "(_op != 'updated' or len(_changed) > 0)"
+        telling = "(_op != 'updated' or len(_changed) > 0" + (" or _event != 'updated')" if what.others else ")")
         ordered = (
             f"select *, case when {telling} then row_number() over (partition by {telling} order by {key}) + {told} end "
             "as _ordinal from difference"
@@ -197,24 +212,37 @@ class _Comparing:
         versions = one(self.engine, "select count(*) from difference")[0]
         if versions:
             self._write(what.table, part, ordered)
-        return {**{op: ops.get(op, 0) for op in _OPS}, "merged": merged, "split": split, "versions": versions}
+        counts = dict.fromkeys(_EVENTS, 0) | told_of
+        return {**{op: ops.get(op, 0) for op in _OPS}, **counts, "versions": versions}
 
-    def _name_others(self) -> tuple[int, int]:
-        """Give `difference` the column `_others`; return how many persons were merged into others, and split off from others."""
+    def _name_others(self) -> dict[str, int]:
+        """Give `difference` the columns `_others`, `_standing` and `_event`; return how many persons were merged into others,
+        split off from others, and won rows of others or lost some to them.
+
+        A removed person names where its rows went, a created one whose rows it has; one that stays both. One whose record is gone
+        from the spine while others have the person is disputed, until the spine has it again.
+        """
+        spine = ", ".join(map(literal, self.work.registry.entity(self.run.subject).matching.spine)) or "null"
+        on_spine = f"len(list_filter(d.{SOURCES}, lambda source: source.dataset in ({spine}))) > 0"
         self.engine.execute(
-            """create or replace temp table told as
-               select difference.*, _others from difference left join (
-                   select 'removed' as _op, old as person_id, list(distinct new order by new) as _others from moved group by all
-                   union all select 'created', new, list(distinct old order by old) from moved group by all)
-               using (person_id, _op);
-               drop table difference; alter table told rename to difference"""
+            f"""create or replace temp table others as
+               select person_id, _op, list(distinct other order by other) as _others from (
+                       select 'removed' as _op, old as person_id, new as other from moved where not turned
+                       union all select 'created', new, old from moved
+                       union all select 'updated', new, old from moved
+                       union all select 'updated', old, new from moved) group by person_id, _op;
+               create or replace temp table told as
+               select d.*, _others, case when u.person_id is not null and _op != 'removed' and not {on_spine} then 'disputed' end
+                      as _standing, p._standing as stood
+               from difference as d left join others using (person_id, _op)
+               left join unsettled as u on u.person_id = d.person_id left join published as p on p.person_id = d.person_id;
+               create or replace temp table difference as select * exclude (stood), {_EVENT} as _event from told;
+               drop table told; drop table others"""
         )
-        merged, split = one(
-            self.engine,
-            """select count(*) filter (where _op = 'removed'), count(*) filter (where _op = 'created')
-               from difference where _others is not null""",
-        )
-        return int(merged), int(split)
+        found = self.engine.execute(
+            "select _op, count(*) from difference where len(_others) > 0 group by _op"
+        ).fetchall()
+        return {_EVENTS_OF[op]: int(count) for op, count in found}
 
     def keyed(self, table: str, name: str, key: Sequence[str], columns: Sequence[str]) -> int:
         """Stage the changes of rows that may go over from a person to another of any part; return how many."""

@@ -19,7 +19,10 @@ TEXT = 'text collate "C"'
 """Type of every canonical field: equal when the bytes are, on any server, and fast to sort for an index."""
 STAGED = "staged"
 """Name of the temporary table through which changes come."""
-_PERSON_GOLDEN = {"person_id": "uuid not null", "publication": "bigint not null"}
+_PERSON_GOLDEN = {"person_id": "uuid not null", "publication": "bigint not null", "standing": "text"}
+_ENDED = "('removed', 'merged', 'dissolved')"
+STAYS = ("updated", "moved", "disputed", "restored")
+"""Events of who is there before and after: of these the changed fields are told."""
 _FACET_GOLDEN = {
     "id": "uuid not null",
     "person_id": "uuid",
@@ -42,8 +45,10 @@ class Mirror:
         key: The column of the bus's own id.
         fields: The canonical fields, each a nullable column of both tables.
         golden: Further columns of `golden_<name>`, with their types.
-        feed: Further columns of `feed_<name>`. `seq` counts 1, 2, 3, ...; `event` is created, split, updated, removed or merged;
-            `changed` names the changed fields of an update, and is empty of any other event, which is about every value it has.
+        feed: Further columns of `feed_<name>`. `seq` counts 1, 2, 3, ...; `event` is created, split (off from others), updated,
+            moved (won rows of others or lost some), disputed (gone from the spine, and others have it), restored (there again),
+            removed (no register has it), merged (into another) or dissolved (into several). `changed` names the changed fields of
+            who stays, and is empty of any other event, which is about every value it has.
         indexed: Columns of the golden table by which rows are looked up, besides the key.
     """
 
@@ -70,11 +75,9 @@ class Mirror:
             _create(self.golden_table, self.golden, f"partition by hash ({self.key})"),
             _create(self.feed_table, self.feed, "partition by range (seq)"),
         ]
-        return made + [
-            f"alter table {table} add column if not exists {field} {TEXT}"
-            for table in (self.golden_table, self.feed_table)
-            for field in self.fields
-        ]
+        later = [(self.golden_table, name, kind) for name, kind in self.golden.items() if name == "standing"]
+        later += [(table, name, TEXT) for table in (self.golden_table, self.feed_table) for name in self.fields]
+        return made + [f"alter table {table} add column if not exists {name} {kind}" for table, name, kind in later]
 
     def golden_parts(self, rows: int) -> list[str]:
         """Return what makes the partitions of the golden table: a power of two of them, by the rows expected."""
@@ -125,9 +128,9 @@ class Mirror:
         told = ", ".join("others::uuid[]" if name == "others" else name for name in feed)
         return [
             f"delete from {self.golden_table} using {STAGED} where {self.golden_table}.{self.key} = {STAGED}.{self.key} "
-            "and event in ('removed', 'merged')",
+            f"and event in {_ENDED}",
             f"insert into {self.golden_table} ({', '.join(golden)}) select {', '.join(golden)} from {STAGED} "
-            f"where event not in ('removed', 'merged') on conflict ({self.key}) do update set {updates}",
+            f"where event not in {_ENDED} on conflict ({self.key}) do update set {updates}",
             f"insert into {self.feed_table} ({', '.join(feed)}) select {told} from {STAGED} "
             "where seq is not null on conflict (seq) do nothing",
         ]

@@ -40,8 +40,8 @@ MEND = "projection mended"
 """Kind of the log's entry of what a projection left out."""
 BATCH = 100_000
 """Rows sent to the store at a time."""
-_EVENT = "case when len(_others) > 0 then case _op when 'removed' then 'merged' else 'split' end else _op end"
-"""What the feed calls a change: a removed person whose rows are others' now is merged, a created one with others' rows split."""
+_EVENT = "coalesce(_event, case when len(_others) > 0 then case _op when 'removed' then 'merged' else 'split' end else _op end)"
+"""What the feed calls a change, as the comparison said, or as it follows where an earlier version did not say it."""
 _SOURCES = {
     "id": "unhex(replace(id, '-', ''))",
     "person_id": "unhex(replace(person_id, '-', ''))",
@@ -51,6 +51,7 @@ _SOURCES = {
     "event": _EVENT,
     "changed": "case when _op = 'updated' then _changed else [] end",
     "others": "_others",
+    "standing": "_standing",
 }
 """Column of the store -> the lake's. A UUID is sent as its 16 bytes, as COPY has it."""
 
@@ -284,7 +285,12 @@ class _Publication:
         """Return the engine's SQL of what changed: every column of both tables. `seq` is null where the feed tells nothing."""
         # Publications from before a field was declared, or before merges and splits were told, lack its column.
         late = ", ".join(
-            ("null::varchar[] as _others", *(f"null::varchar as {quote(field)}" for field in mirror.fields))
+            (
+                "null::varchar[] as _others",
+                "null::varchar as _event",
+                "null::varchar as _standing",
+                *(f"null::varchar as {quote(field)}" for field in mirror.fields),
+            )
         )
         sources = _SOURCES | {"seq": f"{first_seq} - 1 + _ordinal::bigint", "publication": f"{self.number}::bigint"}
         columns = dict.fromkeys((*mirror.feed, *mirror.golden, *mirror.fields))

@@ -102,6 +102,11 @@ class Census:
             f"case when {key} is null then {nobody} else {whole} end" if rows[self.key].null_count else whole,
         )
 
+    def missing(self, keys: str) -> str:
+        """Return the SQL of those keys (of a relation with `_key`) of which no record came, once everything was asked for."""
+        hashed = f"hash(_key, {literal(self._seed)})"
+        return f"select _key from {keys} where {hashed} not in (select key from records_that_came)"
+
     def _insert(self, rows: pa.Table, key: str, version: str) -> None:
         self.engine.register("came", rows)
         self.engine.execute(f"insert into records_that_came select {key}, {version} from came")

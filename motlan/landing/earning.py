@@ -70,6 +70,10 @@ class Earning:
         self._from = min(lagged, again, key=self._cursors.rank)
         return Watermark(text, "" if self._dataset.lag else self._stored.key)
 
+    def ask_for_all(self) -> None:
+        """Let this pull ask for everything, whatever the watermark is."""
+        self.since = self._from = None
+
     def bound(self, source: SourceCount) -> None:
         """Take the source's own moment, which no watermark passes. Call it when the source has just counted."""
         self._as_of = MOMENTS.read(self._engine, source.as_of) or ""

@@ -26,9 +26,10 @@ from motlan.landing.columns import is_stored, received, recording, stored
 from motlan.landing.completeness import Census
 from motlan.landing.contract import LOCATOR, Page
 from motlan.landing.earning import Earning
+from motlan.landing.gone import Held
 from motlan.ledger import runs
 from motlan.registry import Dataset
-from motlan.workspace import Workspace
+from motlan.workspace import Workspace, gone_table
 
 CHUNK_ROWS = 100_000
 SHARE_ROWS = 10_240
@@ -288,9 +289,11 @@ def write_chunk(
     return hashlib.sha256(joined[0].as_buffer()).hexdigest()
 
 
-def _load_landed_before(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, earning: Earning) -> None:
+def _load_landed_before(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, earning: Earning, held: Held
+) -> None:
     """Load what rows landed before are known by, as far as the source may send them again."""
-    engine.execute("create temp table landed_before (row_hash uhugeint, of_this_run boolean)")
+    engine.execute("create or replace temp table landed_before (row_hash uhugeint, of_this_run boolean)")
     with work.store.engine.connect() as connection:
         seen = runs.visible(connection, "sync", dataset.name)
         replays = runs.replays(connection, dataset.name)
@@ -298,7 +301,7 @@ def _load_landed_before(work: Workspace, engine: duckdb.DuckDBPyConnection, data
         landed, columns = read_parquet(files), _columns_of(engine, files)
         hashed = known_by(columns)
         sent = f"_run not in ({', '.join(map(literal, ['', *replays]))})"
-        query = f"select {hashed}, false from {landed} where {sent} and {earning.again()}"
+        query = f"select {hashed}, false from {landed} where {sent} and {earning.again()} and {held.still}"
         engine.execute(f"insert into landed_before {query}")
         earning.remember(landed, columns, hashed)
 
@@ -327,19 +330,21 @@ def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Cou
         Counts: `pulled` (records, see `motlan.landing.completeness`), `landed` (rows not landed before), `source_rows`
         and `source_total` (the source's own counts), `source_as_of` (its own moment), `cursor`, `key` and more of the
         watermark that was earned, `cursors` (records whose cursor earns none, by reason; see `motlan.landing.watermark`),
-        `chunks` (digests of commitments), `drift` and `profile` (see `motlan.landing.drift`), `snapshots`.
+        `gone` (records that the source no longer has, where everything was pulled), `chunks` (digests of commitments),
+        `drift` and `profile` (see `motlan.landing.drift`), `snapshots`.
 
     Raises:
         ContractError: The source broke its word.
         TransientError: The line failed.
     """
     dataset = work.registry.dataset(run.subject)
-    return work.staged(run.id, "land", [table_of(dataset.name)], lambda: _pull(work, dataset, run.id, watch))
+    staged = [table_of(dataset.name), gone_table(dataset.name)]
+    return work.staged(run.id, "land", staged, lambda: _pull(work, dataset, run.id, watch))
 
 
 def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> runs.Counts:
     with work.engine(f"landing {dataset.name}") as engine:
-        earning = Earning(work.store, engine, dataset)
+        earning, held = Earning(work.store, engine, dataset), Held.of(work, engine, dataset)
         census = Census(dataset.open(), earning.since, engine, stored(dataset.key))
         landed = number = 0
         digests: list[str] = []
@@ -367,13 +372,20 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
                 if watch:
                     watch(census.rows, census.count.rows)
 
-        _load_landed_before(work, engine, dataset, earning)
-        for asked in census.asked():
-            earning.bound(census.count)
-            _load_landed_now(work, engine, dataset, run)
-            pages = fresh(census.adapter.pull(asked))
-            digests += write_chunks(work, engine, dataset, run, pages, census.count.rows, number)
-        earned = earning.counts()
+        def pull() -> None:
+            _load_landed_before(work, engine, dataset, earning, held)
+            for asked in census.asked():
+                earning.bound(census.count)
+                _load_landed_now(work, engine, dataset, run)
+                pages = fresh(census.adapter.pull(asked))
+                digests.extend(write_chunks(work, engine, dataset, run, pages, census.count.rows, number))
+
+        pull()
+        if held.exceed(census, run):
+            earning.ask_for_all()
+            census = Census(census.adapter, None, engine, stored(dataset.key))
+            pull()
+        earned = earning.counts() | held.stage(census, run, work.registry.scoring.breaker_of(dataset.name))
     return {
         "pulled": census.pulled,
         "landed": landed,

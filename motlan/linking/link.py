@@ -19,10 +19,10 @@ import pyarrow as pa
 from motlan import ids
 from motlan.engine import constant, literal, one
 from motlan.engine.named import named_calls
-from motlan.errors import ConfigurationError, ContractError
+from motlan.errors import ConfigurationError, InternalError
 from motlan.lake import SCRATCH, changes, created, current, read_parquet, staging
 from motlan.ledger import runs, versions
-from motlan.linking import load, stages
+from motlan.linking import identities, load, stages, turned
 from motlan.linking import model as models
 from motlan.linking import store as kept
 from motlan.linking.model import Model
@@ -72,7 +72,8 @@ def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published
         Counts: `rows`, `persons`, `changed`, `by_rule`, `reviews`, `pairs` (weighed now), `expected_wrong` (links), `version`,
         `model`, `snapshots`. All rows with their persons are kept in the run's scratch folder as `links`.
     """
-    tables = [table(run.subject) for table in (links_table, kept.reviews_table, pairs_table, kept.frequencies_table)]
+    named = (links_table, identities.identities_table, kept.reviews_table, pairs_table, kept.frequencies_table)
+    tables = [table(run.subject) for table in named]
     counts = work.staged(run.id, "link", tables, lambda: _Step(work, run, published).do(inputs))
     learned = work.scratch(run.id) / "model.json"
     if learned.exists():
@@ -109,6 +110,8 @@ class _Step:
         self.entity = run.subject
         self.matching: Matching = work.registry.entity(run.subject).matching
         self.rows, self.homes = 0, 1
+        self.inputs: dict[str, list[str]] = {}
+        self.model: Model
 
     def do(self, inputs: dict[str, list[str]]) -> runs.Counts:
         with self.work.bulk_engine(f"linking {self.entity}") as engine:
@@ -126,6 +129,7 @@ class _Step:
             if known is None:
                 known, version = kept.record(self.work.store, self.entity, model), self._version(engine, model)
                 self._leave(engine, model)
+            self.inputs, self.model = inputs, model
             return {**self._stage(engine, version), "version": version, "model": known}
 
     def _leave(self, engine: duckdb.DuckDBPyConnection, model: Model) -> None:
@@ -154,7 +158,7 @@ class _Step:
         self.rows = one(engine, "select count(*) from facts")[0]
         numbers = (f"select count(distinct n) from facts where {part('n')}" for part in slices(self.rows))
         if self.rows != sum(one(engine, query)[0] for query in numbers):
-            raise ContractError(
+            raise InternalError(
                 "two rows have one number", where=self.entity, next_step="report this: no row may be lost."
             )
         return learned
@@ -240,7 +244,7 @@ class _Step:
                       coalesce(sum(1 - probability), 0) from links""",
         )
         if totals[0] != self.rows:
-            raise ContractError(
+            raise InternalError(
                 f"{self.rows:,} rows have {totals[0]:,} links, not one each",
                 where=self.entity,
                 next_step="report this: no row may be lost, and none may be linked twice.",
@@ -277,28 +281,45 @@ class _Step:
     def _change(self, engine: duckdb.DuckDBPyConnection, version: str, before: list[str]) -> int:
         """Keep all links as `links`, and write for the lake in what they differ from those before; return how many do.
 
-        The founder's own earlier id comes first, then the smallest of the others' that no founder holds. So a provisional person
-        that appears on the spine keeps its id.
+        Which id a person has is said by `motlan.linking.identities`. Rows that went from one to another are kept as `went`.
         """
         old = f"select {', '.join((*KEY, *COLUMNS))} from {current(before, KEY)}"
         engine.execute(f"create temp table previous as {old}")
         self._keep(engine, "drawn", *self._links(version))
+        self._identify(engine, before)
         others = ", ".join(name for name in (*KEY, *COLUMNS) if name != "person_id")
-        kept = f"""
-            select {others}, coalesce(earlier, person_id) as person_id from drawn left join (
-                select founder, person_id as earlier from (
-                    select founder, arg_min(person_id, (not own, person_id)) as person_id, bool_or(own) as own from (
-                        select founder, previous.person_id, dataset || '/' || _key = founder as own
-                        from (select dataset, _key, founder from drawn) as now
-                        join (select dataset, _key, person_id from previous) as previous using (dataset, _key))
-                    group by founder)
-                qualify row_number() over (partition by person_id order by own desc, founder) = 1) using (founder)"""
-        self._keep(engine, "links", kept)
+        self._keep(
+            engine,
+            "links",
+            f"""select {others}, coalesce(given_id, person_id) as person_id from drawn
+                left join (select founder, person_id as given_id from given) using (founder)""",
+        )
+        self._keep(engine, "went", "from moved")
         engine.execute(f"create temp table difference as {changes('links', 'previous', KEY, COLUMNS)}")
         count = int(one(engine, "select count(*) from difference")[0])
         if count:
             self._write(engine, links_table(self.entity), "from difference")
         return count
+
+    def _identify(self, engine: duckdb.DuckDBPyConnection, before: list[str]) -> None:
+        """Give every group of `drawn` its id, and write for the lake what changed of the ids that are not plain."""
+        table = identities.identities_table(self.entity)
+        secret = self.work.store.secret("person ids")
+        datasets = [dataset.name for dataset in self.work.registry.datasets_of(self.entity)]
+        step = identities.Identities(engine, secret, self.entity, datasets, read_parquet(before))
+        columns = ", ".join((*identities.KEY, *identities.COLUMNS))
+        identities.none_before(engine)
+        if files := self.work.lake.files(table, self.published):
+            engine.execute(f"insert into identities_before select {columns} from {current(files, identities.KEY)}")
+        step.find_met()
+        rows = self.work.accepted(self.entity, self.inputs)
+        turned.find_turned(engine, self.matching, self.model, rows, read_parquet(before))
+        step.assign()
+        step.check()
+        changed = changes("identities_now", "identities_before", identities.KEY, identities.COLUMNS)
+        engine.execute(f"create temp table changed_identities as {changed}")
+        if one(engine, "select count(*) from changed_identities")[0]:
+            self._write(engine, table, "from changed_identities")
 
     def _links(self, version: str) -> Iterator[str]:
         """Give the SQL, query by query, of every row with its person, and what it was compared with.

@@ -35,10 +35,21 @@ def load_values(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: st
         )
 
 
-def _drop_values(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
+def drop_values(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
     """Drop the tables of `load_values`."""
     for field in matching.by_value:
         engine.execute(f"drop table if exists {_values_of(field)}")
+
+
+def prepared(matching: Matching, facts: str, which: str) -> str:
+    """Return the SQL of rows as linking compares them, with `_key`, by the tables of `load_values`.
+
+    Args:
+        matching: The declaration.
+        facts: Relation with `dataset`, `_key` and the fields.
+        which: SQL of which of them.
+    """
+    return _rows(matching, facts, which, {"_key": "_key"})
 
 
 def _values_of(field: str) -> str:
@@ -117,7 +128,7 @@ class Tables:
         """Once both are loaded: where no spine is declared, leave no rows in `spine_rows`; let go of what loading needed."""
         if not self.matching.spine:
             self.engine.execute("delete from spine_rows")
-        _drop_values(self.engine, self.matching)
+        drop_values(self.engine, self.matching)
 
 
 @dataclass(frozen=True)
@@ -164,7 +175,7 @@ class Kept:
         self.engine.execute(
             f"create or replace temp view facts as select {columns} from kept_spine union all select {columns} from kept_left"
         )
-        _drop_values(self.engine, self.matching)
+        drop_values(self.engine, self.matching)
 
     def _prepared(self, which: str) -> str:
         also = {"home": _home(self.matching, self.homes), "version": number("_ref"), "_key": "_key", "_ref": "_ref"}

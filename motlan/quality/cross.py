@@ -16,7 +16,7 @@ from motlan.engine import DUCKDB, literal, make, one, quote
 from motlan.lake import SCRATCH, read_parquet
 from motlan.ledger import runs
 from motlan.parts import Parts, cut, linked
-from motlan.quality import due, persons, sets
+from motlan.quality import due, ends, persons, sets
 from motlan.quality.standing import standing
 from motlan.quality.tally import Tally
 from motlan.registry import CrossRule, Entity
@@ -48,11 +48,13 @@ def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
     for counts in counted:
         tally.merge(counts["counts"])
     with work.bulk_engine(where) as engine:
+        ended = ends.find(work, run, engine, parts, inputs, tally)
         due.count_changes(work, run, engine, parts, tally)
         for dataset in work.registry.datasets_of(run.subject):
             standing(work, engine, dataset, inputs.get(dataset.name, []), tally)
     tally.save(work.scratch(run.id) / TALLY)
-    return {"findings": sum(counts["findings"] for counts in counted), "rules": tally.results()}
+    found = sum(counts["findings"] for counts in counted) + ended
+    return {"findings": found, "rules": tally.results()}
 
 
 @dataclass(frozen=True)

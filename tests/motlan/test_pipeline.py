@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from motlan import pipeline
-from motlan.errors import ConfigurationError, ContractError, TransientError
+from motlan.errors import ConfigurationError, ContractError, InternalError, TransientError
 from motlan.landing.contract import Page, SourceCount, Watermark
 from motlan.ledger import log, runs
 from motlan.linking import stages
@@ -183,7 +183,7 @@ def test_links_that_are_not_one_a_row_stop_the_run(country: Country, monkeypatch
     for dataset in BOTH:
         pipeline.sync(dataset)
     monkeypatch.setattr(stages, "let_go", twice)
-    with pytest.raises(ContractError, match="not one each"):
+    with pytest.raises(InternalError, match="not one each"):
         pipeline.reconcile()
     with pytest.raises(ConfigurationError, match="nothing is reconciled"):
         pipeline.publish()
