@@ -215,9 +215,7 @@ def history(chance: random.Random, place: int) -> tuple[list[Row], list[Decision
     year, start = 1900 + place % 100, f"{place:05d}"
     names = [f"{family} {start} An".replace("0", "Ơ") for family in ("Nguyễn", "Trần", "Lê")]
     born = [f"{year}-{month:02d}-{1 + place % 28:02d}" for month in (3, 4, 3)]
-    rows: list[Row] = []
-    for who in range(3):
-        rows.append(person(f"{start}s{who}", f"00{who}0{start}0{who:02d}", names[who], born[who]))
+    rows = [person(f"{start}s{who}", f"00{who}0{start}0{who:02d}", names[who], born[who]) for who in range(3)]
     if chance.random() < 0.4:
         rows.append(person(f"{start}s3", *map(str, rows[0][2:5])))
     for number in range(chance.randrange(2, 7)):
