@@ -183,6 +183,8 @@ def status(as_json: AsJson = False) -> None:
         out.print(
             f"[yellow]{number:,} decisions about pairs could not be heeded: motlan review list --contradicted[/yellow]"
         )
+    if number := found["values_said_again"]:
+        out.print(f"[yellow]{number:,} values set aside are said again: motlan golden decisions[/yellow]")
     for run in found["waiting"]:
         out.print(f"[yellow]run {run} waits for people to release it: motlan release show {run}[/yellow]")
     if publication := found["publication"]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from motlan.golden import release
+from motlan.golden import doubts, release
 from motlan.ledger.runs import abandoned
 from motlan.linking import store as decisions
 from motlan.quality import breaker, score
@@ -22,7 +22,8 @@ def status(work: Workspace) -> dict[str, Any]:
         `datasets` (name -> state, counts, watermark), `reconcile` (the newest run: state, error), `retries` (runs that are
         tried again after an error: kind, subject, run, error), `publication`, `corrections` (dataset -> how many are open),
         `waiting` (runs that people must release), `contradictions` (decisions about pairs that linking could not heed),
-        `quality` and `log` (entries, tree head).
+        `values_said_again` (values set aside that their source sent once more after a pause), `quality` and `log` (entries,
+        tree head).
     """
     runs, publications = tables.runs.c, tables.publications.c
     pulled = sa.func.coalesce(~runs.steps["land"].has_key("replayed"), sa.true())  # a replay pulled nothing
@@ -69,8 +70,9 @@ def status(work: Workspace) -> dict[str, Any]:
         }
         if published
         else None,
-        "waiting": [row["run"] for row in release.listed(work.store) if row["state"] == "waiting"],
+        "waiting": [row["run"] for row in release.listed(work.store) if row["state"] == "waiting" and not row["stale"]],
         "contradictions": sum(counts),
+        "values_said_again": sum(doubts.heard_again(work, entity) for entity in work.registry.entities),
         "quality": score.by_agency(work.store, work.registry),
         "log": {"entries": entry["index"] + 1, "tree_head": bytes(entry["root_hash"]).hex()} if entry else None,
     }

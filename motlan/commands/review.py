@@ -72,14 +72,8 @@ def list_(
     elif contradicted:
         _print_contradicted(found["contradicted"])
     else:
-        table = Table(
-            "assignment",
-            "left",
-            "right",
-            "since (local)",
-            "decided, but",
-            title=f"{found['waiting']:,} pairs wait in all",
-        )
+        title = f"{found['waiting']:,} pairs wait in all"
+        table = Table("assignment", "left", "right", "since (local)", "decided, but", title=title)
         for row in found["assigned"]:
             sides = (f"{row[f'{side}_dataset']} {row[f'{side}_key']}" for side in ("left", "right"))
             cells = (*sides, local_time(row["assigned_at"]), row["because"] or "")
