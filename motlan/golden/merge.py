@@ -67,8 +67,8 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
         }
     totals = {name: sum(count[name] for count in counts) for name in COUNTS}
     staged = [*([compared(entity).table] if first else []), *(facets.compared(facet).table for facet in new)]
-    told: runs.Counts = {"decided_until": until, "lapsed": lapsed.numbers, "heard_again": lapsed.said_again}
-    return {**totals, "facets": beside, **told, "version": version, "staged": staged}
+    decided: runs.Counts = {"decided_until": until, "lapsed": lapsed.numbers, "heard_again": lapsed.said_again}
+    return {**totals, "facets": beside, **decided, "version": version, "staged": staged}
 
 
 @dataclass(frozen=True)
