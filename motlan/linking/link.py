@@ -204,7 +204,9 @@ class _Step:
         pairs = self._stage_pairs(engine, version)
         engine.execute(
             """create temp view told as
-               from linked union all select n, person, person, 'duplicate', weight, probability, null from doubles;
+               from linked union all
+               select n, person, person, case when weight is null then 'decided' else 'duplicate' end, weight, probability, null
+               from doubles;
                create temp table apart as from told where person != compared or compared in (select n from waiting);
                create temp table alone as select n from waiting anti join linked using (n);
                create temp table few as
