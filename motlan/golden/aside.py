@@ -119,7 +119,8 @@ def _said_since(
     first = min(_place(row["ref"]) for row in rows)
     runs = [run for run in inputs.get(dataset, ()) if run >= first[0]]
     files = work.clean_files(dataset, {dataset: runs})
-    if not files or field not in work.registry.dataset(dataset).fields:
+    declared = work.registry.datasets.get(dataset)
+    if not files or declared is None or field not in declared.fields:
         return
     engine.register("asked", pa.table({"_key": pa.array(sorted({row["_key"] for row in rows}), pa.string())}))
     query = f"select _key, _ref, {quote(field)} from {read_parquet(files)} semi join asked using (_key)"

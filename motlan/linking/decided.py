@@ -296,9 +296,9 @@ def _keep_doubles(engine: duckdb.DuckDBPyConnection, before: Sequence[Pair], fou
         """create or replace temp table doubles_kept as
                from doubles anti join doubles_before using (n)
                union all by name
-               select now.n, now.person, case when d.person = now.person then d.weight end as weight,
-                      case when d.person = now.person then d.probability else 1 end as probability
-               from doubles_now as now left join doubles as d on d.n = now.n;
+               select told.n, told.person, case when d.person = told.person then d.weight end as weight,
+                      case when d.person = told.person then d.probability else 1 end as probability
+               from doubles_now as told left join doubles as d on d.n = told.n;
            drop table doubles; alter table doubles_kept rename to doubles;
            drop table doubles_now; drop table doubles_before"""
     )

@@ -23,18 +23,23 @@ DECIDED, PROVISIONAL = "decided", "provisional"
 
 @dataclass(frozen=True)
 class Edge:
-    """A pair that the machine joined: row, the other one, and the rule, weight and probability of it."""
+    """A pair that the machine joined: row, the other one, and the rule, weight and probability of it.
+
+    Attributes:
+        towards: The row of today that it joins the row with, where the other one is an earlier version.
+    """
 
     n: int
     other: int
     rule: str
     weight: float | None
     probability: float | None
+    towards: int | None = None
 
     @property
     def pair(self) -> Pair:
-        """The pair."""
-        return pair_of(self.n, self.other)
+        """The two rows that it joins."""
+        return pair_of(self.n, self.other if self.towards is None else self.towards)
 
 
 Ways = defaultdict[int, list[tuple[int, Edge | None]]]
@@ -87,7 +92,7 @@ def settle(
         elif edge.pair not in constraints.different:
             refused.setdefault(edge.pair, edge)
     found, there = Settled(refused=[edge for _, edge in sorted(refused.items())]), set(rows)
-    own = {edge.n: edge for edge in links if groups.of(edge.n) == groups.of(edge.other)}
+    own = {edge.n: edge for edge in links if groups.of(edge.pair[0]) == groups.of(edge.pair[1])}
     by_group: dict[int, list[int]] = defaultdict(list)
     for row in sorted(there):
         by_group[groups.of(row)].append(row)
@@ -147,26 +152,33 @@ def keep_decisions(engine: duckdb.DuckDBPyConnection, constraints: Constraints) 
                 told as (select n, person from linked union all select n, person from doubles)
            select distinct coalesce(told.person, named.n) as person from named left join told using (n)"""
     )
-    links = _edges(engine, "select n, compared, rule, weight, probability from linked semi join touched using (person)")
     engine.execute(
         """create or replace temp table settling as
            select n from linked semi join touched using (person) union select n from doubles semi join touched using (person)
            union select person from touched"""
     )
-    rest = _edges(
-        engine, "select n, other, 'pair' as rule, weight, probability from edges semi join settling using (n)"
-    )
     spine, left = (
         [n for (n,) in engine.execute(f"select n from {table} semi join settling using (n)").fetchall()]
         for table in ("spine_rows", "left_rows")
     )
+    there = {*spine, *left}
+    links, rest = _edges(engine, there)
     doubles = engine.execute("select n, person from doubles semi join touched using (person)").fetchall()
-    found = settle(constraints, set(spine), doubles, [*spine, *left], links, rest)
-    _write(engine, found)
+    _write(engine, settle(constraints, set(spine), doubles, there, links, rest))
 
 
-def _edges(engine: duckdb.DuckDBPyConnection, query: str) -> list[Edge]:
-    return [Edge(*row) for row in engine.execute(query).fetchall()]
+def _edges(engine: duckdb.DuckDBPyConnection, there: set[int]) -> tuple[list[Edge], list[Edge]]:
+    """Read the machine's pairs of `settling`: those that rows were linked by, and those of rows that nobody on the spine is."""
+    links = [
+        Edge(n, compared, rule, weight, probability, compared if compared in there else person)
+        for n, person, compared, rule, weight, probability in engine.execute(
+            "select n, person, compared, rule, weight, probability from linked semi join touched using (person)"
+        ).fetchall()
+    ]
+    rest = engine.execute(
+        "select n, other, 'pair' as rule, weight, probability from edges semi join settling using (n)"
+    ).fetchall()
+    return links, [Edge(*row) for row in rest]
 
 
 def _write(engine: duckdb.DuckDBPyConnection, found: Settled) -> None:
@@ -175,7 +187,7 @@ def _write(engine: duckdb.DuckDBPyConnection, found: Settled) -> None:
     shares = dict.fromkeys(("weight", "probability"), pa.float64())
     make_table(engine, "settled", found.linked, {**numbers, "rule": pa.string(), **shares})
     make_table(engine, "settled_alone", [(row,) for row in found.alone], {"n": pa.int64()})
-    refused = [(edge.n, edge.other, edge.weight, edge.probability) for edge in found.refused]
+    refused = [(edge.n, sum(edge.pair) - edge.n, edge.weight, edge.probability) for edge in found.refused]
     make_table(engine, "refused", refused, {"n": pa.int64(), "other": pa.int64(), **shares})
     engine.execute(
         """create or replace temp table settled_links as
@@ -184,14 +196,16 @@ def _write(engine: duckdb.DuckDBPyConnection, found: Settled) -> None:
                from settled as s left join linked as was on was.n = s.n;
            delete from linked where exists (from settling where settling.n = linked.n);
            insert into linked from settled_links;
+           create or replace temp table reviews_kept as
+               with persons as (select n, person from settled union all select n, n from settled_alone)
+               select reviews.* from reviews anti join settled on settled.n = reviews.n
+               left join persons as mine on mine.n = reviews.n left join persons as theirs on theirs.n = reviews.other
+               where coalesce(mine.person, reviews.n) != coalesce(theirs.person, reviews.other);
            create or replace temp table reviews_now as
-               with known as (select n, other, weight, probability from reviews anti join settled using (n)
-                              union all select n, other, weight, probability from refused anti join reviews using (n)),
-                    persons as (select n, person from settled union all select n, n from settled_alone)
-               select known.n, known.other, known.weight, known.probability from known
-               left join persons as mine on mine.n = known.n left join persons as theirs on theirs.n = known.other
-               where coalesce(mine.person, known.n) != coalesce(theirs.person, known.other)
-               qualify row_number() over (partition by known.n order by weight desc, known.other) = 1;
+               from reviews_kept union all by name
+               (select n, other, weight, probability from refused anti join reviews_kept using (n)
+                qualify row_number() over (partition by n order by weight desc, other) = 1);
+           drop table reviews_kept;
            drop table reviews; alter table reviews_now rename to reviews"""
     )
 
