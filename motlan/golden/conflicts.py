@@ -49,7 +49,7 @@ def lost_query(entity: Entity, rows: str, golden: str, withheld: str, everyone: 
         union all by name
         select w.*, case w.field {golden_value} end as golden_value, null as pointer
         from {withheld} as w join {everyone or golden} as g using (person_id)
-        where w.value is distinct from case w.field {golden_value} end"""
+        where (case w.field {golden_value} end) is distinct from w.value"""
 
 
 def _corrected(entity: Entity) -> Sequence[Survivor]:

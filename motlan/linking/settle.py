@@ -214,6 +214,5 @@ def let_wait(engine: duckdb.DuckDBPyConnection) -> None:
     """Add to the table `waiting` the rows that found a person by decision and did not before."""
     engine.execute(
         """create or replace temp table still as
-               from waiting union all by name
-               (from (from left_rows semi join settled_alone using (n)) anti join waiting using (n))"""
+               from waiting union all (from left_rows semi join settled_alone using (n) anti join waiting using (n))"""
     )

@@ -1,14 +1,17 @@
 """The second breaker: a merge that changes too much waits for people."""
 
 import json
+from collections import Counter
 
 import pytest
 from typer.testing import CliRunner
 
 from motlan import pipeline
+from motlan.authority import ChangeLimits
 from motlan.cli import app
+from motlan.engine import connect
 from motlan.errors import AccessError, ConfigurationError, ContractError
-from motlan.golden import release
+from motlan.golden import guard, release
 from motlan.ledger import runs
 from tests.conftest import CARDS, SPINE, Country, card_record, signed_in, spine_record
 from tests.motlan.test_pipeline import LATER, rows, whole_job
@@ -141,6 +144,34 @@ def test_changes_that_come_in_small_portions_are_held_together(country: Country)
     pipeline.publish()
     third = dead(country, "a1", "a2", "a4", at="2026-10-04T00:00:00.000000Z")
     assert third["diff"]["held"] == 0, "what people released is not counted again"
+
+
+def test_limits_of_the_window_hold_by_register_and_province() -> None:
+    """Nineteen deaths a run of one province: under the minimum of twenty each time."""
+    limits = ChangeLimits(window={"changes": 1.0})
+    with connect() as engine:
+        engine.execute(
+            """create table known as select 'zeta' as dataset, n::varchar as person_id, if(n < 900, 'north', 'south') as place
+               from range(20000) as t(n)"""
+        )
+        counted = [["deaths", "zeta", "north", False, 19], ["deaths", "zeta", None, True, 19]]
+        assert guard.judge(engine, limits, counted, "known")["held"] == 0
+        before = Counter({("deaths", "zeta", "north", False): 19, ("deaths", "zeta", None, True): 19})
+        told = guard.judge(engine, limits, counted, "known", before)
+        elsewhere = Counter({("deaths", "zeta", "south", False): 19, ("deaths", "zeta", None, True): 19})
+        assert guard.judge(engine, limits, counted, "known", elsewhere)["held"] == 0
+    assert told["guard"]["by_province"] == {"deaths": {"zeta": {"north": 19}}}
+    assert told["guard"]["passed"] == [
+        {
+            "measure": "deaths",
+            "source": "zeta",
+            "province": "north",
+            "changed": 38,
+            "known": 900,
+            "limit": 0.01,
+            "days": 7,
+        }
+    ]
 
 
 @pytest.mark.parametrize(("days", "held"), [(7, 0), (30, 1)])
