@@ -140,7 +140,9 @@ def test_a_number_set_aside_that_another_register_repeats_is_heard_and_nobody_is
 ) -> None:
     """The number of one register's row is set aside; the card that bears the same number says it all the same."""
     whole_job()
-    ((person,),) = rows(country, "select person_id::text from golden_person where health_card_number = 'GD4010000000001'")
+    ((person,),) = rows(
+        country, "select person_id::text from golden_person where health_card_number = 'GD4010000000001'"
+    )
     for field in ("personal_id", "full_name", "birth_date", "sex"):
         doubts.set_aside(country.open(), "person", person, field, "user:a", "of another woman")
     merged_again()
