@@ -13,6 +13,8 @@ from motlan.declared import Declared, Name, check, read, refusal
 from motlan.engine import parse
 
 Severity = Literal["error", "warning"]
+MEASURES = frozenset({"changes", "merges", "splits", "deaths"})
+"""What is counted of a merge beside the changes of guarded fields."""
 
 
 class Believed(Declared):
@@ -111,6 +113,9 @@ class ChangeLimits(Declared):
         changes: Share of persons with any changed value; `merges`, `splits` and `deaths` likewise.
         guarded: Share of persons of whom one guarded field changed that was known; `fields` overrides it for single ones.
         death_field: The field that is filled when a person dies.
+        window_days: Days over which the changes of publications are counted together with a new one's; 0 for one alone. What
+            people released is not counted again.
+        window: Measure or field -> share of persons that it may reach within these days; absent: what it may at once.
     """
 
     approvals: int = Field(default=2, ge=1)
@@ -122,6 +127,12 @@ class ChangeLimits(Declared):
     guarded: float = Field(default=0.02, gt=0)
     fields: dict[Name, float] = Field(default={})
     death_field: Name = "death_date"
+    window_days: int = Field(default=7, ge=0)
+    window: dict[Name, float] = Field(default={})
+
+    def within(self, measure: str) -> float:
+        """Return the share that a measure may reach within the window."""
+        return self.window.get(measure, self.of(measure))
 
     def of(self, measure: str) -> float:
         """Return the share that a measure may reach: of `changes`, `merges`, `splits`, `deaths` or a guarded field."""
@@ -137,9 +148,10 @@ def limits(home: Path, entity: str, fields: frozenset[str]) -> ChangeLimits:
     """
     path = home / "mapping" / "breakers.yaml"
     found = check(ChangeLimits, (read(path) if path.exists() else {}).get(entity, {}), path, (entity,))
-    for name in found.fields:
-        if name not in fields:
-            raise refusal(f"{entity} has no field {name}", path, [entity, "fields", name], "see schemas/.")
+    for part, known in (("fields", fields), ("window", fields | MEASURES)):
+        for name in getattr(found, part):
+            if name not in known:
+                raise refusal(f"{entity} has no field {name}", path, [entity, part, name], "see schemas/.")
     return found
 
 

@@ -179,6 +179,12 @@ def status(as_json: AsJson = False) -> None:
     if corrections := found["corrections"]:
         words = (f"{name} {number:,}" for name, number in corrections.items())
         out.print(f"corrections open: {', '.join(words)}")
+    if number := found["contradictions"]:
+        out.print(
+            f"[yellow]{number:,} decisions about pairs could not be heeded: motlan review list --contradicted[/yellow]"
+        )
+    if number := found["values_said_again"]:
+        out.print(f"[yellow]{number:,} values set aside are said again: motlan golden decisions[/yellow]")
     for run in found["waiting"]:
         out.print(f"[yellow]run {run} waits for people to release it: motlan release show {run}[/yellow]")
     if publication := found["publication"]:

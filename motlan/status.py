@@ -7,8 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from motlan.golden import release
+from motlan.golden import doubts, release
 from motlan.ledger.runs import abandoned
+from motlan.linking import store as decisions
 from motlan.quality import breaker, score
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -20,7 +21,9 @@ def status(work: Workspace) -> dict[str, Any]:
     Returns:
         `datasets` (name -> state, counts, watermark), `reconcile` (the newest run: state, error), `retries` (runs that are
         tried again after an error: kind, subject, run, error), `publication`, `corrections` (dataset -> how many are open),
-        `waiting` (runs that people must release), `quality` and `log` (entries, tree head).
+        `waiting` (runs that people must release), `contradictions` (decisions about pairs that linking could not heed),
+        `values_said_again` (values set aside that their source sent once more after a pause), `quality` and `log` (entries,
+        tree head).
     """
     runs, publications = tables.runs.c, tables.publications.c
     pulled = sa.func.coalesce(~runs.steps["land"].has_key("replayed"), sa.true())  # a replay pulled nothing
@@ -44,6 +47,8 @@ def status(work: Workspace) -> dict[str, Any]:
         ).mappings()
         trying = [dict(row) for row in retries if row["run"] not in given_up]
         corrections = _corrections(connection, work)
+        reopened = (decisions.reopened(entity).subquery() for entity in work.registry.entities)
+        counts = [connection.execute(sa.select(sa.func.count()).select_from(again)).scalar_one() for again in reopened]
         entry = (
             connection.execute(sa.select(tables.log_entries).order_by(tables.log_entries.c.index.desc()).limit(1))
             .mappings()
@@ -65,7 +70,9 @@ def status(work: Workspace) -> dict[str, Any]:
         }
         if published
         else None,
-        "waiting": [row["run"] for row in release.listed(work.store) if row["state"] == "waiting"],
+        "waiting": [row["run"] for row in release.listed(work.store) if row["state"] == "waiting" and not row["stale"]],
+        "contradictions": sum(counts),
+        "values_said_again": sum(doubts.heard_again(work, entity) for entity in work.registry.entities),
         "quality": score.by_agency(work.store, work.registry),
         "log": {"entries": entry["index"] + 1, "tree_head": bytes(entry["root_hash"]).hex()} if entry else None,
     }

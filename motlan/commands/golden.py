@@ -50,16 +50,16 @@ def believe_again(
 def decisions(
     entity: Annotated[str, typer.Option(help="The canonical entity.")] = pipeline.ENTITY, as_json: AsJson = False
 ) -> None:
-    """List the decisions that hold: records, fields, who, when and why; no value."""
+    """List the values that are set aside, and those that their source said again since: records, fields, who, why; no value."""
     with told(as_json):
         found = doubts.listed(open_workspace(), entity)
     if as_json:
         out.print_json(json.dumps(found))
         return
-    table = Table("number", "dataset", "key", "field", "who", "when (local)", "why")
+    table = Table("number", "dataset", "key", "field", "who", "when (local)", "why", "state")
     for row in found:
         cells = (row["dataset"], row["key"], row["field"], row["principal"], local_time(row["at"]), row["reason"])
-        table.add_row(str(row["decision"]), *map(escape, cells))
+        table.add_row(str(row["decision"]), *map(escape, cells), row["state"])
     out.print(table if table.row_count else "no value is set aside")
 
 

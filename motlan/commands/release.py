@@ -31,7 +31,8 @@ def list_(as_json: AsJson = False) -> None:
         return
     table = Table("run", "entity", "state", "started (local)", "limits passed", "decisions")
     for row in found:
-        cells = (row["run"], row["entity"], row["state"], local_time(row["started_at"]))
+        state = f"{row['state']}, stale" if row["stale"] else row["state"]
+        cells = (row["run"], row["entity"], state, local_time(row["started_at"]))
         table.add_row(*cells, str(row["passed"]), str(row["decisions"]))
     out.print(table if table.row_count else "nothing was held back")
 
@@ -45,11 +46,14 @@ def show(run: RunId, as_json: AsJson = False) -> None:
         out.print_json(json.dumps(found))
         return
     out.print(f"run {run}: {found['state']}, {len(found['decisions'])} of {found['approvals']} decisions")
-    passed = Table("measure", "register", "province", "changed", "known", "limit", title="limits passed")
+    if found["stale"]:
+        out.print("[yellow]stale: others were published since it was compared; run `motlan reconcile` anew[/yellow]")
+    passed = Table("measure", "register", "province", "changed", "known", "limit", "in", title="limits passed")
     for row in found["passed"]:
         province = row["province"] or "all"
         numbers = (f"{row['changed']:,}", f"{row['known']:,}", f"{row['limit']:.2%}")
-        passed.add_row(row["measure"], row["source"], province, *numbers)
+        over = f"{row['days']} days" if "days" in row else "this run"
+        passed.add_row(row["measure"], row["source"], province, *numbers, over)
     out.print(passed)
     counts = Table("measure", "register", "persons", title="all that changes")
     for measure, by_register in found["counts"].items():

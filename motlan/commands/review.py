@@ -49,16 +49,22 @@ def next_(
 @app.command("list", epilog=examples("motlan review list", "motlan review list --contradicted --json"))
 def list_(
     contradicted: Annotated[
-        bool, typer.Option("--contradicted", help="Decisions that the machine strongly contradicts by now, instead.")
+        bool,
+        typer.Option(
+            "--contradicted",
+            help="Instead, decisions that contradict each other, whose records are others' by now, or that the machine "
+            "strongly contradicts.",
+        ),
     ] = False,
     entity: OfEntity = pipeline.ENTITY,
     as_json: AsJson = False,
 ) -> None:
-    """List the pairs that are assigned to you and undecided, and how many wait in all. No value of any person."""
+    """List the pairs that are yours to decide, or to decide anew, and how many wait in all. No value of any person."""
     with told(as_json):
         work = open_workspace()
         if contradicted:
-            found: dict[str, Any] = {"contradicted": measures.contradicted(work, entity)}
+            by_machine = [{**row, "reason": "machine"} for row in measures.contradicted(work, entity)]
+            found: dict[str, Any] = {"contradicted": [*measures.reopened(work, entity), *by_machine]}
         else:
             found = {"waiting": desk.waiting(work, entity), "assigned": desk.assigned(work, entity, me())}
     if as_json:
@@ -66,21 +72,27 @@ def list_(
     elif contradicted:
         _print_contradicted(found["contradicted"])
     else:
-        table = Table("assignment", "left", "right", "since (local)", title=f"{found['waiting']:,} pairs wait in all")
+        title = f"{found['waiting']:,} pairs wait in all"
+        table = Table("assignment", "left", "right", "since (local)", "decided, but", title=title)
         for row in found["assigned"]:
             sides = (f"{row[f'{side}_dataset']} {row[f'{side}_key']}" for side in ("left", "right"))
-            table.add_row(str(row["assignment"]), *map(escape, sides), local_time(row["assigned_at"]))
-        out.print(table if table.row_count else f"nothing is assigned to you; {found['waiting']:,} pairs wait in all")
+            cells = (*sides, local_time(row["assigned_at"]), row["because"] or "")
+            table.add_row(str(row["assignment"]), *map(escape, cells))
+        out.print(table if table.row_count else f"nothing is assigned to you; {title}")
+
+
+_AGAINST = {"contradiction": "other decisions", "stale": "the record, now another's", "machine": "the machine"}
 
 
 def _print_contradicted(found: list[dict[str, Any]]) -> None:
-    table = Table("decisions", "left", "right", "decided", "weight now", "by")
+    table = Table("decisions", "left", "right", "decided", "contradicted by", "weight now", "by")
     for row in found:
         sides = (f"{row[f'{side}_dataset']} {row[f'{side}_key']}" for side in ("left", "right"))
         numbers = ", ".join(str(decision["decision"]) for decision in row["decisions"])
         by = ", ".join(f"{decision['principal']} {decision['recorded_at'][:10]}" for decision in row["decisions"])
         verdict = "same" if row["same"] else "different"
-        table.add_row(numbers, *map(escape, sides), verdict, f"{row['weight']:.1f}", escape(by))
+        weight = "" if row.get("weight") is None else f"{row['weight']:.1f}"
+        table.add_row(numbers, *map(escape, sides), verdict, _AGAINST[row["reason"]], weight, escape(by))
     out.print(table if table.row_count else "no decision is contradicted")
 
 

@@ -21,7 +21,8 @@ _LOST = "struct(field varchar, value varchar, golden_value varchar)[]"
 def lost_query(entity: Entity, rows: str, golden: str, withheld: str, everyone: str | None = None) -> str:
     """Return the SQL of what lost: `dataset`, `_key`, `person_id`, `_ref`, `field`, `value`, `golden_value`, `pointer`.
 
-    Every row is compared once; only those that differ are looked at closely.
+    Every row is compared once; only those that differ are looked at closely. What was set aside, and is the golden value all the
+    same because another register says it, is not lost.
 
     Args:
         entity: The entity.
@@ -47,7 +48,8 @@ def lost_query(entity: Entity, rows: str, golden: str, withheld: str, everyone: 
         select {told}, {pointer("l.field", "g.")} as pointer from losing as l join {golden} as g using (person_id)
         union all by name
         select w.*, case w.field {golden_value} end as golden_value, null as pointer
-        from {withheld} as w join {everyone or golden} as g using (person_id)"""
+        from {withheld} as w join {everyone or golden} as g using (person_id)
+        where (case w.field {golden_value} end) is distinct from w.value"""
 
 
 def _corrected(entity: Entity) -> Sequence[Survivor]:

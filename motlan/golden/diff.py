@@ -103,7 +103,8 @@ def _judged(
     persons = f"(select person_id, {place} as place from {current(comparing.files(golden_table(entity.name)), ('person_id',))})"
     links = current(comparing.links, ("dataset", "_key"))
     known = f"(select links.dataset, links.person_id, place from {links} as links left join {persons} as p using (person_id))"
-    return guard.judge(engine, entity.limits, [row for rows in counted for row in rows], known)
+    before = guard.recent(work.store, entity.name, entity.limits)
+    return guard.judge(engine, entity.limits, [row for rows in counted for row in rows], known, before)
 
 
 @dataclass(frozen=True)

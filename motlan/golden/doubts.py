@@ -20,6 +20,9 @@ from motlan.ledger import accesses, log, runs
 from motlan.store import tables
 from motlan.workspace import Workspace
 
+SAID_AGAIN = "said again"
+"""State of a decision whose value the source sent once more after a pause."""
+
 
 def set_aside(work: Workspace, entity: str, person: str, field: str, principal: str, why: str) -> int:
     """Set aside the record's value that a golden field was taken from. The next reconcile goes without it.
@@ -65,15 +68,41 @@ def believe_again(work: Workspace, decision: int, principal: str, why: str) -> i
 
 
 def listed(work: Workspace, entity: str) -> list[dict[str, Any]]:
-    """Return the decisions that hold, oldest first: `decision`, `dataset`, `key`, `field`, `principal`, `reason`, `at`."""
+    """Return the decisions that nobody took back, oldest first.
+
+    Each has `decision`, `dataset`, `key`, `field`, `principal`, `reason`, `at`, and its `state` at the newest merge: `holds`;
+    `lapsed`, because the source said something else since; `said again`, because it said the value once more after that: it is
+    believed, and people are asked to look at it again.
+    """
     newest = aside.newest_of_each(entity).subquery()
     query = sa.select(newest).where(newest.c.action == aside.SET_ASIDE).order_by(newest.c.id)
     kept = ("dataset", "key", "field", "principal", "reason")
     with work.store.engine.connect() as connection:
+        states = _states(connection, entity)
         return [
-            {"decision": row["id"], **{name: row[name] for name in kept}, "at": row["recorded_at"].isoformat()}
+            {
+                "decision": row["id"],
+                **{name: row[name] for name in kept},
+                "at": row["recorded_at"].isoformat(),
+                "state": states.get(row["id"], "holds"),
+            }
             for row in connection.execute(query).mappings()
         ]
+
+
+def _states(connection: sa.Connection, entity: str) -> dict[int, str]:
+    """Return which decisions the newest merge found not to hold any more, and why."""
+    run = tables.runs.c
+    query = sa.select(run.steps["merge"]).where(
+        run.kind == "reconcile", run.subject == entity, run.steps.has_key("merge")
+    )
+    told = connection.execute(query.order_by(run.id.desc()).limit(1)).scalar_one_or_none() or {}
+    return dict.fromkeys(told.get("lapsed", ()), "lapsed") | dict.fromkeys(told.get("heard_again", ()), SAID_AGAIN)
+
+
+def heard_again(work: Workspace, entity: str) -> int:
+    """Return how many values that were set aside are believed again, because their source sent them once more after a pause."""
+    return sum(row["state"] == SAID_AGAIN for row in listed(work, entity))
 
 
 def _source(work: Workspace, entity: str, person: str, field: str) -> tuple[str, str, str, str]:

@@ -1,26 +1,33 @@
 """The second circuit breaker: a merge that changes too much is not published before people let it go.
 
 Changes are counted by register and province, beside the persons that the register knows there. What a register says for the
-first time is no change, nor is the first publication. Counts carry no personal value.
+first time is no change, nor is the first publication. They are counted once more together with those of the publications of the
+last days, so that what comes in small portions is held as well: a person who changed in two of them counts twice. What people
+released they have seen: counting begins anew after it. Counts carry no personal value.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
+import sqlalchemy as sa
 
 from motlan.authority import ChangeLimits
 from motlan.engine import literal, quote
 from motlan.golden.pointers import BETWEEN, DECIDED, SOURCES, pointer
 from motlan.registry import Entity
+from motlan.store import Store, tables
 
 PASSED = ("measure", "source", "province", "changed", "known", "limit")
-"""What is told of a limit that is passed; the province is null where it is passed over the whole country."""
+"""What is told of a limit that is passed; the province is null where it is passed over the whole country. One that is passed by
+several publications together has `days` beside."""
 DETAILS = "guard"
 """Where in the counts of a step the report is kept."""
+Sums = Counter[tuple[str, str, str | None, bool]]
+"""Measure, register, province, and whether it is of the whole country -> persons who changed."""
 
 
 def count(engine: duckdb.DuckDBPyConnection, entity: Entity, province: str, persons: str) -> list[list[Any]]:
@@ -48,7 +55,11 @@ def place_of(entity: Entity, province: str) -> str:
 
 
 def judge(
-    engine: duckdb.DuckDBPyConnection, limits: ChangeLimits, counted: Iterable[list[Any]], known: str
+    engine: duckdb.DuckDBPyConnection,
+    limits: ChangeLimits,
+    counted: Iterable[list[Any]],
+    known: str,
+    before: Sums | None = None,
 ) -> dict[str, Any]:
     """Hold counts against the limits.
 
@@ -57,19 +68,59 @@ def judge(
         limits: The entity's.
         counted: What `count` told of all persons.
         known: Relation of the published links with the province of their persons: `dataset`, `person_id`, `place`.
+        before: What `recent` returned.
 
     Returns:
-        `held`: how many limits are passed; `guard`: those, in `passed`, and all counts by measure and register in `counts`.
+        `held`: how many limits are passed; `guard`: those, in `passed`, all counts by measure and register in `counts`, and these
+        by province in `by_province`.
     """
-    sums: Counter[tuple[Any, ...]] = Counter()
-    for *what, changed in counted:
-        sums[tuple(what)] += changed
+    sums: Sums = Counter()
+    for name, source, province, whole, changed in counted:
+        sums[name, source, province, bool(whole)] += changed
     counts: dict[str, dict[str, int]] = {}
-    for (name, source, _, whole), changed in sorted(sums.items(), key=lambda one: _order(one[0][:2])):
+    places: dict[str, dict[str, dict[str, int]]] = {}
+    for (name, source, province, whole), changed in sorted(sums.items(), key=lambda one: _order(one[0])):
         if whole:
             counts.setdefault(name, {})[source] = changed
-    passed = _passed(engine, limits, sums, known)
-    return {"held": len(passed), DETAILS: {"counts": counts, "passed": passed, "approvals": limits.approvals}}
+        elif province is not None:
+            places.setdefault(name, {}).setdefault(source, {})[province] = changed
+    passed = _passed(engine, limits, sums, before or Counter(), known)
+    told = {"counts": counts, "by_province": places, "passed": passed, "approvals": limits.approvals}
+    return {"held": len(passed), DETAILS: told}
+
+
+def recent(store: Store, entity: str, limits: ChangeLimits) -> Sums:
+    """Add up what the publications of the last days changed, since people released one.
+
+    Args:
+        store: The open store.
+        entity: The entity's name.
+        limits: The entity's.
+    """
+    sums: Sums = Counter()
+    if not limits.window_days:
+        return sums
+    publication, run = tables.publications.c, tables.runs.c
+    since = sa.func.now() - sa.func.make_interval(0, 0, 0, limits.window_days)
+    query = (
+        sa.select(run.steps["diff"]["held"].as_integer(), run.steps["diff"][DETAILS])
+        .join_from(tables.publications, tables.runs, run.id == publication.run)
+        .where(publication.entity == entity, publication.recorded_at >= since)
+        .order_by(publication.number.desc())
+    )
+    with store.engine.connect() as connection:
+        found = connection.execute(query).all()
+    for held, told in found:
+        if held:
+            break
+        for name, by_source in (told or {}).get("counts", {}).items():
+            for source, changed in by_source.items():
+                sums[name, source, None, True] += changed
+        for name, by_source in (told or {}).get("by_province", {}).items():
+            for source, by_place in by_source.items():
+                for province, changed in by_place.items():
+                    sums[name, source, province, False] += changed
+    return sums
 
 
 def _changed(entity: Entity, place: str) -> str:
@@ -114,11 +165,14 @@ def _measures(entity: Entity, changed: str, moved: str) -> str:
 
 
 def _passed(
-    engine: duckdb.DuckDBPyConnection, limits: ChangeLimits, sums: Mapping[tuple[Any, ...], int], known: str
+    engine: duckdb.DuckDBPyConnection, limits: ChangeLimits, sums: Sums, before: Sums, known: str
 ) -> Sequence[dict[str, Any]]:
-    """The limits that are passed. What is known is counted only where enough changed."""
-    many = [(*what, changed) for what, changed in sums.items() if changed >= limits.minimum]
-    if not many:
+    """The limits that are passed: at once, else together with what came before.
+
+    What is known is counted only where enough changed.
+    """
+    together: Sums = Counter({what: changed + before[what] for what, changed in sums.items() if before[what]})
+    if not any(changed >= limits.minimum for changed in (*sums.values(), *together.values())):
         return []
     found = {
         (source, province, bool(whole)): number
@@ -127,13 +181,28 @@ def _passed(
                 group by grouping sets ((dataset, place), (dataset))"""
         ).fetchall()
     }
-    sources = {source for source, _, _ in found}
-    passed = [
-        (name, source, province, changed, found.get((source, province, whole), 0), limits.of(name))
-        for name, source, province, whole, changed in many
-        if source in sources and changed > found.get((source, province, whole), 0) * limits.of(name)
-    ]
-    return [dict(zip(PASSED, row, strict=True)) for row in sorted(passed, key=_order)]
+    passed = [dict(zip(PASSED, row, strict=True)) for row in _beyond(sums, found, limits.minimum, limits.of)]
+    at_once = {(row["measure"], row["source"], row["province"]) for row in passed}
+    days = {"days": limits.window_days}
+    by_and_by = _beyond(together, found, limits.minimum, limits.within)
+    return [*passed, *(dict(zip(PASSED, row, strict=True)) | days for row in by_and_by if row[:3] not in at_once)]
+
+
+def _beyond(
+    sums: Sums, known: Mapping[tuple[Any, ...], int], minimum: int, limit: Callable[[str], float]
+) -> list[tuple[Any, ...]]:
+    """Return the rows of `PASSED` where more changed than a limit lets, in order."""
+    sources = {source for source, _, _ in known}
+    return sorted(
+        (
+            (name, source, province, changed, known.get((source, province, whole), 0), limit(name))
+            for (name, source, province, whole), changed in sums.items()
+            if changed >= minimum
+            and source in sources
+            and changed > known.get((source, province, whole), 0) * limit(name)
+        ),
+        key=_order,
+    )
 
 
 def _order(row: tuple[Any, ...]) -> tuple[Any, ...]:

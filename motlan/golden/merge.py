@@ -37,14 +37,18 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
 
     Returns:
         Counts: `persons`, `fields` (filled golden fields), `disputed`, `conflicts`, `set_aside` (values), `decided_until`
-        (the newest decision about a value that it honours), `facets` (rows of each entity beside it), `version`, `staged`
+        (the newest decision about a value that it honours), `lapsed` (those that it does not, because the source said something
+        else meanwhile) and `heard_again` (those of them whose value is said again), `facets` (rows of each entity beside it),
+        `version`, `staged`
         (tables whose rows are staged for the lake already, because none is published).
     """
     entity, where = work.registry.entity(run.subject), f"merging {run.subject}"
     version = versions.record(work.store, "merge", run.subject, {**body(entity), **work.engine_version()})
     with work.store.engine.connect() as connection:
         until = aside.newest(connection, entity.name)
-        decisions = aside.holding(connection, entity.name, until)
+        holding = aside.holding(connection, entity.name, until)
+    lapsed = aside.lapsed(work, entity.name, inputs, holding)
+    decisions = aside.without(holding, lapsed.numbers)
     published = set(run.steps["begin"]["published"])
     new = [facet for facet in work.registry.facets_of(run.subject) if not facet.facet.key]
     new = [facet for facet in new if not work.lake.files(facets.compared(facet).table, published)]
@@ -63,7 +67,8 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
         }
     totals = {name: sum(count[name] for count in counts) for name in COUNTS}
     staged = [*([compared(entity).table] if first else []), *(facets.compared(facet).table for facet in new)]
-    return {**totals, "facets": beside, "decided_until": until, "version": version, "staged": staged}
+    decided: runs.Counts = {"decided_until": until, "lapsed": lapsed.numbers, "heard_again": lapsed.said_again}
+    return {**totals, "facets": beside, **decided, "version": version, "staged": staged}
 
 
 @dataclass(frozen=True)

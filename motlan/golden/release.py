@@ -5,6 +5,7 @@ Who, when and why are kept for ever. Nobody decides twice about one run, be it o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ from motlan.ledger import log, runs
 from motlan.principals import ACCOUNT, aliases, humans
 from motlan.store import Store, tables
 
+STALE = "stale"
+"""What a run that waits is called once another was published: it compares with what is no longer there."""
 STATES = ("waiting", "released", "refused")
 """States of a run between its comparison and its publication, where a limit was passed."""
 
@@ -39,6 +42,8 @@ def require(store: Store, run: runs.Run) -> None:
         raise ContractError(
             "this publication was refused", where=run.id, next_step="mend what is wrong, then run `motlan reconcile`."
         )
+    with store.engine.connect() as connection:
+        _require_fresh(connection, run)
     if state == "waiting":
         missing = _needed(run) - people
         raise ContractError(
@@ -86,6 +91,8 @@ def decide(store: Store, run: str, principal: str, action: str, why: str) -> str
     Raises:
         AccessError: This person decided about this run before.
         ConfigurationError: The run waits for nobody, or the reason is missing.
+        ContractError: It is to be approved, and another run was published since it began: what it would change is not what it
+            shows.
     """
     if not why.strip():
         raise ConfigurationError("a decision needs its reason", next_step="say why.")
@@ -95,6 +102,8 @@ def decide(store: Store, run: str, principal: str, action: str, why: str) -> str
         first = insert(tables.release_decisions).values(**values).on_conflict_do_nothing()
         if found.state not in ("waiting", "released"):
             raise ConfigurationError("this run waits for no release", where=run, next_step="see `motlan release list`.")
+        if action == "approve":
+            _require_fresh(connection, found)
         if connection.execute(first.returning(tables.release_decisions.c.run)).one_or_none() is None:
             raise AccessError(
                 "you decided about this run before", where=run, next_step="another person has to decide as well."
@@ -105,6 +114,22 @@ def decide(store: Store, run: str, principal: str, action: str, why: str) -> str
         runs.set_state(connection, run, state)
         log.append(connection, "release", {"run": run, "action": action, "decisions": len(decided), "state": state})
     return state
+
+
+def later(connection: sa.Connection, steps: Mapping[str, Any]) -> int:
+    """Return how many publications there were since a run began, by its steps: it does not know of them."""
+    table = tables.publications.c
+    since = steps.get("begin", {}).get("after_publication", 0)
+    return int(connection.execute(sa.select(sa.func.count()).where(table.number > since)).scalar_one())
+
+
+def _require_fresh(connection: sa.Connection, run: runs.Run) -> None:
+    if number := later(connection, run.steps):
+        raise ContractError(
+            f"this run is stale: {number} publications were made since it was compared, and it cannot be published",
+            where=run.id,
+            next_step="run `motlan reconcile`: it compares anew, and waits for people if a limit is still passed.",
+        )
 
 
 def _check_not_twice(connection: sa.Connection, run: str, principal: str, decided: list[dict[str, Any]]) -> None:
@@ -122,7 +147,10 @@ def _check_not_twice(connection: sa.Connection, run: str, principal: str, decide
 
 
 def listed(store: Store) -> list[dict[str, Any]]:
-    """Return the runs that a limit held back, newest first: `run`, `entity`, `state`, `started_at`, `passed`, `decisions`."""
+    """Return the runs that a limit held back, newest first: `run`, `entity`, `state`, `started_at`, `passed`, `decisions`.
+
+    `stale` tells of one that waits whether others were published since it was compared: it cannot be published any more.
+    """
     table = tables.runs.c
     query = (
         sa.select(table.id, table.subject, table.state, table.started_at, table.steps)
@@ -135,6 +163,7 @@ def listed(store: Store) -> list[dict[str, Any]]:
                 "run": row.id,
                 "entity": row.subject,
                 "state": row.state,
+                STALE: _is_stale(connection, row.state, row.steps),
                 "started_at": row.started_at.isoformat(),
                 "passed": row.steps["diff"]["held"],
                 "decisions": len(decisions(connection, row.id)),
@@ -143,8 +172,15 @@ def listed(store: Store) -> list[dict[str, Any]]:
         ]
 
 
+def _is_stale(connection: sa.Connection, state: str, steps: Mapping[str, Any]) -> bool:
+    return state in ("waiting", "released") and later(connection, steps) > 0
+
+
 def show(store: Store, run: str) -> dict[str, Any]:
-    """Return a run's `state`, limits `passed` and `counts` by register and province, and `decisions`. No personal value."""
+    """Return a run's `state`, limits `passed` and `counts` by register and province, and `decisions`. No personal value.
+
+    `stale` tells whether others were published since it was compared.
+    """
     found = runs.get(store, run)
     details = found.steps.get("diff", {}).get(DETAILS)
     if details is None:
@@ -152,4 +188,5 @@ def show(store: Store, run: str) -> dict[str, Any]:
             "this run changed nothing that has limits", where=run, next_step="see `motlan release list`."
         )
     with store.engine.connect() as connection:
-        return {"run": run, "state": found.state, **details, "decisions": decisions(connection, run)}
+        told = {"run": run, "state": found.state, STALE: _is_stale(connection, found.state, found.steps)}
+        return {**told, **details, "decisions": decisions(connection, run)}

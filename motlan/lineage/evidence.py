@@ -146,12 +146,13 @@ def _frequencies(work: Workspace, entity: str, version: str) -> pa.Table:
 
 def _set_aside(work: Workspace, entity: str) -> pa.Table:
     table = tables.runs.c
-    published = sa.select(table.steps["merge"]["decided_until"].as_integer()).where(
+    published = sa.select(table.steps["merge"]).where(
         table.kind == "reconcile", table.subject == entity, table.state == "published"
     )
     with work.store.engine.connect() as connection:
-        until = connection.execute(published.order_by(table.id.desc()).limit(1)).scalar_one_or_none()
-        return aside.holding(connection, entity, until or 0)
+        told = connection.execute(published.order_by(table.id.desc()).limit(1)).scalar_one_or_none() or {}
+        holding = aside.holding(connection, entity, told.get("decided_until", 0))
+    return aside.without(holding, told.get("lapsed", ()))
 
 
 def _table(engine: duckdb.DuckDBPyConnection, query: str) -> pa.Table:

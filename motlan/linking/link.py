@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
 from motlan import ids
 from motlan.engine import constant, literal, one
@@ -22,7 +21,7 @@ from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, InternalError
 from motlan.lake import SCRATCH, changes, created, current, read_parquet, staging
 from motlan.ledger import runs, versions
-from motlan.linking import identities, load, stages, turned
+from motlan.linking import identities, load, stages, standing, turned
 from motlan.linking import model as models
 from motlan.linking import store as kept
 from motlan.linking.model import Model
@@ -69,8 +68,9 @@ def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published
         published: The reconcile runs published before.
 
     Returns:
-        Counts: `rows`, `persons`, `changed`, `by_rule`, `reviews`, `pairs` (weighed now), `expected_wrong` (links), `version`,
-        `model`, `snapshots`. All rows with their persons are kept in the run's scratch folder as `links`.
+        Counts: `rows`, `persons`, `changed`, `by_rule`, `reviews`, `pairs` (weighed now), `expected_wrong` (links),
+        `contradicted` (decisions of people that could not be heeded), `version`, `model`, `snapshots`. All rows with their
+        persons are kept in the run's scratch folder as `links`.
     """
     named = (links_table, identities.identities_table, kept.reviews_table, pairs_table, kept.frequencies_table)
     tables = [table(run.subject) for table in named]
@@ -89,19 +89,6 @@ def load_frequencies(work: Workspace, engine: duckdb.DuckDBPyConnection, entity:
     engine.execute(f"create or replace temp table frequencies as select comparison, value, share from {relation}")
 
 
-def load_decisions(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str) -> bool:
-    """Make the table `decided` of what persons decided; tell whether there is anything."""
-    told: pa.Table = kept.decided(work.store, entity)
-    engine.register("told", told)
-    engine.execute(
-        f"""create or replace temp table decided as
-           select {number("left_dataset || '/' || left_key")} as n,
-                  {number("right_dataset || '/' || right_key")} as other, same from told"""
-    )
-    engine.unregister("told")
-    return bool(told.num_rows)
-
-
 class _Step:
     """The step's work on one engine session."""
 
@@ -115,11 +102,12 @@ class _Step:
 
     def do(self, inputs: dict[str, list[str]]) -> runs.Counts:
         with self.work.bulk_engine(f"linking {self.entity}") as engine:
-            decided = load_decisions(self.work, engine, self.entity)
             known, found = self._released() or (None, None)
             if known:
                 load_frequencies(self.work, engine, self.entity, known)
             model = self._load(engine, inputs, found)
+            told = standing.read(self.work, engine, self.entity, inputs, "facts", found)
+            decided = standing.load(engine, told)
             version = self._version(engine, model) if known else ""
             remembered = known is not None and self._remember(engine, version)
             linking = stages.Linking(
@@ -130,7 +118,9 @@ class _Step:
                 known, version = kept.record(self.work.store, self.entity, model), self._version(engine, model)
                 self._leave(engine, model)
             self.inputs, self.model = inputs, model
-            return {**self._stage(engine, version), "version": version, "model": known}
+            contradicted = standing.note(self.work.store, engine, self.run.id, told, linked=decided)
+            staged = self._stage(engine, version)
+            return {**staged, "contradicted": contradicted, "version": version, "model": known}
 
     def _leave(self, engine: duckdb.DuckDBPyConnection, model: Model) -> None:
         """Leave a model that was learned now, to be released, with its frequencies."""
@@ -218,7 +208,9 @@ class _Step:
         pairs = self._stage_pairs(engine, version)
         engine.execute(
             """create temp view told as
-               from linked union all select n, person, person, 'duplicate', weight, probability, null from doubles;
+               from linked union all
+               select n, person, person, case when weight is null then 'decided' else 'duplicate' end, weight, probability, null
+               from doubles;
                create temp table apart as from told where person != compared or compared in (select n from waiting);
                create temp table alone as select n from waiting anti join linked using (n);
                create temp table few as

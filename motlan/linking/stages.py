@@ -19,7 +19,8 @@ import duckdb
 
 from motlan.engine import literal, make, one, quote
 from motlan.linking import model as models
-from motlan.linking import rest
+from motlan.linking import rest, settle
+from motlan.linking.decided import heed
 from motlan.linking.fit import Teacher
 from motlan.linking.load import ROW as ROW
 from motlan.linking.load import Kept, Tables, cuts
@@ -131,6 +132,7 @@ class Linking:
         for table, columns in (("linked", LINKED), ("scored", self._scored()), ("doubles", DOUBLE)):
             self.engine.execute(f"create or replace temp table {table} ({columns})")
         self._find_doubles()
+        constraints = heed(self.engine) if self.decided else None
         if not self._all_wait():
             self.engine.execute("drop table if exists waiting")
         self.engine.execute("create or replace temp view waiting as from left_rows")
@@ -150,6 +152,10 @@ class Linking:
             self._calibrate()
         self._link_probably()
         self._group_rest()
+        if constraints:
+            settle.keep_decisions(self.engine, constraints)
+            settle.let_wait(self.engine)
+            self._let_wait()
         return self.model
 
     def _find_doubles(self) -> None:
@@ -241,10 +247,8 @@ class Linking:
         self.engine.execute(
             """insert into linked
                select w.n, coalesce(d.person, s.n), s.n, 'decided', null, 1, null
-               from (select n, other from decided where same union select other, n from decided where same) as told
-               join waiting as w on w.n = told.n join spine_rows as s on s.n = told.other
-               left join doubles as d on d.n = s.n
-               qualify row_number() over (partition by w.n order by s.n) = 1"""
+               from decided_persons as told join waiting as w on w.n = told.n join spine_rows as s on s.n = told.other
+               left join doubles as d on d.n = s.n"""
         )
         self._keep_waiting("decided")
 

@@ -262,6 +262,19 @@ def in_force(entity: str) -> sa.Select[Any]:
     )
 
 
+def reopened(entity: str) -> sa.Select[Any]:
+    """Return the query of the decisions that the newest linking could not heed, and nobody withdrew: `decision`, `reason`."""
+    run, mine, decision = tables.runs.c, tables.link_contradictions.c, tables.link_decisions.c
+    newest = sa.select(sa.func.max(run.id)).where(
+        run.kind == "reconcile", run.subject == entity, run.steps.has_key("link")
+    )
+    return (
+        sa.select(mine.decision, mine.reason)
+        .join_from(tables.link_contradictions, tables.link_decisions, decision.id == mine.decision)
+        .where(mine.run == newest.scalar_subquery(), decision.withdrawn_at.is_(None))
+    )
+
+
 def decided(store: Store, entity: str) -> pa.Table:
     """Return the decisions that hold: `left_dataset`, `left_key`, `right_dataset`, `right_key`, `same`; sorted by the pair."""
     query = in_force(entity)

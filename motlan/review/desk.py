@@ -7,13 +7,16 @@ import hmac
 from collections.abc import Sequence
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
-from motlan.engine import one
+from motlan.engine import literal, one
 from motlan.errors import AccessError, ConfigurationError, DataError
 from motlan.ledger import accesses
 from motlan.linking import store as decisions
+from motlan.linking.decided import CONTRADICTION
+from motlan.linking.standing import STALE
 from motlan.linking.store import reviews_table
 from motlan.principals import aliases
 from motlan.review import known, pairs, published, rules
@@ -23,8 +26,8 @@ from motlan.workspace import Workspace
 
 MOST_REVIEWERS = 3
 """After so many, who do not agree, the pair stays as the machine has it."""
-Chosen = tuple[str, str, str, str, str, int, float | None, float | None]
-"""A pair, the purpose, how many reviewers have to agree, weight and probability."""
+Chosen = tuple[str, str, str, str, str, int, float | None, float | None, str | None, str | None]
+"""A pair, the purpose, how many reviewers have to agree, weight and probability, and the landed rows of both, where known."""
 
 
 def take(work: Workspace, entity: str, principal: str, count: int) -> list[int]:
@@ -49,7 +52,7 @@ def take(work: Workspace, entity: str, principal: str, count: int) -> list[int]:
         chosen.sort(key=lambda pair: _fraction(key, f"{principal} {pair[:4]}"))
         ids = []
         for pair in chosen:
-            names = (*PAIR, "purpose", "needed", "weight", "probability")
+            names = (*PAIR, "purpose", "needed", "weight", "probability", "left_ref", "right_ref")
             values = {"entity": entity, "principal": principal, **dict(zip(names, pair, strict=True))}
             made = sa.insert(tables.link_assignments).values(**values).returning(tables.link_assignments.c.id)
             ids.append(int(connection.execute(made).scalar_one()))
@@ -80,6 +83,7 @@ def _unseen(work: Workspace, entity: str, principal: str, count: int) -> list[Ch
     same = sa.and_(*(mine[name] == case[name] for name in PAIR), _mine(entity, principal))
     query = (
         sa.select(*(case[name] for name in PAIR), case.purpose, sa.literal(1), case.weight, case.probability)
+        .add_columns(sa.null(), sa.null())
         .where(case.entity == entity, case.purpose == "known", ~sa.exists().where(same))
         .order_by(sa.func.md5(case.left_key + case.right_key + principal))
         .limit(count)
@@ -97,7 +101,11 @@ def _waiting(
     review: rules.Review,
     measured: Sequence[Chosen],
 ) -> list[Chosen]:
-    """Choose pairs that still need a reviewer: first those that others began, then sampled links, then by a keyed hash."""
+    """Choose pairs that still need a reviewer: first those that others began, then sampled links, then by a keyed hash.
+
+    Pairs whose decisions could not be heeded come before all: of contradictions one more reviewer is asked, of what is stale
+    as many as if nobody had been.
+    """
     secret = work.store.secret(known.SECRET).hex()
     low, high = review.second.between or (2.0, 2.0)
     pair = ", ".join(PAIR)
@@ -105,32 +113,47 @@ def _waiting(
     with work.engine(f"choosing pairs of {entity}") as engine:
         engine.register("standing", _standing(connection, entity, principal, review.lapse))
         engine.register("queued", _sampled(connection, entity))
+        engine.register("again", _reopened(connection, entity))
         engine.register("measured", published.table([pair[:4] for pair in measured], dict.fromkeys(PAIR, pa.string())))
         return engine.execute(
-            f"""with found as (select {pair}, 'unsure' as purpose, weight, probability from ({_unsure(work, entity)})
-                               anti join queued using ({pair}) union all by name from queued),
+            f"""with found as (
+                    from again union all by name
+                    (from (select {pair}, 'unsure' as purpose, weight, probability, left_ref, right_ref
+                           from ({_unsure(work, entity)})
+                           anti join queued using ({pair}) union all by name from queued) anti join again using ({pair}))),
                 rated as (select *, {published.share_of(secret, text)} as place,
-                                 {published.share_of(secret, f"'second ' || {text}")} as chance from found)
-                select {pair}, purpose,
-                       if(probability between {low} and {high} or chance < {review.second.share}, 2, 1) as wanted,
-                       weight, probability
-                from rated anti join measured using ({pair}) left join standing using ({pair})
-                where not coalesce(mine, false) and coalesce(said, 0) < {MOST_REVIEWERS}
-                  and coalesce(open, 0) + greatest(coalesce(same, 0), coalesce(different, 0))
-                      < greatest(wanted, case when same = different then same + 1 else 0 end)
-                order by said is null, purpose != 'sample', place, {pair} limit {count - len(measured)}"""
+                                 {published.share_of(secret, f"'second ' || {text}")} as chance from found),
+                counted as (
+                    select rated.*, mine, coalesce(said, 0) as said, coalesce(open, 0) as open, said is null as fresh,
+                           coalesce(same, 0) as same, coalesce(different, 0) as different,
+                           if(probability between {low} and {high} or chance < {review.second.share}, 2, 1) as wanted
+                    from rated left join standing using ({pair}))
+                select {pair}, purpose, wanted, weight, probability, left_ref, right_ref
+                from counted anti join measured using ({pair})
+                where not coalesce(mine, false) and said < {MOST_REVIEWERS}
+                  and open + greatest(same, different)
+                      < greatest(wanted, case when same = different then same + 1 else 0 end,
+                                 case when purpose = {literal(CONTRADICTION)} then greatest(same, different) + 1 else 0 end)
+                order by purpose not in ({literal(CONTRADICTION)}, {literal(STALE)}), fresh, purpose != 'sample', place, {pair}
+                limit {count - len(measured)}"""
         ).fetchall()
 
 
 def _unsure(work: Workspace, entity: str) -> str:
     """Return the SQL of the pairs that the newest publication leaves to people."""
     relation = published.relation(work, entity, reviews_table(entity))
-    names = published.ordered(("dataset", "_key"), ("other_dataset", "other_key"))
+    mine, theirs = ("dataset", "_key"), ("other_dataset", "other_key")
+    names = published.ordered(mine, theirs)
     if relation is None:
-        empty = ", ".join(f"null::varchar as {name}" for name in PAIR)
+        empty = ", ".join(f"null::varchar as {name}" for name in (*PAIR, "left_ref", "right_ref"))
         return f"select {empty}, null::double as weight, null::double as probability where false"
+    swapped = published.swapped(mine, theirs)
+    refs = (
+        f"case when {swapped} then other_ref else _ref end as left_ref, "
+        f"case when {swapped} then _ref else other_ref end as right_ref"
+    )
     best = f"qualify row_number() over (partition by {', '.join(PAIR)} order by probability desc) = 1"
-    return f"select {names}, weight, probability from {relation} {best}"
+    return f"select {names}, weight, probability, {refs} from {relation} {best}"
 
 
 def _standing(connection: sa.Connection, entity: str, principal: str, lapse: int) -> pa.Table:
@@ -138,13 +161,15 @@ def _standing(connection: sa.Connection, entity: str, principal: str, lapse: int
     mine, decision = tables.link_assignments.c, tables.link_decisions.c
     count, same = sa.func.count(), sa.and_(decision.id.is_not(None), mine.principal.in_(aliases(connection, principal)))
     same_human = sa.or_(mine.principal == principal, same)
+    again = decisions.reopened(entity).subquery("again")
+    counts = sa.and_(decision.id.is_not(None), again.c.reason.is_distinct_from(STALE))
     fresh = mine.assigned_at > sa.func.now() - sa.func.make_interval(0, 0, 0, lapse)
     query = (
         sa.select(
             *(mine[name] for name in PAIR),
-            count.filter(decision.verdict == "same").label("same"),
-            count.filter(decision.verdict == "different").label("different"),
-            count.filter(decision.verdict.is_not(None)).label("said"),
+            count.filter(decision.verdict == "same", counts).label("same"),
+            count.filter(decision.verdict == "different", counts).label("different"),
+            count.filter(counts).label("said"),
             count.filter(decision.verdict.is_(None), fresh).label("open"),
             sa.func.bool_or(same_human).label("mine"),
         )
@@ -154,6 +179,7 @@ def _standing(connection: sa.Connection, entity: str, principal: str, lapse: int
             sa.and_(decision.assignment == mine.id, decision.withdrawn_at.is_(None)),
             isouter=True,
         )
+        .join(again, again.c.decision == decision.id, isouter=True)
         .where(mine.entity == entity, sa.or_(mine.purpose != "known", same_human))
         .group_by(*(mine[name] for name in PAIR))
     )
@@ -169,29 +195,53 @@ def _sampled(connection: sa.Connection, entity: str) -> pa.Table:
     return published.table(rows, {**dict.fromkeys((*PAIR, "purpose"), pa.string()), **numbers})
 
 
+def _reopened(connection: sa.Connection, entity: str) -> pa.Table:
+    """Return the pairs whose decisions could not be heeded: the pair, `purpose` (why), `weight`, `probability`."""
+    decision, again = tables.link_decisions.c, decisions.reopened(entity).subquery("again")
+    query = (
+        sa.select(*(decision[name] for name in PAIR), sa.func.min(again.c.reason))
+        .add_columns(sa.func.max(decision.weight), sa.func.max(decision.probability))
+        .join_from(tables.link_decisions, again, again.c.decision == decision.id)
+        .group_by(*(decision[name] for name in PAIR))
+    )
+    numbers = dict.fromkeys(("weight", "probability"), pa.float64())
+    kinds = {**dict.fromkeys((*PAIR, "purpose"), pa.string()), **numbers}
+    return published.table(connection.execute(query).all(), kinds)
+
+
 def waiting(work: Workspace, entity: str) -> int:
-    """Return how many pairs the newest publication leaves to people, and nobody has decided yet."""
+    """Return how many pairs wait for people: the newest publication leaves them, or their decisions could not be heeded."""
+    pair = ", ".join(PAIR)
     with work.engine(f"counting pairs of {entity}") as engine:
         engine.register("settled", decisions.decided(work.store, entity))
-        return int(
-            one(engine, f"select count(*) from ({_unsure(work, entity)}) anti join settled using ({', '.join(PAIR)})")[
-                0
-            ]
-        )
+        with work.store.engine.connect() as connection:
+            engine.register("again", _reopened(connection, entity))
+        open_pairs = f"select {pair} from ({_unsure(work, entity)}) anti join settled using ({pair})"
+        return int(one(engine, f"select count(*) from ({open_pairs} union select {pair} from again)")[0])
 
 
 def assigned(work: Workspace, entity: str, principal: str) -> list[dict[str, Any]]:
-    """Return a reviewer's undecided pairs, oldest first: `assignment`, the pair, `assigned_at`. No value of any person."""
+    """Return a reviewer's open pairs, oldest first: `assignment`, the pair, `assigned_at`, `because`. No value of any person.
+
+    `because` is null where the pair is undecided, else why the reviewer's decision could not be heeded.
+    """
+    names = (*PAIR, "because")
     return [
-        {"assignment": row["id"], **{name: row[name] for name in PAIR}, "assigned_at": row["assigned_at"].isoformat()}
+        {"assignment": row["id"], **{name: row[name] for name in names}, "assigned_at": row["assigned_at"].isoformat()}
         for row in _open(work, entity, principal)
     ]
 
 
 def _open(work: Workspace, entity: str, principal: str) -> Sequence[sa.RowMapping]:
-    table, decision = tables.link_assignments, tables.link_decisions.c
-    decided = sa.exists().where(decision.assignment == table.c.id, decision.withdrawn_at.is_(None))
-    query = sa.select(table).where(_mine(entity, principal), ~decided).order_by(table.c.id)
+    table, decision, again = tables.link_assignments, tables.link_decisions.c, decisions.reopened(entity).subquery()
+    decided = sa.and_(decision.assignment == table.c.id, decision.withdrawn_at.is_(None))
+    query = (
+        sa.select(table, again.c.reason.label("because"))
+        .join_from(table, tables.link_decisions, decided, isouter=True)
+        .join(again, again.c.decision == decision.id, isouter=True)
+        .where(_mine(entity, principal), sa.or_(decision.id.is_(None), again.c.reason.is_not(None)))
+        .order_by(table.c.id)
+    )
     with work.store.engine.connect() as connection:
         return connection.execute(query).mappings().all()
 
@@ -252,7 +302,22 @@ def describe(
             with work.engine(f"showing pairs of {entity}") as engine:
                 asked = [(row["left_dataset"], row["left_key"], row["right_dataset"], row["right_key"]) for row in mine]
                 described = pairs.weigh(work, engine, entity, asked, hide_identifiers=hidden).described()
+                _remember(work, engine, [row["id"] for row in mine])
             for row, description in zip(mine, described, strict=True):
                 registers = {"left": row["left_dataset"], "right": row["right_dataset"]}
                 told[row["id"]] = {"assignment": row["id"], **registers, **description}
     return [told[number] for number in ids]
+
+
+def _remember(work: Workspace, engine: duckdb.DuckDBPyConnection, assignments: Sequence[int]) -> None:
+    """Keep which landed rows a reviewer was shown: a decision is about these."""
+    found = engine.execute(
+        """select mine._ref, theirs._ref from asked_pairs
+           join asked_facts as mine on mine.dataset = left_dataset and mine._key = left_key
+           join asked_facts as theirs on theirs.dataset = right_dataset and theirs._key = right_key order by number"""
+    ).fetchall()
+    table = tables.link_assignments
+    with work.store.engine.begin() as connection:
+        for number, (left, right) in zip(assignments, found, strict=True):
+            seen = sa.update(table).where(table.c.id == number).values(left_ref=left, right_ref=right)
+            connection.execute(seen)

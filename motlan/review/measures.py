@@ -66,7 +66,9 @@ def calibration(work: Workspace, entity: str) -> dict[str, Any]:
     joined = sa.and_(mine.entity == entity, *(mine[name] == held.c[name] for name in PAIR))
     each = (
         sa.select(
-            held.c.same, sa.func.max(mine.probability).label("probability"), sa.func.min(mine.purpose).label("purpose")
+            held.c.same,
+            sa.func.max(mine.probability).label("probability"),
+            sa.func.min(mine.purpose).filter(mine.purpose.in_(("sample", "unsure"))).label("purpose"),
         )
         .join_from(held, tables.link_assignments, sa.and_(joined, mine.purpose != "known"))
         .group_by(*held.c)
@@ -75,13 +77,13 @@ def calibration(work: Workspace, entity: str) -> dict[str, Any]:
     band = sa.func.least(sa.func.floor(each.c.probability * 10), 9)
     count = sa.func.count()
     same = count.filter(each.c.same)
-    unsure = each.c.purpose == "unsure"
+    unsure, sampled = each.c.purpose == "unsure", each.c.purpose == "sample"
     bands = sa.select(
         band.label("band"), count.label("pairs"), same.label("same"), sa.func.avg(each.c.probability).label("expected")
     )
     with work.store.engine.connect() as connection:
         told = connection.execute(bands.where(unsure).group_by(band).order_by(band)).mappings().all()
-        decided, right = connection.execute(sa.select(count, same).select_from(each).where(~unsure)).one()
+        decided, right = connection.execute(sa.select(count, same).select_from(each).where(sampled)).one()
     return {
         "bands": [
             {
@@ -120,6 +122,25 @@ def contradicted(work: Workspace, entity: str) -> list[dict[str, Any]]:
         if (weight <= limit) == row["same"]:
             told.append({**row, "weight": weight, "decisions": _by(work, entity, row)})
     return told
+
+
+def reopened(work: Workspace, entity: str) -> list[dict[str, Any]]:
+    """Return the decisions that the newest linking could not heed, and that people have to look at again.
+
+    Columns: the pair, `reason` (`contradiction`: it contradicts others; `stale`: one of its records has become another
+    person's), `same` as decided, and `decisions` with number, verdict, who and when.
+    """
+    decision, again = tables.link_decisions.c, decisions.reopened(entity).subquery("again")
+    query = (
+        sa.select(*(decision[name] for name in PAIR), sa.func.min(again.c.reason).label("reason"))
+        .add_columns((sa.func.count().filter(decision.verdict == "same") * 2 > sa.func.count()).label("same"))
+        .join_from(tables.link_decisions, again, again.c.decision == decision.id)
+        .group_by(*(decision[name] for name in PAIR))
+        .order_by(*(decision[name] for name in PAIR))
+    )
+    with work.store.engine.connect() as connection:
+        found = [dict(row) for row in connection.execute(query).mappings()]
+    return [{**row, "decisions": _by(work, entity, row)} for row in found]
 
 
 def _by(work: Workspace, entity: str, pair: dict[str, Any]) -> list[dict[str, Any]]:

@@ -19,9 +19,14 @@ from motlan.workspace import Workspace
 
 def facts(work: Workspace, entity: str) -> str:
     """Return the SQL of what the registers say now (see `Workspace.facts`)."""
+    return work.facts(entity, inputs(work, entity))
+
+
+def inputs(work: Workspace, entity: str) -> dict[str, list[str]]:
+    """Return the sync runs that are to be read now, by dataset."""
     with work.store.engine.connect() as connection:
         names = [dataset.name for dataset in work.registry.datasets_of(entity)]
-        return work.facts(entity, {name: runs.visible(connection, "sync", name) for name in names})
+        return {name: runs.visible(connection, "sync", name) for name in names}
 
 
 def relation(work: Workspace, entity: str, table: str, key: Sequence[str] = KEY) -> str | None:
@@ -65,13 +70,17 @@ def released(work: Workspace, entity: str) -> tuple[str, Model]:
 
 def ordered(left: Sequence[str], right: Sequence[str]) -> str:
     """Return the SQL of a pair's columns (see `tables.PAIR`) of two records, each by its expressions of register and key."""
-    swapped = f"({left[0]}, {left[1]}) > ({right[0]}, {right[1]})"
     first, second = (
-        [f"case when {swapped} then {b} else {a} end" for a, b in zip(one, other, strict=True)]
+        [f"case when {swapped(left, right)} then {b} else {a} end" for a, b in zip(one, other, strict=True)]
         for one, other in ((left, right), (right, left))
     )
     names = ("left_dataset", "left_key", "right_dataset", "right_key")
     return ", ".join(f"{text} as {quote(name)}" for text, name in zip([*first, *second], names, strict=True))
+
+
+def swapped(left: Sequence[str], right: Sequence[str]) -> str:
+    """Return the SQL of whether the second of two records stands left."""
+    return f"({left[0]}, {left[1]}) > ({right[0]}, {right[1]})"
 
 
 def compared() -> tuple[str, str]:

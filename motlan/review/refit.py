@@ -15,8 +15,8 @@ from motlan.engine import literal, one, quote
 from motlan.errors import ConfigurationError, MotlanError
 from motlan.lake import staging
 from motlan.ledger import runs
-from motlan.linking import stages, store
-from motlan.linking.link import load_decisions, load_frequencies
+from motlan.linking import stages, standing, store
+from motlan.linking.link import load_frequencies
 from motlan.linking.model import Model
 from motlan.matching import Matching
 from motlan.review import published
@@ -130,7 +130,10 @@ class _Fit:
         """Link all rows under a model, or under one learned now; leave each row's group, rule and outcome in a file."""
         with self.work.engine(f"linking {self.entity} in scratch") as engine:
             facts = f"(from read_parquet({self._file(FACTS)}))"
-            given: dict[str, Any] = {"decided": load_decisions(self.work, engine, self.entity)}
+            inputs = published.inputs(self.work, self.entity)
+            rows = self.work.facts(self.entity, inputs)
+            told = standing.read(self.work, engine, self.entity, inputs, rows, known[1] if known else None)
+            given: dict[str, Any] = {"decided": standing.load(engine, told)}
             if known:
                 load_frequencies(self.work, engine, self.entity, known[0])
             linking = stages.link_all(engine, self.matching, facts, known[1] if known else None, **given)

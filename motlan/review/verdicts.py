@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from motlan.errors import ConfigurationError, DataError
 from motlan.ledger import log
+from motlan.linking import store as decisions
 from motlan.review import desk
 from motlan.store import tables
 from motlan.store.tables import PAIR
@@ -56,15 +57,44 @@ def _keep(connection: sa.Connection, principal: str, said: Said) -> int:
             "a decision needs its reason", where=f"assignment {said.assignment}", next_step="say why."
         )
     table = tables.link_decisions
-    standing = sa.select(table.c.id).where(table.c.assignment == said.assignment, table.c.withdrawn_at.is_(None))
-    if (number := connection.execute(standing).scalar_one_or_none()) is not None:
-        raise DataError(
-            f"assignment {said.assignment} is decided",
-            next_step=f"withdraw it first: `motlan review withdraw {number}`.",
-        )
+    before = _make_room(connection, found["entity"], principal, said.assignment)
+    seen = (found["left_ref"], found["right_ref"])
     values = {name: found[name] for name in ("entity", *PAIR, "weight", "probability")}
+    # Decided anew, and not shown since: about the records as they are now, which the next linking finds.
+    values |= dict(zip(("left_ref", "right_ref"), (None, None) if seen == before else seen, strict=True))
     values |= {"verdict": said.verdict, "principal": principal, "reason": reason, "assignment": said.assignment}
     return int(connection.execute(sa.insert(table).values(**values).returning(table.c.id)).scalar_one())
+
+
+def _make_room(
+    connection: sa.Connection, entity: str, principal: str, assignment: int
+) -> tuple[str | None, str | None] | None:
+    """Let a new decision take the place of one that could not be heeded, and return the rows that it was made on; None of none.
+
+    Raises:
+        DataError: The pair is decided, and the decision holds.
+    """
+    table, again = tables.link_decisions, decisions.reopened(entity).subquery("again")
+    standing = sa.select(table.c.id, table.c.left_ref, table.c.right_ref, again.c.reason).join_from(
+        table, again, again.c.decision == table.c.id, isouter=True
+    )
+    mine = (table.c.assignment == assignment, table.c.withdrawn_at.is_(None))
+    found = connection.execute(standing.where(*mine)).one_or_none()
+    if found is None:
+        return None
+    if found.reason is None:
+        raise DataError(
+            f"assignment {assignment} is decided",
+            next_step=f"withdraw it first: `motlan review withdraw {found.id}`.",
+        )
+    values = {
+        "withdrawn_at": sa.func.now(),
+        "withdrawn_by": principal,
+        "withdrawn_reason": f"decided anew: {found.reason}",
+    }
+    connection.execute(sa.update(table).where(table.c.id == found.id).values(**values))
+    log.append(connection, "link decision", {"decisions": [[found.id, "withdrawn"]]})
+    return found.left_ref, found.right_ref
 
 
 def parsed(lines: Sequence[str]) -> list[Said]:

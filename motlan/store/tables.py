@@ -286,6 +286,10 @@ def _pair() -> tuple[Column[str], ...]:
     return tuple(Column(name, Text, nullable=False) for name in PAIR)
 
 
+def _refs() -> tuple[Column[str | None], ...]:
+    return tuple(Column(name, Text, comment="the landed row, as it was seen") for name in ("left_ref", "right_ref"))
+
+
 link_cases = Table(
     "link_cases",
     metadata,
@@ -304,11 +308,12 @@ link_assignments = Table(
     Column("entity", Text, nullable=False),
     *_pair(),
     Column("principal", Text, nullable=False, comment="whose it is to decide"),
-    Column("purpose", Text, nullable=False, comment="unsure, known or sample"),
+    Column("purpose", Text, nullable=False, comment="unsure, known, sample, contradiction or stale"),
     Column("needed", Integer, nullable=False, comment="how many reviewers have to agree"),
     Column("weight", Double, comment="as the machine had it when the pair was assigned"),
     Column("probability", Double),
     Column("assigned_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    *_refs(),
     UniqueConstraint("entity", *PAIR, "principal"),
     Index("link_assignments_by_principal", "principal", "entity"),
 )
@@ -328,6 +333,14 @@ link_decisions = Table(
     Column("withdrawn_at", DateTime(timezone=True)),
     Column("withdrawn_by", Text),
     Column("withdrawn_reason", Text),
+    *_refs(),
     Index("link_decisions_by_pair", "entity", *PAIR),
     Index("link_decisions_in_force", "assignment", unique=True, postgresql_where=text("withdrawn_at is null")),
+)
+link_contradictions = Table(
+    "link_contradictions",
+    metadata,
+    Column("run", Text, ForeignKey("runs.id"), primary_key=True, comment="the reconcile run that linked without it"),
+    Column("decision", BigInteger, ForeignKey("link_decisions.id"), primary_key=True),
+    Column("reason", Text, nullable=False, comment="contradiction or stale"),
 )

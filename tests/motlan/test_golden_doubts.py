@@ -13,6 +13,7 @@ from motlan.golden import doubts
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
+from motlan.status import status
 from tests.conftest import SPINE, Country, spine_record
 from tests.motlan.test_pipeline import rows, whole_job
 
@@ -86,3 +87,66 @@ def test_another_value_of_the_register_is_a_new_claim(country: Country) -> None:
     pipeline.sync("alpha_people")
     merged_again()
     assert feed_after(country, 6) == [("updated", ["death_date"], "2026-09-20")]
+
+
+def says(country: Country, key: str, died: str | None, at: str) -> None:
+    """Let the register say when one of its people died, and merge."""
+    country.write("alpha_people", [spine_record((*row[:5], died), at) for row in SPINE if row[0] == key])
+    pipeline.sync("alpha_people")
+
+
+def test_a_value_that_its_source_withdrew_and_sends_again_is_heard_and_people_are_told(country: Country) -> None:
+    whole_job()
+    ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
+    work = country.open()
+    first = doubts.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
+    merged_again()
+    dead = "select death_date from golden_person where death_date is not null"
+    says(country, "a3", "2026-09-01", "2026-10-02T00:00:00.000000Z")
+    merged_again()
+    assert rows(country, dead) == [], "repeated without a pause"
+    assert [row["state"] for row in doubts.listed(work, "person")] == ["holds"]
+    says(country, "a3", None, "2026-10-03T00:00:00.000000Z")
+    merged_again()
+    assert [row["state"] for row in doubts.listed(work, "person")] == ["lapsed"]
+    says(country, "a3", "2026-09-01", "2026-10-04T00:00:00.000000Z")
+    merged_again()
+    assert rows(country, dead) == [("2026-09-01",)], "heard again"
+    assert [(row["decision"], row["state"]) for row in doubts.listed(work, "person")] == [(first, "said again")]
+    assert status(work)["values_said_again"] == 1
+    fields = sample(work, "person", 1000, seed=1)
+    assert replay(work, gather(work, "person", sorted({one for one, _ in fields})), fields).reasons == {}
+    doubts.set_aside(work, "person", person, "death_date", "user:b", "she came once more")
+    merged_again()
+    assert rows(country, dead) == []
+    assert [row["state"] for row in doubts.listed(work, "person")] == ["holds"]
+    assert status(work)["values_said_again"] == 0
+
+
+def test_a_pause_between_two_merges_is_one(country: Country) -> None:
+    whole_job()
+    ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
+    work = country.open()
+    doubts.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
+    merged_again()
+    says(country, "a3", None, "2026-10-03T00:00:00.000000Z")
+    says(country, "a3", "2026-09-01", "2026-10-04T00:00:00.000000Z")
+    merged_again()
+    assert [row["state"] for row in doubts.listed(work, "person")] == ["said again"]
+
+
+def test_a_number_set_aside_that_another_register_repeats_is_heard_and_nobody_is_asked_to_change_it_to_itself(
+    country: Country,
+) -> None:
+    """The number of one register's row is set aside; the card that bears the same number says it all the same."""
+    whole_job()
+    ((person,),) = rows(
+        country, "select person_id::text from golden_person where health_card_number = 'GD4010000000001'"
+    )
+    for field in ("personal_id", "full_name", "birth_date", "sex"):
+        doubts.set_aside(country.open(), "person", person, field, "user:a", "of another woman")
+    merged_again()
+    asked = rows(country, "select dataset, key, field, value, golden_value from corrections_person")
+    assert all(value != golden for *_, value, golden in asked), "X to X"
+    assert ("alpha_people", "a1", "personal_id") not in {row[:3] for row in asked}
+    assert rows(country, f"select personal_id from golden_person where person_id = '{person}'") == [("001090000001",)]

@@ -1,16 +1,19 @@
 """The second breaker: a merge that changes too much waits for people."""
 
 import json
+from collections import Counter
 
 import pytest
 from typer.testing import CliRunner
 
 from motlan import pipeline
+from motlan.authority import ChangeLimits
 from motlan.cli import app
+from motlan.engine import connect
 from motlan.errors import AccessError, ConfigurationError, ContractError
-from motlan.golden import release
+from motlan.golden import guard, release
 from motlan.ledger import runs
-from tests.conftest import SPINE, Country, signed_in, spine_record
+from tests.conftest import CARDS, SPINE, Country, card_record, signed_in, spine_record
 from tests.motlan.test_pipeline import LATER, rows, whole_job
 
 LIMITS = "person: {minimum: 2, deaths: 0.3, changes: 0.9}"
@@ -106,3 +109,101 @@ def test_the_command_shows_numbers_only_and_takes_one_decision_a_person(country:
     for who in ("alice", "bob"):
         again = runner.invoke(app, ["release", "approve", held], input=why, env={"LOGNAME": who, "USER": who})
         assert (again.exit_code, "AccessError" in again.output) == (1, True), "a variable makes nobody another person"
+
+
+def dead(country: Country, *keys: str, at: str) -> dict[str, dict]:
+    """Let people of a register die, and try to publish it."""
+    died = {row[0] for row in SPINE if row[5]} | set(keys)
+    records = [spine_record((*row[:5], row[5] or "2026-09-30"), at) for row in SPINE if row[0] in died]
+    country.write("alpha_people", records)
+    pipeline.sync("alpha_people")
+    return pipeline.reconcile()
+
+
+SMALL = "person: {minimum: 2, deaths: 0.5, changes: 0.9, window: {deaths: 0.3}}"
+
+
+def test_changes_that_come_in_small_portions_are_held_together(country: Country) -> None:
+    (country.home / "mapping" / "breakers.yaml").write_text(SMALL, encoding="utf-8")
+    whole_job()
+    first = dead(country, "a1", at=LATER)
+    assert first["diff"]["held"] == 0, "one death is under the minimum"
+    pipeline.publish()
+    second = dead(country, "a1", "a2", at="2026-10-03T00:00:00.000000Z")
+    assert second["diff"]["held"] == 1, "two deaths in two runs are not"
+    with pytest.raises(ContractError, match="waits for 2 more"):
+        pipeline.publish()
+    store, run = country.open().store, str(second["run"])
+    (passed,) = release.show(store, run)["passed"]
+    assert passed == {
+        "measure": "deaths", "source": "alpha_people", "province": None, "changed": 2, "known": 5, "limit": 0.3, "days": 7,
+    }  # fmt: skip
+    assert "7 days" in CliRunner().invoke(app, ["release", "show", run]).output
+    for who in ("user:a", "user:b"):
+        release.decide(store, run, who, "approve", "asked the owner")
+    pipeline.publish()
+    third = dead(country, "a1", "a2", "a4", at="2026-10-04T00:00:00.000000Z")
+    assert third["diff"]["held"] == 0, "what people released is not counted again"
+
+
+def test_limits_of_the_window_hold_by_register_and_province() -> None:
+    """Nineteen deaths a run of one province: under the minimum of twenty each time."""
+    limits = ChangeLimits(window={"changes": 1.0})
+    with connect() as engine:
+        engine.execute(
+            """create table known as select 'zeta' as dataset, n::varchar as person_id, if(n < 900, 'north', 'south') as place
+               from range(20000) as t(n)"""
+        )
+        counted = [["deaths", "zeta", "north", False, 19], ["deaths", "zeta", None, True, 19]]
+        assert guard.judge(engine, limits, counted, "known")["held"] == 0
+        before = Counter({("deaths", "zeta", "north", False): 19, ("deaths", "zeta", None, True): 19})
+        told = guard.judge(engine, limits, counted, "known", before)
+        elsewhere = Counter({("deaths", "zeta", "south", False): 19, ("deaths", "zeta", None, True): 19})
+        assert guard.judge(engine, limits, counted, "known", elsewhere)["held"] == 0
+    assert told["guard"]["by_province"] == {"deaths": {"zeta": {"north": 19}}}
+    assert told["guard"]["passed"] == [
+        {
+            "measure": "deaths",
+            "source": "zeta",
+            "province": "north",
+            "changed": 38,
+            "known": 900,
+            "limit": 0.01,
+            "days": 7,
+        }
+    ]
+
+
+@pytest.mark.parametrize(("days", "held"), [(7, 0), (30, 1)])
+def test_publications_before_the_window_are_not_counted(country: Country, days: int, held: int) -> None:
+    limits = SMALL.replace("window:", f"window_days: {days}, window:")
+    (country.home / "mapping" / "breakers.yaml").write_text(limits, encoding="utf-8")
+    whole_job()
+    dead(country, "a1", at=LATER)
+    pipeline.publish()
+    with country.open().store.engine.begin() as connection:
+        connection.exec_driver_sql("update publications set recorded_at = recorded_at - interval '8 days'")
+    assert dead(country, "a1", "a2", at="2026-10-03T00:00:00.000000Z")["diff"]["held"] == held
+
+
+def test_a_run_that_waits_says_that_it_is_stale_before_anybody_approves_it(country: Country, held: str) -> None:
+    store = country.open().store
+    assert not release.show(store, held)["stale"]
+    let_die(country, "a1")
+    country.write("alpha_people", [spine_record(row, "2026-10-03T00:00:00.000000Z") for row in SPINE])
+    pipeline.sync("alpha_people")
+    cards = [card_record((*row[:5], "GD4010000000077")) if row[0] == "b1" else card_record(row) for row in CARDS]
+    country.write("beta_cards", [{**card, "updated": "2026-10-03T00:00:00.000000Z"} for card in cards])
+    pipeline.sync("beta_cards")
+    pipeline.reconcile()
+    pipeline.publish()
+    assert release.show(store, held)["stale"]
+    (listed,) = release.listed(store)
+    assert (listed["state"], listed["stale"]) == ("waiting", True)
+    assert "stale" in CliRunner().invoke(app, ["release", "show", held]).output
+    with pytest.raises(ContractError, match="stale: 1 publications were made"):
+        release.decide(store, held, "user:a", "approve", "checked")
+    with pytest.raises(ContractError, match="stale"):
+        pipeline.publish(held)
+    assert release.show(store, held)["decisions"] == [], "nobody approved what is no longer so"
+    assert release.decide(store, held, "user:a", "refuse", "stale") == "refused"
