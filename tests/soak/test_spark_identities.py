@@ -1,5 +1,6 @@
 """Which id each person has is the same on Spark: a few histories by both engines, run by run."""
 
+import os
 import random
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from tests.conftest import ROOT
 from tests.motlan.test_identities import Bus, History
 
 HISTORIES, RUNS = 8, 2
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif("MOTLAN_HISTORIES" not in os.environ, reason="takes minutes: make soak"),
+]
 
 
 def test_both_engines_give_the_same_ids(spark: object, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "decide_0010"
+revision = "0010"
 down_revision = "0009"
 
 SEEN = ("left_ref", "right_ref")
