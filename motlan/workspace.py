@@ -24,7 +24,6 @@ from motlan.engine import (
     connect,
     failure,
     fingerprint,
-    literal,
     load_code_lists,
     quote,
 )
@@ -36,6 +35,7 @@ from motlan.registry import Dataset, Registry
 from motlan.settings import Settings
 from motlan.store import Store, open_store
 from motlan.store.folders import make_private
+from motlan.succession import newest
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -204,7 +204,7 @@ class Workspace:
             inputs: Dataset -> the sync runs to read.
         """
         parts = [
-            newest(dataset.name, files, f"_version, _errors, {said}")
+            newest(dataset, files, f"_version, _errors, {said}")
             for dataset, files, said in self._accepted(entity, inputs)
         ]
         if not parts:
@@ -274,22 +274,6 @@ def sealed(seal: Path, do: Callable[[], Counts]) -> Counts:
         draft.rename(seal)
     counts: Counts = json.loads(seal.read_text(encoding="utf-8"))
     return counts
-
-
-def newest(dataset: str, files: Sequence[str], columns: str) -> str:
-    """Return the SQL of the newest accepted row of each record of a dataset: `dataset`, `_key`, `_ref`, `_moment`, and more.
-
-    Most records have one row alone: those with more are found first, by a hash of their keys, and no other row is sorted.
-    """
-    kept = f"{literal(dataset)} as dataset, _key, _ref, _moment{', ' if columns else ''}{columns}"
-    rows, again = read_parquet(files), quote(f"again_{dataset}")
-    return f"""select * from (
-        with {again} as materialized (select hash(_key) as hashed from {rows} group by hashed having count(*) > 1)
-        select {kept} from {rows} as rows anti join {again} as again on again.hashed = hash(rows._key)
-        union all
-        select {kept} from (
-            select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
-            from {rows} as rows semi join {again} as again on again.hashed = hash(rows._key)) where _newest = 1)"""
 
 
 def open_workspace() -> Workspace:

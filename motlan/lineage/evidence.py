@@ -24,6 +24,7 @@ from motlan.linking import store as kept
 from motlan.linking.link import KEY, links_table, load_frequencies
 from motlan.linking.model import Model
 from motlan.store import tables
+from motlan.succession import pull_moment
 from motlan.workspace import Workspace
 
 Version = tuple[str, str, dict[str, object]]
@@ -44,6 +45,7 @@ class Evidence:
         versions: Version id -> what it says.
         chunks: (run, chunk) -> the digest of its rows' commitments that the log holds.
         commitments: (run, chunk) -> the commitments of all its rows, in order.
+        moments: Sync run -> what a moment that is not known counts as in it (see `motlan.succession`).
         columns: (run, chunk) -> the raw columns that it was landed with: stored name -> the source's.
         frequencies: Link version -> `comparison`, `value`, `share`: how frequent the values of these rows are.
         set_aside: Decisions about values that the newest publication honours (see `motlan.golden.aside`).
@@ -58,6 +60,7 @@ class Evidence:
     versions: dict[str, Version]
     chunks: dict[tuple[str, int], str]
     commitments: dict[tuple[str, int], list[str]]
+    moments: dict[str, str]
     columns: dict[tuple[str, int], dict[str, str]]
     frequencies: dict[str, pa.Table]
     set_aside: pa.Table
@@ -129,6 +132,7 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
         versions={version: versions.read(work.store, version) for version in used},
         chunks=_logged_chunks(work, {run for run, _ in chunks}),
         commitments=commitments,
+        moments=_moments(work, {run for run, _ in chunks}),
         columns={chunk: of_file(path) for chunk, path in landed.items()},
         frequencies={version: _frequencies(work, entity, version) for version in linked_by},
         set_aside=_set_aside(work, entity),
@@ -175,6 +179,13 @@ def _chunk_files(work: Workspace, dataset: str, chunks: set[tuple[str, int]]) ->
 def _commitments(engine: duckdb.DuckDBPyConnection, path: str) -> list[str]:
     rows = engine.execute(f"select _commitment from {read_parquet([path])}").fetchall()
     return [row[0] for row in rows]
+
+
+def _moments(work: Workspace, wanted: set[str]) -> dict[str, str]:
+    table = tables.runs.c
+    query = sa.select(table.id, table.steps["land"]["source_as_of"].astext).where(table.id.in_(wanted))
+    with work.store.engine.connect() as connection:
+        return {run: pull_moment(run, as_of) for run, as_of in connection.execute(query)}
 
 
 def _logged_chunks(work: Workspace, wanted: set[str]) -> dict[tuple[str, int], str]:

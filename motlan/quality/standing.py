@@ -21,6 +21,7 @@ from motlan.quality.tally import Tally, decode
 from motlan.registry import Dataset
 from motlan.slices import slices
 from motlan.store import tables
+from motlan.succession import newest_first
 from motlan.workspace import Workspace
 
 PACE_SECONDS = 30 * 86400
@@ -34,7 +35,7 @@ def standing(
     files = work.lake.files(clean_table(dataset.name), set(inputs))
     accepted, newest, recent = _accepted(work, engine, dataset, files, tally) if files else (0, None, 0)
     if files:
-        due.count_rows(engine, dataset.name, "faulty", files, tally)
+        due.count_rows(engine, dataset, "faulty", files, tally)
     waiting = _waiting(work, dataset)
     for names, number in waiting["rules"]:
         for name in names:
@@ -91,7 +92,7 @@ def _show_standing(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: 
     make(engine, "again", (again.format(rows, part("abs(hash(_key))")) for part in some))
     engine.execute(
         f"""create or replace temp table renewed as select {columns}, versions from (
-                select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
+                select *, row_number() over (partition by _key order by {newest_first(dataset)}) as _newest
                 from {rows} join again using (_key)) where _newest = 1"""
     )
     others = "anti join again using (_key)" if one(engine, "select count(*) from again")[0] else ""
