@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from motlan.engine import literal, quote
 from motlan.errors import ContractError
-from motlan.golden import aside
+from motlan.golden import aside, words
 from motlan.golden.pointers import POINTER, pointed
 from motlan.landing import payloads
 from motlan.landing.columns import absent, is_stored
@@ -256,6 +256,7 @@ def _merge_again(
     )
     aside.apply(engine, work.store, "linked_rows", evidence.set_aside)
     engine.register("golden", evidence.golden)
+    engine.register(words.SINCE, evidence.since)
     again: dict[str, dict[str, object]] = {}
     for version in sorted(set(evidence.golden["_merge_version"].to_pylist()) - bad_versions):
         query = evidence.versions[version][2]["query"]

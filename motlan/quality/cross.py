@@ -165,7 +165,9 @@ def _as_of(engine: duckdb.DuckDBPyConnection, parts: Parts, zones: Mapping[str, 
         zones: Dataset -> the IANA name of its zone.
         run: The run's id.
     """
-    newest = f"select dataset, max(_moment) from {parts.rows([])} where regexp_matches(_moment, {_DAY}) group by dataset"
+    newest = (
+        f"select dataset, max(_moment) from {parts.rows([])} where regexp_matches(_moment, {_DAY}) group by dataset"
+    )
     began = pull_moment(run, None)
     days = [
         min(_day(moment, zones[dataset]), _day(began, zones[dataset]))
