@@ -177,8 +177,8 @@ def check_names(path: Path, entity: str, rules: Mapping[str, Authority], dataset
             place = [entity, field, "authority"]
             if entry.dataset not in datasets:
                 raise refusal(f"there is no dataset {entry.dataset}", path, place, "use one of agencies.yaml.")
-            named = {*entry.changed, *filter(None, [entry.after])}
-            if unknown := (parse(entry.when, where=f"authority.yaml, {field}.when").fields | named) - set(rules):
+            read_by = {*parse(entry.when, where=f"authority.yaml, {field}.when").fields, *entry.changed}
+            if unknown := read_by.union(filter(None, [entry.after])) - set(rules):
                 raise refusal(f"there is no field {sorted(unknown)[0]}", path, place, "see schemas/.")
         named = set(filter(None, [rule.candidates, rule.follows]))
         if rule.in_force:

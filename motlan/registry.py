@@ -384,7 +384,8 @@ def _facets(home: Path, datasets: dict[str, Dataset], entities: dict[str, Entity
                 what = f"no dataset {dataset} of {facet.of}"
                 raise refusal(what, file, [name, "authority"], "use one of agencies.yaml.")
         fields = tuple(models[name].model_fields)
-        for field in (facet.key, facet.count):
+        in_force = parse(facet.in_force, where=f"authority.yaml, {name}.in_force").fields if facet.in_force else ()
+        for field in (facet.key, facet.count, *in_force):
             if field and field not in fields:
                 raise refusal(f"{name} has no field {field}", file, [name], "see schemas/.")
         own = granted.get(name, {}).items()

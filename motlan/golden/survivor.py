@@ -92,7 +92,7 @@ class Survivor:
         agree = self.agrees(f"{left}.value", f"{right}.value")
         if not self.rule.candidates:
             return agree
-        guesses = (_among(f"{one}.value", f"{other}.among") for one, other in ((left, right), (right, left)))
+        guesses = (is_among(f"{one}.value", f"{other}.among") for one, other in ((left, right), (right, left)))
         return f"({' or '.join((agree, *guesses))})"
 
     def since(self, row: str) -> str:
@@ -160,7 +160,7 @@ class Survivor:
         if self.rule.candidates:
             # Of what is certain, first what the guesses of those who are believed more allow.
             sure = f"c.rank // {CERTAIN}"
-            allows = f"o.among is not null and o.rank % {RANKS} > c.rank % {RANKS} and {_among('c.value', 'o.among')}"
+            allows = f"o.among is not null and o.rank % {RANKS} > c.rank % {RANKS} and {is_among('c.value', 'o.among')}"
             fits = f"case when c.among is null then len(list_filter({self.all}, lambda o: {allows})) else 0 end"
             ordered = f"row({sure}, {fits}, c.rank, {votes}, c.moment, c.place, c)"
             return f"list_max(list_transform({self.all}, lambda c: {ordered}))[7]"
@@ -387,7 +387,7 @@ def in_force(expression: str) -> str:
     return f"coalesce({parse(expression, where='authority.yaml, in_force').sql(DUCKDB)}, false)"
 
 
-def _among(value: str, candidates: str) -> str:
+def is_among(value: str, candidates: str) -> str:
     """Return the SQL of whether a value is one of several candidates, `;` between them."""
     return f"coalesce(contains(';' || {candidates} || ';', ';' || {value} || ';'), false)"
 

@@ -173,11 +173,11 @@ class _Decided:
             followed[s.field][0] if s.field in followed else s.value(s in contested) for s in self.survivors
         )
         joins = "".join(join for *_, join in followed.values())
-        told = {field: how for field, (_, how, _) in followed.items()}
+        how = {field: decided for field, (_, decided, _) in followed.items()}
         slots = {} if gathered else self.slots
         taken = "".join(f", {s.taken(s in contested, slots)}" for s in self.survivors if s.field in self.taken)
         also = ", _ordinal" if placed else ""
-        return f"""select person_id, {values}, {SOURCES}, {self._told(contested, told)} as {DECIDED}{taken}{also}
+        return f"""select person_id, {values}, {SOURCES}, {self._told(contested, how)} as {DECIDED}{taken}{also}
             from ({said}) as said{joins}"""
 
     def _followed(self, contested: Sequence[Survivor]) -> dict[str, tuple[str, str, str]]:

@@ -146,8 +146,8 @@ def _clean_again(
 ) -> None:
     """Make `facts`: every landed row, cleaned again by the query that its version stores."""
     fields = work.registry.entity(evidence.entity).fields
-    pulls = {"run": evidence.moments.keys(), "pulled": evidence.moments.values()}
-    engine.register("pulls", pa.table({name: pa.array(list(told), pa.string()) for name, told in pulls.items()}))
+    pulls = {"run": list(evidence.moments), "pulled": list(evidence.moments.values())}
+    engine.register("pulls", pa.table({name: pa.array(told, pa.string()) for name, told in pulls.items()}))
     columns = ", ".join(f"{quote(name)} varchar" for name in fields)
     engine.execute(f"create temp table facts (dataset varchar, _key varchar, _ref varchar, _moment varchar, {columns})")
     for dataset, rows in evidence.raw.items():
