@@ -387,9 +387,12 @@ def in_force(expression: str) -> str:
     return f"coalesce({parse(expression, where='authority.yaml, in_force').sql(DUCKDB)}, false)"
 
 
+_AMONG = parse("candidate_of(value, candidates)")
+
+
 def is_among(value: str, candidates: str) -> str:
     """Return the SQL of whether a value is one of several candidates, `;` between them."""
-    return f"coalesce(contains(';' || {candidates} || ';', ';' || {value} || ';'), false)"
+    return f"coalesce({_AMONG.sql(DUCKDB, {'value': value, 'candidates': candidates})}, false)"
 
 
 def _holds(condition: str) -> str:
