@@ -13,7 +13,7 @@ the year 2062 is replaced by the next one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -27,15 +27,26 @@ PLACE = ("split_part({}, '/', 1)", "split_part({}, '/', 2)::integer", "split_par
 """What orders references by arrival: the run, the chunk, the place in it. Runs' ids sort by start."""
 
 
-def newest_first(dataset: Dataset, row: str = "") -> str:
+PULLED = "_pulled"
+"""Column of accepted rows: what a moment that is not known counts as."""
+MOMENT = f"coalesce(_moment, {PULLED})"
+"""SQL of what an accepted row's moment counts as."""
+
+
+def accepted_rows(files: Collection[str]) -> str:
+    """Return the SQL of accepted rows, of those too that were cleaned before it was kept when they were pulled."""
+    return f"(from {read_parquet(files)} union all by name select null::varchar as {PULLED} where false)"
+
+
+def newest_first(dataset: Dataset, moment: str = MOMENT) -> str:
     """Return the SQL that orders a record's rows, the one that stands first.
 
     Args:
         dataset: Whose record it is.
-        row: Alias of the row, with a dot behind it.
+        moment: SQL of what a row's moment counts as.
     """
-    arrived = ", ".join(f"{part.format(row + '_ref')} desc" for part in PLACE)
-    return arrived if dataset.succession == "arrival" else f"{row}_moment desc nulls last, {arrived}"
+    arrived = ", ".join(f"{part.format('_ref')} desc" for part in PLACE)
+    return arrived if dataset.succession == "arrival" else f"{moment} desc nulls last, {arrived}"
 
 
 def newest(dataset: Dataset, files: Sequence[str], columns: str) -> str:
@@ -43,8 +54,8 @@ def newest(dataset: Dataset, files: Sequence[str], columns: str) -> str:
 
     Most records have one row alone: those with more are found first, by a hash of their keys, and no other row is sorted.
     """
-    kept = f"{literal(dataset.name)} as dataset, _key, _ref, _moment{', ' if columns else ''}{columns}"
-    rows, again = read_parquet(files), quote(f"again_{dataset.name}")
+    kept = f"{literal(dataset.name)} as dataset, _key, _ref, {MOMENT} as _moment{', ' if columns else ''}{columns}"
+    rows, again = accepted_rows(files), quote(f"again_{dataset.name}")
     return f"""select * from (
         with {again} as materialized (select hash(_key) as hashed from {rows} group by hashed having count(*) > 1)
         select {kept} from {rows} as rows anti join {again} as again on again.hashed = hash(rows._key)

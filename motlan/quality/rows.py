@@ -21,7 +21,7 @@ from motlan.ledger import runs, versions
 from motlan.quality import exceptions
 from motlan.quality.tally import assessed, decode
 from motlan.registry import Dataset, RowRule
-from motlan.succession import pull_moment
+from motlan.succession import PULLED, pull_moment
 from motlan.workspace import Workspace
 
 CHUNK_ROWS = 200_000
@@ -182,8 +182,8 @@ def check_chunk(
     checked = _counted(engine, rules, list(dataset.fields))
     meta += f", {constant(version)} as _version"
     if checked.accepted:
-        counted = meta.replace("_moment", f"coalesce(_moment, {literal(moment)}) as _moment") if moment else meta
-        _copy(engine, f"select {counted}, _assessed, {fields} from tagged where _accepted", clean)
+        pulled = f"{constant(moment)} as {PULLED}" if moment else f"null::varchar as {PULLED}"
+        _copy(engine, f"select {meta}, {pulled}, _assessed, {fields} from tagged where _accepted", clean)
     if checked.quarantined:
         kept = f"{meta}, {exceptions.broken(rules)} as _rules, _locator, _raw"
         _copy(engine, f"select {kept} from tagged where not _accepted", quarantined)

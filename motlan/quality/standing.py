@@ -12,7 +12,6 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from motlan.engine import make, one, quote
-from motlan.lake import read_parquet
 from motlan.ledger import runs, versions
 from motlan.quality import due
 from motlan.quality.registers import ask
@@ -21,7 +20,7 @@ from motlan.quality.tally import Tally, decode
 from motlan.registry import Dataset
 from motlan.slices import slices
 from motlan.store import tables
-from motlan.succession import newest_first
+from motlan.succession import MOMENT, newest_first
 from motlan.workspace import Workspace
 
 PACE_SECONDS = 30 * 86400
@@ -86,7 +85,10 @@ def _show_standing(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: 
     """
     province = work.registry.scoring.province_field
     place = quote(province) if province in dataset.fields else "null::varchar"
-    rows, columns = read_parquet(files), f"_key, _run, _moment, _version, _assessed, _errors, {place} as province"
+    rows, columns = (
+        accepted_rows(files),
+        f"_key, _run, {MOMENT} as _moment, _version, _assessed, _errors, {place} as province",
+    )
     some = slices(one(engine, f"select count(*) from {rows}")[0])
     again = "select _key, count(*) as versions from {} where {} group by _key having count(*) > 1"
     make(engine, "again", (again.format(rows, part("abs(hash(_key))")) for part in some))

@@ -21,7 +21,7 @@ from motlan.quality.rows import clean_table, quarantine_table
 from motlan.quarantine import LIVE
 from motlan.registry import Dataset
 from motlan.store import bulk, tables
-from motlan.succession import newest_first
+from motlan.succession import MOMENT, accepted_rows, newest_first
 from motlan.workspace import Workspace
 
 _RULES = """'{' || array_to_string(list_transform(_rules, lambda broken: broken.rule), ',') || '}',
@@ -98,18 +98,22 @@ def prepare(work: Workspace, run: runs.Run) -> Changes:
             engine.execute(f"copy ({sightings}) to {literal(str(seen))} (format csv, header false)")
         parts = []
         if clean and (live := _live_keys(work, dataset, scratch / "live.csv")):
-            parts.append(f"select _key, _moment, _ref from {read_parquet(clean)} where {key_text()} in {live}")
+            parts.append(
+                f"select _key, {MOMENT} as _moment, _ref from {accepted_rows(clean)} where {key_text()} in {live}"
+            )
         if kept:
             with work.store.engine.connect() as connection:
                 visible = {*runs.visible(connection, "sync", dataset.name), run.id}
             if before := work.lake.files(clean_table(dataset.name), visible):
                 mine = f"(select _key from {read_parquet(kept)} where _key is not null)"
-                parts.append(f"select _key, _moment, _ref from {read_parquet(before)} where _key in {mine}")
+                parts.append(
+                    f"select _key, {MOMENT} as _moment, _ref from {accepted_rows(before)} where _key in {mine}"
+                )
         accepted = scratch / "accepted.csv" if parts else None
         if accepted:
             engine.execute(
                 f"""copy (select {key_text()}, coalesce({plain("_moment")}, ''), _ref from ({" union ".join(parts)})
-                    qualify row_number() over (partition by _key order by {newest_first(dataset)}) = 1)
+                    qualify row_number() over (partition by _key order by {newest_first(dataset, "_moment")}) = 1)
                     to {literal(str(accepted))} (format csv, header false)"""
             )
     return Changes(seen, outcome, accepted, dataset.succession == "arrival")
@@ -123,7 +127,7 @@ def _sightings(work: Workspace, dataset: Dataset, kept: list[str]) -> str:
         select id, {literal(dataset.name)}, {key_text()}, _ref, {plain("_locator")}, {plain("_moment")},
                {_RULES}, times
         from (select *, count(*) over (partition by id) as times,
-                     row_number() over (partition by id order by {newest_first(dataset)}) as newest
+                     row_number() over (partition by id order by {newest_first(dataset, "_moment")}) as newest
               from (select _key, _ref, _locator, _moment, _rules, _version, {identity(work, dataset)} as id
                     from (select * exclude (_raw, _run, _errors), {values} from {read_parquet(kept)})))
         where newest = 1"""
