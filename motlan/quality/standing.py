@@ -20,7 +20,7 @@ from motlan.quality.tally import Tally, decode
 from motlan.registry import Dataset
 from motlan.slices import slices
 from motlan.store import tables
-from motlan.succession import MOMENT, newest_first
+from motlan.succession import MOMENT, accepted_rows, newest_first
 from motlan.workspace import Workspace
 
 PACE_SECONDS = 30 * 86400
