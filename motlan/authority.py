@@ -25,12 +25,17 @@ class Believed(Declared):
         when: Expression over the row's canonical fields that must hold of a row.
         since: Day (YYYY-MM-DD) or moment, the first at which a record must have been written; `until` the first at which it
             must not: how long the authority was one.
+        changed: Fields, of which the register's word is believed too where it changed it on one of them later than on `after`:
+            the condition does not hold then because its newer word is not yet in the older one (a number that tells the sex).
+        after: Another field.
     """
 
     dataset: Name
     when: str = "True"
     since: str | None = None
     until: str | None = None
+    changed: list[Name] = Field(default=[])
+    after: Name | None = None
 
     @property
     def always(self) -> bool:
@@ -49,6 +54,12 @@ class Authority(Declared):
         agrees: Expression over `left` and `right`: whether two values say the same of the person.
         correct: Whether a disagreeing register is sent a correction, and `severity` how grave it is.
         guarded: Whether a change of this field has limits of its own before it is published.
+        candidates: Field that holds the values (`;` between them) that a row's value is a guess among; empty where it is certain.
+            A guess never beats a certain value, and says the same as any of its candidates.
+        follows: Field whose row says this one too, wherever it is known: the province of a commune.
+        together: Name of a group of fields that are taken whole from one record where a register has several of a person.
+        in_force: Expression over the row's canonical fields: rows that hold now beat those that ended. The same for all fields of
+            a group, of which it tells whose record stands.
     """
 
     authority: list[Believed | list[Believed]]
@@ -58,6 +69,10 @@ class Authority(Declared):
     correct: bool = False
     severity: Severity = "warning"
     guarded: bool = False
+    candidates: Name | None = None
+    follows: Name | None = None
+    together: Name | None = None
+    in_force: str | None = None
 
     @field_validator("authority", mode="before")
     @classmethod
@@ -90,6 +105,7 @@ class Facet(Declared):
         of: The entity whose linked rows these are.
         authority: The registers whose rows they are, the most believed first.
         when: Expression over the row's fields of this entity that must hold of a row.
+        in_force: Expression over them: of the rows with one key, those that hold now beat those that ended.
         key: Field whose value names the thing (a household, an organisation): rows with one value are one thing. Without it,
             each row is a thing of its own.
         person: Field of the main entity that has the key's value where the thing is somebody's: the head of a household.
@@ -99,6 +115,7 @@ class Facet(Declared):
     of: Name
     authority: list[Name] = Field(min_length=1)
     when: str = "True"
+    in_force: str | None = None
     key: Name | None = None
     person: Name | None = None
     count: Name | None = None
@@ -172,5 +189,16 @@ def check_names(path: Path, entity: str, rules: Mapping[str, Authority], dataset
             place = [entity, field, "authority"]
             if entry.dataset not in datasets:
                 raise refusal(f"there is no dataset {entry.dataset}", path, place, "use one of agencies.yaml.")
-            if unknown := parse(entry.when, where=f"authority.yaml, {field}.when").fields - set(rules):
+            read_by = {*parse(entry.when, where=f"authority.yaml, {field}.when").fields, *entry.changed}
+            if unknown := read_by.union(filter(None, [entry.after])) - set(rules):
                 raise refusal(f"there is no field {sorted(unknown)[0]}", path, place, "see schemas/.")
+        named = set(filter(None, [rule.candidates, rule.follows]))
+        if rule.in_force:
+            named |= parse(rule.in_force, where=f"authority.yaml, {field}.in_force").fields
+        if unknown := named - set(rules):
+            raise refusal(f"there is no field {sorted(unknown)[0]}", path, [entity, field], "see schemas/.")
+        if rule.together and {rule.in_force} != {
+            other.in_force for other in rules.values() if other.together == rule.together
+        }:
+            step = "write one expression for all of them."
+            raise refusal(f"the fields of {rule.together} are in force by different rules", path, [entity, field], step)

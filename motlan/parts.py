@@ -20,6 +20,7 @@ from motlan.engine import literal, quote
 from motlan.lake import SCRATCH, read_parquet
 from motlan.ledger import runs
 from motlan.slices import file_slices
+from motlan.succession import MOMENT, accepted_rows
 from motlan.workspace import Workspace, sealed
 
 PERSONS = 1_000_000
@@ -206,11 +207,11 @@ def _cut(
     # Rows cleaned before a field was declared have no column for it.
     known = {row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()}
     fields = [name for name in dict.fromkeys(wanted) if name in known]
-    kept = ", ".join(f"rows.{quote(name)}" for name in (*OWN[1:], *fields))
+    kept = ", ".join(f"rows.{quote(name)}" for name in (*OWN[1:-1], *fields)) + f", {MOMENT} as _moment"
     links = f"select _ref, person_id from {work.kept(run.id, 'links')} where dataset = {literal(dataset)}"
     passes = -(-count // AT_A_TIME)
     queries = (
-        f"""select links.person_id, {kept} from {read_parquet(some)} as rows
+        f"""select links.person_id, {kept} from {accepted_rows(some)} as rows
             join ({links} and {inside} and {within("person_id", number, passes)}) as links using (_ref)"""
         for number in range(passes)
         for some, inside in file_slices(files, "_ref")

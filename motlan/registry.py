@@ -28,7 +28,7 @@ from motlan.declared import Declared, Name, check, read, refusal
 from motlan.declared import Text as Text
 from motlan.engine import Expression, parse
 from motlan.errors import ConfigurationError
-from motlan.landing.contract import Adapter, CursorType, Limits, Pace, Source
+from motlan.landing.contract import Adapter, CursorType, Limits, Order, Pace, Source
 from motlan.matching import Matching as Matching
 from motlan.rules import CrossRule as CrossRule
 from motlan.rules import RowRule as RowRule
@@ -59,6 +59,9 @@ class Dataset(Declared):
     )
     cursor_zone: str = Field(
         default="UTC", description="IANA name of the zone of moments that are written without one."
+    )
+    order: Order | None = Field(
+        default=None, description="Which of a record's versions stands; where absent, as the adapter says."
     )
     clock_difference: int = Field(default=300, ge=0, description="Seconds that the source's clock may be before ours.")
     schedule: str
@@ -93,6 +96,11 @@ class Dataset(Declared):
     def cursor_kind(self) -> CursorType:
         """What the cursor is, as declared or as the adapter says."""
         return self.cursor_type or self._adapter_class().cursor_type
+
+    @cached_property
+    def succession(self) -> Order:
+        """Which of a record's versions stands (see `motlan.succession`), as declared or as the adapter says."""
+        return self.order or self._adapter_class().order
 
     @cached_property
     def expressions(self) -> dict[str, Expression]:
@@ -316,7 +324,7 @@ def _datasets(home: Path) -> dict[str, Dataset]:
         mapping = read(mapping_file)
         shared = {
             key: declared[key]
-            for key in ("endpoint", "credential", "pace", "limits", "owner", "cursor_zone", "clock_difference")
+            for key in ("endpoint", "credential", "pace", "limits", "owner", "cursor_zone", "clock_difference", "order")
             if key in declared
         }
         for name, own in declared.get("datasets", {}).items():
@@ -379,7 +387,8 @@ def _facets(home: Path, datasets: dict[str, Dataset], entities: dict[str, Entity
                 what = f"no dataset {dataset} of {facet.of}"
                 raise refusal(what, file, [name, "authority"], "use one of agencies.yaml.")
         fields = tuple(models[name].model_fields)
-        for field in (facet.key, facet.count):
+        in_force = parse(facet.in_force, where=f"authority.yaml, {name}.in_force").fields if facet.in_force else ()
+        for field in (facet.key, facet.count, *in_force):
             if field and field not in fields:
                 raise refusal(f"{name} has no field {field}", file, [name], "see schemas/.")
         own = granted.get(name, {}).items()

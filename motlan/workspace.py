@@ -36,6 +36,7 @@ from motlan.registry import Dataset, Registry
 from motlan.settings import Settings
 from motlan.store import Store, open_store
 from motlan.store.folders import make_private
+from motlan.succession import newest
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -205,7 +206,7 @@ class Workspace:
             inputs: Dataset -> the sync runs to read.
         """
         parts = [
-            but_gone(newest(dataset.name, files, f"_version, _errors, {said}"), self.gone_files(dataset.name, inputs))
+            but_gone(newest(dataset, files, f"_version, _errors, {said}"), self.gone_files(dataset.name, inputs))
             for dataset, files, said in self._accepted(entity, inputs)
         ]
         if not parts:
@@ -316,22 +317,6 @@ def gone_marks(gone: Sequence[str]) -> str:
 
 def _relation(rows: str) -> str:
     return rows if rows.lstrip().lower().startswith("select") else f"from {rows}"
-
-
-def newest(dataset: str, files: Sequence[str], columns: str) -> str:
-    """Return the SQL of the newest accepted row of each record of a dataset: `dataset`, `_key`, `_ref`, `_moment`, and more.
-
-    Most records have one row alone: those with more are found first, by a hash of their keys, and no other row is sorted.
-    """
-    kept = f"{literal(dataset)} as dataset, _key, _ref, _moment{', ' if columns else ''}{columns}"
-    rows, again = read_parquet(files), quote(f"again_{dataset}")
-    return f"""select * from (
-        with {again} as materialized (select hash(_key) as hashed from {rows} group by hashed having count(*) > 1)
-        select {kept} from {rows} as rows anti join {again} as again on again.hashed = hash(rows._key)
-        union all
-        select {kept} from (
-            select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
-            from {rows} as rows semi join {again} as again on again.hashed = hash(rows._key)) where _newest = 1)"""
 
 
 def open_workspace() -> Workspace:

@@ -67,6 +67,7 @@ class DropAdapter(Adapter):
     """A register that leaves files, at an http(s) endpoint or in a folder (`file:///…`)."""
 
     cursor_type = "token"
+    order = "moment"  # a drop may come late
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from motlan.engine import DUCKDB, SPARK, Call, Dialect, Expression, fill
+from motlan.engine import DUCKDB, SPARK, Call, Dialect, Expression, fill, parse
 from motlan.engine.named import naming, verbatim
 from motlan.landing.columns import stored
 from motlan.registry import Dataset
@@ -17,6 +17,9 @@ RAW = "raw_rows"
 """Name of the relation that the compiled query reads: landed rows with landing's own columns."""
 
 META = "_ref, _run, _key, _moment, _locator"
+
+DAY = "_day"
+"""Name of the day of a record's moment in the zone of its source: what a code meant turns over at midnight there, not in UTC."""
 
 STORABLE = frozenset(DUCKDB.lookups) | {
     "address_commune",
@@ -72,13 +75,18 @@ def _select(dataset: Dataset, dialect: Dialect) -> str:
     first, second = split(dataset)
     quote = dialect.quote
     sent = {column: quote(stored(column)) for column in dataset.columns}
+    columns = list(sent.values())
+    sent |= {DAY: quote(DAY)}
+    day = _day(dataset, dialect) if any(DAY in made.fields for made in (*first.values(), *second.values())) else ""
+    columns += [quote(DAY)] if day else []
     once = [_Once(number, call, dialect, sent) for number, call in enumerate(_calls(first, dialect.costly))]
-    given = f"(select *, {', '.join(one.column for one in once)} from {RAW})" if once else RAW
+    made_once = [*([f"{day} as {quote(DAY)}"] if day else []), *(one.column for one in once)]
+    given = f"(select *, {', '.join(made_once)} from {RAW})" if made_once else RAW
     joined = _Joined(first, sent, dialect)
     made = {one.call.whole.text: one.answer for one in once} | joined.answers
     fields = [f"{expression.sql(dialect, sent, made)} as {quote(field)}" for field, expression in first.items()]
     answers, joins = _answered(once)
-    query = f"{answers}select {META},\n       " + ",\n       ".join([*sent.values(), *fields]) + f"\nfrom {given}"
+    query = f"{answers}select {META},\n       " + ",\n       ".join([*columns, *fields]) + f"\nfrom {given}"
     query += joins + joined.joins
     if not second:
         return query
@@ -90,8 +98,14 @@ def _select(dataset: Dataset, dialect: Dialect) -> str:
 
 def split(dataset: Dataset) -> tuple[dict[str, Expression], dict[str, Expression]]:
     """Return the fields made from raw columns alone, and those made from them."""
-    first = {field: made for field, made in dataset.expressions.items() if made.fields <= set(dataset.columns)}
-    return first, {field: made for field, made in dataset.expressions.items() if field not in first}
+    made = {field: expression.dated(dataset.moment, DAY) for field, expression in dataset.expressions.items()}
+    first = {field: expression for field, expression in made.items() if expression.fields <= {*dataset.columns, DAY}}
+    return first, {field: expression for field, expression in made.items() if field not in first}
+
+
+def _day(dataset: Dataset, dialect: Dialect) -> str:
+    """Return the SQL of the day of a record's moment where its source is; in UTC where no zone is declared."""
+    return parse(f"local_day(_moment, '{dataset.zone or 'UTC'}')").sql(dialect, {"_moment": dialect.quote("_moment")})
 
 
 def _calls(fields: Mapping[str, Expression], functions: Container[str]) -> list[Call]:

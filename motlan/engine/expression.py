@@ -141,6 +141,23 @@ class Expression:
         completed = ast.unparse(tree)
         return self if completed == ast.unparse(self._tree) else parse(completed, where=self.where)
 
+    def dated(self, column: str, day: str) -> Expression:
+        """Return the expression with another name where a call is asked what held at the moment that a column tells.
+
+        Args:
+            column: The raw column with a record's moment.
+            day: The name that stands for the day of that moment.
+        """
+        tree = _read(self.text, self.where)
+        found = False
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                for place, parameter in enumerate(FUNCTIONS[node.func.id].parameters[: len(node.args)]):
+                    given = node.args[place]
+                    if parameter.name == "moment" and isinstance(given, ast.Name) and given.id == column:
+                        node.args[place], found = ast.Name(day), True
+        return parse(ast.unparse(tree), where=self.where) if found else self
+
     def calls(self, functions: Container[str]) -> tuple[Call, ...]:
         """Return the outermost calls of some functions."""
         found: list[Call] = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from motlan.engine import literal, quote
 from motlan.golden.pointers import pointer
-from motlan.golden.survivor import Survivor
+from motlan.golden.survivor import Survivor, is_among
 from motlan.registry import Entity
 
 COLUMNS = ("person_id", "_ref", "value", "golden_value", "authority", "severity", "evidence")
@@ -59,9 +59,20 @@ def _corrected(entity: Entity) -> Sequence[Survivor]:
 def _lost(survivor: Survivor) -> str:
     row, golden = (f"{alias}.{quote(survivor.field)}" for alias in "rg")
     return (
-        f"case when {row} != {golden} and not {survivor.agrees(golden, row)} "
+        f"case when {row} != {golden} and not {survivor.agrees(golden, row)}{_unless_guessed(survivor, golden)} "
         f"then {{'field': {literal(survivor.field)}, 'value': {row}, 'golden_value': {golden}}} end"
     )
+
+
+def _unless_guessed(survivor: Survivor, golden: str) -> str:
+    """Return the SQL of what else must hold: no guess that allows the golden value, and none of the first authority, lost."""
+    if not survivor.rule.candidates:
+        return ""
+    among = f"r.{quote(survivor.rule.candidates)}"
+    spared = [is_among(golden, among)]
+    if first := ", ".join(map(literal, survivor.rule.first)):
+        spared.append(f"({among} is not null and r.dataset in ({first}))")
+    return "".join(f" and not {one}" for one in spared)
 
 
 def conflicts_query(entity: Entity, rows: str, lost: str) -> str:

@@ -14,6 +14,7 @@ import duckdb
 from motlan import ids
 from motlan.engine import DUCKDB, literal, one, parse, quote
 from motlan.golden.compared import Compared, Stage, golden_table
+from motlan.golden.survivor import in_force
 from motlan.lake import read_parquet
 from motlan.ledger import runs
 from motlan.parts import Parts, number, spread
@@ -109,12 +110,14 @@ def _single(entity: FacetEntity, rows: str, secret: bytes) -> str:
 
 
 def _grouped(entity: FacetEntity, rows: str, secret: bytes, parts: Parts) -> str:
-    """Return the SQL of the things that rows name by a key: the newest row of each; where it lacks a field, one that knows.
+    """Return the SQL of the things that rows name by a key: the newest row of each, in force if one is; where it lacks a field,
+    one that knows.
 
     A row's place in that order is a text: the greatest of them is found without moving rows.
     """
     facet, key = entity.facet, quote(entity.facet.key or "")
     rank = " ".join(f"when {literal(name)} then '{place}'" for place, name in enumerate(reversed(facet.authority)))
+    holds = f"(case when {in_force(facet.in_force)} then '1' else '0' end) || " if facet.in_force else ""
     fields = [quote(field) for field in entity.fields if field not in (facet.key, facet.count)]
     told = ", ".join(f"arg_max({field}, place) filter (where {field} is not null) as {field}" for field in fields)
     lacking = " or ".join(f"{field} is null" for field in fields) or "false"
@@ -130,7 +133,7 @@ def _grouped(entity: FacetEntity, rows: str, secret: bytes, parts: Parts) -> str
             semi join (select {key} as {named} from newest) as keys using ({named})
             group by {named} having count(*) = 1) as named on named.code = things.{key}"""
     placed = f"""(
-        select *, (case dataset {rank} end) || ' ' || coalesce(_moment, '') || ' ' || _key as place
+        select *, {holds}(case dataset {rank} end) || ' ' || coalesce(_moment, '') || ' ' || _key as place
         from ({rows}))"""
     columns = [f"things.{name}" for name in COLUMNS[1:]]
     columns += [values.get(name, f"things.{name}") for name in map(quote, entity.fields)]

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from motlan.engine import constant, literal, make, one, quote
-from motlan.golden import aside, facets
+from motlan.golden import aside, facets, words
 from motlan.golden.compared import Stage, compared
 from motlan.golden.conflicts import conflicts_query, lost_query
 from motlan.golden.pointers import BETWEEN, DECIDED, disputes
@@ -28,8 +28,8 @@ COUNTS = ("persons", "fields", "disputed", "conflicts", "set_aside")
 
 
 def body(entity: Entity) -> Mapping[str, str]:
-    """Return what a version of the merge must pin: its query over a relation called `linked_rows`."""
-    return {"query": merge_query(entity, "linked_rows")}
+    """Return what a version of the merge must pin: its query over the relations `linked_rows` and `words.SINCE`."""
+    return {"query": merge_query(entity, "linked_rows", since=words.SINCE)}
 
 
 def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.Counts:
@@ -55,6 +55,7 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
     first = not work.lake.files(compared(entity).table, published)
     with work.bulk_engine(where) as engine:
         stage = Stage(work, run, cut(work, engine, run, inputs))
+        words.leave(stage, engine, entity, inputs)
     merging = _Merging(stage, entity, decisions, version, first, new)
     told = merging.places(where) if first or new else {}
     counts = list(stage.parts.side_by_side(work, where, "merge", partial(merging.part, told)))
@@ -116,8 +117,11 @@ class _Merging:
             before = told[compared(entity).name][part]
             ids = compared(entity).ordinals("(select distinct person_id from linked_rows)", before)
             engine.execute(f"create or replace temp table placed as {ids}")
+        since = parts.read(words.SINCE, part) if parts.files(words.SINCE, part) else words.nothing(entity)
+        kept = ", ".join(("_ref", *words.columns(entity)))
+        engine.execute(f"create or replace temp view {words.SINCE} as select {kept} from {since}")
         placed, taken = "placed" if self.first else None, self.stage.work.registry.rules.agreed_fields
-        ways = merge_ways(entity, "linked_rows", taken, close="close_rows", placed=placed)
+        ways = merge_ways(entity, "linked_rows", taken, close="close_rows", placed=placed, since=words.SINCE)
         _look_closely(engine, ways)
         close = "close_golden join placed using (person_id)" if placed else "close_golden"
         rows = f"({ways.plain} union all by name from {close})"

@@ -10,8 +10,12 @@ from motlan.authority import Authority, Believed
 from motlan.engine import DUCKDB, literal, parse, quote
 from motlan.golden.pointers import DISPUTED, SOURCES
 
-SAID = "struct(rank integer, moment varchar, place integer, source integer, value varchar)[]"
-"""What is said on a field: rank (greater is believed more), the record's moment, the row's place, its register, the value."""
+SAID = "struct(rank integer, moment varchar, place integer, source integer, value varchar, among varchar)[]"
+"""What is said on a field: rank (greater is believed more), since when the record says it, the row's place, its register, the
+value, and the candidates among which that is a guess."""
+IN_FORCE, CERTAIN, RANKS = 200, 100, 100
+"""What a rank is raised by of a row that is in force, and of one that is certain: more than all ranks, which are fewer than
+`RANKS`."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,13 @@ class Survivor:
 
     Attributes:
         field: Its name; `rule` who is believed on it; `fields` all fields, which conditions may read.
+        dated: Whether rows have since when each value is said (`since_column`), and not just their own moment.
     """
 
     field: str
     rule: Authority
     fields: Sequence[str]
+    dated: bool = False
 
     @property
     def contested(self) -> bool:
@@ -81,6 +87,18 @@ class Survivor:
         expression = parse(self.rule.precision, where=f"authority.yaml, {self.field}.precision")
         return expression.sql(DUCKDB, {"value": value})
 
+    def same(self, left: str, right: str) -> str:
+        """Whether two things that were said say the same: their values agree, or one is a guess among what the other says."""
+        agree = self.agrees(f"{left}.value", f"{right}.value")
+        if not self.rule.candidates:
+            return agree
+        guesses = (is_among(f"{one}.value", f"{other}.among") for one, other in ((left, right), (right, left)))
+        return f"({' or '.join((agree, *guesses))})"
+
+    def since(self, row: str) -> str:
+        """Since when a row's record says its value; the row's own moment where that is not told."""
+        return f"coalesce({f'{row}.{since_column(self.field)}, ' if self.dated and self.rule.datasets else ''}{row}._moment, '')"
+
     def condition(self, entry: Believed, row: str) -> str:
         """Whether a row of an entry's register is believed under it: by the column that `merge_query` gives the rows."""
         asked = self._asked(entry)
@@ -89,14 +107,28 @@ class Survivor:
     def conditions(self) -> dict[str, str]:
         """Columns of rows, and their SQL: whether each condition under which a row is believed holds."""
         asked = [self._asked(entry) for rank in self.rule.ranks for entry in rank]
+        asked += [self._in_force] if self._in_force else []
         return {_holds(condition): condition for condition in asked if condition != "true"}
+
+    @property
+    def _in_force(self) -> str | None:
+        """SQL of whether a row is in force, where the field stands alone: of a group, see `Together`."""
+        if not self.rule.in_force or self.rule.together:
+            return None
+        return in_force(self.rule.in_force)
 
     def _asked(self, entry: Believed) -> str:
         parts = [f"_moment >= {literal(entry.since)}"] if entry.since else []
         parts += [f"_moment < {literal(entry.until)}"] if entry.until else []
         if entry.when != "True":
             parts.append(parse(entry.when, where=f"authority.yaml, {self.field}.when").sql(DUCKDB))
-        return " and ".join(f"coalesce({part}, false)" for part in parts) or "true"
+        asked = " and ".join(f"coalesce({part}, false)" for part in parts) or "true"
+        if not (self.dated and entry.changed and entry.after):
+            return asked
+        # Where the older versions of the record are not known, all that it says began at once.
+        after = f"coalesce({said_at(entry.after)}, 0)"
+        newer = (f"({quote(name)} is not null and coalesce({said_at(name)}, 0) > {after})" for name in entry.changed)
+        return f"({asked} or {' or '.join(newer)})"
 
     def rank(self, row: str, dataset: str | None = None) -> str:
         """How much a row is believed, null where it is not; of a known dataset, or by the row's own column."""
@@ -107,7 +139,12 @@ class Survivor:
             for entry in entries
             if dataset in (None, entry.dataset)
         ]
-        return f"(case {' '.join(reversed(cases)) or 'when false then 0'} end)"
+        raised = f"(case {' '.join(reversed(cases)) or 'when false then 0'} end)"
+        if self._in_force:
+            raised += f" + case when {row}.{_holds(self._in_force)} then {IN_FORCE} else 0 end"
+        if self.rule.candidates:
+            raised += f" + case when {row}.{quote(self.rule.candidates)} is null then {CERTAIN} else 0 end"
+        return f"({raised})"
 
     def believed(self, row: str, dataset: str) -> str:
         """What a register's row says, null where it is not believed."""
@@ -119,25 +156,36 @@ class Survivor:
     def chosen(self) -> str:
         """The most believed of what was said. Votes are counted where equals stand against each other."""
         first, second = f"{self.all}[1]", f"{self.all}[2]"
+        votes = "0" if self.rule.ties == "freshness" else self._votes()
+        if self.rule.candidates:
+            # Of what is certain, first what the guesses of those who are believed more allow.
+            sure = f"c.rank // {CERTAIN}"
+            allows = f"o.among is not null and o.rank % {RANKS} > c.rank % {RANKS} and {is_among('c.value', 'o.among')}"
+            fits = f"case when c.among is null then len(list_filter({self.all}, lambda o: {allows})) else 0 end"
+            ordered = f"row({sure}, {fits}, c.rank, {votes}, c.moment, c.place, c)"
+            return f"list_max(list_transform({self.all}, lambda c: {ordered}))[7]"
         if self.rule.ties == "freshness":
             return first
-        best = f"list_max(list_transform({self.all}, lambda c: row(c.rank, {self._votes()}, c.moment, c.place, c)))[5]"
+        best = f"list_max(list_transform({self.all}, lambda c: row(c.rank, {votes}, c.moment, c.place, c)))[5]"
         return f"case when {second}.rank = {first}.rank then {best} else {first} end"
 
     def _votes(self) -> str:
         """How many registers say the same as `c` does."""
-        same = f"list_filter({self.all}, lambda o: {self.agrees('c.value', 'o.value')})"
+        same = f"list_filter({self.all}, lambda o: {self.same('c', 'o')})"
         return f"len(list_distinct(list_transform({same}, lambda o: o.source)))"
 
     def refined(self) -> str:
-        """The most believed of what says the same as the best more precisely."""
+        """The most believed of what says the same as the best more precisely; of equals as `ties` has it."""
         if self.rule.precision == "1":
             return self.best
         finer = (
             f"list_filter({self.all}, lambda o: case when {self.precision('o.value')} > "
             f"{self.precision(f'{self.best}.value')} then {self.agrees(f'{self.best}.value', 'o.value')} else false end)"
         )
-        return f"coalesce({finer}[1], {self.best})"
+        if self.rule.ties == "freshness":
+            return f"coalesce({finer}[1], {self.best})"
+        order = f"row(c.rank, {self._votes()}, {self.precision('c.value')}, c.moment, c.place, c)"
+        return f"coalesce(list_max(list_transform({finer}, lambda c: {order}))[6], {self.best})"
 
     def decided(self) -> str:
         """What decided, in one word."""
@@ -150,9 +198,38 @@ class Survivor:
         )
 
     def opposed(self) -> str:
-        """Whether somebody who is believed does not agree with the best."""
-        others = f"list_filter({self.all}, lambda o: o.value != {self.best}.value)"
-        return f"len(list_filter({others}, lambda o: not {self.agrees(f'{self.best}.value', 'o.value')})) > 0"
+        """Whether somebody who is believed does not agree with the best, or with what refines it."""
+        best, won = self.best, self.won
+        if self.rule.precision == "1":
+            others = f"list_filter({self.all}, lambda o: o.value != {best}.value)"
+            return f"len(list_filter({others}, lambda o: not {self.same(best, 'o')})) > 0"
+        others = f"list_filter({self.all}, lambda o: o.value != {best}.value or o.value != {won}.value)"
+        return f"len(list_filter({others}, lambda o: not ({self.same(best, 'o')} and {self.same(won, 'o')}))) > 0"
+
+    def final_place(self, contested: bool) -> str:
+        """The place of the row of the golden value."""
+        return f"case when {self.differs} then {self.won}.place else {self.place} end" if contested else self.place
+
+    def follow(self, leader: Survivor, contested: Sequence[Survivor], row: str) -> tuple[str, str]:
+        """The golden value, and where it came from, of a field that follows another: where that is known, as its row says it.
+
+        Args:
+            leader: The field that it follows.
+            contested: Fields that may differ.
+            row: Alias of the row that the leader's value was taken from.
+        """
+        value, place = f"{row}.{quote(self.field)}", leader.final_place(leader in contested)
+        differs = (
+            f"case when {self.differs} then {literal(' authority' + DISPUTED)} else '' end"
+            if self in contested
+            else "''"
+        )
+        own, _ = self.value(self in contested).rsplit(" as ", 1)
+        told = f"{literal(self.field + ' ')} || ({place}) || {differs}"
+        return (
+            f"case when {value} is not null then {value} else {own} end as {quote(self.field)}",
+            f"case when {value} is not null then {told} else {self.told(self in contested, ())} end",
+        )
 
     def told(self, contested: bool, places: Sequence[int]) -> str:
         """Where the golden value came from and what decided, as `_decided` has it; null where there is none.
@@ -249,10 +326,13 @@ class Survivor:
     def _everyone(self, slots: Mapping[str, str], said: Sequence[str]) -> str:
         return ", ".join(
             f"case when {value} is not null then {{'rank': {self.rank(slots[name], name)}, "
-            f"'moment': coalesce({slots[name]}._moment, ''), 'place': {place_in(slots, name)}, "
-            f"'source': {place_in(slots, name)}, 'value': {value}}} end"
+            f"'moment': {self.since(slots[name])}, 'place': {place_in(slots, name)}, "
+            f"'source': {place_in(slots, name)}, 'value': {value}, 'among': {self._among(slots[name])}}} end"
             for name, value in zip(self.rule.datasets, said, strict=True)
         )
+
+    def _among(self, row: str) -> str:
+        return f"{row}.{quote(self.rule.candidates)}" if self.rule.candidates else "null::varchar"
 
     def _places(self, slots: Mapping[str, str]) -> list[str]:
         """The cases of the place of the most believed row, rank by rank; of equals the newest."""
@@ -266,7 +346,7 @@ class Survivor:
             place = {slot: place_in(slots, entry.dataset) for slot, entry in zip(known, entries, strict=True)}
             # The greatest of moment and place, as one text: no list is made for it.
             told = ", ".join(
-                f"case when {asked} then coalesce({slot}._moment, '') || {_BEHIND} || '{place[slot]:03}' end"
+                f"case when {asked} then {self.since(slot)} || {_BEHIND} || '{place[slot]:03}' end"
                 for slot, asked in known.items()
             )
             newest = (
@@ -282,14 +362,37 @@ class Survivor:
         value, rank = f"r.{quote(self.field)}", self.rank("r")
         known = f"filter (where {value} is not null and {rank} is not null)"
         said = (
-            f"(list({{'rank': {rank}, 'moment': coalesce(r._moment, ''), 'place': r._place, 'source': r._source, "
-            f"'value': {value}}}) {known})::{SAID}"
+            f"(list({{'rank': {rank}, 'moment': {self.since('r')}, 'place': r._place, 'source': r._source, "
+            f"'value': {value}, 'among': {self._among('r')}}}) {known})::{SAID}"
         )
         return (
             f"min({value}) {known} as {self.first}, {_newest(said)} as {self.place}, "
             f"coalesce(min({value}) {known} != max({value}) {known}, false) as {self.differs}, "
             f"list_reverse_sort({said}) as {self.all}"
         )
+
+
+def since_column(field: str) -> str:
+    """Return the name of a column that tells since when a row's record says its value of a field (see `motlan.golden.words`)."""
+    return quote("_since_" + field)
+
+
+def said_at(field: str) -> str:
+    """Return the name of a column that tells with which version of the row's record its value of a field began."""
+    return quote("_said_" + field)
+
+
+def in_force(expression: str) -> str:
+    """Return the SQL of whether a row holds now, by an expression over its fields."""
+    return f"coalesce({parse(expression, where='authority.yaml, in_force').sql(DUCKDB)}, false)"
+
+
+_AMONG = parse("candidate_of(value, candidates)")
+
+
+def is_among(value: str, candidates: str) -> str:
+    """Return the SQL of whether a value is one of several candidates, `;` between them."""
+    return f"coalesce({_AMONG.sql(DUCKDB, {'value': value, 'candidates': candidates})}, false)"
 
 
 def _holds(condition: str) -> str:
@@ -312,7 +415,7 @@ def place_in(slots: Mapping[str, str], dataset: str) -> int:
 
 
 def _newest(said: str) -> str:
-    return f"list_max(list_transform({said}, lambda c: row(c.rank, c.moment, c.place)))[3]"
+    return f"list_max(list_transform({said}, lambda c: row(c.rank % {RANKS}, c.moment, c.place)))[3]"
 
 
 def taken_from(field: str) -> str:

@@ -14,14 +14,15 @@ and the same answers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
-from motlan.engine import literal
+from motlan.engine import literal, quote
 from motlan.golden.pointers import BETWEEN, DECIDED, SOURCES
-from motlan.golden.survivor import Survivor, place_in
+from motlan.golden.survivor import Survivor, in_force, place_in
 from motlan.registry import Entity
 
+_STANDS = "_stands_"
 AGREED = "agreed"
 """Relation of the persons (`id`) whose rows say the same: see `Ways`."""
 
@@ -50,7 +51,13 @@ class Ways:
 
 
 def merge_ways(
-    entity: Entity, rows: str, taken: Sequence[str] = (), *, close: str | None = None, placed: str | None = None
+    entity: Entity,
+    rows: str,
+    taken: Sequence[str] = (),
+    *,
+    close: str | None = None,
+    placed: str | None = None,
+    since: str | None = None,
 ) -> Ways:
     """Return the queries that `merge_query` puts together: an engine does them faster one by one.
 
@@ -60,8 +67,11 @@ def merge_ways(
         taken: Fields.
         close: Relation with all rows of the persons in `apart`, among others; by default that of all rows.
         placed: Relation of all persons with `_ordinal`, which plain golden rows shall have too.
+        since: Relation that tells since when rows (`_ref`) say each value, where that is not their own moment (see
+            `motlan.golden.words`). Without it, rows have just their own moments.
     """
     survivors = [Survivor(field, rule, entity.fields) for field, rule in entity.authority.items()]
+    looked = [replace(survivor, dated=since is not None) for survivor in survivors]
     names = sorted({name for survivor in survivors for name in survivor.rule.datasets}) or [""]
     slots = {name: f"slot_{number}" for number, name in enumerate(names, 1)}
     lead = max(names, key=lambda name: sum(survivor.led(name) for survivor in survivors))
@@ -78,12 +88,14 @@ def merge_ways(
         return f"(select {', '.join(['*', *(f'{asked} as {name}' for name, asked in conditions.items())])} from {of})"
 
     def near(some: str) -> str:
-        return f"(from {close or rows} semi join {some} using (person_id))"
+        found = f"(from {close or rows} semi join {some} using (person_id))"
+        return f"(select * from {found} left join {since} using (_ref))" if since else found
 
     not_plain = [condition for survivor in survivors for condition in survivor.not_plain(slots, lead)]
     unled = [survivor for survivor in survivors if not survivor.led(lead)]
-    few = [survivor for survivor in survivors if survivor.contested]
-    beside = f"{differing} {_joins(slots, held(near(differing)))}"
+    few = [survivor for survivor in looked if survivor.contested]
+    beside = f"{differing} {_joins(slots, held(near(differing), looked))}"
+    closely = replace(decided, survivors=looked, followed=close or rows)
     ordinal = ", _ordinal" if placed else ""
     led = f"(from {leading} join (select id as person_id{ordinal} from {AGREED}) using (person_id))"
     led = f"{held(led, unled)} as {slots[lead]} {_joins(others, held(rows, unled))}"
@@ -105,13 +117,13 @@ def merge_ways(
             [], _side_by_side(slots, [*(s.plain(slots, lead) for s in survivors), *also], led), placed=bool(also)
         ),
         (
-            decided.query(few, _side_by_side(slots, [s.side_by_side(slots, differs=True) for s in survivors], beside)),
-            decided.query(survivors, _gathered(survivors, held(near(crowded))), gathered=True),
+            closely.query(few, _side_by_side(slots, [s.side_by_side(slots, differs=True) for s in looked], beside)),
+            closely.query(looked, _gathered(looked, held(near(crowded), looked)), gathered=True),
         ),
     )
 
 
-def merge_query(entity: Entity, rows: str, taken: Sequence[str] = ()) -> str:
+def merge_query(entity: Entity, rows: str, taken: Sequence[str] = (), since: str | None = None) -> str:
     """Return the SQL from linked rows (`person_id` beside the facts) to golden rows, with `_sources` and `_decided`.
 
     Rows with one moment stand in the order of register and key, so that it gives the same on every run.
@@ -121,8 +133,9 @@ def merge_query(entity: Entity, rows: str, taken: Sequence[str] = ()) -> str:
         rows: Relation with `person_id`, `dataset`, `_key`, `_ref`, `_moment` and the entity's fields.
         taken: Fields of which the landed row that each was taken from is told too, in `_from_<field>`, where that is not a
             row of the first authority.
+        since: As `merge_ways` takes it.
     """
-    ways = merge_ways(entity, rows, taken)
+    ways = merge_ways(entity, rows, taken, since=since)
     persons = ", ".join(f"{name} as materialized ({query})" for name, query in ways.relations.items())
     return f"with {persons}\n{' union all '.join((ways.plain, *ways.close))}"
 
@@ -134,6 +147,8 @@ class _Decided:
     survivors: Sequence[Survivor]
     slots: Mapping[str, str]
     taken: Sequence[str]
+    followed: str | None = None
+    """Relation of rows, where fields that follow others are taken from the others' rows; else they come from these already."""
 
     def query(self, contested: Sequence[Survivor], said: str, *, gathered: bool = False, placed: bool = False) -> str:
         """Return it.
@@ -153,18 +168,40 @@ class _Decided:
         for made in steps:
             told = "".join(f", case when {s.differs} then {one}" for s, one in zip(contested, made, strict=True))
             said = f"select *{told} from ({said})"
-        values = ", ".join(survivor.value(survivor in contested) for survivor in self.survivors)
+        followed = self._followed(contested) if self.followed else {}
+        values = ", ".join(
+            followed[s.field][0] if s.field in followed else s.value(s in contested) for s in self.survivors
+        )
+        joins = "".join(join for *_, join in followed.values())
+        how = {field: decided for field, (_, decided, _) in followed.items()}
         slots = {} if gathered else self.slots
         taken = "".join(f", {s.taken(s in contested, slots)}" for s in self.survivors if s.field in self.taken)
         also = ", _ordinal" if placed else ""
-        return f"""select person_id, {values}, {SOURCES}, {self._told(contested)} as {DECIDED}{taken}{also}
-            from ({said})"""
+        return f"""select person_id, {values}, {SOURCES}, {self._told(contested, how)} as {DECIDED}{taken}{also}
+            from ({said}) as said{joins}"""
 
-    def _told(self, contested: Sequence[Survivor]) -> str:
+    def _followed(self, contested: Sequence[Survivor]) -> dict[str, tuple[str, str, str]]:
+        """Field that follows another -> its value, where it came from, and the join with the other's row."""
+        by_field = {survivor.field: survivor for survivor in self.survivors}
+        found = {}
+        for number, survivor in enumerate(s for s in self.survivors if s.rule.follows):
+            leader, row = by_field[survivor.rule.follows or ""], f"followed_{number}"
+            place = leader.final_place(leader in contested)
+            row_said = f"(select _ref as _ref_{number}, {quote(survivor.field)} from {self.followed})"
+            join = f" left join {row_said} as {row} on {row}._ref_{number} = {SOURCES}[{place}].ref"
+            found[survivor.field] = (*survivor.follow(leader, contested, row), join)
+        return found
+
+    def _told(self, contested: Sequence[Survivor], followed: Mapping[str, str]) -> str:
         """What decided, of all fields: most persons have rows of few registers, so fields of one register go together."""
         parts = []
-        for _, group in groupby(self.survivors, lambda s: s.field if s.contested else s.rule.datasets):
+        for _, group in groupby(
+            self.survivors, lambda s: s.field if s.contested or s.field in followed else s.rule.datasets
+        ):
             fields = list(group)
+            if fields[0].field in followed:
+                parts.append(followed[fields[0].field])
+                continue
             told = [s.told(s in contested, [place_in(self.slots, n) for n in s.rule.datasets]) for s in fields]
             known = f"coalesce({', '.join(s.place for s in fields)}) is not null"
             parts += told if len(told) == 1 else [f"case when {known} then {_together(told)} end"]
@@ -191,11 +228,33 @@ def _side_by_side(slots: Mapping[str, str], columns: Sequence[str], joined: str)
     return f"select person_id, [{places}] as {SOURCES}, {', '.join(columns)} from {joined}"
 
 
+def _whole(survivors: Sequence[Survivor], rows: str) -> str:
+    """Return rows of which one of a register's several rows about a person says all fields of a group that go together."""
+    groups: dict[str, list[Survivor]] = {}
+    for survivor in survivors:
+        if survivor.rule.together:
+            groups.setdefault(survivor.rule.together, []).append(survivor)
+    if not groups:
+        return rows
+    stands, kept = [], []
+    for number, fields in enumerate(groups.values()):
+        expression = fields[0].rule.in_force
+        known = " or ".join(f"r.{quote(one.field)} is not null" for one in fields)
+        order = [f"({known}) desc", *([f"{in_force(expression)} desc"] if expression else [])]
+        order += [f"greatest({', '.join(one.since('r') for one in fields)}) desc", "_key desc"]
+        stands.append(
+            f"row_number() over (partition by person_id, dataset order by {', '.join(order)}) as {_STANDS}{number}"
+        )
+        kept += [f"case when {_STANDS}{number} = 1 then {quote(one.field)} end as {quote(one.field)}" for one in fields]
+    numbered = ", ".join(f"{_STANDS}{number}" for number in range(len(groups)))
+    return f"(select * exclude ({numbered}) replace ({', '.join(kept)}) from (select r.*, {', '.join(stands)} from {rows} as r))"
+
+
 def _gathered(survivors: Sequence[Survivor], rows: str) -> str:
     columns = ", ".join(survivor.gathered() for survivor in survivors)
     row = "{'dataset': r.dataset, 'key': r._key, 'ref': r._ref, 'as_of': r._moment}"
     return f"""select person_id, list({row} order by r._place) as {SOURCES}, {columns}
         from (select *, row_number() over (partition by person_id order by dataset, _key)::integer as _place,
                      dense_rank() over (partition by person_id order by dataset)::integer as _source
-              from {rows}) as r
+              from {_whole(survivors, rows)}) as r
         group by person_id"""

@@ -16,6 +16,8 @@ import pyarrow as pa
 
 CursorType = Literal["moment", "epoch_seconds", "epoch_milliseconds", "sequence", "token"]
 """What a cursor may be; see `motlan.landing.cursors`."""
+Order = Literal["arrival", "moment"]
+"""What orders the versions of a record; see `motlan.succession`."""
 
 LOCATOR = "_locator"
 """Name of the text column, the last of every page, that tells where in the payload the row stood."""
@@ -148,6 +150,8 @@ class Adapter(ABC):
 
     cursor_type: ClassVar[CursorType] = "moment"
     """What its datasets' cursors are, where `agencies.yaml` does not say."""
+    order: ClassVar[Order] = "arrival"
+    """Which of a record's versions stands, where `agencies.yaml` does not say: what came last, or what has the newest moment."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

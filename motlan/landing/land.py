@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from motlan.engine import abreast, constant, literal, one, quote
 from motlan.errors import ContractError
 from motlan.lake import PARQUET, read_parquet, require_filled
-from motlan.landing import drift, payloads, watermark
+from motlan.landing import again, drift, payloads, watermark
 from motlan.landing.columns import is_stored, received, recording, stored
 from motlan.landing.completeness import Census
 from motlan.landing.contract import LOCATOR, Page
@@ -174,31 +174,13 @@ def _fresh(
     engine.register("pulled", rows)
     earning.see(known_by(raw))
     if one(engine, "select count(*) from landed_before")[0]:
-        rows = _unseen(engine, dataset, rows, known_by(raw))
+        rows = again.unseen(engine, dataset, rows, known_by(raw))
     engine.unregister("pulled")
     for name in rows["_payload"].unique().to_pylist():
         if name in chunk.payloads:
             payloads.keep(work.settings.payloads, chunk.payloads[name])
     watcher.drift.chunks += [number] if drifted and rows.num_rows else []
     return rows
-
-
-def _unseen(engine: duckdb.DuckDBPyConnection, dataset: Dataset, rows: pa.Table, known: str) -> pa.Table:
-    """Return the rows of `pulled` that were not landed before. Rows without a key may be alike: as many as landed were before."""
-    key = quote(stored(dataset.key))
-    keyed = engine.sql(
-        f"select * from pulled where {key} is not null and {known} not in (select row_hash from landed_before)"
-    ).to_arrow_table()
-    if not rows[stored(dataset.key)].null_count:
-        return keyed
-    counted = """select row_hash as "row hash", count(*) - coalesce((select sum("how often") from keyless
-                      where "row hash" = row_hash), 0) as "how often" from landed_before group by row_hash"""
-    left = engine.sql(
-        f"""select pulled.* from pulled left join ({counted}) as known on "row hash" = {known}
-            where {key} is null qualify row_number() over (partition by {known}) > coalesce("how often", 0)"""
-    ).to_arrow_table()
-    engine.execute(f"insert into keyless select {known}, count(*) from pulled where {key} is null group by all")
-    return pa.concat_tables([keyed, left])
 
 
 def places(count: int) -> pa.Table:
@@ -293,7 +275,7 @@ def _load_landed_before(
     work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, earning: Earning, held: Held
 ) -> None:
     """Load what rows landed before are known by, as far as the source may send them again."""
-    engine.execute("create or replace temp table landed_before (row_hash uhugeint, of_this_run boolean)")
+    again.create(engine)
     with work.store.engine.connect() as connection:
         seen = runs.visible(connection, "sync", dataset.name)
         replays = runs.replays(connection, dataset.name)
@@ -301,8 +283,8 @@ def _load_landed_before(
         landed, columns = read_parquet(files), _columns_of(engine, files)
         hashed = known_by(columns)
         sent = f"_run not in ({', '.join(map(literal, ['', *replays]))})"
-        query = f"select {hashed}, false from {landed} where {sent} and {earning.again()} and {held.still}"
-        engine.execute(f"insert into landed_before {query}")
+        may_come = f"{earning.again()} and {held.still}"
+        again.remember(engine, dataset, files, hashed, sent, may_come)
         earning.remember(landed, columns, hashed)
 
 
@@ -315,7 +297,7 @@ def _load_landed_now(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset
     files = sorted(map(str, work.lake.folder(table_of(dataset.name), run).glob("*.parquet")))
     if files:
         hashed = known_by(_columns_of(engine, files))
-        engine.execute(f"insert into landed_before select {hashed}, true from {read_parquet(files)}")
+        engine.execute(f"insert into landed_before select {hashed}, true, false from {read_parquet(files)}")
 
 
 def _columns_of(engine: duckdb.DuckDBPyConnection, files: Sequence[str]) -> list[str]:

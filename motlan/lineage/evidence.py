@@ -12,7 +12,8 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
-from motlan.golden import aside
+from motlan.engine import literal
+from motlan.golden import aside, words
 from motlan.golden.compared import golden_table
 from motlan.golden.pointers import DECIDED, SOURCES, pointed
 from motlan.lake import current, read_parquet
@@ -24,6 +25,7 @@ from motlan.linking import store as kept
 from motlan.linking.link import KEY, links_table, load_frequencies
 from motlan.linking.model import Model
 from motlan.store import tables
+from motlan.succession import pull_moment
 from motlan.workspace import Workspace
 
 Version = tuple[str, str, dict[str, object]]
@@ -44,9 +46,11 @@ class Evidence:
         versions: Version id -> what it says.
         chunks: (run, chunk) -> the digest of its rows' commitments that the log holds.
         commitments: (run, chunk) -> the commitments of all its rows, in order.
+        moments: Sync run -> what a moment that is not known counts as in it (see `motlan.succession`).
         columns: (run, chunk) -> the raw columns that it was landed with: stored name -> the source's.
         frequencies: Link version -> `comparison`, `value`, `share`: how frequent the values of these rows are.
         set_aside: Decisions about values that the newest publication honours (see `motlan.golden.aside`).
+        since: Since when these rows say each value (see `motlan.golden.words`).
         payload: Reads a payload by name; raises where it was altered.
     """
 
@@ -58,9 +62,11 @@ class Evidence:
     versions: dict[str, Version]
     chunks: dict[tuple[str, int], str]
     commitments: dict[tuple[str, int], list[str]]
+    moments: dict[str, str]
     columns: dict[tuple[str, int], dict[str, str]]
     frequencies: dict[str, pa.Table]
     set_aside: pa.Table
+    since: pa.Table
     payload: Callable[[str], bytes]
 
 
@@ -111,6 +117,7 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
         for dataset, wanted in refs.items():
             cleaned = _landed(work, engine, f"clean.{dataset}", wanted, "_ref, _version")
             cleaned_by.update(zip(cleaned["_ref"].to_pylist(), cleaned["_version"].to_pylist(), strict=True))
+        since = _since(work, engine, entity, links)
         chunks = {chunk_of(ref) for wanted in refs.values() for ref in wanted}
         landed = {
             chunk: path
@@ -129,9 +136,11 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
         versions={version: versions.read(work.store, version) for version in used},
         chunks=_logged_chunks(work, {run for run, _ in chunks}),
         commitments=commitments,
+        moments=_moments(work, {run for run, _ in chunks}),
         columns={chunk: of_file(path) for chunk, path in landed.items()},
         frequencies={version: _frequencies(work, entity, version) for version in linked_by},
         set_aside=_set_aside(work, entity),
+        since=since,
         payload=lambda name: payloads.read(work.settings.payloads, name),
     )
 
@@ -155,6 +164,24 @@ def _set_aside(work: Workspace, entity: str) -> pa.Table:
     return aside.without(holding, told.get("lapsed", ()))
 
 
+def _since(work: Workspace, engine: duckdb.DuckDBPyConnection, name: str, links: pa.Table) -> pa.Table:
+    """Tell of linked rows since when they say what they say, from the runs that the newest publication read."""
+    table, entity = tables.runs.c, work.registry.entity(name)
+    query = sa.select(table.steps["begin"]["inputs"]).where(
+        table.kind == "reconcile", table.subject == name, table.state == "published"
+    )
+    with work.store.engine.connect() as connection:
+        inputs = connection.execute(query.order_by(table.id.desc()).limit(1)).scalar_one_or_none() or {}
+    engine.register("linked_now", links)
+    found = [words.nothing(entity)]
+    for dataset in work.registry.datasets_of(name):
+        if files := work.clean_files(dataset.name, inputs):
+            known = [row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()]
+            of = f"(select _key, _ref from linked_now where dataset = {literal(dataset.name)})"
+            found.append(words.since_query(entity, dataset, files, known, of))
+    return _table(engine, " union all by name ".join(f"(from ({query}))" for query in found))
+
+
 def _table(engine: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
     return engine.sql(query).to_arrow_table()
 
@@ -176,6 +203,13 @@ def _chunk_files(work: Workspace, dataset: str, chunks: set[tuple[str, int]]) ->
 def _commitments(engine: duckdb.DuckDBPyConnection, path: str) -> list[str]:
     rows = engine.execute(f"select _commitment from {read_parquet([path])}").fetchall()
     return [row[0] for row in rows]
+
+
+def _moments(work: Workspace, wanted: set[str]) -> dict[str, str]:
+    table = tables.runs.c
+    query = sa.select(table.id, table.steps["land"]["source_as_of"].astext).where(table.id.in_(wanted))
+    with work.store.engine.connect() as connection:
+        return {run: pull_moment(run, as_of) for run, as_of in connection.execute(query)}
 
 
 def _logged_chunks(work: Workspace, wanted: set[str]) -> dict[tuple[str, int], str]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from motlan.engine import literal, quote
 from motlan.errors import ContractError
-from motlan.golden import aside
+from motlan.golden import aside, words
 from motlan.golden.pointers import POINTER, pointed
 from motlan.landing import payloads
 from motlan.landing.columns import absent, is_stored
@@ -146,6 +146,8 @@ def _clean_again(
 ) -> None:
     """Make `facts`: every landed row, cleaned again by the query that its version stores."""
     fields = work.registry.entity(evidence.entity).fields
+    pulls = {"run": list(evidence.moments), "pulled": list(evidence.moments.values())}
+    engine.register("pulls", pa.table({name: pa.array(told, pa.string()) for name, told in pulls.items()}))
     columns = ", ".join(f"{quote(name)} varchar" for name in fields)
     engine.execute(f"create temp table facts (dataset varchar, _key varchar, _ref varchar, _moment varchar, {columns})")
     for dataset, rows in evidence.raw.items():
@@ -165,7 +167,10 @@ def _clean_again(
             engine.execute(f"create or replace temp table tagged as {body['query']}")
             known = {row[0] for row in engine.execute("describe tagged").fetchall()}
             values = ", ".join(quote(name) if name in known else "null" for name in fields)
-            engine.execute(f"insert into facts select {literal(dataset)}, _key, _ref, _moment, {values} from tagged")
+            engine.execute(
+                f"insert into facts select {literal(dataset)}, _key, _ref, coalesce(_moment, pulled), {values} "
+                "from tagged left join pulls on run = split_part(_ref, '/', 1)"
+            )
 
 
 def _names(body: dict[str, object]) -> list[str]:
@@ -251,6 +256,7 @@ def _merge_again(
     )
     aside.apply(engine, work.store, "linked_rows", evidence.set_aside)
     engine.register("golden", evidence.golden)
+    engine.register(words.SINCE, evidence.since)
     again: dict[str, dict[str, object]] = {}
     for version in sorted(set(evidence.golden["_merge_version"].to_pylist()) - bad_versions):
         query = evidence.versions[version][2]["query"]

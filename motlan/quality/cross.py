@@ -6,9 +6,11 @@ the authority: neither is the first authority asked, nor a row that the golden v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -22,6 +24,7 @@ from motlan.quality.tally import Tally
 from motlan.registry import CrossRule, Entity
 from motlan.rules import Rule, Rules
 from motlan.slices import slices
+from motlan.succession import pull_moment
 from motlan.workspace import Workspace
 
 TALLY = "tally.json"
@@ -42,7 +45,8 @@ def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
     tally, where = Tally(), f"checking {run.subject} across registers"
     with work.bulk_engine(where) as engine:
         parts = cut(work, engine, run, inputs)
-        checking = _Checking(work, work.registry.entity(run.subject), parts, _as_of(engine, parts))
+        zones = {dataset.name: dataset.zone or "UTC" for dataset in work.registry.datasets_of(run.subject)}
+        checking = _Checking(work, work.registry.entity(run.subject), parts, _as_of(engine, parts, zones, run.id))
         checking.gather(engine)
     counted = list(parts.side_by_side(work, where, "cross_check", checking.part))
     for counts in counted:
@@ -154,11 +158,31 @@ def _used(rules: Rules) -> tuple[set[str], set[str]]:
     return rows, golden
 
 
-def _as_of(engine: duckdb.DuckDBPyConnection, parts: Parts) -> str:
-    """Return the SQL of the day of the newest change that any register told of."""
-    days = f"select distinct substr(_moment, 1, 10) as day from {parts.rows([])}"
-    day = one(engine, f"select max(day) from ({days}) where regexp_matches(day, {_DAY})")[0]
-    return literal(day) if day else "null::varchar"
+def _as_of(engine: duckdb.DuckDBPyConnection, parts: Parts, zones: Mapping[str, str], run: str) -> str:
+    """Return the SQL of the day of the newest change that any register told of, by its own zone, and not after the run began.
+
+    Args:
+        engine: A session of the steps.
+        parts: The linked rows.
+        zones: Dataset -> the IANA name of its zone.
+        run: The run's id.
+    """
+    newest = (
+        f"select dataset, max(_moment) from {parts.rows([])} where regexp_matches(_moment, {_DAY}) group by dataset"
+    )
+    began = pull_moment(run, None)
+    days = [
+        min(_day(moment, zones[dataset]), _day(began, zones[dataset]))
+        for dataset, moment in engine.execute(newest).fetchall()
+    ]
+    return literal(max(days)) if days else "null::varchar"
+
+
+def _day(moment: str, zone: str) -> str:
+    """Return the day of a moment in a zone; what is a day already stays one."""
+    if not moment.endswith("Z"):
+        return moment[:10]
+    return datetime.fromisoformat(moment).astimezone(ZoneInfo(zone)).date().isoformat()
 
 
 def cross_answer(rule: CrossRule, entity: Entity, as_of: str, known: str = "") -> str:

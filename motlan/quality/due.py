@@ -19,9 +19,10 @@ from motlan.lake import read_parquet
 from motlan.ledger import runs
 from motlan.parts import Parts
 from motlan.quality.tally import Tally
-from motlan.registry import Registry
+from motlan.registry import Dataset, Registry
 from motlan.scoring import DueDays
 from motlan.store import Store, tables
+from motlan.succession import accepted_rows, newest_first
 from motlan.workspace import Workspace
 
 Kind = Literal["row", "cross", "correction", "quarantine"]
@@ -38,12 +39,13 @@ def day_of(run: str) -> str:
     return f"substr({run}, 1, 4) || '-' || substr({run}, 5, 2) || '-' || substr({run}, 7, 2)"
 
 
-def open_rows(newest: str, files: Collection[str]) -> str:
+def open_rows(dataset: Dataset, newest: str, files: Collection[str]) -> str:
     """Return the SQL of the findings of each record's newest accepted row: `_key`, `rule`, `since` (a run).
 
     A finding is open since the oldest row from which on every row of the record has it. Most records have one row alone.
 
     Args:
+        dataset: Whose rows they are.
         newest: Name of a relation of those of these newest rows that have findings: `_key`, `_run`, `broken` (the rules'
             names) and `versions` (how many accepted rows the record has).
         files: All accepted rows, older ones too.
@@ -52,8 +54,8 @@ def open_rows(newest: str, files: Collection[str]) -> str:
         (with found as (select _key, unnest(broken) as rule from {newest} where versions > 1),
         versions as (
             select _key, _run, list_transform(_errors, lambda error: error.rule) as broken,
-                   row_number() over (partition by _key order by _moment desc, _ref desc) as place
-            from {read_parquet(files)} semi join found using (_key)),
+                   row_number() over (partition by _key order by {newest_first(dataset)}) as place
+            from {accepted_rows(files)} semi join found using (_key)),
         met as (
             select _key, rule, list(_run order by place) as runs,
                    min(place) filter (where not list_contains(broken, rule)) as sound
@@ -73,12 +75,12 @@ def open_changes(files: Collection[str], key: Sequence[str]) -> str:
 
 
 def count_rows(
-    engine: duckdb.DuckDBPyConnection, dataset: str, newest: str, files: Collection[str], tally: Tally
+    engine: duckdb.DuckDBPyConnection, dataset: Dataset, newest: str, files: Collection[str], tally: Tally
 ) -> None:
     """Count the open findings of a dataset's rows into a tally; see `open_rows`."""
-    query = f"select rule, {day_of('since')} as day, count(*) from {open_rows(newest, files)} group by all"
+    query = f"select rule, {day_of('since')} as day, count(*) from {open_rows(dataset, newest, files)} group by all"
     for rule, day, number in engine.execute(query).fetchall():
-        tally.add_open(dataset, "row", rule, day, number)
+        tally.add_open(dataset.name, "row", rule, day, number)
 
 
 def count_changes(

@@ -21,6 +21,7 @@ from motlan.ledger import runs, versions
 from motlan.quality import exceptions
 from motlan.quality.tally import assessed, decode
 from motlan.registry import Dataset, RowRule
+from motlan.succession import PULLED, pull_moment
 from motlan.workspace import Workspace
 
 CHUNK_ROWS = 200_000
@@ -87,11 +88,12 @@ def split(work: Workspace, run: runs.Run, canonical: Callable[[], str]) -> runs.
     with work.calls():
         query = exceptions.amended(tag(rules, canonical()), exceptions.of(work, run))
     written = [clean_table(dataset.name), quarantine_table(dataset.name)]
-    return work.staged(run.id, "clean", written, lambda: _split(work, dataset, run.id, rules, query, version))
+    moment = pull_moment(run.id, run.steps["land"].get("source_as_of"))
+    return work.staged(run.id, "clean", written, lambda: _split(work, dataset, run.id, rules, query, version, moment))
 
 
 def _split(
-    work: Workspace, dataset: Dataset, run: str, rules: Sequence[RowRule], query: str, version: str
+    work: Workspace, dataset: Dataset, run: str, rules: Sequence[RowRule], query: str, version: str, moment: str
 ) -> runs.Counts:
     def chunk(engine: duckdb.DuckDBPyConnection, numbered: tuple[int, list[str]]) -> Checked:
         number, files = numbered
@@ -99,7 +101,7 @@ def _split(
             work.lake.staged_file(table, run, number)
             for table in (clean_table(dataset.name), quarantine_table(dataset.name))
         )
-        return check_chunk(engine, dataset, rules, query, version, files, clean, kept)
+        return check_chunk(engine, dataset, rules, query, version, files, clean, kept, moment)
 
     accepted = quarantined = 0
     filled = dict.fromkeys(dataset.fields, 0)
@@ -155,6 +157,7 @@ def check_chunk(
     files: Sequence[str],
     clean: Path,
     quarantined: Path,
+    moment: str | None = None,
 ) -> Checked:
     """Clean and check the rows of landed files, and write them: the one path of the pipeline and the benchmark.
 
@@ -167,6 +170,7 @@ def check_chunk(
         files: Landed Parquet files.
         clean: File to write the accepted rows to, where there are any.
         quarantined: File to write the others to, with their raw text, where there are any.
+        moment: What an accepted row's moment counts as that is not known, or had not come yet: the pull's.
     """
     show_raw(engine, dataset, files)
     raw = ", ".join(f"{quote(column)} := {quote(column)}" for column in map(stored, dataset.columns))
@@ -178,7 +182,8 @@ def check_chunk(
     checked = _counted(engine, rules, list(dataset.fields))
     meta += f", {constant(version)} as _version"
     if checked.accepted:
-        _copy(engine, f"select {meta}, _assessed, {fields} from tagged where _accepted", clean)
+        pulled = f"{constant(moment)} as {PULLED}" if moment else f"null::varchar as {PULLED}"
+        _copy(engine, f"select {meta}, {pulled}, _assessed, {fields} from tagged where _accepted", clean)
     if checked.quarantined:
         kept = f"{meta}, {exceptions.broken(rules)} as _rules, _locator, _raw"
         _copy(engine, f"select {kept} from tagged where not _accepted", quarantined)

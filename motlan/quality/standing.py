@@ -12,7 +12,6 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from motlan.engine import make, one, quote
-from motlan.lake import read_parquet
 from motlan.ledger import runs, versions
 from motlan.quality import due
 from motlan.quality.registers import ask
@@ -21,6 +20,7 @@ from motlan.quality.tally import Tally, decode
 from motlan.registry import Dataset
 from motlan.slices import slices
 from motlan.store import tables
+from motlan.succession import MOMENT, accepted_rows, newest_first
 from motlan.workspace import Workspace
 
 PACE_SECONDS = 30 * 86400
@@ -34,7 +34,7 @@ def standing(
     files = work.lake.files(clean_table(dataset.name), set(inputs))
     accepted, newest, recent = _accepted(work, engine, dataset, files, tally) if files else (0, None, 0)
     if files:
-        due.count_rows(engine, dataset.name, "faulty", files, tally)
+        due.count_rows(engine, dataset, "faulty", files, tally)
     waiting = _waiting(work, dataset)
     for names, number in waiting["rules"]:
         for name in names:
@@ -85,13 +85,16 @@ def _show_standing(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: 
     """
     province = work.registry.scoring.province_field
     place = quote(province) if province in dataset.fields else "null::varchar"
-    rows, columns = read_parquet(files), f"_key, _run, _moment, _version, _assessed, _errors, {place} as province"
+    rows, columns = (
+        accepted_rows(files),
+        f"_key, _run, {MOMENT} as _moment, _version, _assessed, _errors, {place} as province",
+    )
     some = slices(one(engine, f"select count(*) from {rows}")[0])
     again = "select _key, count(*) as versions from {} where {} group by _key having count(*) > 1"
     make(engine, "again", (again.format(rows, part("abs(hash(_key))")) for part in some))
     engine.execute(
         f"""create or replace temp table renewed as select {columns}, versions from (
-                select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
+                select *, row_number() over (partition by _key order by {newest_first(dataset)}) as _newest
                 from {rows} join again using (_key)) where _newest = 1"""
     )
     others = "anti join again using (_key)" if one(engine, "select count(*) from again")[0] else ""

@@ -21,11 +21,12 @@ from motlan.quality.rows import clean_table, quarantine_table
 from motlan.quarantine import LIVE
 from motlan.registry import Dataset
 from motlan.store import bulk, tables
+from motlan.succession import MOMENT, accepted_rows, newest_first
 from motlan.workspace import Workspace
 
 _RULES = """'{' || array_to_string(list_transform(_rules, lambda broken: broken.rule), ',') || '}',
             '{' || array_to_string(list_transform(_rules, lambda broken: broken.fingerprint), ',') || '}', _version"""
-_NEWER = "coalesce({0}, '') collate \"C\""
+_MOMENT = """coalesce(a.moment, '') collate "C" {} coalesce(entry.moment, '') collate "C\""""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Changes:
         seen: Entries that the run saw, each once.
         replayed: What became of the entries that a replay took in.
         accepted: The newest accepted row of each record that an entry may be about.
+        by_arrival: Whether what came last is the newest, whatever its moment (see `motlan.succession`).
     """
 
     seen: Path | None
     replayed: Path | None
     accepted: Path | None
+    by_arrival: bool
 
 
 def replayed_file(work: Workspace, run: str) -> Path:
@@ -95,21 +98,25 @@ def prepare(work: Workspace, run: runs.Run) -> Changes:
             engine.execute(f"copy ({sightings}) to {literal(str(seen))} (format csv, header false)")
         parts = []
         if clean and (live := _live_keys(work, dataset, scratch / "live.csv")):
-            parts.append(f"select _key, _moment, _ref from {read_parquet(clean)} where {key_text()} in {live}")
+            parts.append(
+                f"select _key, {MOMENT} as _moment, _ref from {accepted_rows(clean)} where {key_text()} in {live}"
+            )
         if kept:
             with work.store.engine.connect() as connection:
                 visible = {*runs.visible(connection, "sync", dataset.name), run.id}
             if before := work.lake.files(clean_table(dataset.name), visible):
                 mine = f"(select _key from {read_parquet(kept)} where _key is not null)"
-                parts.append(f"select _key, _moment, _ref from {read_parquet(before)} where _key in {mine}")
+                parts.append(
+                    f"select _key, {MOMENT} as _moment, _ref from {accepted_rows(before)} where _key in {mine}"
+                )
         accepted = scratch / "accepted.csv" if parts else None
         if accepted:
             engine.execute(
                 f"""copy (select {key_text()}, coalesce({plain("_moment")}, ''), _ref from ({" union ".join(parts)})
-                    qualify row_number() over (partition by _key order by _moment desc nulls last, _ref desc) = 1)
+                    qualify row_number() over (partition by _key order by {newest_first(dataset, "_moment")}) = 1)
                     to {literal(str(accepted))} (format csv, header false)"""
             )
-    return Changes(seen, outcome, accepted)
+    return Changes(seen, outcome, accepted, dataset.succession == "arrival")
 
 
 def _sightings(work: Workspace, dataset: Dataset, kept: list[str]) -> str:
@@ -120,7 +127,7 @@ def _sightings(work: Workspace, dataset: Dataset, kept: list[str]) -> str:
         select id, {literal(dataset.name)}, {key_text()}, _ref, {plain("_locator")}, {plain("_moment")},
                {_RULES}, times
         from (select *, count(*) over (partition by id) as times,
-                     row_number() over (partition by id order by _moment desc nulls last, _ref desc) as newest
+                     row_number() over (partition by id order by {newest_first(dataset, "_moment")}) as newest
               from (select _key, _ref, _locator, _moment, _rules, _version, {identity(work, dataset)} as id
                     from (select * exclude (_raw, _run, _errors), {values} from {read_parquet(kept)})))
         where newest = 1"""
@@ -179,7 +186,8 @@ def apply(connection: sa.Connection, run: str, dataset: str, changes: Changes) -
         connection.execute(sa.text(_ACCEPTED_TABLE))
         bulk.copy_in(connection, "quarantine_accepted", changes.accepted)
         others = " and entry.id not in (select entry from quarantine_outcome)" if changes.replayed else ""
-        told["corrected"] = connection.execute(sa.text(_CORRECT + others), values).rowcount
+        correct = _CORRECT.format("true" if changes.by_arrival else "entry.moment is null") + others
+        told["corrected"] = connection.execute(sa.text(correct), values).rowcount
     return told
 
 
@@ -215,11 +223,13 @@ _REPLAY = """
     where entry.id = o.entry and entry.state = o.state and entry.fix is not distinct from o.fix"""
 _ACCEPTED_TABLE = "create temp table quarantine_accepted (key text, moment text, ref text) on commit drop"
 # In one run, a row of the same moment may be about somebody else under the same damaged key.
+# A moment that is not known orders nothing: what came later is newer.
+_LATER = """split_part(a.ref, '/', 1) collate "C" > split_part(entry.ref, '/', 1) collate "C\""""
 _CORRECT = f"""
     update quarantine_entries as entry set
         state = 'closed', closed_as = 'corrected', closed_by = split_part(a.ref, '/', 1)
     from quarantine_accepted as a
     where entry.dataset = :dataset and entry.state <> 'closed' and entry.source_key = a.key
-      and ({_NEWER.format("a.moment")} > {_NEWER.format("entry.moment")}
-           or ({_NEWER.format("a.moment")} = {_NEWER.format("entry.moment")}
-               and split_part(a.ref, '/', 1) collate "C" > split_part(entry.ref, '/', 1) collate "C"))"""
+      and case when {{}} then {_LATER}
+               or (split_part(a.ref, '/', 1) = split_part(entry.ref, '/', 1) and {_MOMENT.format(">")})
+               else {_MOMENT.format(">")} or ({_MOMENT.format("=")} and {_LATER}) end"""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pyarrow as pa
+import pytest
 from typer.testing import CliRunner
 
 from motlan import pipeline, registry
 from motlan.cleaning.changes import count_query
+from motlan.cleaning.compile import select_canonical
 from motlan.cli import app
 from motlan.engine import connect, load_code_lists
 from motlan.landing import columns
@@ -46,3 +48,29 @@ def test_the_command_counts_the_newest_run_of_a_dataset(country: Country) -> Non
     assert set(fields) == {"personal_id", "full_name", "birth_date"}
     assert 0 < fields["full_name"]["values"] <= len(CARDS)
     assert fields["birth_date"]["changed"] == fields["birth_date"]["values"], "written day first, kept year first"
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "told"),
+    [
+        ("Asia/Ho_Chi_Minh", "2025-06-30T17:30:00.000000Z", ("00118", None)),
+        ("Asia/Ho_Chi_Minh", "2025-06-30T16:59:59.999999Z", ("00097", "00097;00118")),
+        ("America/New_York", "2025-07-01T03:30:00.000000Z", ("00097", "00097;00118")),
+        ("America/New_York", "2025-07-01T04:00:00.000000Z", ("00118", None)),
+        ("", "2025-06-30T23:59:59.999999Z", ("00097", "00097;00118")),
+        ("Asia/Ho_Chi_Minh", None, ("00118", None)),
+    ],
+)
+def test_codes_turn_over_at_midnight_where_their_source_is(
+    zone: str, moment: str | None, told: tuple[str, str | None]
+) -> None:
+    declared = registry.load()
+    dataset = declared.dataset("education_pupils").model_copy(update={"zone": zone})
+    row = dict.fromkeys(("_ref", "_run", "_key", "_locator", *columns.names(dataset.columns)))
+    # What the row itself writes for its moment, in whatever form and zone, is read by landing alone.
+    row |= {"_moment": moment, columns.stored("ma_xa"): "00118", columns.stored("updated_at"): "1751304600"}
+    with connect(threads=1) as con:
+        load_code_lists(con, declared.code_lists)
+        con.register("raw_rows", pa.table({name: pa.array([value], pa.string()) for name, value in row.items()}))
+        asked = f"select residence_commune, residence_candidates, residence_province from ({select_canonical(dataset)})"
+        assert con.execute(asked).fetchone() == (*told, "01")
