@@ -72,9 +72,9 @@ def tell_kinds(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Mod
     levels = ", ".join(f"{models.level_of(matching, name)} as level_{number}" for number, name in enumerate(names))
     engine.execute(
         f"""create or replace temp table kinds as
-            select n, person, weight, other, alone, dataset, dataset || ' ' || bearing || ' ' || {" || ".join(letters)} as kind,
+            select n, person, weight, other, alone, doubt, dataset, dataset || ' ' || bearing || ' ' || {" || ".join(letters)} as kind,
                    weight - ({" + ".join(bits)}) as rest
-            from (select p.*, l.dataset, bearing.bearing, {levels} from persons as p
+            from (select p.*, {models.doubt(matching)} as doubt, l.dataset, bearing.bearing, {levels} from persons as p
                   join waiting as l on l.n = p.n join bearing on bearing.n = p.n join spine_rows as r on r.n = p.other
                   where p.weight >= {least});
             drop table persons; alter table kinds rename to persons"""

@@ -98,7 +98,7 @@ class Linking:
     """One linking of the loaded rows.
 
     `run` leaves the tables `linked` (`n`, `person`, `compared`, `rule`, `weight`, `probability`, and `home` where kept rows were
-    joined at home: every row but the persons' founders), `reviews` (`n`, `other`, `weight`, `probability`), `doubles` (rows of
+    joined at home: every row but the persons' founders), `reviews` (`n`, `other`, `weight`, `probability`, `reason`), `doubles` (rows of
     the spine that are another's) and `scored` (`n`, `other`, `weight`: the pairs that were given a weight now; of kept rows
     with `row_version` and `other_version`).
 
@@ -138,7 +138,8 @@ class Linking:
         for identifier in self.matching.identifiers:
             self._link_by(identifier)
         if self.matching.exact:
-            self._link_surely("exact", "l.exact_key = r.exact_key", self._alone(), "spine_rows")
+            on = f"l.exact_key = r.exact_key and {models.doubt(self.matching)} = ''"
+            self._link_surely("exact", on, self._alone(), "spine_rows")
             self._keep_waiting("exact")
         self._weigh(self._pairs_by_keys("waiting", "spine_rows"), "waiting", "spine_rows")
         self._gather()
@@ -296,7 +297,7 @@ class Linking:
 
     def _rank_rest(self) -> None:
         """Do it for rows of the third stage: by the kinds of their pairs."""
-        self._share(rest.odds_of_kinds(self.engine, self.kinds, self.model), ("whole", "prior"))
+        self._share(rest.odds_of_kinds(self.engine, self.kinds, self.model), ("whole", "prior", "doubt"))
 
     def _gather(self) -> None:
         """Make `persons`: of each row of `candidates` every person with the best of its rows; `alone` where there is but one.
@@ -395,7 +396,7 @@ class Linking:
             self.engine,
             f"""select min(probability) from (
                     select probability, {wrong} + sum(1 - probability) over up as wrong, {made} + count(*) over up as made
-                    from ranked window up as (order by probability desc))
+                    from ranked where doubt = '' window up as (order by probability desc))
                 where wrong <= {self.matching.errors.linked} * made""",
         )[0]
         return max(math.floor((found if found is not None else 0.999) * 1e6) / 1e6, 1 - self.matching.errors.each)
@@ -415,7 +416,7 @@ class Linking:
         self._rank_rest()
         self._take_probable("")
         self.engine.execute(
-            f"""create or replace temp table reviews as select n, other, weight, probability
+            f"""create or replace temp table reviews as select n, other, weight, probability, nullif(doubt, '') as reason
                 from ranked anti join linked using (n) where probability >= {self.model.review}"""
         )
         self._keep_waiting("probable")
@@ -423,7 +424,8 @@ class Linking:
     def _take_probable(self, best: str) -> None:
         self.engine.execute(
             f"""insert into linked select n, person, other, 'probable', weight, ranked.probability, null
-                from ranked join waiting using (n) where ranked.probability >= {self.model.linked} {best}"""
+                from ranked join waiting using (n)
+                where ranked.probability >= {self.model.linked} and ranked.doubt = '' {best}"""
         )
 
     def _group_rest(self) -> None:
@@ -438,7 +440,9 @@ class Linking:
         )
         self.engine.execute(
             f"""create or replace temp table edges as
-                select *, {probability} as probability from candidates where {probability} >= {self.model.linked}
+                select c.n, c.other, c.weight, c.probability
+                from (select *, {probability} as probability from candidates where {probability} >= {self.model.linked}) as c
+                join waiting as l on l.n = c.n join waiting as r on r.n = c.other where {models.doubt(self.matching)} = ''
                 union all (from ({same}) as told(n, other, weight, probability) semi join waiting using (n)
                            semi join (select n as other from waiting) using (other))"""
         )
@@ -455,7 +459,7 @@ class Linking:
         )
         self.engine.execute(
             f"""insert into reviews
-                select c.n, other, weight, {probability} as probability from candidates as c
+                select c.n, other, weight, {probability} as probability, null as reason from candidates as c
                 left join labels as mine on mine.n = c.n left join labels as theirs on theirs.n = c.other
                 where {probability} >= {self.model.review} and coalesce(mine.person, c.n) != coalesce(theirs.person, other)
                   and c.n not in (select n from reviews)
