@@ -28,6 +28,10 @@ from motlan.matching import Matching, sql
 from motlan.slices import slices
 
 PAIR = "n bigint, other bigint, weight double"
+FORMER_NUMBER = "former_number"
+"""Why a pair is left to people whose row bears a number that the record bore before, and disagrees otherwise."""
+CONTINUES = 0.95
+"""How often a record that was given another number is about the same person still, before anything is compared."""
 DOUBLE = "n bigint, person bigint, weight double, probability double"
 RANKINGS = 2
 """How often the kinds of pairs are learned, each time from the best pairs by what was learned before."""
@@ -40,6 +44,7 @@ def link_all(
     facts: str,
     model: Model | None = None,
     *,
+    former: str | None = None,
     remembered: bool = False,
     decided: bool = False,
 ) -> Linking:
@@ -50,14 +55,15 @@ def link_all(
         matching: The declaration. With no spine, duplicates are looked for among all rows.
         facts: Relation with `dataset`, `_key` and the fields of `matching.fields`.
         model: A frozen model.
+        former: Relation of earlier rows of the spine's records, as `Tables` takes it.
         remembered: As `Linking` takes it.
         decided: As `Linking` takes it.
 
     Returns:
         The linking, done: its model is the one used.
     """
-    learned = load_all(Tables(engine, matching, facts), model)
-    linking = Linking(engine, matching, learned, remembered=remembered, decided=decided)
+    learned = load_all(Tables(engine, matching, facts, former), model)
+    linking = Linking(engine, matching, learned, former=former is not None, remembered=remembered, decided=decided)
     linking.run(calibrate=model is None)
     return linking
 
@@ -85,7 +91,20 @@ def load_all(rows: Tables | Kept, model: Model | None = None) -> Model:
 
 def let_go(engine: duckdb.DuckDBPyConnection) -> None:
     """Drop the tables that nothing needs once a linking is done."""
-    for table in ("keyed", "candidates", "several", "persons", "ranked", "sure", "claims", "claimed", "still", "alone"):
+    for table in (
+        "keyed",
+        "candidates",
+        "several",
+        "persons",
+        "ranked",
+        "sure",
+        "claims",
+        "claimed",
+        "still",
+        "alone",
+        "thin",
+        "now",
+    ):
         engine.execute(f"drop table if exists {table}")
 
 
@@ -98,15 +117,16 @@ class Linking:
     """One linking of the loaded rows.
 
     `run` leaves the tables `linked` (`n`, `person`, `compared`, `rule`, `weight`, `probability`, and `home` where kept rows were
-    joined at home: every row but the persons' founders), `reviews` (`n`, `other`, `weight`, `probability`, `reason`), `doubles` (rows of
-    the spine that are another's) and `scored` (`n`, `other`, `weight`: the pairs that were given a weight now; of kept rows
-    with `row_version` and `other_version`).
+    joined at home: every row but the persons' founders), `reviews` (`n`, `other`, `weight`, `probability`, `reason`), `doubles`
+    (rows of the spine that are another's) and `scored` (`n`, `other`, `weight`: the pairs that were given a weight now; of kept
+    rows with `row_version` and `other_version`).
 
     Args:
         engine: A session with `spine_rows` and `left_rows`.
         matching: The declaration.
         model: The model; `run` completes it where that is asked.
         homes: How many homes the rows have that are kept outside of memory; 0 of tables.
+        former: Whether there are `former_rows`: their numbers are their records' too.
         remembered: Whether the table `remembered` (`n`, `other`, `weight`) holds the pairs of rows that are as they were,
             weighed before under this model: they are not weighed again.
         decided: Whether the table `decided` (`n`, `other`, `same`) holds what persons decided.
@@ -119,11 +139,14 @@ class Linking:
         model: Model,
         *,
         homes: int = 0,
+        former: bool = False,
         remembered: bool = False,
         decided: bool = False,
     ) -> None:
         self.engine, self.matching, self.model = engine, matching, model
         self.homes, self.remembered, self.decided = homes, remembered, decided
+        self.former = former and bool(matching.followed)
+        self.spine, self.standing = ("known_rows", "stand_ins") if self.former else ("spine_rows", "doubles")
         self.weight = models.weight(matching, model)
 
     def run(self, *, calibrate: bool = False) -> Model:
@@ -131,20 +154,26 @@ class Linking:
         for table, columns in (("linked", LINKED), ("scored", self._scored()), ("doubles", DOUBLE)):
             self.engine.execute(f"create or replace temp table {table} ({columns})")
         self._find_doubles()
+        if self.former:
+            self._follow_histories()
         if not self._all_wait():
             self.engine.execute("drop table if exists waiting")
         self.engine.execute("create or replace temp view waiting as from left_rows")
         self._link_decided()
         for identifier in self.matching.identifiers:
             self._link_by(identifier)
+        if self.former:
+            for identifier in self.matching.followed:
+                self._link_by_former(identifier)
         if self.matching.exact:
             on = f"l.exact_key = r.exact_key and {models.doubt(self.matching)} = ''"
             self._link_surely("exact", on, self._alone(), "spine_rows")
             self._keep_waiting("exact")
-        self._weigh(self._pairs_by_keys("waiting", "spine_rows"), "waiting", "spine_rows")
+        self._weigh(self._pairs_by_keys("waiting", self.spine), "waiting", self.spine)
         self._gather()
-        rest.tell_bearing(self.engine, self.matching)
-        rest.tell_kinds(self.engine, self.matching, self.model)
+        barred = f"(select distinct n, person, {literal(FORMER_NUMBER)} as doubt from thin)" if self.former else None
+        rest.tell_bearing(self.engine, self.matching, self.spine)
+        rest.tell_kinds(self.engine, self.matching, self.model, self.spine, barred)
         self._tell_claims()
         self.kinds = rest.Kinds.read(self.engine, self.matching, self.model)
         if calibrate:
@@ -173,6 +202,91 @@ class Linking:
             f"where {self._alone_probability()} >= {1 - self.matching.errors.sure}"
         )
 
+    def _follow_histories(self) -> None:
+        """Find by which of `former_rows` a record is known still.
+
+        Leaves `former` (`n`, `record`, `person`, `holds`): one does not hold where another person of the spine bears its number
+        now, or the record has become somebody else's since. Those that hold are among `known_rows`, beside the spine's; with
+        `stand_ins`, the person of each and of `doubles`; and `now_rows`, the rows that stand of these records.
+        """
+        followed = [quote(name) for name in self.matching.followed]
+        told = [
+            name for name in self.matching.comparisons if not self.matching.rests_on(name) & {*self.matching.followed}
+        ]
+        bits = " + ".join(models.weight_of(self.matching, self.model, name) for name in told) or "0"
+        known = f"1 / (1 + pow(2, -({bits} + {math.log2(CONTINUES / (1 - CONTINUES))})))"
+        taken = " union ".join(
+            f"""select was.n from former_rows as was
+                join now_rows as now on now.n = was.record and was.{name} is distinct from now.{name}
+                join spine_rows as other on other.{name} = was.{name} left join doubles as d on d.n = other.n
+                left join doubles as own on own.n = was.record
+                where coalesce(d.person, other.n) != coalesce(own.person, was.record)"""
+            for name in followed
+        )
+        columns = ", ".join(["n", *(["version"] if self.homes else []), "dataset", *map(quote, self.matching.columns)])
+        self.engine.execute(
+            f"""create or replace temp table now_rows as
+                from spine_rows semi join (select record as n from former_rows) using (n);
+                create or replace temp table former as
+                select l.n, l.record, coalesce(d.person, l.record) as person,
+                       taken.n is null and {known} >= {1 - self.matching.errors.sure} as holds
+                from (select *{self._no_rarities()} from former_rows) as l join now_rows as r on r.n = l.record
+                left join doubles as d on d.n = l.record left join ({taken}) as taken on taken.n = l.n;
+                create or replace temp table stand_ins as
+                select n, person from doubles union all select n, person from former;
+                create or replace temp table thin (n bigint, person bigint, other bigint, weight double, probability double);
+                create or replace temp view known_rows as
+                select {columns} from spine_rows union all
+                select {columns} from former_rows semi join (select n from former where holds) using (n)"""
+        )
+
+    def _link_by_former(self, identifier: str) -> None:
+        """Link the waiting rows that bear a number which a record of the spine bore before, where nothing speaks against it.
+
+        Of what tells people apart (names, birth dates), nothing may speak against both the record as it was and as it is. Other
+        rows with such a number are kept in `thin`, and are for people.
+        """
+        column = quote(identifier)
+        self._weigh(
+            f"""select l.n, r.n as other from waiting as l join former_rows as r on l.{column} = r.{column}
+                join now_rows as now on now.n = r.record where r.{column} is distinct from now.{column}""",
+            "waiting",
+            "former_rows",
+        )
+        self._gather()
+        self._rank(self.model.known)
+        was, now = (self._against(number) for number in range(2))
+        telling = models.counted(self.matching)
+        agrees = " and ".join(f"not (was_{place} and now_{place})" for place in range(len(telling))) or "true"
+        self.engine.execute(
+            f"""create or replace temp table sure as
+                select ranked.n, ranked.person, ranked.other, {literal(f"identifier {identifier}")} as rule, weight, probability
+                from ranked join former on former.n = ranked.other join ({was}) as was on was.n = ranked.n
+                join ({now}) as now_ on now_.n = ranked.n
+                where holds and probability >= {1 - self.matching.errors.sure} and {agrees};
+                insert into linked select *, null from sure;
+                insert into thin
+                select p.n, p.person, p.other, p.weight, ranked.probability
+                from persons as p join ranked on ranked.n = p.n anti join sure on sure.n = p.n;
+                create or replace temp table still as from waiting anti join sure using (n)"""
+        )
+        self._let_wait()
+
+    def _against(self, number: int) -> str:
+        """Return the SQL of which comparisons speak against the pairs of `ranked`: with the record as it was (0) or is (1)."""
+        prefix, rows = (("was", "former_rows"), ("now", "now_rows"))[number]
+        found = ["l.n"]
+        for place, name in enumerate(models.counted(self.matching)):
+            levels = self.matching.comparisons[name].levels
+            says = zip(range(len(levels)), levels, self.model.weights(name), strict=True)
+            against = [str(level) for level, declared, bits in says if not declared.missing and bits < 0]
+            told = f"{models.level_of(self.matching, name)} in ({', '.join(against)})" if against else "false"
+            found.append(f"{told} as {prefix}_{place}")
+        return (
+            f"select {', '.join(found)} from ranked join waiting as l on l.n = ranked.n "
+            f"join former on former.n = ranked.other join {rows} as r on r.n = former.{('n', 'record')[number]}"
+        )
+
     def _cuts(self, identifier: str, table: str) -> list[str]:
         """Return conditions that cut a table's rows so that those with one value of an identifier are together."""
         rows = one(self.engine, f"select count(*) from {table}")[0]
@@ -195,6 +309,11 @@ class Linking:
                 "delete from keyed where exists (from decided where (decided.n, decided.other) in "
                 "((keyed.n, keyed.other), (keyed.other, keyed.n)))"
             )
+            if self.former:
+                self.engine.execute(
+                    "delete from keyed where exists (from decided join former on former.n = keyed.other "
+                    "where (decided.n, decided.other) in ((keyed.n, former.record), (former.record, keyed.n)))"
+                )
         known = "keyed"
         self.engine.execute(f"create or replace temp table candidates ({PAIR})")
         if self.remembered:
@@ -305,16 +424,16 @@ class Linking:
         Most rows have one candidate: they need no more than a count.
         """
         self.engine.execute(
-            """create or replace temp table several as
+            f"""create or replace temp table several as
                select n, count(*) as many, any_value(other) as other, any_value(weight) as weight from candidates group by n;
                create or replace temp table persons as
                with best as (
                    select c.n, coalesce(d.person, c.other) as person, max(c.weight) as weight,
                           arg_max(c.other, (c.weight, c.other)) as other
                    from candidates as c semi join (select n from several where many > 1) using (n)
-                   left join doubles as d on d.n = c.other group by all)
+                   left join {self.standing} as d on d.n = c.other group by all)
                select several.n, coalesce(d.person, other) as person, several.weight, other, true as alone
-               from several left join doubles as d on d.n = other where many = 1
+               from several left join {self.standing} as d on d.n = other where many = 1
                union all by name select *, false as alone from best"""
         )
 
@@ -357,8 +476,9 @@ class Linking:
                        select exact_key from waiting where exact_key is not null group by exact_key, dataset having count(*) = 1))
                select exact_key from spine_rows semi join keys using (exact_key) group by exact_key having count(*) = 1"""
         )
+        rows = "waiting anti join thin using (n)" if self.former else "waiting"
         return (
-            "(select * from waiting semi join alone using (exact_key) "
+            f"(select * from {rows} semi join alone using (exact_key) "
             "qualify count(*) over (partition by exact_key, dataset) = 1)"
         )
 
@@ -419,6 +539,15 @@ class Linking:
             f"""create or replace temp table reviews as select n, other, weight, probability, nullif(doubt, '') as reason
                 from ranked anti join linked using (n) where probability >= {self.model.review}"""
         )
+        if self.former:
+            self.engine.execute(
+                f"""create or replace temp table unsure as
+                    select n, arg_max(other, (weight, other)) as other, max(weight) as weight,
+                           max(probability) as probability, {literal(FORMER_NUMBER)} as reason
+                    from thin anti join linked using (n) group by n;
+                    insert into unsure from reviews anti join unsure using (n);
+                    create or replace temp table reviews as from unsure; drop table unsure"""
+            )
         self._keep_waiting("probable")
 
     def _take_probable(self, best: str) -> None:
@@ -459,11 +588,15 @@ class Linking:
         )
         self.engine.execute(
             f"""insert into reviews
-                select c.n, other, weight, {probability} as probability, null as reason from candidates as c
-                left join labels as mine on mine.n = c.n left join labels as theirs on theirs.n = c.other
-                where {probability} >= {self.model.review} and coalesce(mine.person, c.n) != coalesce(theirs.person, other)
-                  and c.n not in (select n from reviews)
-                qualify row_number() over (partition by c.n order by weight desc, other) = 1"""
+                with told as (
+                    select c.n, other, weight, {probability} as probability from candidates as c
+                    left join labels as mine on mine.n = c.n left join labels as theirs on theirs.n = c.other
+                    where {probability} >= {self.model.review}
+                      and coalesce(mine.person, c.n) != coalesce(theirs.person, other)
+                      and c.n not in (select n from reviews)
+                    qualify row_number() over (partition by c.n order by weight desc, other) = 1)
+                select told.n, other, weight, probability, nullif({models.doubt(self.matching)}, '') as reason
+                from told join waiting as l on l.n = told.n join waiting as r on r.n = told.other"""
         )
 
     def _connect(self) -> None:
