@@ -5,9 +5,9 @@ The bus knows agencies, datasets and entities by the names it finds here, never 
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
-import dataclasses
 import re
 import sys
 from collections.abc import Mapping
