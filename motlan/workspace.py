@@ -40,8 +40,6 @@ from motlan.store.folders import make_private
 T = TypeVar("T")
 R = TypeVar("R")
 _PATH = re.compile(r"(/[^'\"\n]*?\.parquet)")
-NEWEST_FIRST = "_moment desc, _ref desc"
-"""The order of a record's accepted rows, as SQL: the first one stands."""
 PART_BYTES = 2 * 10**9
 """Memory that the engine needs for a part of persons."""
 
@@ -290,7 +288,7 @@ def newest(dataset: str, files: Sequence[str], columns: str) -> str:
         select {kept} from {rows} as rows anti join {again} as again on again.hashed = hash(rows._key)
         union all
         select {kept} from (
-            select *, row_number() over (partition by _key order by {NEWEST_FIRST}) as _newest
+            select *, row_number() over (partition by _key order by _moment desc, _ref desc) as _newest
             from {rows} as rows semi join {again} as again on again.hashed = hash(rows._key)) where _newest = 1)"""
 
 

@@ -166,7 +166,7 @@ class _Step:
     def _follow(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str | None:
         """Make `histories` of the spine's records that bore other numbers; return the SQL of their earlier rows."""
         records = one(engine, "select count(*) from kept_spine")[0]
-        if found := numbers.histories(self.work, self.entity, inputs, records):
+        if found := numbers.histories(self.work, self.entity, inputs, records, "kept_spine"):
             engine.execute(f"create temp table histories as from {found}")
             self.former = bool(one(engine, "select count(*) from histories")[0])
         return numbers.former_query("histories", self.matching.followed) if self.former else None

@@ -76,7 +76,7 @@ def linked(
     )
     engine.executemany(f"insert into versions values ({', '.join('?' * (4 + len(FIELDS)))})", told)
     engine.execute("create or replace table facts as from versions where _age = 1")
-    histories = f"(from versions where dataset = '{SPINE}')"
+    histories = f"(select *, _age = 1 as _stands from versions where dataset = '{SPINE}')"
     stages.link_all(engine, matching, "facts", former=former_query(histories, matching.followed))
     return Linked(engine)
 
