@@ -22,6 +22,8 @@ PERIOD_COLUMNS = ("person_id", "value", "since", "until")
 that stands."""
 NAMES = "numbers"
 """What a linking leaves in its run's scratch folder of the numbers that a thing may be named by: see `named_query`."""
+OLDER = 1_000_000
+"""What is added to the age of a row of a record that is gone, where it is told of the one that came after it."""
 _NEWEST_FIRST = "_moment desc, _ref desc"
 
 

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from motlan import ids, numbers
-from motlan.engine import constant, literal, one
+from motlan.engine import constant, literal, one, quote
 from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, ContractError
 from motlan.lake import SCRATCH, changes, created, current, read_parquet, staging
@@ -113,8 +113,10 @@ class _Step:
         self.matching: Matching = work.registry.entity(run.subject).matching
         self.rows, self.homes = 0, 1
         self.former = False
+        self.inputs: dict[str, list[str]] = {}
 
     def do(self, inputs: dict[str, list[str]]) -> runs.Counts:
+        self.inputs = inputs
         with self.work.bulk_engine(f"linking {self.entity}") as engine:
             decided = load_decisions(self.work, engine, self.entity)
             known, found = self._released() or (None, None)
@@ -123,8 +125,16 @@ class _Step:
             model = self._load(engine, inputs, found)
             version = self._version(engine, model) if known else ""
             remembered = known is not None and self._remember(engine, version)
-            known_before = {"former": self.former, "remembered": remembered, "decided": decided}
-            linking = stages.Linking(engine, self.matching, model, homes=self.homes, **known_before)
+            linking = stages.Linking(
+                engine,
+                self.matching,
+                model,
+                homes=self.homes,
+                former=self.former,
+                arrived=self._arrived(inputs) if self.former else None,
+                remembered=remembered,
+                decided=decided,
+            )
             model = linking.run(calibrate=known is None)
             if known is None:
                 known, version = kept.record(self.work.store, self.entity, model), self._version(engine, model)
@@ -170,6 +180,15 @@ class _Step:
             engine.execute(f"create temp table histories as from {found}")
             self.former = bool(one(engine, "select count(*) from histories")[0])
         return numbers.former_query("histories", self.matching.followed) if self.former else None
+
+    def _arrived(self, inputs: dict[str, list[str]]) -> str:
+        """Return the SQL of every accepted row of the spine: `n`, `_ref`."""
+        rows = " union all ".join(
+            f"select {literal(name)} as dataset, _key, _ref from {read_parquet(files)}"
+            for name in self.matching.spine
+            if (files := self.work.clean_files(name, inputs))
+        )
+        return f"(select {load.ROW} as n, _ref from ({rows}))"
 
     def _keep(self, engine: duckdb.DuckDBPyConnection, name: str, *queries: str) -> None:
         """Put rows into files of the scratch folder, by a name: many of them, so that they shall not stand in memory."""
@@ -379,15 +398,38 @@ class _Step:
             self._write(engine, kept.reviews_table(self.entity), "from changed_reviews")
         return int(one(engine, "select count(*) from unsure")[0])
 
+    def _whole_histories(self, engine: duckdb.DuckDBPyConnection) -> str:
+        """Return the relation of the records' histories, those of records that are gone as a part of their heirs'."""
+        engine.execute(
+            """create temp table heirs_of as
+               select distinct was.dataset as of, was._key as gone_key, facts.dataset as heir_dataset, facts._key as heir_key
+               from former_rows as was join former using (n) join facts on facts.n = former.record where gone and holds"""
+        )
+        if not one(engine, "select count(*) from heirs_of")[0]:
+            return "histories"
+        fields = ", ".join(map(quote, self.work.registry.entity(self.entity).fields))
+        own = f"_ref, _moment, {fields}"
+        engine.execute(
+            f"""create temp table whole_histories as
+                select dataset, _key, {own}, _stands, _age from histories
+                anti join heirs_of on of = dataset and gone_key = _key
+                union all select heir_dataset, heir_key, {own}, false, _age + {numbers.OLDER}
+                from histories join heirs_of on of = dataset and gone_key = _key
+                union all select dataset, _key, {own}, true, 1 from {self.work.facts(self.entity, self.inputs)} as f
+                semi join heirs_of on heir_dataset = f.dataset and heir_key = f._key
+                anti join histories as h on h.dataset = f.dataset and h._key = f._key"""
+        )
+        return "whole_histories"
+
     def _stage_numbers(self, engine: duckdb.DuckDBPyConnection) -> None:
         """Write what changed of the numbers that persons bore, and leave what a thing beside a person may be named by."""
         files = self.work.lake.files(numbers.identifiers_table(self.entity), self.published)
         if not self.former and not files:
             return
         if self.former:
-            followed = self.matching.followed
-            engine.execute(f"create temp table periods as {numbers.periods_query('histories', followed, 'links')}")
-            self._keep(engine, numbers.NAMES, numbers.named_query("histories", "former_rows", "former", followed))
+            followed, histories = self.matching.followed, self._whole_histories(engine)
+            engine.execute(f"create temp table periods as {numbers.periods_query(histories, followed, 'links')}")
+            self._keep(engine, numbers.NAMES, numbers.named_query(histories, "former_rows", "former", followed))
         key, columns = numbers.PERIOD_KEY, numbers.PERIOD_COLUMNS
         kept_columns = ", ".join((*key, *columns))
         if not files:

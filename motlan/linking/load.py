@@ -58,14 +58,16 @@ def load_left(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Mode
 
 
 def load_former(engine: duckdb.DuckDBPyConnection, matching: Matching, former: str) -> None:
-    """Make `former_rows`, earlier rows of the spine's records: as `spine_rows`, with `record`, the number of the row that stands.
+    """Make `former_rows`, earlier rows of the spine's records: as `spine_rows`, with `_key`, `_ref`, `record` and `gone`.
+
+    `record` is the number of the row that stands, or stood.
 
     Args:
         engine: A session with the tables of `load_values`.
         matching: The declaration.
-        former: Relation with `dataset`, `_key`, `_ref` and the fields of `matching.fields`.
+        former: Relation with `dataset`, `_key`, `_ref`, `gone` (whether the record is) and the fields of `matching.fields`.
     """
-    also = {"record": ROW, "version": number("_ref"), "_key": "_key", "_ref": "_ref"}
+    also = {"record": ROW, "gone": "gone", "version": number("_ref"), "_key": "_key", "_ref": "_ref"}
     rows = _rows(matching, former, "true", also, number("dataset || '/' || _key || '/' || _ref"))
     engine.execute(f"create or replace temp table former_rows as {rows}")
 

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import duckdb
 
 from motlan.engine import literal, make, one, quote
+from motlan.linking import former, rest
 from motlan.linking import model as models
-from motlan.linking import rest
 from motlan.linking.fit import Teacher
 from motlan.linking.load import ROW as ROW
 from motlan.linking.load import Kept, Tables, cuts
@@ -28,10 +28,6 @@ from motlan.matching import Matching, sql
 from motlan.slices import slices
 
 PAIR = "n bigint, other bigint, weight double"
-FORMER_NUMBER = "former_number"
-"""Why a pair is left to people whose row bears a number that the record bore before, and disagrees otherwise."""
-CONTINUES = 0.95
-"""How often a record that was given another number is about the same person still, before anything is compared."""
 DOUBLE = "n bigint, person bigint, weight double, probability double"
 RANKINGS = 2
 """How often the kinds of pairs are learned, each time from the best pairs by what was learned before."""
@@ -44,7 +40,7 @@ def link_all(
     facts: str,
     model: Model | None = None,
     *,
-    former: str | None = None,
+    earlier: str | None = None,
     remembered: bool = False,
     decided: bool = False,
 ) -> Linking:
@@ -55,15 +51,15 @@ def link_all(
         matching: The declaration. With no spine, duplicates are looked for among all rows.
         facts: Relation with `dataset`, `_key` and the fields of `matching.fields`.
         model: A frozen model.
-        former: Relation of earlier rows of the spine's records, as `Tables` takes it.
+        earlier: Relation of earlier rows of the spine's records, as `Tables` takes it for `former`.
         remembered: As `Linking` takes it.
         decided: As `Linking` takes it.
 
     Returns:
         The linking, done: its model is the one used.
     """
-    learned = load_all(Tables(engine, matching, facts, former), model)
-    linking = Linking(engine, matching, learned, former=former is not None, remembered=remembered, decided=decided)
+    learned = load_all(Tables(engine, matching, facts, earlier), model)
+    linking = Linking(engine, matching, learned, former=earlier is not None, remembered=remembered, decided=decided)
     linking.run(calibrate=model is None)
     return linking
 
@@ -127,6 +123,7 @@ class Linking:
         model: The model; `run` completes it where that is asked.
         homes: How many homes the rows have that are kept outside of memory; 0 of tables.
         former: Whether there are `former_rows`: their numbers are their records' too.
+        arrived: Relation (`n`, `_ref`) of every accepted row of the spine; None where that is not known.
         remembered: Whether the table `remembered` (`n`, `other`, `weight`) holds the pairs of rows that are as they were,
             weighed before under this model: they are not weighed again.
         decided: Whether the table `decided` (`n`, `other`, `same`) holds what persons decided.
@@ -140,12 +137,13 @@ class Linking:
         *,
         homes: int = 0,
         former: bool = False,
+        arrived: str | None = None,
         remembered: bool = False,
         decided: bool = False,
     ) -> None:
         self.engine, self.matching, self.model = engine, matching, model
         self.homes, self.remembered, self.decided = homes, remembered, decided
-        self.former = former and bool(matching.followed)
+        self.former, self.arrived = former and bool(matching.followed), arrived
         self.spine, self.standing = ("known_rows", "stand_ins") if self.former else ("spine_rows", "doubles")
         self.weight = models.weight(matching, model)
 
@@ -155,7 +153,8 @@ class Linking:
             self.engine.execute(f"create or replace temp table {table} ({columns})")
         self._find_doubles()
         if self.former:
-            self._follow_histories()
+            known = ["n", *(["version"] if self.homes else []), "dataset", *map(quote, self.matching.columns)]
+            former.follow(self.engine, self.matching, self.model, ", ".join(known), self.arrived)
         if not self._all_wait():
             self.engine.execute("drop table if exists waiting")
         self.engine.execute("create or replace temp view waiting as from left_rows")
@@ -171,7 +170,9 @@ class Linking:
             self._keep_waiting("exact")
         self._weigh(self._pairs_by_keys("waiting", self.spine), "waiting", self.spine)
         self._gather()
-        barred = f"(select distinct n, person, {literal(FORMER_NUMBER)} as doubt from thin)" if self.former else None
+        barred = (
+            f"(select distinct n, person, {literal(former.FORMER_NUMBER)} as doubt from thin)" if self.former else None
+        )
         rest.tell_bearing(self.engine, self.matching, self.spine)
         rest.tell_kinds(self.engine, self.matching, self.model, self.spine, barred)
         self._tell_claims()
@@ -202,90 +203,13 @@ class Linking:
             f"where {self._alone_probability()} >= {1 - self.matching.errors.sure}"
         )
 
-    def _follow_histories(self) -> None:
-        """Find by which of `former_rows` a record is known still.
-
-        Leaves `former` (`n`, `record`, `person`, `holds`): one does not hold where another person of the spine bears its number
-        now, or the record has become somebody else's since. Those that hold are among `known_rows`, beside the spine's; with
-        `stand_ins`, the person of each and of `doubles`; and `now_rows`, the rows that stand of these records.
-        """
-        followed = [quote(name) for name in self.matching.followed]
-        told = [
-            name for name in self.matching.comparisons if not self.matching.rests_on(name) & {*self.matching.followed}
-        ]
-        bits = " + ".join(models.weight_of(self.matching, self.model, name) for name in told) or "0"
-        known = f"1 / (1 + pow(2, -({bits} + {math.log2(CONTINUES / (1 - CONTINUES))})))"
-        taken = " union ".join(
-            f"""select was.n from former_rows as was
-                join now_rows as now on now.n = was.record and was.{name} is distinct from now.{name}
-                join spine_rows as other on other.{name} = was.{name} left join doubles as d on d.n = other.n
-                left join doubles as own on own.n = was.record
-                where coalesce(d.person, other.n) != coalesce(own.person, was.record)"""
-            for name in followed
-        )
-        columns = ", ".join(["n", *(["version"] if self.homes else []), "dataset", *map(quote, self.matching.columns)])
-        self.engine.execute(
-            f"""create or replace temp table now_rows as
-                from spine_rows semi join (select record as n from former_rows) using (n);
-                create or replace temp table former as
-                select l.n, l.record, coalesce(d.person, l.record) as person,
-                       taken.n is null and {known} >= {1 - self.matching.errors.sure} as holds
-                from (select *{self._no_rarities()} from former_rows) as l join now_rows as r on r.n = l.record
-                left join doubles as d on d.n = l.record left join ({taken}) as taken on taken.n = l.n;
-                create or replace temp table stand_ins as
-                select n, person from doubles union all select n, person from former;
-                create or replace temp table thin (n bigint, person bigint, other bigint, weight double, probability double);
-                create or replace temp view known_rows as
-                select {columns} from spine_rows union all
-                select {columns} from former_rows semi join (select n from former where holds) using (n)"""
-        )
-
     def _link_by_former(self, identifier: str) -> None:
-        """Link the waiting rows that bear a number which a record of the spine bore before, where nothing speaks against it.
-
-        Of what tells people apart (names, birth dates), nothing may speak against both the record as it was and as it is. Other
-        rows with such a number are kept in `thin`, and are for people.
-        """
-        column = quote(identifier)
-        self._weigh(
-            f"""select l.n, r.n as other from waiting as l join former_rows as r on l.{column} = r.{column}
-                join now_rows as now on now.n = r.record where r.{column} is distinct from now.{column}""",
-            "waiting",
-            "former_rows",
-        )
+        """Link the waiting rows that bear a number which a record of the spine bore before (see `motlan.linking.former`)."""
+        self._weigh(former.pairs(identifier), "waiting", "former_rows")
         self._gather()
         self._rank(self.model.known)
-        was, now = (self._against(number) for number in range(2))
-        telling = models.counted(self.matching)
-        agrees = " and ".join(f"not (was_{place} and now_{place})" for place in range(len(telling))) or "true"
-        self.engine.execute(
-            f"""create or replace temp table sure as
-                select ranked.n, ranked.person, ranked.other, {literal(f"identifier {identifier}")} as rule, weight, probability
-                from ranked join former on former.n = ranked.other join ({was}) as was on was.n = ranked.n
-                join ({now}) as now_ on now_.n = ranked.n
-                where holds and probability >= {1 - self.matching.errors.sure} and {agrees};
-                insert into linked select *, null from sure;
-                insert into thin
-                select p.n, p.person, p.other, p.weight, ranked.probability
-                from persons as p join ranked on ranked.n = p.n anti join sure on sure.n = p.n;
-                create or replace temp table still as from waiting anti join sure using (n)"""
-        )
+        former.decide(self.engine, self.matching, self.model, identifier)
         self._let_wait()
-
-    def _against(self, number: int) -> str:
-        """Return the SQL of which comparisons speak against the pairs of `ranked`: with the record as it was (0) or is (1)."""
-        prefix, rows = (("was", "former_rows"), ("now", "now_rows"))[number]
-        found = ["l.n"]
-        for place, name in enumerate(models.counted(self.matching)):
-            levels = self.matching.comparisons[name].levels
-            says = zip(range(len(levels)), levels, self.model.weights(name), strict=True)
-            against = [str(level) for level, declared, bits in says if not declared.missing and bits < 0]
-            told = f"{models.level_of(self.matching, name)} in ({', '.join(against)})" if against else "false"
-            found.append(f"{told} as {prefix}_{place}")
-        return (
-            f"select {', '.join(found)} from ranked join waiting as l on l.n = ranked.n "
-            f"join former on former.n = ranked.other join {rows} as r on r.n = former.{('n', 'record')[number]}"
-        )
 
     def _cuts(self, identifier: str, table: str) -> list[str]:
         """Return conditions that cut a table's rows so that those with one value of an identifier are together."""
@@ -540,14 +464,7 @@ class Linking:
                 from ranked anti join linked using (n) where probability >= {self.model.review}"""
         )
         if self.former:
-            self.engine.execute(
-                f"""create or replace temp table unsure as
-                    select n, arg_max(other, (weight, other)) as other, max(weight) as weight,
-                           max(probability) as probability, {literal(FORMER_NUMBER)} as reason
-                    from thin anti join linked using (n) group by n;
-                    insert into unsure from reviews anti join unsure using (n);
-                    create or replace temp table reviews as from unsure; drop table unsure"""
-            )
+            former.review(self.engine)
         self._keep_waiting("probable")
 
     def _take_probable(self, best: str) -> None:

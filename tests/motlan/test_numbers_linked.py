@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from motlan.engine import connect
-from motlan.linking import stages
+from motlan.linking import former, stages
 from motlan.matching import Matching
 from motlan.numbers import former_query
 from motlan.registry import load
@@ -43,7 +43,6 @@ class Linked:
 
     def __init__(self, engine: duckdb.DuckDBPyConnection) -> None:
         keys = f"(select {stages.ROW} as n, dataset, _key from facts)"
-        former = "(select n, record from former_rows)"
         self.links = dict(
             engine.execute(
                 f"select mine._key, theirs._key from linked join {keys} as mine using (n) "
@@ -54,16 +53,20 @@ class Linked:
             mine: (theirs, why)
             for mine, theirs, why in engine.execute(
                 f"select mine._key, theirs._key, reason from reviews join {keys} as mine using (n) "
-                f"left join {former} as former on former.n = reviews.other "
+                "left join (select n, record from former_rows) as former on former.n = reviews.other "
                 f"join {keys} as theirs on theirs.n = coalesce(former.record, reviews.other) order by all"
             ).fetchall()
         }
 
 
 def linked(
-    engine: duckdb.DuckDBPyConnection, matching: Matching, records: dict[str, list[Row]], cards: dict[str, Row]
+    engine: duckdb.DuckDBPyConnection,
+    matching: Matching,
+    records: dict[str, list[Row]],
+    cards: dict[str, Row],
+    gone: str = "",
 ) -> Linked:
-    """Link cards to records of which the versions are told, the oldest first."""
+    """Link cards to records of which the versions are told, the oldest first; one of them may be gone."""
     told: list[tuple[Any, ...]] = []
     for dataset, rows in ((SPINE, records), (CARDS, {key: [row] for key, row in cards.items()})):
         for key, versions in rows.items():
@@ -75,9 +78,9 @@ def linked(
         f"create or replace table versions (dataset varchar, _key varchar, _ref varchar, _age int, {columns})"
     )
     engine.executemany(f"insert into versions values ({', '.join('?' * (4 + len(FIELDS)))})", told)
-    engine.execute("create or replace table facts as from versions where _age = 1")
-    histories = f"(select *, _age = 1 as _stands from versions where dataset = '{SPINE}')"
-    stages.link_all(engine, matching, "facts", former=former_query(histories, matching.followed))
+    engine.execute(f"create or replace table facts as from versions where _age = 1 and _key != '{gone}'")
+    histories = f"(select *, _age = 1 and _key != '{gone}' as _stands from versions where dataset = '{SPINE}')"
+    stages.link_all(engine, matching, "facts", earlier=former_query(histories, matching.followed))
     return Linked(engine)
 
 
@@ -141,7 +144,7 @@ def test_a_row_with_the_cancelled_number_that_disagrees_is_for_people(
 ) -> None:
     found = linked(engine, matching, {"z1": [MAN, MENDED], "z2": [WOMAN]}, {"b1": card})
     assert found.links == {}
-    assert found.asked == {"b1": ("z1", stages.FORMER_NUMBER)}
+    assert found.asked == {"b1": ("z1", former.FORMER_NUMBER)}
 
 
 def test_a_record_that_became_somebody_elses_keeps_no_number(
@@ -150,14 +153,14 @@ def test_a_record_that_became_somebody_elses_keeps_no_number(
     other = {"personal_id": NEW, "full_name": "Lê Thị Mai", "birth_date": "1985-07-19", "sex": "female"}
     found = linked(engine, matching, {"z1": [MAN, other], "z2": [WOMAN]}, {"b1": MAN})
     assert found.links == {}
-    assert found.asked == {"b1": ("z1", stages.FORMER_NUMBER)}
+    assert found.asked == {"b1": ("z1", former.FORMER_NUMBER)}
 
 
 def test_a_number_that_somebody_else_bears_now_is_theirs(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
     heir = {"personal_id": OLD, "full_name": "Võ Minh Hải", "birth_date": "1990-08-17", "sex": "male"}
     found = linked(engine, matching, {"z1": [MAN, MENDED], "z2": [heir]}, {"b1": heir, "b2": MAN})
     assert found.links == {"b1": "z2"}
-    assert found.asked == {"b2": ("z1", stages.FORMER_NUMBER)}
+    assert found.asked == {"b2": ("z1", former.FORMER_NUMBER)}
 
 
 def test_a_number_that_two_records_bore_is_whose_the_rest_says(
@@ -212,3 +215,22 @@ def test_a_name_without_any_marks_may_have_lost_them(
 def test_a_common_number_outweighs_other_marks(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
     card = {**MAN, "full_name": "Nguyễn Văn Ân"}
     assert linked(engine, matching, {"z1": [MAN], "z2": [WOMAN]}, {"b1": card}).links == {"b1": "z1"}
+
+
+HEIRS = {
+    "place": ({**MAN, "personal_id": "079090000071"}, True),
+    "sex": ({**MAN, "personal_id": "001190000071", "sex": "female"}, True),
+    "day": ({**MAN, "personal_id": "079090000071", "birth_date": "1990-02-13"}, True),
+    "birth year": (MENDED, True),
+    "somebody else": ({**MAN, "personal_id": NEW, "full_name": "Lê Thị Mai", "birth_date": "1962-12-30"}, False),
+}
+
+
+@pytest.mark.parametrize(("mended", "same"), HEIRS.values(), ids=HEIRS)
+def test_a_record_that_came_after_one_that_is_gone_has_its_number(
+    engine: duckdb.DuckDBPyConnection, matching: Matching, mended: Row, same: bool
+) -> None:
+    places = {"residence_commune": "00118", "residence_province": "01"}
+    records = {"z1": [{**MAN, **places}], "z9": [{**mended, **places}], "z2": [WOMAN]}
+    found = linked(engine, matching, records, {"b1": MAN}, gone="z1")
+    assert (found.links, found.asked) == (({"b1": "z9"}, {}) if same else ({}, {}))
