@@ -9,6 +9,7 @@ import pytest
 from motlan import numbers, pipeline
 from motlan.lake import current, staging
 from motlan.ledger import runs
+from motlan.lineage.trace import find_person, numbers_of, trace
 from motlan.workspace import Workspace
 from tests.conftest import Country
 from tests.motlan.test_pipeline import rows
@@ -165,6 +166,12 @@ def test_the_numbers_of_a_person_are_kept_with_their_periods(late: Country) -> N
         (SPINE, "z1", "personal_id", OLD, FIRST, LATER),
         (SPINE, "z1", "personal_id", OLD, LAST, None),
     ]
+    work = late.open()
+    person = find_person(work, "person", NEW)
+    assert person == find_person(work, "person", OLD), "a number that is nobody's now is still whose it was"
+    told = [(row["value"], row["until"]) for row in numbers_of(work, "person", person)]
+    assert told == [(OLD, LATER), (NEW, LAST), (OLD, None)]
+    assert all(chain["replays_equal"] for chain in trace(work, "person", person, [], "test"))
 
 
 def test_a_record_that_is_keyed_by_its_number_goes_on_in_the_one_that_came_after_it(housed: Country) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from motlan.engine import connect
+from motlan.engine import connect, one
 from motlan.linking import former, stages
+from motlan.linking.model import Model
 from motlan.matching import Matching
 from motlan.numbers import former_query
 from motlan.registry import load
@@ -25,6 +26,7 @@ MAN = {"personal_id": OLD, "full_name": "Nguyễn Văn An", "birth_date": "1990-
 MENDED = {**MAN, "personal_id": NEW, "birth_date": "1985-02-03"}
 WOMAN = {"personal_id": "001190000002", "full_name": "Trần Thị Bình", "birth_date": "1990-05-06", "sex": "female"}
 Row = dict[str, str | None]
+EARLIER = former_query("histories", ["personal_id", "old_identity_number"])
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,8 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
 class Linked:
     """What came of a linking: card -> record; card -> (record, why) of what people are asked."""
 
-    def __init__(self, engine: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, engine: duckdb.DuckDBPyConnection, model: Model) -> None:
+        self.model = model
         keys = f"(select {stages.ROW} as n, dataset, _key from facts)"
         self.links = dict(
             engine.execute(
@@ -79,9 +82,11 @@ def linked(
     )
     engine.executemany(f"insert into versions values ({', '.join('?' * (4 + len(FIELDS)))})", told)
     engine.execute(f"create or replace table facts as from versions where _age = 1 and _key != '{gone}'")
-    histories = f"(select *, _age = 1 and _key != '{gone}' as _stands from versions where dataset = '{SPINE}')"
-    stages.link_all(engine, matching, "facts", earlier=former_query(histories, matching.followed))
-    return Linked(engine)
+    engine.execute(
+        f"create or replace view histories as select *, _age = 1 and _key != '{gone}' as _stands from versions "
+        f"where dataset = '{SPINE}'"
+    )
+    return Linked(engine, stages.link_all(engine, matching, "facts", earlier=EARLIER).model)
 
 
 KEPT = {
@@ -234,3 +239,37 @@ def test_a_record_that_came_after_one_that_is_gone_has_its_number(
     records = {"z1": [{**MAN, **places}], "z9": [{**mended, **places}], "z2": [WOMAN]}
     found = linked(engine, matching, records, {"b1": MAN}, gone="z1")
     assert (found.links, found.asked) == (({"b1": "z9"}, {}) if same else ({}, {}))
+
+
+def test_what_was_weighed_before_is_not_weighed_again_and_nothing_differs(
+    engine: duckdb.DuckDBPyConnection, matching: Matching
+) -> None:
+    """A pair's weight is of its two rows as they stand; what numbers a record bore is looked at anew each time."""
+    records = {"z1": [MAN, MENDED], "z2": [WOMAN], "z3": [{**MAN, "personal_id": THIRD, "full_name": "Võ Minh Hải"}]}
+    cards = {
+        "b1": MAN,
+        "b2": WOMAN,
+        "b3": {**MAN, "full_name": "Phạm Quốc Dũng"},
+        "b4": {**MENDED, "personal_id": None},
+        "b5": {**MAN, "personal_id": "001090000010"},
+    }
+    before = linked(engine, matching, {**records, "z1": [MAN]}, cards)
+    assert before.links["b1"] == "z1"
+    model, told = (
+        before.model,
+        "from linked union all from (select n, other, null, reason, weight, probability, 0 from reviews)",
+    )
+    engine.execute("create temp table weighed as from scored")
+    linked(engine, matching, records, cards)
+    stages.link_all(engine, matching, "facts", model, earlier=EARLIER)
+    whole = engine.execute(f"{told} order by all").fetchall()
+    weighed = one(engine, "select count(*) from scored")[0]
+    same = f"(select {stages.ROW} as n from facts where _key != 'z1')"
+    engine.execute(
+        f"""create temp table remembered as select n, other, weight from weighed semi join {same} using (n)
+            semi join (select n as other from {same}) using (other)"""
+    )
+    stages.link_all(engine, matching, "facts", model, earlier=EARLIER, remembered=True)
+    assert engine.execute(f"{told} order by all").fetchall() == whole
+    assert one(engine, "select count(*) from scored")[0] < weighed
+    assert Linked(engine, model).asked["b3"] == ("z1", former.FORMER_NUMBER)
