@@ -121,9 +121,8 @@ def _find_heirs(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Mo
             qualify row_number() over (partition by was order by bits desc, heir) = 1;
             insert into doubtful select n from former_rows join heirs on was = record where gone and not sure;
             create or replace temp table followed as
-            from former_rows where not gone
-            union all by name
-            select f.* exclude (record), heir as record from former_rows as f join heirs on was = f.record where gone;
+            select f.* exclude (record), coalesce(heir, record) as record
+            from former_rows as f left join heirs on was = f.record and f.gone where not gone or heir is not null;
             drop table former_rows; alter table followed rename to former_rows"""
     )
 
