@@ -210,7 +210,7 @@ def lineage(
     an argument, because arguments stand in process lists and shell histories. The look is written into the ledger. Exits
     with 1 where a value does not replay equal.
     """
-    from motlan.lineage.trace import check_field, find_person, trace
+    from motlan.lineage.trace import check_field, find_person, numbers_of, trace
     from motlan.workspace import open_workspace
 
     with told(as_json):
@@ -221,12 +221,18 @@ def lineage(
             identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
             person = find_person(work, entity, identifier.strip())
         chains = trace(work, entity, person, [field] if field else [], principal=me())
+        numbers = [row for row in numbers_of(work, entity, person) if field in (None, row["field"])]
     if as_json:
-        out.print_json(json.dumps({"person_id": person, "fields": chains}))
+        out.print_json(json.dumps({"person_id": person, "fields": chains, "numbers": numbers}))
     else:
         tree = Tree(f"{entity} {person}")
         for chain in chains:
             _grow(tree, chain)
+        for row in numbers:
+            until = f"until {row['until']}" if row["until"] else "stands"
+            tree.add(
+                f"{row['field']} {row['value']} since {row['since']}, {until}: {row['dataset']} {escape(row['key'])}"
+            )
         out.print(tree)
     if not all(chain["replays_equal"] for chain in chains):
         raise typer.Exit(1)

@@ -117,6 +117,9 @@ class Matching(Declared):
         exact_when: Where the exact key holds.
         teaching: Expressions; rows equal in all of them teach how often identifiers agree.
         blocks: Keys that make candidates of what is left.
+        histories: Identifiers that a record of the spine may get anew: those that it bore before are its own still.
+        doubts: Name -> expression over `left_` and `right_` fields: where one holds of two rows that share no identifier,
+            people decide, however much else speaks for them.
         errors: Wanted error rates.
         comparisons: Name -> comparison.
         sample: Pairs that a model is learned from, at most.
@@ -133,6 +136,8 @@ class Matching(Declared):
     exact_when: str = "True"
     teaching: list[str] = Field(default=[])
     blocks: list[Block | list[str]]
+    histories: list[Name] = Field(default=[])
+    doubts: dict[Name, str] = Field(default={})
     errors: Errors = Errors()
     comparisons: dict[Name, Comparison]
     sample: int = Field(default=100_000, gt=0)
@@ -140,6 +145,11 @@ class Matching(Declared):
     share: float = Field(default=0.5, gt=0, le=1)
     drift: float = Field(default=2.0, gt=0)
     turned: float = Field(default=10.0, gt=0)
+
+    @cached_property
+    def followed(self) -> tuple[str, ...]:
+        """The identifiers whose histories count, in order."""
+        return tuple(name for name in self.identifiers if name in self.histories)
 
     @cached_property
     def fields(self) -> tuple[str, ...]:
@@ -181,8 +191,20 @@ class Matching(Declared):
         for comparison in self.comparisons.values():
             names |= {comparison.frequency} if comparison.frequency else set()
             for text in [*(level.when for level in comparison.levels), *filter(None, [comparison.given])]:
-                names |= {name.partition("_")[2] for name in _expression(text).fields}
-        return names
+                names |= _compared(text)
+        return names.union(*map(_compared, self.doubts.values()))
+
+    def rests_on(self, comparison: str) -> frozenset[str]:
+        """Return the fields that a comparison rests on, those that its derived ones are made of among them."""
+        found, waiting = (
+            set[str](),
+            {name for level in self.comparisons[comparison].levels for name in _compared(level.when)},
+        )
+        while waiting:
+            found |= waiting
+            made = (self.derived[name] for name in waiting if name in self.derived)
+            waiting = {name for text in made for name in _expression(text).fields} - found
+        return frozenset(found)
 
     @cached_property
     def keys(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
@@ -195,6 +217,11 @@ class Matching(Declared):
 
 def _expression(text: str) -> Expression:
     return parse(text, where="matching.yaml")
+
+
+def _compared(text: str) -> set[str]:
+    """Return the fields that an expression over `left_` and `right_` fields compares."""
+    return {name.partition("_")[2] for name in _expression(text).fields}
 
 
 def sql(texts: Iterable[str], alias: str, plain: Container[str] = ()) -> list[str]:

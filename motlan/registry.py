@@ -5,12 +5,13 @@ The bus knows agencies, datasets and entities by the names it finds here, never 
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from math import inf
 from pathlib import Path
@@ -184,13 +185,17 @@ class Entity:
 
 @dataclass(frozen=True)
 class FacetEntity:
-    """A canonical entity beside another: its fields in order, whose rows it is made of, and who may read it."""
+    """A canonical entity beside another: its fields in order, whose rows it is made of, and who may read it.
+
+    `numbers` are those of its fields that name a person: field -> the field of the person that has this value.
+    """
 
     name: str
     model: type[BaseModel]
     fields: tuple[str, ...]
     facet: Facet
     grants: Mapping[str, Grant]
+    numbers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -394,7 +399,11 @@ def _facets(home: Path, datasets: dict[str, Dataset], entities: dict[str, Entity
         own = granted.get(name, {}).items()
         allowed = {agency: check(Grant, content, grants, (name, agency)) for agency, content in own}
         found[name] = FacetEntity(name, models[name], fields, facet, allowed)
-    return found
+    named = {(one.facet.of, one.facet.key): one.facet.person for one in found.values() if one.facet.person}
+    return {
+        name: replace(one, numbers={field: told for field in one.fields if (told := named.get((one.facet.of, field)))})
+        for name, one in found.items()
+    }
 
 
 def _cross_check(datasets: dict[str, Dataset], entities: dict[str, Entity], facets: dict[str, FacetEntity]) -> None:

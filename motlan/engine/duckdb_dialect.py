@@ -22,6 +22,17 @@ _NAME_KEY = (
     r" '''', '', 'g'), '[^a-z]+', ' ', 'g')), '')"
 )
 
+
+def _marked(name: str) -> str:
+    """Return the SQL of a name's letters, with their marks, in lower case, y written i."""
+    return rf"translate(regexp_replace(lower({name}), '[^\p{{L}}]+', '', 'g'), 'yýỳỷỹỵ', 'iíìỉĩị')"
+
+
+_OTHER_MARKS = (
+    f"(regexp_matches({_marked('@1')}, '[^a-z]') AND regexp_matches({_marked('@2')}, '[^a-z]')"
+    f" AND {_marked('@1')} <> {_marked('@2')})"
+)
+
 TEXT = (
     CLEAN[0],
     Stage("a spreadsheet's formula around it dropped", unwrapped("@1")),
@@ -48,6 +59,7 @@ TEMPLATES = {
     "number": let("try_cast(trim(@1) AS DOUBLE)", "CASE WHEN isfinite(v) THEN v END"),
     "name_key": _NAME_KEY,
     "name_toneless": f"translate(lower(@1), '{names.TONED}', '{names.TONELESS}')",
+    "other_marks": _OTHER_MARKS,
     "given_name_key": f"nullif(regexp_extract({_NAME_KEY}, '[a-z]+$'), '')",
     "last_word": "string_split(@1, ' ')[-1]",
     "sorted_words": "array_to_string(list_sort(string_split(@1, ' ')), ' ')",

@@ -130,8 +130,8 @@ class Relations(Protocol):
 
 # --- functions: name -> Spark's SQL, where `@n` stand for arguments ---------------------------------------------------
 _SAME = (
-    "abs", "bool_or", "coalesce", "count", "dense_rank", "floor", "greatest", "grouping", "least", "length", "log2", "lower",
-    "nullif", "pow", "replace", "round", "split_part", "sum", "upper",
+    "abs", "bool_and", "bool_or", "coalesce", "count", "dense_rank", "floor", "greatest", "grouping", "lag", "lead",
+    "least", "length", "log2", "lower", "nullif", "pow", "replace", "round", "split_part", "sum", "upper",
 )  # fmt: skip
 _COPY_OPTIONS = {
     "format", "parquet_version", "compression", "compression_level", "partition_by", "dictionary_size_limit",

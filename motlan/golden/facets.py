@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 
 import duckdb
 
-from motlan import ids
+from motlan import ids, numbers
 from motlan.engine import DUCKDB, literal, one, parse, quote
 from motlan.golden.compared import Compared, Stage, golden_table
 from motlan.golden.survivor import in_force
 from motlan.lake import read_parquet
 from motlan.ledger import runs
-from motlan.parts import Parts, number, spread
+from motlan.parts import OWN, Parts, number, spread
 from motlan.registry import FacetEntity
 from motlan.slices import slices
 from motlan.workspace import Workspace, sealed
@@ -83,9 +83,35 @@ def _secret(work: Workspace) -> bytes:
 
 
 def _rows(entity: FacetEntity, parts: Parts, part: int | None = None) -> str:
-    """Return the SQL of the linked rows that say something of an entity, of a part or of all."""
+    """Return the SQL of the linked rows that say something of an entity, of a part or of all.
+
+    A number that names a person is the one that stands, where the row has one that the person bore before. Where `_follows` says
+    so, the key is the first number that the person bore, lest a thing be another one for a number's sake; `_shown` stands.
+    """
     when = parse(entity.facet.when, where=f"authority.yaml, {entity.name}.when").sql(DUCKDB)
-    return f"select * from {parts.rows(entity.fields, part, entity.facet.authority)} where {when}"
+    rows = f"select * from {parts.rows(entity.fields, part, entity.facet.authority)} where {when}"
+    if not entity.numbers or not (files := _named(parts)):
+        return rows
+    made, joined = {name: f"said.{quote(name)}" for name in entity.fields}, ""
+    for place, (name, told) in enumerate(entity.numbers.items()):
+        kept = "first" if _follows(entity, parts) and name == entity.facet.key else "last"
+        made[name] = f"coalesce(named_{place}.{kept}, said.{quote(name)}) as {quote(name)}"
+        if kept == "first":
+            made["_shown"] = f"coalesce(named_{place}.last, said.{quote(name)}) as _shown"
+        joined += f""" left join (select value, first, last from {read_parquet(files)} where field = {literal(told)})
+            as named_{place} on named_{place}.value = said.{quote(name)}"""
+    own = ", ".join(f"said.{name}" for name in ("dataset", *OWN))
+    return f"select {own}, {', '.join(made.values())} from ({rows}) as said{joined}"
+
+
+def _named(parts: Parts) -> list[str]:
+    """Return the files of what linking left of the numbers that a thing may be named by; none where no number changed."""
+    return sorted(map(str, (parts.scratch / numbers.NAMES).glob("*.parquet")))
+
+
+def _follows(entity: FacetEntity, parts: Parts) -> bool:
+    """Tell whether the rows of a thing have its key as it was first, and as it is shown (`_shown`)."""
+    return entity.facet.key in entity.numbers and bool(_named(parts))
 
 
 def _by_key(engine: duckdb.DuckDBPyConnection, entity: FacetEntity, parts: Parts) -> Iterator[str]:
@@ -121,7 +147,9 @@ def _grouped(entity: FacetEntity, rows: str, secret: bytes, parts: Parts) -> str
     fields = [quote(field) for field in entity.fields if field not in (facet.key, facet.count)]
     told = ", ".join(f"arg_max({field}, place) filter (where {field} is not null) as {field}" for field in fields)
     lacking = " or ".join(f"{field} is null" for field in fields) or "false"
-    values = {name: f"coalesce(things.{name}, known.{name}) as {name}" for name in fields}
+    shown = "_shown" if _follows(entity, parts) else key
+    values = {key: f"things.{shown} as {key}"}
+    values |= {name: f"coalesce(things.{name}, known.{name}) as {name}" for name in fields}
     if facet.count:
         values[quote(facet.count)] = f"newest.persons::varchar as {quote(facet.count)}"
     person, join = "null::varchar", ""
@@ -130,8 +158,8 @@ def _grouped(entity: FacetEntity, rows: str, secret: bytes, parts: Parts) -> str
         person = "named.person_id"
         join = f"""left join (
             select {named} as code, min(person_id) as person_id from {parts.read("golden")}
-            semi join (select {key} as {named} from newest) as keys using ({named})
-            group by {named} having count(*) = 1) as named on named.code = things.{key}"""
+            semi join (select {shown} as {named} from things) as keys using ({named})
+            group by {named} having count(*) = 1) as named on named.code = things.{shown}"""
     placed = f"""(
         select *, {holds}(case dataset {rank} end) || ' ' || coalesce(_moment, '') || ' ' || _key as place
         from ({rows}))"""

@@ -7,11 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from motlan import numbers
 from motlan.errors import ConfigurationError, DataError
+from motlan.lake import current
 from motlan.landing.columns import stored
 from motlan.landing.contract import tellable
 from motlan.landing.land import table_of
-from motlan.ledger import accesses
+from motlan.ledger import accesses, runs
 from motlan.lineage.evidence import Evidence, gather, golden_rows, run_of
 from motlan.lineage.replay import replay
 from motlan.store import tables
@@ -25,6 +27,8 @@ LISTED = 20
 def find_person(work: Workspace, entity: str, identifier: str) -> str:
     """Find the bus's own person id of an identifier; a person id that is golden is its own.
 
+    Where nobody has the identifier now, who bore it before is found.
+
     Raises:
         DataError: No golden record has it, or several have: their person ids are listed.
     """
@@ -33,6 +37,10 @@ def find_person(work: Workspace, entity: str, identifier: str) -> str:
         where = " or ".join(f"{column} = $identifier" for column in ("person_id", *columns))
         query = f"select distinct person_id from {golden_rows(work, entity)} where {where} order by person_id limit {LISTED + 1}"
         found = [str(row[0]) for row in engine.execute(query, {"identifier": identifier}).fetchall()]
+        if not found:
+            query = f"""select distinct person_id from {_numbers(work, entity)} where value = $identifier
+                        order by person_id limit {LISTED + 1}"""
+            found = [str(row[0]) for row in engine.execute(query, {"identifier": identifier}).fetchall()]
     if not found:
         raise DataError(f"no golden {entity} has this identifier", next_step="check the number; try `motlan status`.")
     if len(found) > 1:
@@ -42,6 +50,31 @@ def find_person(work: Workspace, entity: str, identifier: str) -> str:
             next_step="look at one of them: motlan lineage --person ID.",
         )
     return found[0]
+
+
+def numbers_of(work: Workspace, entity: str, person: str) -> list[Chain]:
+    """Return the numbers that a person bore, where one was cancelled and established anew, the oldest first of each identifier.
+
+    It is a part of `trace`, which writes the look into the ledger.
+
+    Returns:
+        `field`, `value`, `since` and `until` (the record's own moments; `until` null of the one that stands), `dataset`, `key`.
+    """
+    with work.engine(f"looking up numbers of a {entity}") as engine:
+        query = f"""select field, value, since, until, dataset, _key from {_numbers(work, entity)}
+                    where person_id = $person order by field, since, period"""
+        names = ("field", "value", "since", "until", "dataset", "key")
+        return [dict(zip(names, row, strict=True)) for row in engine.execute(query, {"person": person}).fetchall()]
+
+
+def _numbers(work: Workspace, entity: str) -> str:
+    """Return the SQL of the published numbers that persons bore, with periods."""
+    with work.store.engine.connect() as connection:
+        files = work.lake.files(numbers.identifiers_table(entity), set(runs.visible(connection, "reconcile", entity)))
+    if files:
+        return current(files, numbers.PERIOD_KEY)
+    columns = (*numbers.PERIOD_KEY, *numbers.PERIOD_COLUMNS)
+    return f"(select {', '.join(f'null::varchar as {name}' for name in columns)} where false)"
 
 
 def check_field(work: Workspace, entity: str, field: str) -> None:

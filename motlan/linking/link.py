@@ -15,8 +15,8 @@ from pathlib import Path
 
 import duckdb
 
-from motlan import ids
-from motlan.engine import constant, literal, one
+from motlan import ids, numbers
+from motlan.engine import constant, literal, one, quote
 from motlan.engine.named import named_calls
 from motlan.errors import ConfigurationError, InternalError
 from motlan.lake import SCRATCH, changes, created, current, read_parquet, staging
@@ -45,7 +45,9 @@ COLUMNS = (
 the row that this one was compared with (itself, of a founder)."""
 FREQUENCY = "comparison || '/' || value || '/' || floor(share * 1e15)::bigint"
 """A frequency as a text that is the same on every engine."""
-REVIEW_COLUMNS = ("_ref", "other_dataset", "other_key", "other_ref", "weight", "probability")
+REVIEW_COLUMNS = ("_ref", "other_dataset", "other_key", "other_ref", "weight", "probability", "reason")
+"""Columns of `reviews.<entity>` beside its key. `reason` is a declared doubt, or `stages.FORMER_NUMBER`; null of a pair that is
+merely not probable enough."""
 
 
 def links_table(entity: str) -> str:
@@ -72,7 +74,14 @@ def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published
         `contradicted` (decisions of people that could not be heeded), `version`, `model`, `snapshots`. All rows with their
         persons are kept in the run's scratch folder as `links`.
     """
-    named = (links_table, identities.identities_table, kept.reviews_table, pairs_table, kept.frequencies_table)
+    named = (
+        links_table,
+        identities.identities_table,
+        kept.reviews_table,
+        pairs_table,
+        kept.frequencies_table,
+        numbers.identifiers_table,
+    )
     tables = [table(run.subject) for table in named]
     counts = work.staged(run.id, "link", tables, lambda: _Step(work, run, published).do(inputs))
     learned = work.scratch(run.id) / "model.json"
@@ -97,10 +106,12 @@ class _Step:
         self.entity = run.subject
         self.matching: Matching = work.registry.entity(run.subject).matching
         self.rows, self.homes = 0, 1
+        self.former = False
         self.inputs: dict[str, list[str]] = {}
         self.model: Model
 
     def do(self, inputs: dict[str, list[str]]) -> runs.Counts:
+        self.inputs = inputs
         with self.work.bulk_engine(f"linking {self.entity}") as engine:
             known, found = self._released() or (None, None)
             if known:
@@ -111,13 +122,20 @@ class _Step:
             version = self._version(engine, model) if known else ""
             remembered = known is not None and self._remember(engine, version)
             linking = stages.Linking(
-                engine, self.matching, model, homes=self.homes, remembered=remembered, decided=decided
+                engine,
+                self.matching,
+                model,
+                homes=self.homes,
+                former=self.former,
+                arrived=self._arrived(inputs) if self.former else None,
+                remembered=remembered,
+                decided=decided,
             )
             model = linking.run(calibrate=known is None)
             if known is None:
                 known, version = kept.record(self.work.store, self.entity, model), self._version(engine, model)
                 self._leave(engine, model)
-            self.inputs, self.model = inputs, model
+            self.model = model
             contradicted = standing.note(self.work.store, engine, self.run.id, told, linked=decided)
             staged = self._stage(engine, version)
             return {**staged, "contradicted": contradicted, "version": version, "model": known}
@@ -144,7 +162,8 @@ class _Step:
         facts, values = self.work.facts(self.entity, inputs), self.work.values(self.entity, inputs)
         self.homes = len(slices(one(engine, f"select count(*) from {values}")[0]))
         keep = partial(self._keep_at_home, engine)
-        learned = stages.load_all(load.Kept(engine, self.matching, facts, values, keep, self.homes), model)
+        former = partial(self._follow, engine, inputs)
+        learned = stages.load_all(load.Kept(engine, self.matching, facts, values, keep, self.homes, former), model)
         self.rows = one(engine, "select count(*) from facts")[0]
         numbers = (f"select count(distinct n) from facts where {part('n')}" for part in slices(self.rows))
         if self.rows != sum(one(engine, query)[0] for query in numbers):
@@ -152,6 +171,23 @@ class _Step:
                 "two rows have one number", where=self.entity, next_step="report this: no row may be lost."
             )
         return learned
+
+    def _follow(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str | None:
+        """Make `histories` of the spine's records that bore other numbers; return the SQL of their earlier rows."""
+        records = one(engine, "select count(*) from kept_spine")[0]
+        if found := numbers.histories(self.work, self.entity, inputs, records, "kept_spine"):
+            engine.execute(f"create temp table histories as from {found}")
+            self.former = bool(one(engine, "select count(*) from histories")[0])
+        return numbers.former_query("histories", self.matching.followed) if self.former else None
+
+    def _arrived(self, inputs: dict[str, list[str]]) -> str:
+        """Return the SQL of every accepted row of the spine: `n`, `_ref`."""
+        rows = " union all ".join(
+            f"select {literal(name)} as dataset, _key, _ref from {read_parquet(files)}"
+            for name in self.matching.spine
+            if (files := self.work.clean_files(name, inputs))
+        )
+        return f"(select {load.ROW} as n, _ref from ({rows}))"
 
     def _keep(self, engine: duckdb.DuckDBPyConnection, name: str, *queries: str) -> None:
         """Put rows into files of the scratch folder, by a name: many of them, so that they shall not stand in memory."""
@@ -206,15 +242,17 @@ class _Step:
     def _stage(self, engine: duckdb.DuckDBPyConnection, version: str) -> runs.Counts:
         stages.let_go(engine)
         pairs = self._stage_pairs(engine, version)
+        rows = "select n, dataset, _key, _ref from"
+        facts = f"({rows} facts union all {rows} former_rows)" if self.former else "facts"
         engine.execute(
-            """create temp view told as
+            f"""create temp view told as
                from linked union all
                select n, person, person, case when weight is null then 'decided' else 'duplicate' end, weight, probability, null
                from doubles;
                create temp table apart as from told where person != compared or compared in (select n from waiting);
                create temp table alone as select n from waiting anti join linked using (n);
                create temp table few as
-               select n, dataset, _key, _ref from facts semi join (
+               select n, dataset, _key, _ref from {facts} semi join (
                    from alone union select n from apart union select person from apart union select compared from apart
                    union select n from reviews union select other from reviews)
                using (n)"""
@@ -241,6 +279,7 @@ class _Step:
                 where=self.entity,
                 next_step="report this: no row may be lost, and none may be linked twice.",
             )
+        self._stage_numbers(engine)
         return {
             "rows": totals[0],
             "persons": totals[1],
@@ -253,9 +292,11 @@ class _Step:
 
     def _stage_pairs(self, engine: duckdb.DuckDBPyConnection, version: str) -> int:
         """Write the pairs that were weighed now, and let go of them; return how many they are."""
-        pairs = int(one(engine, "select count(*) from scored")[0])
+        # What an earlier row of a record weighs is weighed anew each time: it is no current row, and there are few.
+        scored = "scored anti join (select n as other from former_rows) using (other)" if self.former else "scored"
+        pairs = int(one(engine, f"select count(*) from {scored}")[0])
         if pairs:
-            query = f"select *, {constant(version)} as _link_version from scored"
+            query = f"select *, {constant(version)} as _link_version from {scored}"
             self._write(engine, pairs_table(self.entity), query)
         engine.execute("drop table scored")
         return pairs
@@ -357,12 +398,16 @@ class _Step:
         engine.execute(
             """create temp table unsure as
                select l.dataset, l._key, l._ref, r.dataset as other_dataset, r._key as other_key, r._ref as other_ref,
-                      weight, probability
+                      weight, probability, reason
                from reviews join few as l using (n) join few as r on r.n = reviews.other"""
         )
         files = self.work.lake.files(kept.reviews_table(self.entity), self.published)
-        kept_columns = ", ".join((*KEY, *REVIEW_COLUMNS))
-        old = f"select {kept_columns} from {current(files, KEY)}" if files else "from unsure where false"
+        old = "from unsure where false"
+        if files:
+            known = {row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()}
+            # What an earlier version left has no reasons.
+            told = (name if name in known else f"null::varchar as {name}" for name in (*KEY, *REVIEW_COLUMNS))
+            old = f"select {', '.join(told)} from {current(files, KEY)}"
         engine.execute(f"create temp table unsure_before as {old}")
         engine.execute(
             f"create temp table changed_reviews as {changes('unsure', 'unsure_before', KEY, REVIEW_COLUMNS)}"
@@ -370,6 +415,51 @@ class _Step:
         if one(engine, "select count(*) from changed_reviews")[0]:
             self._write(engine, kept.reviews_table(self.entity), "from changed_reviews")
         return int(one(engine, "select count(*) from unsure")[0])
+
+    def _whole_histories(self, engine: duckdb.DuckDBPyConnection) -> str:
+        """Return the relation of the records' histories, those of records that are gone as a part of their heirs'."""
+        engine.execute(
+            """create temp table heirs_of as
+               select distinct was.dataset as of, was._key as gone_key, facts.dataset as heir_dataset, facts._key as heir_key
+               from former_rows as was join former using (n) join facts on facts.n = former.record where gone and holds"""
+        )
+        if not one(engine, "select count(*) from heirs_of")[0]:
+            return "histories"
+        fields = ", ".join(map(quote, self.work.registry.entity(self.entity).fields))
+        own = f"_ref, _moment, {fields}"
+        engine.execute(
+            f"""create temp table whole_histories as
+                select dataset, _key, {own}, _stands, _age from histories
+                anti join heirs_of on of = dataset and gone_key = _key
+                union all select heir_dataset, heir_key, {own}, false, _age + {numbers.OLDER}
+                from histories join heirs_of on of = dataset and gone_key = _key
+                union all select dataset, _key, {own}, true, 1 from {self.work.facts(self.entity, self.inputs)} as f
+                semi join heirs_of on heir_dataset = f.dataset and heir_key = f._key
+                anti join histories as h on h.dataset = f.dataset and h._key = f._key"""
+        )
+        return "whole_histories"
+
+    def _stage_numbers(self, engine: duckdb.DuckDBPyConnection) -> None:
+        """Write what changed of the numbers that persons bore, and leave what a thing beside a person may be named by."""
+        files = self.work.lake.files(numbers.identifiers_table(self.entity), self.published)
+        if not self.former and not files:
+            return
+        if self.former:
+            followed, histories = self.matching.followed, self._whole_histories(engine)
+            engine.execute(f"create temp table periods as {numbers.periods_query(histories, followed, 'links')}")
+            self._keep(engine, numbers.NAMES, numbers.named_query(histories, "former_rows", "former", followed))
+        key, columns = numbers.PERIOD_KEY, numbers.PERIOD_COLUMNS
+        kept_columns = ", ".join((*key, *columns))
+        if not files:
+            told = created("periods", key, columns)
+        else:
+            engine.execute(f"create temp table periods_before as select {kept_columns} from {current(files, key)}")
+            if not self.former:
+                engine.execute("create temp table periods as from periods_before where false")
+            told = changes("periods", "periods_before", key, columns)
+        engine.execute(f"create temp table changed_periods as {told}")
+        if one(engine, "select count(*) from changed_periods")[0]:
+            self._write(engine, numbers.identifiers_table(self.entity), "from changed_periods")
 
     def _write(self, engine: duckdb.DuckDBPyConnection, table: str, query: str, number: int = 0) -> Path:
         """Write rows for the lake, into one of its files; return its path."""

@@ -68,6 +68,21 @@ def load_left(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Mode
     engine.execute(f"create or replace temp table left_rows as {_with_rarities(matching, model, rows)}")
 
 
+def load_former(engine: duckdb.DuckDBPyConnection, matching: Matching, former: str) -> None:
+    """Make `former_rows`, earlier rows of the spine's records: as `spine_rows`, with `_key`, `_ref`, `record` and `gone`.
+
+    `record` is the number of the row that stands, or stood.
+
+    Args:
+        engine: A session with the tables of `load_values`.
+        matching: The declaration.
+        former: Relation with `dataset`, `_key`, `_ref`, `gone` (whether the record is) and the fields of `matching.fields`.
+    """
+    also = {"record": ROW, "gone": "gone", "version": number("_ref"), "_key": "_key", "_ref": "_ref"}
+    rows = _rows(matching, former, "true", also, number("dataset || '/' || _key || '/' || _ref"))
+    engine.execute(f"create or replace temp table former_rows as {rows}")
+
+
 def _home(matching: Matching, homes: int) -> str:
     """Return the SQL of a row's home, counted from 0."""
     if homes == 1:
@@ -107,17 +122,23 @@ class Tables:
         engine: A session.
         matching: The declaration.
         facts: Relation with `dataset`, `_key` and the fields of `matching.fields`.
+        former: Relation with these and `_ref`, of earlier rows of the spine's records (see `motlan.numbers`); None for none.
         homes: None: tables have none.
     """
 
     engine: duckdb.DuckDBPyConnection
     matching: Matching
     facts: str
+    former: str | None = None
     homes: ClassVar[int] = 0
 
     def load_spine(self) -> None:
         """Make `spine_rows`."""
-        load_values(self.engine, self.matching, self.facts)
+        fields = ", ".join(map(quote, self.matching.fields)) or "1"
+        former = f" union all select {fields} from {self.former}" if self.former else ""
+        load_values(
+            self.engine, self.matching, f"(select {fields} from {self.facts}{former})" if former else self.facts
+        )
         load_spine(self.engine, self.matching, self.facts, all_rows=not self.matching.spine)
 
     def load_left(self, model: Model) -> None:
@@ -125,7 +146,12 @@ class Tables:
         load_left(self.engine, self.matching, model, self.facts)
 
     def finish(self) -> None:
-        """Once both are loaded: where no spine is declared, leave no rows in `spine_rows`; let go of what loading needed."""
+        """Once both are loaded: where no spine is declared, leave no rows in `spine_rows`; let go of what loading needed.
+
+        Earlier rows are loaded too, as `former_rows`, where there are any.
+        """
+        if self.former:
+            load_former(self.engine, self.matching, self.former)
         if not self.matching.spine:
             self.engine.execute("delete from spine_rows")
         drop_values(self.engine, self.matching)
@@ -145,6 +171,7 @@ class Kept:
         values: Relation with these fields and all their values.
         keep: Keeps rows.
         homes: How many homes there are: rows that share the first identifier have one, so that most rows of a person do.
+        former: Gives the relation of earlier rows of the spine's records, once `kept_spine` is there; None for none.
     """
 
     engine: duckdb.DuckDBPyConnection
@@ -153,6 +180,7 @@ class Kept:
     values: str
     keep: Keep
     homes: int
+    former: Callable[[], str | None] = lambda: None
 
     def load_spine(self) -> None:
         """Make `spine_rows`."""
@@ -171,6 +199,8 @@ class Kept:
         if not self.matching.spine:
             self.engine.execute("create or replace temp view kept_spine as from kept_left where false")
             self._show("spine_rows", "kept_spine")
+        if former := self.former():
+            load_former(self.engine, self.matching, former)
         columns = "n, version, dataset, _key, _ref"
         self.engine.execute(
             f"create or replace temp view facts as select {columns} from kept_spine union all select {columns} from kept_left"
@@ -194,8 +224,10 @@ def _on_spine(matching: Matching) -> str:
     return f"dataset in ({', '.join(map(literal, matching.spine))})" if matching.spine else "false"
 
 
-def _rows(matching: Matching, facts: str, which: str, also: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Return the SQL of rows with their numbers, columns and exact keys, and others by name."""
+def _rows(
+    matching: Matching, facts: str, which: str, also: Mapping[str, str] = MappingProxyType({}), own: str = ROW
+) -> str:
+    """Return the SQL of rows with their own numbers, columns and exact keys, and others by name."""
     known = {name: _values_of(field) for field, names in matching.by_value.items() for name in names}
     texts = sql(matching.steps.values(), "f", matching.derived)
     derived = [
@@ -208,6 +240,6 @@ def _rows(matching: Matching, facts: str, which: str, also: Mapping[str, str] = 
     kept = ["n", "dataset", *also, *(f"d.{quote(name)}" for name in matching.columns)]
     return (
         f"select {', '.join(kept)}, {models.exact_key(matching, 'd')} as exact_key "
-        f"from (select {', '.join([f'{ROW} as n', 'dataset', *told, *fields, *derived])} from {facts} as f{joins} "
+        f"from (select {', '.join([f'{own} as n', 'dataset', *told, *fields, *derived])} from {facts} as f{joins} "
         f"where {which}) as d"
     )

@@ -127,6 +127,14 @@ def same_identifier(matching: Matching) -> str:
     return f"coalesce({same or 'false'}, false)"
 
 
+def doubt(matching: Matching) -> str:
+    """Return the SQL of which of the declared doubts there is of `l` and `r`, so that people decide; an empty text for none."""
+    if not matching.doubts:
+        return "''"
+    cases = " ".join(f"when {condition(text)} then {literal(name)}" for name, text in matching.doubts.items())
+    return f"(case when {same_identifier(matching)} then '' {cases} else '' end)"
+
+
 def weight(matching: Matching, model: Model, *, same: bool = False) -> str:
     """Return the SQL of the weight of `l` and `r`; `l` has the columns of `rarity`."""
     return " + ".join(weight_of(matching, model, name, same=same) for name in matching.comparisons)
@@ -175,6 +183,8 @@ def body(matching: Matching, model: Model) -> Mapping[str, Any]:
         "identifiers": list(matching.identifiers),
         "spine": list(matching.spine),
         "blocks": [[list(left), list(right)] for left, right in matching.keys],
+        "histories": list(matching.histories),
+        "doubts": dict(matching.doubts),
         "sure": 1 - matching.errors.sure,
         "linked": model.linked,
         "model": model.model_dump(),

@@ -40,26 +40,43 @@ Seen = Sequence[tuple[str, float, int]]
 """Kind of a row's best pair, the log2 of what else speaks for its pairs, and how many rows are like that."""
 
 
-def tell_bearing(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
-    """Make `bearing` (`n`, `bearing`) of the rows of `waiting`."""
+def tell_bearing(engine: duckdb.DuckDBPyConnection, matching: Matching, spine_rows: str = "spine_rows") -> None:
+    """Make `bearing` (`n`, `bearing`) of the rows of `waiting`, by what the spine's rows bear."""
     told = ["''"]
     joins = ""
     for place, name in enumerate(matching.identifiers):
         column = quote(name)
         told.append(f"case when w.{column} is null then '0' when spine_{place}.{column} is null then '1' else '2' end")
         # Of the spine's values those alone that a waiting row bears: few, whatever the size of the spine.
-        spine = f"(select distinct {column} from spine_rows semi join waiting using ({column})) as spine_{place}"
+        spine = f"(select distinct {column} from {spine_rows} semi join waiting using ({column})) as spine_{place}"
         joins += f" left join {spine} on spine_{place}.{column} = w.{column}"
     engine.execute(
         f"create or replace temp table bearing as select w.n, {' || '.join(told)} as bearing from waiting as w{joins}"
     )
 
 
-def tell_kinds(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model) -> None:
-    """Give `persons` the columns `dataset`, `kind` (without `claimed`), and `rest`: its weight less that of the kind's levels.
+def tell_kinds(
+    engine: duckdb.DuckDBPyConnection,
+    matching: Matching,
+    model: Model,
+    spine_rows: str = "spine_rows",
+    barred: str | None = None,
+) -> None:
+    """Give `persons` the columns `dataset`, `kind` (without `claimed`), `rest` (its weight less that of the levels) and `doubt`.
 
     Hopeless pairs are dropped.
+
+    Args:
+        engine: The session.
+        matching: The declaration.
+        model: The model.
+        spine_rows: Relation of the spine's rows.
+        barred: Relation (`n`, `person`, `doubt`) of pairs for people; None for those alone of which a doubt is declared.
     """
+    doubt, joined = models.doubt(matching), ""
+    if barred:
+        doubt = f"coalesce(barred.doubt, {doubt})"
+        joined = f" left join {barred} as barred on barred.n = p.n and barred.person = p.person"
     names = list(matching.comparisons)
     letters, bits = ["''"], ["0"]
     for number, name in enumerate(names):
@@ -72,10 +89,11 @@ def tell_kinds(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Mod
     levels = ", ".join(f"{models.level_of(matching, name)} as level_{number}" for number, name in enumerate(names))
     engine.execute(
         f"""create or replace temp table kinds as
-            select n, person, weight, other, alone, dataset, dataset || ' ' || bearing || ' ' || {" || ".join(letters)} as kind,
+            select n, person, weight, other, alone, doubt, dataset,
+                   dataset || ' ' || bearing || ' ' || {" || ".join(letters)} as kind,
                    weight - ({" + ".join(bits)}) as rest
-            from (select p.*, l.dataset, bearing.bearing, {levels} from persons as p
-                  join waiting as l on l.n = p.n join bearing on bearing.n = p.n join spine_rows as r on r.n = p.other
+            from (select p.*, {doubt} as doubt, l.dataset, bearing.bearing, {levels} from persons as p
+                  join waiting as l on l.n = p.n join bearing on bearing.n = p.n join {spine_rows} as r on r.n = p.other{joined}
                   where p.weight >= {least});
             drop table persons; alter table kinds rename to persons"""
     )

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import duckdb
 
 from motlan.engine import literal, make, one, quote
+from motlan.linking import former, rest, settle
 from motlan.linking import model as models
-from motlan.linking import rest, settle
 from motlan.linking.decided import heed
 from motlan.linking.fit import Teacher
 from motlan.linking.load import ROW as ROW
@@ -41,6 +41,7 @@ def link_all(
     facts: str,
     model: Model | None = None,
     *,
+    earlier: str | None = None,
     remembered: bool = False,
     decided: bool = False,
 ) -> Linking:
@@ -51,14 +52,15 @@ def link_all(
         matching: The declaration. With no spine, duplicates are looked for among all rows.
         facts: Relation with `dataset`, `_key` and the fields of `matching.fields`.
         model: A frozen model.
+        earlier: Relation of earlier rows of the spine's records, as `Tables` takes it for `former`.
         remembered: As `Linking` takes it.
         decided: As `Linking` takes it.
 
     Returns:
         The linking, done: its model is the one used.
     """
-    learned = load_all(Tables(engine, matching, facts), model)
-    linking = Linking(engine, matching, learned, remembered=remembered, decided=decided)
+    learned = load_all(Tables(engine, matching, facts, earlier), model)
+    linking = Linking(engine, matching, learned, former=earlier is not None, remembered=remembered, decided=decided)
     linking.run(calibrate=model is None)
     return linking
 
@@ -86,7 +88,20 @@ def load_all(rows: Tables | Kept, model: Model | None = None) -> Model:
 
 def let_go(engine: duckdb.DuckDBPyConnection) -> None:
     """Drop the tables that nothing needs once a linking is done."""
-    for table in ("keyed", "candidates", "several", "persons", "ranked", "sure", "claims", "claimed", "still", "alone"):
+    for table in (
+        "keyed",
+        "candidates",
+        "several",
+        "persons",
+        "ranked",
+        "sure",
+        "claims",
+        "claimed",
+        "still",
+        "alone",
+        "thin",
+        "now",
+    ):
         engine.execute(f"drop table if exists {table}")
 
 
@@ -99,15 +114,17 @@ class Linking:
     """One linking of the loaded rows.
 
     `run` leaves the tables `linked` (`n`, `person`, `compared`, `rule`, `weight`, `probability`, and `home` where kept rows were
-    joined at home: every row but the persons' founders), `reviews` (`n`, `other`, `weight`, `probability`), `doubles` (rows of
-    the spine that are another's) and `scored` (`n`, `other`, `weight`: the pairs that were given a weight now; of kept rows
-    with `row_version` and `other_version`).
+    joined at home: every row but the persons' founders), `reviews` (`n`, `other`, `weight`, `probability`, `reason`), `doubles`
+    (rows of the spine that are another's) and `scored` (`n`, `other`, `weight`: the pairs that were given a weight now; of kept
+    rows with `row_version` and `other_version`).
 
     Args:
         engine: A session with `spine_rows` and `left_rows`.
         matching: The declaration.
         model: The model; `run` completes it where that is asked.
         homes: How many homes the rows have that are kept outside of memory; 0 of tables.
+        former: Whether there are `former_rows`: their numbers are their records' too.
+        arrived: Relation (`n`, `_ref`) of every accepted row of the spine; None where that is not known.
         remembered: Whether the table `remembered` (`n`, `other`, `weight`) holds the pairs of rows that are as they were,
             weighed before under this model: they are not weighed again.
         decided: Whether the table `decided` (`n`, `other`, `same`) holds what persons decided.
@@ -120,11 +137,15 @@ class Linking:
         model: Model,
         *,
         homes: int = 0,
+        former: bool = False,
+        arrived: str | None = None,
         remembered: bool = False,
         decided: bool = False,
     ) -> None:
         self.engine, self.matching, self.model = engine, matching, model
         self.homes, self.remembered, self.decided = homes, remembered, decided
+        self.former, self.arrived = former and bool(matching.followed), arrived
+        self.spine, self.standing = ("known_rows", "stand_ins") if self.former else ("spine_rows", "doubles")
         self.weight = models.weight(matching, model)
 
     def run(self, *, calibrate: bool = False) -> Model:
@@ -133,19 +154,29 @@ class Linking:
             self.engine.execute(f"create or replace temp table {table} ({columns})")
         self._find_doubles()
         constraints = heed(self.engine) if self.decided else None
+        if self.former:
+            known = ["n", *(["version"] if self.homes else []), "dataset", *map(quote, self.matching.columns)]
+            former.follow(self.engine, self.matching, self.model, ", ".join(known), self.arrived)
         if not self._all_wait():
             self.engine.execute("drop table if exists waiting")
         self.engine.execute("create or replace temp view waiting as from left_rows")
         self._link_decided()
         for identifier in self.matching.identifiers:
             self._link_by(identifier)
+        if self.former:
+            for identifier in self.matching.followed:
+                self._link_by_former(identifier)
         if self.matching.exact:
-            self._link_surely("exact", "l.exact_key = r.exact_key", self._alone(), "spine_rows")
+            on = f"l.exact_key = r.exact_key and {models.doubt(self.matching)} = ''"
+            self._link_surely("exact", on, self._alone(), "spine_rows")
             self._keep_waiting("exact")
-        self._weigh(self._pairs_by_keys("waiting", "spine_rows"), "waiting", "spine_rows")
+        self._weigh(self._pairs_by_keys("waiting", self.spine), "waiting", self.spine)
         self._gather()
-        rest.tell_bearing(self.engine, self.matching)
-        rest.tell_kinds(self.engine, self.matching, self.model)
+        barred = (
+            f"(select distinct n, person, {literal(former.FORMER_NUMBER)} as doubt from thin)" if self.former else None
+        )
+        rest.tell_bearing(self.engine, self.matching, self.spine)
+        rest.tell_kinds(self.engine, self.matching, self.model, self.spine, barred)
         self._tell_claims()
         self.kinds = rest.Kinds.read(self.engine, self.matching, self.model)
         if calibrate:
@@ -178,6 +209,14 @@ class Linking:
             f"where {self._alone_probability()} >= {1 - self.matching.errors.sure}"
         )
 
+    def _link_by_former(self, identifier: str) -> None:
+        """Link the waiting rows that bear a number which a record of the spine bore before (see `motlan.linking.former`)."""
+        self._weigh(former.pairs(identifier), "waiting", "former_rows")
+        self._gather()
+        self._rank(self.model.known)
+        former.decide(self.engine, self.matching, self.model, identifier)
+        self._let_wait()
+
     def _cuts(self, identifier: str, table: str) -> list[str]:
         """Return conditions that cut a table's rows so that those with one value of an identifier are together."""
         rows = one(self.engine, f"select count(*) from {table}")[0]
@@ -200,6 +239,11 @@ class Linking:
                 "delete from keyed where exists (from decided where (decided.n, decided.other) in "
                 "((keyed.n, keyed.other), (keyed.other, keyed.n)))"
             )
+            if self.former:
+                self.engine.execute(
+                    "delete from keyed where exists (from decided join former on former.n = keyed.other "
+                    "where (decided.n, decided.other) in ((keyed.n, former.record), (former.record, keyed.n)))"
+                )
         known = "keyed"
         self.engine.execute(f"create or replace temp table candidates ({PAIR})")
         if self.remembered:
@@ -300,7 +344,7 @@ class Linking:
 
     def _rank_rest(self) -> None:
         """Do it for rows of the third stage: by the kinds of their pairs."""
-        self._share(rest.odds_of_kinds(self.engine, self.kinds, self.model), ("whole", "prior"))
+        self._share(rest.odds_of_kinds(self.engine, self.kinds, self.model), ("whole", "prior", "doubt"))
 
     def _gather(self) -> None:
         """Make `persons`: of each row of `candidates` every person with the best of its rows; `alone` where there is but one.
@@ -308,16 +352,16 @@ class Linking:
         Most rows have one candidate: they need no more than a count.
         """
         self.engine.execute(
-            """create or replace temp table several as
+            f"""create or replace temp table several as
                select n, count(*) as many, any_value(other) as other, any_value(weight) as weight from candidates group by n;
                create or replace temp table persons as
                with best as (
                    select c.n, coalesce(d.person, c.other) as person, max(c.weight) as weight,
                           arg_max(c.other, (c.weight, c.other)) as other
                    from candidates as c semi join (select n from several where many > 1) using (n)
-                   left join doubles as d on d.n = c.other group by all)
+                   left join {self.standing} as d on d.n = c.other group by all)
                select several.n, coalesce(d.person, other) as person, several.weight, other, true as alone
-               from several left join doubles as d on d.n = other where many = 1
+               from several left join {self.standing} as d on d.n = other where many = 1
                union all by name select *, false as alone from best"""
         )
 
@@ -360,8 +404,9 @@ class Linking:
                        select exact_key from waiting where exact_key is not null group by exact_key, dataset having count(*) = 1))
                select exact_key from spine_rows semi join keys using (exact_key) group by exact_key having count(*) = 1"""
         )
+        rows = "waiting anti join thin using (n)" if self.former else "waiting"
         return (
-            "(select * from waiting semi join alone using (exact_key) "
+            f"(select * from {rows} semi join alone using (exact_key) "
             "qualify count(*) over (partition by exact_key, dataset) = 1)"
         )
 
@@ -399,7 +444,7 @@ class Linking:
             self.engine,
             f"""select min(probability) from (
                     select probability, {wrong} + sum(1 - probability) over up as wrong, {made} + count(*) over up as made
-                    from ranked window up as (order by probability desc))
+                    from ranked where doubt = '' window up as (order by probability desc))
                 where wrong <= {self.matching.errors.linked} * made""",
         )[0]
         return max(math.floor((found if found is not None else 0.999) * 1e6) / 1e6, 1 - self.matching.errors.each)
@@ -419,15 +464,18 @@ class Linking:
         self._rank_rest()
         self._take_probable("")
         self.engine.execute(
-            f"""create or replace temp table reviews as select n, other, weight, probability
+            f"""create or replace temp table reviews as select n, other, weight, probability, nullif(doubt, '') as reason
                 from ranked anti join linked using (n) where probability >= {self.model.review}"""
         )
+        if self.former:
+            former.review(self.engine)
         self._keep_waiting("probable")
 
     def _take_probable(self, best: str) -> None:
         self.engine.execute(
             f"""insert into linked select n, person, other, 'probable', weight, ranked.probability, null
-                from ranked join waiting using (n) where ranked.probability >= {self.model.linked} {best}"""
+                from ranked join waiting using (n)
+                where ranked.probability >= {self.model.linked} and ranked.doubt = '' {best}"""
         )
 
     def _group_rest(self) -> None:
@@ -442,7 +490,9 @@ class Linking:
         )
         self.engine.execute(
             f"""create or replace temp table edges as
-                select *, {probability} as probability from candidates where {probability} >= {self.model.linked}
+                select c.n, c.other, c.weight, c.probability
+                from (select *, {probability} as probability from candidates where {probability} >= {self.model.linked}) as c
+                join waiting as l on l.n = c.n join waiting as r on r.n = c.other where {models.doubt(self.matching)} = ''
                 union all (from ({same}) as told(n, other, weight, probability) semi join waiting using (n)
                            semi join (select n as other from waiting) using (other))"""
         )
@@ -459,11 +509,15 @@ class Linking:
         )
         self.engine.execute(
             f"""insert into reviews
-                select c.n, other, weight, {probability} as probability from candidates as c
-                left join labels as mine on mine.n = c.n left join labels as theirs on theirs.n = c.other
-                where {probability} >= {self.model.review} and coalesce(mine.person, c.n) != coalesce(theirs.person, other)
-                  and c.n not in (select n from reviews)
-                qualify row_number() over (partition by c.n order by weight desc, other) = 1"""
+                with told as (
+                    select c.n, other, weight, {probability} as probability from candidates as c
+                    left join labels as mine on mine.n = c.n left join labels as theirs on theirs.n = c.other
+                    where {probability} >= {self.model.review}
+                      and coalesce(mine.person, c.n) != coalesce(theirs.person, other)
+                      and c.n not in (select n from reviews)
+                    qualify row_number() over (partition by c.n order by weight desc, other) = 1)
+                select told.n, other, weight, probability, nullif({models.doubt(self.matching)}, '') as reason
+                from told join waiting as l on l.n = told.n join waiting as r on r.n = told.other"""
         )
 
     def _connect(self) -> None:

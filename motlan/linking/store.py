@@ -34,7 +34,7 @@ def frequencies_table(entity: str) -> str:
 def reviews_table(entity: str) -> str:
     """Return the name of the lake's table of the pairs that the machine leaves to people.
 
-    Key `dataset`, `_key`; columns `other_dataset`, `other_key`, `_ref`, `other_ref`, `weight`, `probability`.
+    Key `dataset`, `_key`; columns `other_dataset`, `other_key`, `_ref`, `other_ref`, `weight`, `probability`, `reason`.
     """
     return f"reviews.{entity}"
 

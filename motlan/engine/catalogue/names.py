@@ -148,6 +148,20 @@ FUNCTIONS = catalogue(
         idempotent=True,
     ),
     Function(
+        "other_marks",
+        parameters("a, b"),
+        "Whether two names both have marked letters, and not the same (An and Ân are two given names); letters alone are "
+        "compared, whatever their case, y written i. False where one has none at all: it may have lost them.",
+        (
+            (("Nguyễn Văn An", "Nguyễn Văn Ân"), True),
+            (("Nguyễn Văn Tú", "NGUYỄN VĂN TU"), True),
+            (("Nguyễn Văn Lý", "Nguyễn Văn Lí"), False),
+            (("H'Hen Niê", "H’HEN-NIÊ"), False),
+            (("NGUYEN VAN AN", "Nguyễn Văn Ân"), False),
+            ((None, "Nguyễn Văn Ân"), None),
+        ),
+    ),
+    Function(
         "given_name_key",
         parameters("x"),
         "The last word of the name's key. In Vietnamese names the given name comes last, and tells people apart "
