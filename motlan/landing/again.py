@@ -28,8 +28,8 @@ def create(engine: duckdb.DuckDBPyConnection) -> None:
     came later).
     """
     engine.execute(
-        "create temp table landed_before (row_hash uhugeint, of_this_run boolean, passed boolean);"
-        "create temp table touched (key varchar)"
+        "create or replace temp table landed_before (row_hash uhugeint, of_this_run boolean, passed boolean);"
+        "create or replace temp table touched (key varchar)"
     )
 
 

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from motlan import numbers, pipeline
-from motlan.lake import current, staging
+from motlan.lake import current
 from motlan.ledger import runs
 from motlan.lineage.trace import find_person, numbers_of, trace
-from motlan.workspace import Workspace
 from tests.conftest import Country
 from tests.motlan.test_pipeline import rows
 
@@ -175,22 +174,13 @@ def test_the_numbers_of_a_person_are_kept_with_their_periods(late: Country) -> N
 
 
 def test_a_record_that_is_keyed_by_its_number_goes_on_in_the_one_that_came_after_it(housed: Country) -> None:
-    """Its register ends it and begins another: what is gone is told by the table `gone.<dataset>`."""
+    """Its register ends it and begins another."""
     place = {"number": "079090000071", "id": "z9", "updated": LATER}
     say(housed, SPINE, {**MEANT, "head": OLD}, *OTHERS)
     say(housed, CARDS, {**CARD, "head": OLD}, OTHER_CARD)
     job()
     say(housed, SPINE, {**MEANT, **place, "head": place["number"]}, *OTHERS)
-    run = pipeline.sync(SPINE)["run"]
-    work = housed.open()
-    target = work.lake.staged_file(f"gone.{SPINE}", run)
-    with work.engine("test") as engine:
-        engine.execute(staging("select 'z1' as _key", run, target))
-    work.lake.commit(f"gone.{SPINE}", run)
-    with pytest.MonkeyPatch.context() as patch:
-        facts = Workspace.facts
-        patch.setattr(Workspace, "facts", lambda *args: f"(from {facts(*args)} where _key != 'z1')")
-        job()
+    job()
     after = rows(housed, "select personal_id from golden_person where health_card_number = 'GD4010000000001'")
     assert after == [(place["number"],)]
     assert rows(housed, "select household_head, household_members from golden_household") == [(place["number"], "1")]
