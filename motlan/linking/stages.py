@@ -146,6 +146,7 @@ class Linking:
         self.homes, self.remembered, self.decided = homes, remembered, decided
         self.former, self.arrived = former and bool(matching.followed), arrived
         self.spine, self.standing = ("known_rows", "stand_ins") if self.former else ("spine_rows", "doubles")
+        self.follows = False
         self.weight = models.weight(matching, model)
 
     def run(self, *, calibrate: bool = False) -> Model:
@@ -157,6 +158,7 @@ class Linking:
         if self.former:
             known = ["n", *(["version"] if self.homes else []), "dataset", *map(quote, self.matching.columns)]
             former.follow(self.engine, self.matching, self.model, ", ".join(known), self.arrived)
+            self.follows = True
         if not self._all_wait():
             self.engine.execute("drop table if exists waiting")
         self.engine.execute("create or replace temp view waiting as from left_rows")
@@ -239,7 +241,7 @@ class Linking:
                 "delete from keyed where exists (from decided where (decided.n, decided.other) in "
                 "((keyed.n, keyed.other), (keyed.other, keyed.n)))"
             )
-            if self.former:
+            if self.follows:
                 self.engine.execute(
                     "delete from keyed where exists (from decided join former on former.n = keyed.other "
                     "where (decided.n, decided.other) in ((keyed.n, former.record), (former.record, keyed.n)))"

@@ -68,8 +68,9 @@ def linked(
     records: dict[str, list[Row]],
     cards: dict[str, Row],
     gone: str = "",
+    different: tuple[str, str] | None = None,
 ) -> Linked:
-    """Link cards to records of which the versions are told, the oldest first; one of them may be gone."""
+    """Link cards to records of which the versions are told, the oldest first; one may be gone, two decided apart."""
     told: list[tuple[Any, ...]] = []
     for dataset, rows in ((SPINE, records), (CARDS, {key: [row] for key, row in cards.items()})):
         for key, versions in rows.items():
@@ -86,7 +87,13 @@ def linked(
         f"create or replace view histories as select *, _age = 1 and _key != '{gone}' as _stands from versions "
         f"where dataset = '{SPINE}'"
     )
-    return Linked(engine, stages.link_all(engine, matching, "facts", earlier=EARLIER).model)
+    if different:
+        keys = [f"(select {stages.ROW} from facts where _key = '{key}')" for key in different]
+        engine.execute(
+            f"create or replace temp table decided as select {keys[0]} as n, {keys[1]} as other, false as same"
+        )
+    done = stages.link_all(engine, matching, "facts", earlier=EARLIER, decided=different is not None)
+    return Linked(engine, done.model)
 
 
 KEPT = {
@@ -104,6 +111,16 @@ def test_a_row_with_the_cancelled_number_is_its_records(
 ) -> None:
     found = linked(engine, matching, {"z1": [MAN, mended], "z2": [WOMAN]}, {"b1": MAN, "b2": WOMAN})
     assert found.links == {"b1": "z1", "b2": "z2"}
+    assert found.asked == {}
+
+
+def test_a_row_that_people_keep_apart_from_a_record_is_not_linked_by_a_number_that_it_bore(
+    engine: duckdb.DuckDBPyConnection, matching: Matching
+) -> None:
+    found = linked(
+        engine, matching, {"z1": [MAN, MENDED], "z2": [WOMAN]}, {"b1": MAN, "b2": WOMAN}, different=("b1", "z1")
+    )
+    assert found.links == {"b2": "z2"}
     assert found.asked == {}
 
 
