@@ -176,7 +176,7 @@ def _answered(once: Sequence[_Once]) -> tuple[str, str]:
             write(odd, first.rest) if write else f"select given, {first.call.sql(dialect, 'given')} as made from {odd}"
         )
         name = f"_answers_{number}"
-        relations.append(f"{name} as materialized ({made})")
+        relations.append(f"{name} as ({made})")
         joins += "".join(one.join(name) for one in calls)
     return f"with {', '.join(relations)}\n" if relations else "", joins
 

@@ -8,6 +8,7 @@ import pytest
 from motlan import pipeline
 from motlan.ledger import runs
 from motlan.linking import link as linking
+from motlan.linking import standing
 from motlan.linking.identities import identities_table
 from tests.conftest import Country, card_record, spine_record
 from tests.motlan.test_pipeline import rows, whole_job
@@ -149,22 +150,11 @@ def test_who_appears_on_the_spine_and_leaves_it_again_keeps_the_provisional_id(p
 
 def decide(country: Country, left: str, right: str, *, same: bool) -> Callable[[], None]:
     """Let people decide about the pair of a card and an office's record, whoever they are; return what takes it back."""
-    from motlan.linking import store
-
-    original = store.decided
-
-    def decided(*_: Any) -> Any:
-        import pyarrow as pa
-
-        names = ("left_dataset", "left_key", "right_dataset", "right_key")
-        values = ("beta_cards", left, "alpha_people", right)
-        columns = {name: pa.array([value], pa.string()) for name, value in zip(names, values, strict=True)}
-        return pa.table({**columns, "same": pa.array([same], pa.bool_())})
-
-    store.decided = decided  # type: ignore[assignment]
+    pair = ("beta_cards", left, "alpha_people", right, same)
+    original, standing.read = standing.read, lambda *_: standing.Standing(held=[pair])  # type: ignore[assignment]
 
     def back() -> None:
-        store.decided = original
+        standing.read = original
 
     return back
 

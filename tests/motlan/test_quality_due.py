@@ -67,9 +67,10 @@ def told(country: Country, day: int, **asked: Any) -> dict[tuple[str, str], tupl
 
 def change(country: Country, day: int, *changed: tuple[str | None, ...]) -> None:
     """Let cards change on a day; one that is not known yet is new."""
-    cards = {row[0]: card_record(row) for row in CARDS}
     moment = f"2026-11-{day:02d}T00:00:00.000000Z"
-    country.write("beta_cards", [*cards.values(), *(card_record(row, moment) for row in changed)])
+    cards = vars(country).setdefault("cards", {row[0]: card_record(row) for row in CARDS})
+    cards.update({row[0]: card_record(row, moment) for row in changed})
+    country.write("beta_cards", list(cards.values()))
 
 
 WRONG = ("b1", "12", "NGUYEN VAN AN", "03/02/1990", "male", "GD4010000000001")
