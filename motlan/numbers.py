@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from motlan.engine import literal, quote
 from motlan.lake import read_parquet
 from motlan.registry import Dataset
-from motlan.succession import MOMENT, accepted_rows, newest_first
+from motlan.succession import MOMENT, newest_first
 from motlan.workspace import Workspace
 
 PERIOD_KEY = ("dataset", "_key", "field", "period")
@@ -72,7 +72,7 @@ def _moved(
     spine: str,
 ) -> str:
     """Return the SQL of the rows of a register's records that had two values of an identifier, or one and then none, or went."""
-    rows, again, moved = accepted_rows(files), quote(f"several_{dataset.name}"), quote(f"moved_{dataset.name}")
+    rows, again, moved = read_parquet(files), quote(f"several_{dataset.name}"), quote(f"moved_{dataset.name}")
     changed = " or ".join(
         f"(min({name}) != max({name}) or count({name}) between 1 and count(*) - 1)" for name in map(quote, followed)
     )

@@ -20,7 +20,7 @@ from motlan.engine import literal, quote
 from motlan.lake import SCRATCH, read_parquet
 from motlan.ledger import runs
 from motlan.slices import file_slices
-from motlan.succession import MOMENT, accepted_rows
+from motlan.succession import MOMENT
 from motlan.workspace import Workspace, sealed
 
 PERSONS = 1_000_000
@@ -211,7 +211,7 @@ def _cut(
     links = f"select _ref, person_id from {work.kept(run.id, 'links')} where dataset = {literal(dataset)}"
     passes = -(-count // AT_A_TIME)
     queries = (
-        f"""select links.person_id, {kept} from {accepted_rows(some)} as rows
+        f"""select links.person_id, {kept} from {read_parquet(some)} as rows
             join ({links} and {inside} and {within("person_id", number, passes)}) as links using (_ref)"""
         for number in range(passes)
         for some, inside in file_slices(files, "_ref")

@@ -13,7 +13,7 @@ the year 2062 is replaced by the next one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -33,11 +33,6 @@ MOMENT = f"coalesce(_moment, {PULLED})"
 """SQL of what an accepted row's moment counts as."""
 
 
-def accepted_rows(files: Collection[str]) -> str:
-    """Return the SQL of accepted rows, of those too that were cleaned before it was kept when they were pulled."""
-    return f"(from {read_parquet(files)} union all by name select null::varchar as {PULLED} where false)"
-
-
 def newest_first(dataset: Dataset, moment: str = MOMENT) -> str:
     """Return the SQL that orders a record's rows, the one that stands first.
 
@@ -55,7 +50,7 @@ def newest(dataset: Dataset, files: Sequence[str], columns: str) -> str:
     Most records have one row alone: those with more are found first, by a hash of their keys, and no other row is sorted.
     """
     kept = f"{literal(dataset.name)} as dataset, _key, _ref, {MOMENT} as _moment{', ' if columns else ''}{columns}"
-    rows, again = accepted_rows(files), quote(f"again_{dataset.name}")
+    rows, again = read_parquet(files), quote(f"again_{dataset.name}")
     return f"""select * from (
         with {again} as materialized (select hash(_key) as hashed from {rows} group by hashed having count(*) > 1)
         select {kept} from {rows} as rows anti join {again} as again on again.hashed = hash(rows._key)

@@ -19,7 +19,7 @@ from motlan.lake import RUN_OF_PATH, read_parquet
 from motlan.ledger import runs
 from motlan.parts import number, spread
 from motlan.registry import Dataset, Entity
-from motlan.succession import MOMENT, accepted_rows, newest_first
+from motlan.succession import MOMENT, newest_first
 from motlan.workspace import sealed
 
 SINCE = "since_rows"
@@ -75,7 +75,7 @@ def since_query(entity: Entity, dataset: Dataset, files: Sequence[str], known: S
         with versions as materialized (
             select _key, _ref, {MOMENT} as _moment{kept},
                    row_number() over (partition by _key order by {newest_first(dataset)}) as place
-            from {accepted_rows(files)} semi join {of} as standing using (_key)),
+            from {read_parquet(files)} semi join {of} as standing using (_key)),
         stands as (select _key as key, place as stood from versions semi join {of} as standing using (_ref)),
         told as (select newer._key, newer._ref, newer._moment, newer.place{", " if began else ""}{began}
                  from versions as newer left join versions as older

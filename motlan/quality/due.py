@@ -22,7 +22,7 @@ from motlan.quality.tally import Tally
 from motlan.registry import Dataset, Registry
 from motlan.scoring import DueDays
 from motlan.store import Store, tables
-from motlan.succession import accepted_rows, newest_first
+from motlan.succession import newest_first
 from motlan.workspace import Workspace
 
 Kind = Literal["row", "cross", "correction", "quarantine"]
@@ -55,7 +55,7 @@ def open_rows(dataset: Dataset, newest: str, files: Collection[str]) -> str:
         versions as (
             select _key, _run, list_transform(_errors, lambda error: error.rule) as broken,
                    row_number() over (partition by _key order by {newest_first(dataset)}) as place
-            from {accepted_rows(files)} semi join found using (_key)),
+            from {read_parquet(files)} semi join found using (_key)),
         met as (
             select _key, rule, list(_run order by place) as runs,
                    min(place) filter (where not list_contains(broken, rule)) as sound

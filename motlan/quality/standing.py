@@ -12,6 +12,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from motlan.engine import make, one, quote
+from motlan.lake import read_parquet
 from motlan.ledger import runs, versions
 from motlan.quality import due
 from motlan.quality.registers import ask
@@ -20,7 +21,7 @@ from motlan.quality.tally import Tally, decode
 from motlan.registry import Dataset
 from motlan.slices import slices
 from motlan.store import tables
-from motlan.succession import MOMENT, accepted_rows, newest_first
+from motlan.succession import MOMENT, newest_first
 from motlan.workspace import Workspace
 
 PACE_SECONDS = 30 * 86400
@@ -86,7 +87,7 @@ def _show_standing(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: 
     province = work.registry.scoring.province_field
     place = quote(province) if province in dataset.fields else "null::varchar"
     rows, columns = (
-        accepted_rows(files),
+        read_parquet(files),
         f"_key, _run, {MOMENT} as _moment, _version, _assessed, _errors, {place} as province",
     )
     some = slices(one(engine, f"select count(*) from {rows}")[0])

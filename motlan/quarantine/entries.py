@@ -21,7 +21,7 @@ from motlan.quality.rows import clean_table, quarantine_table
 from motlan.quarantine import LIVE
 from motlan.registry import Dataset
 from motlan.store import bulk, tables
-from motlan.succession import MOMENT, accepted_rows, newest_first
+from motlan.succession import MOMENT, newest_first
 from motlan.workspace import Workspace
 
 _RULES = """'{' || array_to_string(list_transform(_rules, lambda broken: broken.rule), ',') || '}',
@@ -99,16 +99,14 @@ def prepare(work: Workspace, run: runs.Run) -> Changes:
         parts = []
         if clean and (live := _live_keys(work, dataset, scratch / "live.csv")):
             parts.append(
-                f"select _key, {MOMENT} as _moment, _ref from {accepted_rows(clean)} where {key_text()} in {live}"
+                f"select _key, {MOMENT} as _moment, _ref from {read_parquet(clean)} where {key_text()} in {live}"
             )
         if kept:
             with work.store.engine.connect() as connection:
                 visible = {*runs.visible(connection, "sync", dataset.name), run.id}
             if before := work.lake.files(clean_table(dataset.name), visible):
                 mine = f"(select _key from {read_parquet(kept)} where _key is not null)"
-                parts.append(
-                    f"select _key, {MOMENT} as _moment, _ref from {accepted_rows(before)} where _key in {mine}"
-                )
+                parts.append(f"select _key, {MOMENT} as _moment, _ref from {read_parquet(before)} where _key in {mine}")
         accepted = scratch / "accepted.csv" if parts else None
         if accepted:
             engine.execute(

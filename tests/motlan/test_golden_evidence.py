@@ -241,7 +241,8 @@ def test_since_when_a_record_says_a_value_is_told_from_its_versions(tmp_path: Pa
     ]  # fmt: skip
     names = ("_key", "_ref", "_moment", "name", "born")
     path = tmp_path / "rows.parquet"
-    pq.write_table(pa.table({name: [row[n] for row in versions] for n, name in enumerate(names)}), path)
+    columns = {name: [row[n] for row in versions] for n, name in enumerate(names)}
+    pq.write_table(pa.table({**columns, "_pulled": pa.nulls(len(versions), pa.string())}), path)
     of_rows = "(from (values ('a', 'r3/0/0'), ('b', 'r3/0/1'), ('c', 'r1/0/2')) as t (_key, _ref))"
     asked = "_ref, _since_name, _said_name, _since_born, _said_born"
     by_arrival, by_moment = (

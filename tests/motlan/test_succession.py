@@ -44,7 +44,8 @@ def test_the_row_that_stands_is_the_last_or_the_newest(order: str, told: list[st
     ]  # fmt: skip
     path = tmp_path / "rows.parquet"
     names = ("_key", "_ref", "_moment", "said")
-    pq.write_table(pa.table({name: pa.array([row[n] for row in versions]) for n, name in enumerate(names)}), path)
+    columns = {name: pa.array([row[n] for row in versions]) for n, name in enumerate(names)}
+    pq.write_table(pa.table({**columns, "_pulled": pa.nulls(len(versions), pa.string())}), path)
     dataset: Any = SimpleNamespace(name="alpha", succession=order)
     with connect(threads=1, allowed=[tmp_path]) as con:
         found = con.execute(f"select said from ({newest(dataset, [str(path)], 'said')}) order by _key").fetchall()
