@@ -77,7 +77,7 @@ def test_a_service_that_dies_is_started_again_and_a_scheduler_that_hangs_is_told
         for child in psutil.Process(up.process.pid).children():
             if child.name() == "sleep":
                 child.kill()
-            if "scheduler" in child.cmdline():
+            elif "scheduler" in child.cmdline():
                 child.suspend()
         up.wait_for("idle was ended by SIGKILL; it is started again")
         up.wait_for("airflow-scheduler runs, but gives no sign of life since")
