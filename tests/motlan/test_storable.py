@@ -117,7 +117,8 @@ def test_a_numbered_publication_that_the_store_does_not_take_is_mended(damaged: 
         table = tables.log_entries.c
         (body,) = connection.scalars(sa.select(table.body).where(table.kind == "projection mended"))
     assert body["left_out"] == {"golden_person.health_card_number": 1}
-    damaged.write("alpha_people", [spine_record(row, "2026-09-04T00:00:00.000000Z") for row in SPINE[1:]])
+    others = [spine_record(row, "2026-09-04T00:00:00.000000Z") for row in SPINE[1:]]
+    damaged.write("alpha_people", [spine_record(SPINE[0]), *others])
     pipeline.sync("alpha_people")
     pipeline.reconcile()
     published = pipeline.publish()
