@@ -19,8 +19,8 @@ from adapters.protocols.soap import SoapClient, refuse_fault
 from adapters.protocols.xml import XmlRecords, text_of
 from adapters.protocols.xml_charset import charset_of
 from adapters.protocols.xml_plain import HEAD_BYTES
+from motlan.adapter import Adapter, Page, Source, SourceCount, Watermark
 from motlan.errors import ContractError
-from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
 
 _RECORD = "CongDan"
 

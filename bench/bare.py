@@ -13,7 +13,7 @@ import httpx
 import psycopg
 from psycopg import conninfo, sql
 
-from motlan.landing.contract import Source
+from motlan.adapter import Source
 
 _SOAP = "http://schemas.xmlsoap.org/soap/envelope/"
 _WSSE = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"

@@ -15,7 +15,7 @@ import psutil
 import typer
 from rich.table import Table
 
-from motlan.commands.screen import AsJson, err, examples, out, told
+from motlan.cli.output import AsJson, err, examples, out, told
 
 app = typer.Typer(
     help="Benchmarks, each against the generator's truth or a floor measured in the same run.",

@@ -43,11 +43,11 @@ import pyarrow.parquet as pq
 
 from bench import replay, world
 from bench.progress import Memory, Tell
-from motlan import registry as declared
 from motlan import settings as environment
-from motlan.engine import literal, one, quote
-from motlan.landing.contract import Pace, Page, Source
-from motlan.registry import Dataset
+from motlan.adapter import Pace, Page, Source
+from motlan.config import registry as declared
+from motlan.config.registry import Dataset
+from motlan.expressions import literal, one, quote
 
 DATASETS = {
     "soap": "population_citizens",

@@ -21,10 +21,11 @@ import duckdb
 from pydantic import AfterValidator, TypeAdapter
 from typing_extensions import TypedDict
 
-from motlan.engine import quote
-from motlan.engine.vietnamese import LETTERS
-from motlan.landing.columns import IN_RULES, stored
-from motlan.registry import Dataset, RowRule
+from motlan.config.quality import RowRule
+from motlan.config.registry import Dataset
+from motlan.expressions import quote
+from motlan.expressions.vietnamese import LETTERS
+from motlan.ingest.raw_columns import IN_RULES, stored
 
 _LETTERS = re.compile(f"[{LETTERS}' -]+")
 _VOWELS = "aeiouy" + "".join(sorted({letter.lower() for letter in LETTERS if not letter.isascii()} - set("đčñƀ")))

@@ -4,7 +4,7 @@ Processes, one after the other, so that none's memory is another's:
 
 1. The world is made, a range of people at a time.
 2. Its registers are landed as the bus lands them, in chunks of its size. Row commitments are timed apart.
-3. The registers' chunks are cleaned, checked and written by `motlan.quality.rows.check_chunk`, as many side by side as the
+3. The registers' chunks are cleaned, checked and written by `motlan.quality.row_rules.check_chunk`, as many side by side as the
    pipeline does, and right after copied by bare DuckDB (the floor). The memory that is told is this process's meanwhile. Just
    before and just after, each in a process of its own, a sample of the rows goes through pydantic: a machine's speed changes.
 4. Each chunk is scored against the truth, from the same query.
@@ -28,15 +28,16 @@ from bench import world
 from bench.progress import Memory, Tell
 from bench.pydantic_rules import PydanticRules
 from bench.truth import Score, Truth, score_held_out
-from motlan import registry as declared
 from motlan import settings as environment
-from motlan.cleaning import select_canonical
-from motlan.engine import abreast, connect, literal, load_code_lists, one, quote
-from motlan.lake import read_parquet
-from motlan.landing.columns import names
-from motlan.landing.land import CHUNK_ROWS, LANDED, commitment
-from motlan.quality import rows
-from motlan.registry import Dataset, RowRule
+from motlan.config import registry as declared
+from motlan.config.quality import RowRule
+from motlan.config.registry import Dataset
+from motlan.expressions import abreast, connect, literal, load_code_lists, one, quote
+from motlan.ingest.clean import select_canonical
+from motlan.ingest.land import CHUNK_ROWS, LANDED, commitment
+from motlan.ingest.raw_columns import names
+from motlan.lake.iceberg import read_parquet
+from motlan.quality import row_rules
 
 PYDANTIC_ROWS = 4_000
 """Rows of a file that pydantic is timed on: few enough that Python's collector does not slow it."""
@@ -93,7 +94,7 @@ def _engine(work: Path, of: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
 def _asked(dataset: Dataset) -> tuple[list[RowRule], str]:
     """Return the row rules of a dataset and the query that cleans and checks its rows."""
     asked = declared.load().row_rules_of(dataset)
-    return asked, rows.tag(asked, select_canonical(dataset))
+    return asked, row_rules.tag(asked, select_canonical(dataset))
 
 
 def _tell(work: Path, name: str, said: Any) -> None:
@@ -156,7 +157,7 @@ def check(work: Path, done: Synchronized[int]) -> None:
     for dataset in declared.load().datasets.values():
         folders = sorted((work / "raw" / dataset.name).iterdir())
         landed = [list(map(str, sorted(folder.glob("*.parquet")))) for folder in folders]
-        chunks += [(dataset, files) for paths in landed for files in rows.chunks(paths)]
+        chunks += [(dataset, files) for paths in landed for files in row_rules.chunks(paths)]
     memory, rounds, floors = Memory(), [], []
     while len(rounds) < ROUNDS and sum(told["seconds"] for told in rounds) < LONG_ENOUGH:
         done.value = 0
@@ -179,15 +180,15 @@ def _check(work: Path, chunks: list[tuple[Dataset, list[str]]], done: Synchroniz
 
     def chunk(
         engine: duckdb.DuckDBPyConnection, numbered: tuple[int, tuple[Dataset, list[str]]]
-    ) -> tuple[float, rows.Checked]:
+    ) -> tuple[float, row_rules.Checked]:
         number, (dataset, files) = numbered
         clean, kept = target / f"{number}.clean.parquet", target / f"{number}.kept.parquet"
         began = time.perf_counter()
-        checked = rows.check_chunk(engine, dataset, *asked[dataset.name], "0" * 64, files, clean, kept)
+        checked = row_rules.check_chunk(engine, dataset, *asked[dataset.name], "0" * 64, files, clean, kept)
         return time.perf_counter() - began, checked
 
     told: dict[str, Any] = {"accepted": 0, "quarantined": 0, "busy": dict.fromkeys(asked, 0.0)}
-    fit = environment.load().abreast(len(chunks), rows.CHUNK_BYTES)
+    fit = environment.load().abreast(len(chunks), row_rules.CHUNK_BYTES)
     with ExitStack() as stack:
         opened = [nullcontext(stack.enter_context(_engine(work, fit))) for _ in range(fit)]
         began = time.perf_counter()
@@ -210,7 +211,7 @@ def sample(work: Path, when: str, _done: Synchronized[int]) -> None:
             pydantic = PydanticRules(dataset, rules)
             files = list(map(str, sorted((work / "raw" / dataset.name).glob("*/*.parquet"))))
             for path in files[:PYDANTIC_FILES]:
-                rows.show_raw(engine, dataset, [path])
+                row_rules.show_raw(engine, dataset, [path])
                 pydantic.run(engine, query, PYDANTIC_ROWS)
             total = one(engine, f"select count(*) from {read_parquet(files)}")[0]
             told["seconds"] += pydantic.seconds / max(pydantic.rows, 1) * total

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from bench import bare, world
-from motlan.landing.contract import Source
+from motlan.adapter import Source
 
 _BODIES = {"soap": bare.soap_bodies, "rest": bare.rest_bodies}
 _CURSOR = re.compile(rb"ConTro>([^<]+)<")

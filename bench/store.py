@@ -31,15 +31,15 @@ import sqlalchemy as sa
 from bench import world
 from bench.national.watch import tree_mb
 from bench.progress import Tell
-from motlan import registry as declared
 from motlan import settings as environment
-from motlan.engine import connect, literal, quote
+from motlan.config import registry as declared
 from motlan.errors import ConfigurationError
-from motlan.golden.compared import golden_table
-from motlan.golden.mirror import mirror_of
-from motlan.golden.project import project
-from motlan.lake import Lake
+from motlan.expressions import connect, literal, quote
+from motlan.lake.iceberg import Lake
 from motlan.ledger import runs
+from motlan.merge.golden_rows import golden_table
+from motlan.projection.load import project
+from motlan.projection.tables import mirror_of
 from motlan.settings import Settings
 from motlan.store import bulk, open_store, server, tables
 from motlan.workspace import Workspace

@@ -29,11 +29,12 @@ from typing import Any
 import duckdb
 import yaml
 
-from motlan.cleaning import select_canonical
-from motlan.engine import DUCKDB, literal, one, parse, quote
-from motlan.landing.columns import IN_RULES, stored
-from motlan.quality import rows
-from motlan.registry import Dataset, RowRule
+from motlan.config.quality import RowRule
+from motlan.config.registry import Dataset
+from motlan.expressions import DUCKDB, literal, one, parse, quote
+from motlan.ingest.clean import select_canonical
+from motlan.ingest.raw_columns import IN_RULES, stored
+from motlan.quality import row_rules
 from simulators.dirt import DIRT_FILE
 from simulators.held_out_names import names
 
@@ -220,7 +221,7 @@ class Truth:
     def load(self, of_range: str, landed: Path, query: str) -> int:
         """Clean and check a landed file of a range of people once more: `raw_rows` and `tagged`. Return its rows."""
         self.range = of_range
-        rows.show_raw(self.engine, self.dataset, [str(landed)])
+        row_rules.show_raw(self.engine, self.dataset, [str(landed)])
         dropped = ", ".join(quote(stored(column)) for column in self.dataset.columns)
         self.engine.execute(f"create or replace temp table tagged as select * exclude ({dropped}) from ({query})")
         return int(one(self.engine, "select count(*) from tagged")[0])

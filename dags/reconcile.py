@@ -8,7 +8,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, AssetAny
 from motlan_airflow.steps import RECONCILED, START, dataset_asset, first_step, step, wait_until_idle
 
-from motlan import registry
+from motlan.config import registry
 
 with DAG(
     dag_id="reconcile",

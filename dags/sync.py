@@ -8,7 +8,7 @@ from airflow.sdk import DAG
 from motlan_airflow.deadlines import freshness
 from motlan_airflow.steps import START, dataset_asset, first_step, step
 
-from motlan import registry
+from motlan.config import registry
 
 
 def describe(dataset: Any) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from demo.main import Choice, leave_running, run
 from demo.standing import Asked
-from motlan.commands.screen import Quiet
+from motlan.cli.output import Quiet
 from motlan.errors import MotlanError
 
 app = Quiet(add_completion=False, rich_markup_mode=None, pretty_exceptions_show_locals=False)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from motlan.landing.columns import is_stored
+from motlan.ingest.raw_columns import is_stored
 from motlan.lineage.evidence import Evidence, gather
 from motlan.lineage.replay import Sample, replay
 from motlan.workspace import Workspace

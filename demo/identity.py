@@ -26,12 +26,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from motlan.engine import one
-from motlan.golden.compared import golden_table
-from motlan.lake import current, read_parquet
+from motlan.expressions import one
+from motlan.lake.iceberg import current, read_parquet
 from motlan.ledger import runs
-from motlan.linking import store as decisions
+from motlan.linking import stored_models as decisions
 from motlan.linking.link import KEY, links_table
+from motlan.merge.golden_rows import golden_table
 from motlan.workspace import Workspace
 
 _ENDS = ("removed", "merged", "dissolved")

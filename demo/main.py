@@ -28,7 +28,7 @@ from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
 from motlan.pipeline import ENTITY
-from motlan.quality.score import by_agency
+from motlan.quality.scores import by_agency
 from motlan.settings import load
 from motlan.store import server
 from motlan.store.folders import make_private

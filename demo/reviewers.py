@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 
 from motlan.errors import MotlanError
-from motlan.review import desk, verdicts
-from motlan.review.verdicts import Said
+from motlan.stewardship import review_decisions, review_queue
+from motlan.stewardship.review_decisions import Said
 from motlan.store.tables import PAIR
 from motlan.workspace import Workspace
 
@@ -42,13 +42,13 @@ class Reviewers:
         """Take pairs and decide them by what is true on a day; first take back what was decided wrongly before."""
         self._left -= 1
         for decision, name in self._wrong:
-            verdicts.withdraw(self._work, decision, name, "It was a mistake.")
+            review_decisions.withdraw(self._work, decision, name, "It was a mistake.")
             self.decided["undone"] += 1
         self._wrong = []
         given: dict[str, list[tuple[int, Pair]]] = {}
         for name in NAMES:
-            desk.take(self._work, self._entity, name, PAIRS)
-            rows = desk.assigned(self._work, self._entity, name)
+            review_queue.take(self._work, self._entity, name, PAIRS)
+            rows = review_queue.assigned(self._work, self._entity, name)
             given[name] = [(row["assignment"], tuple(row[column] for column in PAIR)) for row in rows]
         pairs = sorted({pair for rows in given.values() for _, pair in rows})
         same = true_answers(self._world, day, pairs)
@@ -67,9 +67,11 @@ class Reviewers:
 
     def _decide(self, name: str, assignment: int, same: bool, *, wrong: bool) -> None:
         verdict = "same" if same != wrong else "different"
-        said = Said(assignment=assignment, verdict=verdicts.verdict(verdict), reason="Both records were looked at.")
+        said = Said(
+            assignment=assignment, verdict=review_decisions.verdict(verdict), reason="Both records were looked at."
+        )
         try:
-            (number,) = verdicts.decide(self._work, name, [said])
+            (number,) = review_decisions.decide(self._work, name, [said])
         except MotlanError:
             # It contradicts what people decided before, say: that is the bus's to refuse.
             self.decided["refused"] += 1

@@ -172,8 +172,6 @@ def _warm_up() -> None:
     import httpx
     from airflow.sdk.execution_time.supervisor import in_process_api_server
 
-    from motlan import pipeline  # noqa: F401
-
     with httpx.Client(transport=in_process_api_server().transport, base_url="http://in-process.invalid./") as client:
         client.get("/health")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
-from motlan.engine import literal, one, quote
-from motlan.lake import current, read_parquet
+from motlan.expressions import literal, one, quote
+from motlan.lake.iceberg import current, read_parquet
 from motlan.ledger import runs
 from motlan.lineage.evidence import golden_rows
 from motlan.linking.link import KEY, links_table

@@ -1,5 +1,5 @@
 """`python -m motlan` is the command line."""
 
-from motlan.cli import main
+from motlan.cli.main import main
 
 main()

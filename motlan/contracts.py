@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from email.utils import parseaddr
 from typing import Any
 
-from motlan.registry import Dataset, Registry
-from motlan.rules import RegisterRule, RowRule, Rule, SetRule
+from motlan.config.quality import RegisterRule, RowRule, Rule, SetRule
+from motlan.config.registry import Dataset, Registry
 
 ODCS_VERSION = "v3.2.0"
 JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"

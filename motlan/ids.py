@@ -6,7 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-from motlan.engine import literal
+from motlan.expressions import literal
 
 
 def of_text(secret: bytes, kind: str, text: str) -> str:

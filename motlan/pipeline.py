@@ -14,21 +14,22 @@ from typing import Any, ParamSpec, TypeVar
 import sqlalchemy as sa
 
 from motlan import sweep
-from motlan.cleaning import select_canonical
-from motlan.engine import failure
 from motlan.errors import ConfigurationError, InternalError, MotlanError, unforeseen
-from motlan.golden import diff as differences
-from motlan.golden import merge as survivorship
-from motlan.golden import project as projection
-from motlan.golden import proof, release
-from motlan.golden import publish as publication
-from motlan.landing import land as landing
-from motlan.landing import watermark
-from motlan.landing.land import Watch
+from motlan.expressions import failure
+from motlan.ingest import land as landing
+from motlan.ingest import watermark
+from motlan.ingest.clean import select_canonical
+from motlan.ingest.land import Watch
 from motlan.ledger import log, runs
 from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
-from motlan.quality import breaker, columns, cross, exceptions, rows, tally
+from motlan.merge import merge as survivorship
+from motlan.projection import load as projection
+from motlan.projection import preflight
+from motlan.publication import approval
+from motlan.publication import diff as differences
+from motlan.publication import publish as publication
+from motlan.quality import column_guard, cross_register, exceptions, row_rules, rule_counts, run_guard
 from motlan.quarantine import entries
 from motlan.quarantine import replay as requeue
 from motlan.settings import debugging
@@ -108,7 +109,7 @@ def clean(run: str) -> Counts:
 
     def split(current: runs.Run) -> Counts:
         dataset = work.registry.dataset(current.subject)
-        counts = rows.split(work, current, partial(select_canonical, dataset))
+        counts = row_rules.split(work, current, partial(select_canonical, dataset))
         landed = current.steps["land"]["landed"]
         if counts["accepted"] + counts["quarantined"] != landed:
             raise InternalError(
@@ -118,8 +119,8 @@ def clean(run: str) -> Counts:
             )
         # Rows of a replay were blocked before, and a drifted chunk is held as a whole: neither tells of a worse source.
         if "replayed" not in current.steps["land"] and not exceptions.of(work, current).drifted:
-            columns.check(work, current, counts, partial(select_canonical, dataset))
-            breaker.check(work, current, counts)
+            column_guard.check(work, current, counts, partial(select_canonical, dataset))
+            run_guard.check(work, current, counts)
         return counts
 
     return runs.step(work.store, run, "clean", split)
@@ -144,7 +145,7 @@ def commit_sync(run: str) -> Counts:
                     runs.record_snapshot(connection, run, table, snapshot)
             watermark.move(connection, current, work.registry.dataset(current.subject), landed)
             if landed["landed"]:
-                tally.record(connection, run, work.registry.rules.by_name, {current.subject: cleaned["rules"]})
+                rule_counts.record(connection, run, work.registry.rules.by_name, {current.subject: cleaned["rules"]})
                 body = {"run": run, "dataset": current.subject, "rows": landed["landed"], "chunks": landed["chunks"]}
                 log.append(connection, "landing", {**body, "version": cleaned["version"]})
             if gone:
@@ -243,7 +244,10 @@ def cross_check(run: str) -> Counts:
     """Check what only a bus can see."""
     work = open_workspace()
     return runs.step(
-        work.store, run, "cross_check", lambda current: cross.check(work, current, current.steps["begin"]["inputs"])
+        work.store,
+        run,
+        "cross_check",
+        lambda current: cross_register.check(work, current, current.steps["begin"]["inputs"]),
     )
 
 
@@ -277,20 +281,20 @@ def publish(run: str | None = None, *, mend: bool = False) -> Counts:
 
     def do(current: runs.Run) -> Counts:
         if current.state not in runs.SEEN:
-            release.require(work.store, current)
+            approval.require(work.store, current)
             projection.ensure(work, work.registry.entity(current.subject))
             if not mend:
-                proof.prove(work, current.subject, current.id)
+                preflight.prove(work, current.subject, current.id)
         with work.store.publishing() as connection:
             current = runs.get(work.store, current.id)
             if current.state in runs.SEEN:
                 return publication.told(connection, current.id)
-            release.require(work.store, current)
+            approval.require(work.store, current)
             runs.require_open(connection, current.id)
             counts = publication.publish(connection, current)
-            provinces = tally.Tally.load(work.scratch(current.id) / cross.TALLY)
+            provinces = rule_counts.Tally.load(work.scratch(current.id) / cross_register.TALLY)
             results = current.steps["cross_check"]["rules"]
-            tally.record(connection, current.id, work.registry.rules.by_name, results, provinces)
+            rule_counts.record(connection, current.id, work.registry.rules.by_name, results, provinces)
         return counts
 
     counts = runs.step(work.store, run, "publish", do, lock="publish")

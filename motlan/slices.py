@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 
 import pyarrow.parquet as pq
 
-from motlan.engine import literal
+from motlan.expressions import literal
 
 ROWS = 12_500_000
 """Rows of a slice at the most: what passes through a join of so many fits into the memory that one small machine has."""

@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from motlan.golden import doubts, release
 from motlan.ledger.runs import abandoned
-from motlan.linking import store as decisions
-from motlan.quality import breaker, score
+from motlan.linking import stored_models as decisions
+from motlan.publication import approval
+from motlan.quality import run_guard, scores
+from motlan.stewardship import overrides
 from motlan.store import tables
 from motlan.workspace import Workspace
 
@@ -70,10 +71,12 @@ def status(work: Workspace) -> dict[str, Any]:
         }
         if published
         else None,
-        "waiting": [row["run"] for row in release.listed(work.store) if row["state"] == "waiting" and not row["stale"]],
+        "waiting": [
+            row["run"] for row in approval.listed(work.store) if row["state"] == "waiting" and not row["stale"]
+        ],
         "contradictions": sum(counts),
-        "values_said_again": sum(doubts.heard_again(work, entity) for entity in work.registry.entities),
-        "quality": score.by_agency(work.store, work.registry),
+        "values_said_again": sum(overrides.heard_again(work, entity) for entity in work.registry.entities),
+        "quality": scores.by_agency(work.store, work.registry),
         "log": {"entries": entry["index"] + 1, "tree_head": bytes(entry["root_hash"]).hex()} if entry else None,
     }
 
@@ -124,6 +127,6 @@ def _dataset(run: sa.RowMapping | None, mark: sa.RowMapping | None, given_up: di
         "quarantined": cleaned.get("quarantined"),
         "drift": landed.get("drift"),
         "cursors": landed.get("cursors"),
-        "breaker": run["steps"].get(breaker.STEP),
+        "breaker": run["steps"].get(run_guard.STEP),
         "watermark": mark["cursor"] if mark else None,
     }

@@ -15,9 +15,11 @@ from typing import TypeVar, cast
 import duckdb
 
 from motlan import processes
-from motlan import registry as declared
 from motlan import settings as environment
-from motlan.engine import (
+from motlan.config import registry as declared
+from motlan.config.registry import Dataset, Registry
+from motlan.errors import ConfigurationError, ContractError
+from motlan.expressions import (
     abreast,
     code_lists,
     code_lists_digest,
@@ -28,15 +30,13 @@ from motlan.engine import (
     load_code_lists,
     quote,
 )
-from motlan.engine.named import named_calls
-from motlan.errors import ConfigurationError, ContractError
-from motlan.lake import Lake, read_parquet
+from motlan.expressions.duckdb.named import named_calls
+from motlan.lake.iceberg import Lake, read_parquet
+from motlan.lake.newest import newest
 from motlan.ledger.runs import Counts
-from motlan.registry import Dataset, Registry
 from motlan.settings import Settings
 from motlan.store import Store, open_store
 from motlan.store.folders import make_private
-from motlan.succession import newest
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -142,7 +142,7 @@ class Workspace:
                 yield engine
             return
         try:
-            from motlan.engine.spark_session import SparkEngine
+            from motlan.expressions.spark.session import SparkEngine
         except ImportError as error:
             raise ConfigurationError(
                 f"{error.name} is not installed",

@@ -15,7 +15,7 @@ import yaml
 from hypothesis import HealthCheck, settings
 
 from motlan import people, principals
-from motlan.engine.spark_start import java_version, start
+from motlan.expressions.spark.start import java_version, start
 from motlan.settings import load
 from motlan.store import open_store, server
 from motlan.workspace import Workspace, open_workspace

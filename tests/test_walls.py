@@ -8,8 +8,8 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from motlan import registry
-from motlan.cli import app
+from motlan.cli.main import app
+from motlan.config import registry
 from tests.conftest import ROOT
 
 AGENCIES = ("population", "insurance", "tax", "education", "bhxh", "bhyt", "mst")

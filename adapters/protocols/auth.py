@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Protocol
 
+from motlan.adapter import Source
 from motlan.errors import ConfigurationError
-from motlan.landing.contract import Source
 
 
 class Credential(Protocol):

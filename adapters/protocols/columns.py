@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from motlan.adapter import LOCATOR, Limits, Page, Source, tellable
 from motlan.errors import ContractError
-from motlan.landing.contract import LOCATOR, Limits, Page, Source, tellable
 
 Columns = dict[str, Any]
 """Column name -> the texts of a run of records, null where the source sent nothing: a list of `str`, or an Arrow array of

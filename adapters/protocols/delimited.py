@@ -15,8 +15,8 @@ from adapters.protocols.charsets import charset_of, peek, to_text
 from adapters.protocols.columns import Columns
 from adapters.protocols.header import SEPARATORS, read_header
 from adapters.protocols.lines import read_text_lines
+from motlan.adapter import Limits
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import Limits
 
 HEADER_LINES = 16
 """Lines within which the header ends: blank ones may stand before it, and a quoted name may have line ends."""

@@ -24,8 +24,8 @@ from adapters.protocols.json import at_path, parse
 from adapters.protocols.openers import Opener, Sent, opener_for
 from adapters.protocols.options import read_options
 from adapters.protocols.xml_plain import HEAD_BYTES
+from motlan.adapter import Adapter, Page, Source, SourceCount, Watermark
 from motlan.errors import ContractError
-from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
 
 DROP = "_drop"
 """Name of the column that tells which drop a row came with."""

@@ -11,8 +11,8 @@ from adapters.protocols.columns import Columns
 from adapters.protocols.delimited import DelimitedRecords
 from adapters.protocols.json import JsonRecords
 from adapters.protocols.xml import XmlRecords
+from motlan.adapter import Source
 from motlan.errors import ConfigurationError
-from motlan.landing.contract import Source
 
 
 class Format(Protocol):

@@ -15,8 +15,8 @@ from decimal import Decimal
 import httpx
 
 from adapters.protocols.deadline import refuse_late, told_at, within
+from motlan.adapter import Page, Source
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import Page, Source
 
 PIECE = 2**16
 """Bytes that are handed on at once while something is unpacked or parsed."""

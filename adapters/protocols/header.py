@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from adapters.protocols.columns import check_extra, column_name
+from motlan.adapter import tellable
 from motlan.errors import ContractError
-from motlan.landing.contract import tellable
 
 SEPARATORS = (",", ";", "\t", "|")
 """Where none is declared, the first of those by which the header line has most of the declared names."""

@@ -24,8 +24,8 @@ from adapters.protocols.deadline import OutOfBoundsError, Rate
 from adapters.protocols.guard import bounded, safe_endpoint, same_origin
 from adapters.protocols.pace import Throttle, with_retries
 from adapters.protocols.stream import HEAD_BYTES, BoundedTransport, rated
+from motlan.adapter import Source
 from motlan.errors import AccessError, ContractError, TransientError
-from motlan.landing.contract import Source
 
 for _library in ("httpx", "httpcore"):  # they would log every URL with its query, and the headers of answers
     logging.getLogger(_library).setLevel(logging.WARNING)

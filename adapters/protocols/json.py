@@ -20,8 +20,8 @@ from adapters.protocols.charsets import as_utf_8, charset_of, describe
 from adapters.protocols.columns import Columns, check_extra, column_name
 from adapters.protocols.doubled import keep_all, may_be_doubled
 from adapters.protocols.lines import read_lines
+from motlan.adapter import Limits
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import Limits
 
 
 class _Number(str):

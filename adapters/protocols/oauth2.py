@@ -14,8 +14,8 @@ from adapters.protocols.auth import Basic, user_and_secret
 from adapters.protocols.guard import decimal_number
 from adapters.protocols.http import Answer, HttpLine, judge_status
 from adapters.protocols.json import at_path, parse
+from motlan.adapter import Source
 from motlan.errors import AccessError, ContractError
-from motlan.landing.contract import Source
 
 _LEEWAY = 30.0
 """Seconds before its end, at most, at which a token is not used any more."""

@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 from adapters.protocols.auth import Basic, user_and_secret
 from adapters.protocols.codings import GZIP_MAGIC, undo
 from adapters.protocols.http import HttpLine
+from motlan.adapter import Source
 from motlan.errors import ConfigurationError, ContractError, TransientError
-from motlan.landing.contract import Source
 
 
 @dataclass(frozen=True)

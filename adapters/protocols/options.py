@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from motlan.adapter import Source
 from motlan.errors import ConfigurationError
-from motlan.landing.contract import Source
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -11,8 +11,8 @@ from typing import TypeVar
 import tenacity
 
 from adapters.protocols.deadline import left, within
+from motlan.adapter import Pace
 from motlan.errors import TransientError
-from motlan.landing.contract import Pace
 
 _T = TypeVar("_T")
 

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from motlan.adapter import LOCATOR, Page, Source
 from motlan.errors import ContractError
-from motlan.landing.contract import LOCATOR, Page, Source
 
 Fetch = Callable[[str | None, int], tuple[Page, str | None]]
 """Given the cursor (None at first) and the page's number from 1, the page and the next cursor (None at the end)."""

@@ -17,8 +17,8 @@ from adapters.protocols.deadline import told_at
 from adapters.protocols.guard import is_loopback
 from adapters.protocols.pace import Throttle, with_retries
 from adapters.protocols.watchdog import Watchdog
+from motlan.adapter import Source
 from motlan.errors import AccessError, ConfigurationError, ContractError, MotlanError, TransientError
-from motlan.landing.contract import Source
 
 _NO_JIT = "select set_config('jit', 'off', false) from pg_settings where name = 'jit'"
 """A server before version 18 takes a query that it must sort against `enable_sort` for so dear that it compiles each. One before

@@ -19,8 +19,8 @@ from adapters.protocols.json import JsonRecords, at_path, is_zero, kind_of, pars
 from adapters.protocols.oauth2 import ClientCredentials
 from adapters.protocols.options import read_options
 from adapters.protocols.paging import follow
+from motlan.adapter import Adapter, Page, Source, SourceCount, Watermark
 from motlan.errors import ContractError
-from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
 
 _NO_CONTENT = 204
 _ERRORS = ("error", "errors", "fault", "exception")

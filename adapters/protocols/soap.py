@@ -17,8 +17,8 @@ from zeep.wsse.username import UsernameToken
 from adapters.protocols.auth import user_and_secret
 from adapters.protocols.http import Answer, HttpLine, judge_status
 from adapters.protocols.xml import parse_document
+from motlan.adapter import Source
 from motlan.errors import AccessError, ContractError, TransientError
-from motlan.landing.contract import Source
 
 WSDL_DOCUMENTS = 50
 """Documents that a WSDL may be made of: an import may always name another one."""

@@ -25,8 +25,8 @@ from adapters.protocols.guard import capped, moment, whole_number
 from adapters.protocols.keyset import SOURCE, Column, Keyset, read_columns
 from adapters.protocols.options import read_options
 from adapters.protocols.postgres import PostgresLine, TooWideError, connection_settings
+from motlan.adapter import Adapter, Page, Source, SourceCount, Watermark, tellable
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark, tellable
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 

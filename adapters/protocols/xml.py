@@ -18,8 +18,8 @@ from adapters.protocols.columns import Columns, check_extra, column_name
 from adapters.protocols.guard import slices
 from adapters.protocols.xml_charset import charset_of, parser_encoding, usable_option
 from adapters.protocols.xml_plain import HEAD_BYTES, PlainRecords, Row, is_utf_8
+from motlan.adapter import Limits
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import Limits
 
 RECORD_BYTES = 8 * 2**20
 """Bytes of a document that may pass before the next record ends. What is no run of records stops here."""

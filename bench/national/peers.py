@@ -11,13 +11,13 @@ from bench.linking import IDENTITY, link_with_splink
 from bench.national.pipeline import Setting
 from bench.national.watch import Steps
 from bench.pydantic_rules import PydanticRules
-from motlan.cleaning import select_canonical
-from motlan.engine import literal, one
-from motlan.lake import read_parquet
+from motlan.config.registry import Dataset
+from motlan.expressions import literal, one
+from motlan.ingest.clean import select_canonical
+from motlan.lake.iceberg import read_parquet
 from motlan.ledger import runs
 from motlan.pipeline import ENTITY
-from motlan.quality import rows
-from motlan.registry import Dataset
+from motlan.quality import row_rules
 from motlan.workspace import Workspace, open_workspace
 
 PYDANTIC_ROWS = 4_000
@@ -75,8 +75,8 @@ def pydantic(steps: Steps, setting: Setting) -> dict[str, float]:
             asked = work.registry.row_rules_of(dataset)
             sample = PydanticRules(dataset, asked)
             with work.engine(f"sampling {dataset.name}") as engine:
-                rows.show_raw(engine, dataset, _files(work, f"raw.{dataset.name}", dataset.name)[:1])
-                sample.run(engine, rows.tag(asked, select_canonical(dataset)), PYDANTIC_ROWS)
+                row_rules.show_raw(engine, dataset, _files(work, f"raw.{dataset.name}", dataset.name)[:1])
+                sample.run(engine, row_rules.tag(asked, select_canonical(dataset)), PYDANTIC_ROWS)
             total += sample.seconds / max(sample.rows, 1) * sum(setting.rows(dataset.name))
             differs += sample.differs
     return {"seconds": total, "differs": differs}

@@ -22,13 +22,13 @@ import sqlalchemy as sa
 
 from bench.national.watch import Steps
 from motlan import pipeline
-from motlan.landing import drift
-from motlan.landing.columns import names, stored
-from motlan.landing.contract import LOCATOR
-from motlan.landing.land import CHUNK_ROWS, table_of, write_chunks
+from motlan.adapter import LOCATOR
+from motlan.config.registry import Dataset
+from motlan.ingest import drift
+from motlan.ingest.land import CHUNK_ROWS, table_of, write_chunks
+from motlan.ingest.raw_columns import names, stored
 from motlan.ledger import runs
 from motlan.ledger.runs import Counts
-from motlan.registry import Dataset
 from motlan.store import Store, tables
 from motlan.workspace import Workspace, open_workspace
 
@@ -168,7 +168,7 @@ def _reconcile(steps: Steps, store: Store, run: str, rows: int) -> None:
 
 
 def land(steps: Steps, work: Workspace, run: str, paths: list[Path], announced: int) -> Counts:
-    """Land files of the generator as a sync run's rows; counts as `motlan.landing.land.land` returns them."""
+    """Land files of the generator as a sync run's rows; counts as `motlan.ingest.land.land` returns them."""
 
     def do(current: runs.Run) -> Counts:
         dataset = work.registry.dataset(current.subject)

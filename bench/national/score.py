@@ -16,12 +16,12 @@ import duckdb
 from bench.linking import FIXED, GOLDEN, THRESHOLDS
 from bench.national.pipeline import Setting
 from bench.national.watch import Steps
-from motlan.engine import literal, one
-from motlan.golden.compared import golden_table
-from motlan.lake import read_parquet
+from motlan.expressions import literal, one
+from motlan.lake.iceberg import read_parquet
 from motlan.ledger import runs
 from motlan.linking.link import links_table
-from motlan.linking.store import reviews_table
+from motlan.linking.stored_models import reviews_table
+from motlan.merge.golden_rows import golden_table
 from motlan.pipeline import ENTITY
 from motlan.workspace import Workspace, open_workspace
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
 
-from motlan.landing.contract import Source
+from motlan.adapter import Source
 
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 

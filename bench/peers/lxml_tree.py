@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from lxml import etree
 
 from bench.bare import drop_files
-from motlan.landing.contract import Source
+from motlan.adapter import Source
 
 
 def pull(source: Source) -> Iterator[int]:

@@ -15,7 +15,7 @@ import splink.comparison_level_library as cll
 import splink.comparison_library as cl
 from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 
-from motlan.engine import DUCKDB, literal
+from motlan.expressions import DUCKDB, literal
 
 KEPT = 0.05
 """Pairs less probable than this are not kept: below every threshold that is tried."""

@@ -11,7 +11,7 @@ from typing import Any
 import zeep
 from zeep.wsse.username import UsernameToken
 
-from motlan.landing.contract import Source
+from motlan.adapter import Source
 
 
 def pull(source: Source) -> Iterator[int]:

@@ -20,12 +20,12 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from motlan import __version__
+from motlan.config.registry import Entity, FacetEntity, Grant
 from motlan.errors import AccessError, ConfigurationError, unforeseen
 from motlan.feeds import keys, pages
-from motlan.golden.mirror import STAYS
-from motlan.golden.project import ensure_facet_tables, ensure_tables
 from motlan.ledger import accesses
-from motlan.registry import Entity, FacetEntity, Grant
+from motlan.projection.load import ensure_facet_tables, ensure_tables
+from motlan.projection.tables import STAYS
 from motlan.store.session import lost, open_for_feeds
 from motlan.workspace import Workspace, open_workspace
 

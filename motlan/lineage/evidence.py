@@ -12,20 +12,20 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
-from motlan.engine import literal
-from motlan.golden import aside, words
-from motlan.golden.compared import golden_table
-from motlan.golden.pointers import DECIDED, SOURCES, pointed
-from motlan.lake import current, read_parquet
-from motlan.landing import payloads
-from motlan.landing.columns import of_file
-from motlan.landing.land import table_of
+from motlan.expressions import literal
+from motlan.ingest import payloads
+from motlan.ingest.land import table_of
+from motlan.ingest.raw_columns import of_file
+from motlan.lake.iceberg import current, read_parquet
+from motlan.lake.newest import pull_moment
 from motlan.ledger import runs, versions
-from motlan.linking import store as kept
+from motlan.linking import stored_models as kept
 from motlan.linking.link import KEY, links_table, load_frequencies
 from motlan.linking.model import Model
+from motlan.merge import value_ages, value_overrides
+from motlan.merge.golden_rows import golden_table
+from motlan.merge.provenance import DECIDED, SOURCES, pointed
 from motlan.store import tables
-from motlan.succession import pull_moment
 from motlan.workspace import Workspace
 
 Version = tuple[str, str, dict[str, object]]
@@ -46,11 +46,11 @@ class Evidence:
         versions: Version id -> what it says.
         chunks: (run, chunk) -> the digest of its rows' commitments that the log holds.
         commitments: (run, chunk) -> the commitments of all its rows, in order.
-        moments: Sync run -> what a moment that is not known counts as in it (see `motlan.succession`).
+        moments: Sync run -> what a moment that is not known counts as in it (see `motlan.lake.newest`).
         columns: (run, chunk) -> the raw columns that it was landed with: stored name -> the source's.
         frequencies: Link version -> `comparison`, `value`, `share`: how frequent the values of these rows are.
-        set_aside: Decisions about values that the newest publication honours (see `motlan.golden.aside`).
-        since: Since when these rows say each value (see `motlan.golden.words`).
+        set_aside: Decisions about values that the newest publication honours (see `motlan.merge.value_overrides`).
+        since: Since when these rows say each value (see `motlan.merge.value_ages`).
         payload: Reads a payload by name; raises where it was altered.
     """
 
@@ -160,8 +160,8 @@ def _set_aside(work: Workspace, entity: str) -> pa.Table:
     )
     with work.store.engine.connect() as connection:
         told = connection.execute(published.order_by(table.id.desc()).limit(1)).scalar_one_or_none() or {}
-        holding = aside.holding(connection, entity, told.get("decided_until", 0))
-    return aside.without(holding, told.get("lapsed", ()))
+        holding = value_overrides.holding(connection, entity, told.get("decided_until", 0))
+    return value_overrides.without(holding, told.get("lapsed", ()))
 
 
 def _since(work: Workspace, engine: duckdb.DuckDBPyConnection, name: str, links: pa.Table) -> pa.Table:
@@ -173,12 +173,12 @@ def _since(work: Workspace, engine: duckdb.DuckDBPyConnection, name: str, links:
     with work.store.engine.connect() as connection:
         inputs = connection.execute(query.order_by(table.id.desc()).limit(1)).scalar_one_or_none() or {}
     engine.register("linked_now", links)
-    found = [words.nothing(entity)]
+    found = [value_ages.nothing(entity)]
     for dataset in work.registry.datasets_of(name):
         if files := work.clean_files(dataset.name, inputs):
             known = [row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()]
             of = f"(select _key, _ref from linked_now where dataset = {literal(dataset.name)})"
-            found.append(words.since_query(entity, dataset, files, known, of))
+            found.append(value_ages.since_query(entity, dataset, files, known, of))
     return _table(engine, " union all by name ".join(f"(from ({query}))" for query in found))
 
 

@@ -14,15 +14,15 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from motlan.engine import literal, quote
 from motlan.errors import ContractError
-from motlan.golden import aside, words
-from motlan.golden.pointers import POINTER, pointed
-from motlan.landing import payloads
-from motlan.landing.columns import absent, is_stored
-from motlan.landing.land import commitment
+from motlan.expressions import literal, quote
+from motlan.ingest import payloads
+from motlan.ingest.land import commitment
+from motlan.ingest.raw_columns import absent, is_stored
 from motlan.ledger.versions import version_id
 from motlan.lineage.evidence import Evidence, chunk_of
+from motlan.merge import value_ages, value_overrides
+from motlan.merge.provenance import POINTER, pointed
 from motlan.workspace import Workspace
 
 Sample = Iterable[tuple[str, str]]
@@ -254,9 +254,9 @@ def _merge_again(
     engine.execute(
         "create temp table linked_rows as select person_id, facts.* from facts join links using (dataset, _key, _ref)"
     )
-    aside.apply(engine, work.store, "linked_rows", evidence.set_aside)
+    value_overrides.apply(engine, work.store, "linked_rows", evidence.set_aside)
     engine.register("golden", evidence.golden)
-    engine.register(words.SINCE, evidence.since)
+    engine.register(value_ages.SINCE, evidence.since)
     again: dict[str, dict[str, object]] = {}
     for version in sorted(set(evidence.golden["_merge_version"].to_pylist()) - bad_versions):
         query = evidence.versions[version][2]["query"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from motlan.golden.pointers import POINTER
 from motlan.lineage.evidence import golden_rows
+from motlan.merge.provenance import POINTER
 from motlan.workspace import Workspace
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from motlan import numbers
+from motlan import identifier_history
+from motlan.adapter import tellable
 from motlan.errors import ConfigurationError, DataError
-from motlan.lake import current
-from motlan.landing.columns import stored
-from motlan.landing.contract import tellable
-from motlan.landing.land import table_of
+from motlan.ingest.land import table_of
+from motlan.ingest.raw_columns import stored
+from motlan.lake.iceberg import current
 from motlan.ledger import accesses, runs
 from motlan.lineage.evidence import Evidence, gather, golden_rows, run_of
 from motlan.lineage.replay import replay
@@ -70,10 +70,12 @@ def numbers_of(work: Workspace, entity: str, person: str) -> list[Chain]:
 def _numbers(work: Workspace, entity: str) -> str:
     """Return the SQL of the published numbers that persons bore, with periods."""
     with work.store.engine.connect() as connection:
-        files = work.lake.files(numbers.identifiers_table(entity), set(runs.visible(connection, "reconcile", entity)))
+        files = work.lake.files(
+            identifier_history.identifiers_table(entity), set(runs.visible(connection, "reconcile", entity))
+        )
     if files:
-        return current(files, numbers.PERIOD_KEY)
-    columns = (*numbers.PERIOD_KEY, *numbers.PERIOD_COLUMNS)
+        return current(files, identifier_history.PERIOD_KEY)
+    columns = (*identifier_history.PERIOD_KEY, *identifier_history.PERIOD_COLUMNS)
     return f"(select {', '.join(f'null::varchar as {name}' for name in columns)} where false)"
 
 

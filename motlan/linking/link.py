@@ -15,17 +15,17 @@ from pathlib import Path
 
 import duckdb
 
-from motlan import ids, numbers
-from motlan.engine import constant, literal, one, quote
-from motlan.engine.named import named_calls
+from motlan import identifier_history, ids
+from motlan.config.matching import Matching
 from motlan.errors import ConfigurationError, InternalError
-from motlan.lake import SCRATCH, changes, created, current, read_parquet, staging
+from motlan.expressions import constant, literal, one, quote
+from motlan.expressions.duckdb.named import named_calls
+from motlan.lake.iceberg import SCRATCH, changes, created, current, read_parquet, staging
 from motlan.ledger import runs, versions
-from motlan.linking import identities, load, stages, standing, turned
+from motlan.linking import linking_rows, person_ids, repurposed_records, stages, valid_decisions
 from motlan.linking import model as models
-from motlan.linking import store as kept
+from motlan.linking import stored_models as kept
 from motlan.linking.model import Model
-from motlan.matching import Matching
 from motlan.slices import number, slices
 from motlan.workspace import Workspace
 
@@ -76,11 +76,11 @@ def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published
     """
     named = (
         links_table,
-        identities.identities_table,
+        person_ids.identities_table,
         kept.reviews_table,
         pairs_table,
         kept.frequencies_table,
-        numbers.identifiers_table,
+        identifier_history.identifiers_table,
     )
     tables = [table(run.subject) for table in named]
     counts = work.staged(run.id, "link", tables, lambda: _Step(work, run, published).do(inputs))
@@ -117,8 +117,8 @@ class _Step:
             if known:
                 load_frequencies(self.work, engine, self.entity, known)
             model = self._load(engine, inputs, found)
-            told = standing.read(self.work, engine, self.entity, inputs, "facts", found)
-            decided = standing.load(engine, told)
+            told = valid_decisions.read(self.work, engine, self.entity, inputs, "facts", found)
+            decided = valid_decisions.load(engine, told)
             version = self._version(engine, model) if known else ""
             remembered = known is not None and self._remember(engine, version)
             linking = stages.Linking(
@@ -136,7 +136,7 @@ class _Step:
                 known, version = kept.record(self.work.store, self.entity, model), self._version(engine, model)
                 self._leave(engine, model)
             self.model = model
-            contradicted = standing.note(self.work.store, engine, self.run.id, told, linked=decided)
+            contradicted = valid_decisions.note(self.work.store, engine, self.run.id, told, linked=decided)
             staged = self._stage(engine, version)
             return {**staged, "contradicted": contradicted, "version": version, "model": known}
 
@@ -163,7 +163,9 @@ class _Step:
         self.homes = len(slices(one(engine, f"select count(*) from {values}")[0]))
         keep = partial(self._keep_at_home, engine)
         former = partial(self._follow, engine, inputs)
-        learned = stages.load_all(load.Kept(engine, self.matching, facts, values, keep, self.homes, former), model)
+        learned = stages.load_all(
+            linking_rows.Kept(engine, self.matching, facts, values, keep, self.homes, former), model
+        )
         self.rows = one(engine, "select count(*) from facts")[0]
         numbers = (f"select count(distinct n) from facts where {part('n')}" for part in slices(self.rows))
         if self.rows != sum(one(engine, query)[0] for query in numbers):
@@ -175,10 +177,10 @@ class _Step:
     def _follow(self, engine: duckdb.DuckDBPyConnection, inputs: dict[str, list[str]]) -> str | None:
         """Make `histories` of the spine's records that bore other numbers; return the SQL of their earlier rows."""
         records = one(engine, "select count(*) from kept_spine")[0]
-        if found := numbers.histories(self.work, self.entity, inputs, records, "kept_spine"):
+        if found := identifier_history.histories(self.work, self.entity, inputs, records, "kept_spine"):
             engine.execute(f"create temp table histories as from {found}")
             self.former = bool(one(engine, "select count(*) from histories")[0])
-        return numbers.former_query("histories", self.matching.followed) if self.former else None
+        return identifier_history.former_query("histories", self.matching.followed) if self.former else None
 
     def _arrived(self, inputs: dict[str, list[str]]) -> str:
         """Return the SQL of every accepted row of the spine: `n`, `_ref`."""
@@ -187,7 +189,7 @@ class _Step:
             for name in self.matching.spine
             if (files := self.work.clean_files(name, inputs))
         )
-        return f"(select {load.ROW} as n, _ref from ({rows}))"
+        return f"(select {linking_rows.ROW} as n, _ref from ({rows}))"
 
     def _keep(self, engine: duckdb.DuckDBPyConnection, name: str, *queries: str) -> None:
         """Put rows into files of the scratch folder, by a name: many of them, so that they shall not stand in memory."""
@@ -314,7 +316,7 @@ class _Step:
     def _change(self, engine: duckdb.DuckDBPyConnection, version: str, before: list[str]) -> int:
         """Keep all links as `links`, and write for the lake in what they differ from those before; return how many do.
 
-        Which id a person has is said by `motlan.linking.identities`. Rows that went from one to another are kept as `went`.
+        Which id a person has is said by `motlan.linking.person_ids`. Rows that went from one to another are kept as `went`.
         """
         old = f"select {', '.join((*KEY, *COLUMNS))} from {current(before, KEY)}"
         engine.execute(f"create temp table previous as {old}")
@@ -336,20 +338,20 @@ class _Step:
 
     def _identify(self, engine: duckdb.DuckDBPyConnection, before: list[str]) -> None:
         """Give every group of `drawn` its id, and write for the lake what changed of the ids that are not plain."""
-        table = identities.identities_table(self.entity)
+        table = person_ids.identities_table(self.entity)
         secret = self.work.store.secret("person ids")
         datasets = [dataset.name for dataset in self.work.registry.datasets_of(self.entity)]
-        step = identities.Identities(engine, secret, self.entity, datasets, read_parquet(before))
-        columns = ", ".join((*identities.KEY, *identities.COLUMNS))
-        identities.none_before(engine)
+        step = person_ids.Identities(engine, secret, self.entity, datasets, read_parquet(before))
+        columns = ", ".join((*person_ids.KEY, *person_ids.COLUMNS))
+        person_ids.none_before(engine)
         if files := self.work.lake.files(table, self.published):
-            engine.execute(f"insert into identities_before select {columns} from {current(files, identities.KEY)}")
+            engine.execute(f"insert into identities_before select {columns} from {current(files, person_ids.KEY)}")
         step.find_met()
         rows = self.work.accepted(self.entity, self.inputs)
-        turned.find_turned(engine, self.matching, self.model, rows, read_parquet(before))
+        repurposed_records.find_turned(engine, self.matching, self.model, rows, read_parquet(before))
         step.assign()
         step.check()
-        changed = changes("identities_now", "identities_before", identities.KEY, identities.COLUMNS)
+        changed = changes("identities_now", "identities_before", person_ids.KEY, person_ids.COLUMNS)
         engine.execute(f"create temp table changed_identities as {changed}")
         if one(engine, "select count(*) from changed_identities")[0]:
             self._write(engine, table, "from changed_identities")
@@ -431,7 +433,7 @@ class _Step:
             f"""create temp table whole_histories as
                 select dataset, _key, {own}, _stands, _age from histories
                 anti join heirs_of on of = dataset and gone_key = _key
-                union all select heir_dataset, heir_key, {own}, false, _age + {numbers.OLDER}
+                union all select heir_dataset, heir_key, {own}, false, _age + {identifier_history.OLDER}
                 from histories join heirs_of on of = dataset and gone_key = _key
                 union all select dataset, _key, {own}, true, 1 from {self.work.facts(self.entity, self.inputs)} as f
                 semi join heirs_of on heir_dataset = f.dataset and heir_key = f._key
@@ -441,14 +443,20 @@ class _Step:
 
     def _stage_numbers(self, engine: duckdb.DuckDBPyConnection) -> None:
         """Write what changed of the numbers that persons bore, and leave what a thing beside a person may be named by."""
-        files = self.work.lake.files(numbers.identifiers_table(self.entity), self.published)
+        files = self.work.lake.files(identifier_history.identifiers_table(self.entity), self.published)
         if not self.former and not files:
             return
         if self.former:
             followed, histories = self.matching.followed, self._whole_histories(engine)
-            engine.execute(f"create temp table periods as {numbers.periods_query(histories, followed, 'links')}")
-            self._keep(engine, numbers.NAMES, numbers.named_query(histories, "former_rows", "former", followed))
-        key, columns = numbers.PERIOD_KEY, numbers.PERIOD_COLUMNS
+            engine.execute(
+                f"create temp table periods as {identifier_history.periods_query(histories, followed, 'links')}"
+            )
+            self._keep(
+                engine,
+                identifier_history.NAMES,
+                identifier_history.named_query(histories, "former_rows", "former", followed),
+            )
+        key, columns = identifier_history.PERIOD_KEY, identifier_history.PERIOD_COLUMNS
         kept_columns = ", ".join((*key, *columns))
         if not files:
             told = created("periods", key, columns)
@@ -459,7 +467,7 @@ class _Step:
             told = changes("periods", "periods_before", key, columns)
         engine.execute(f"create temp table changed_periods as {told}")
         if one(engine, "select count(*) from changed_periods")[0]:
-            self._write(engine, numbers.identifiers_table(self.entity), "from changed_periods")
+            self._write(engine, identifier_history.identifiers_table(self.entity), "from changed_periods")
 
     def _write(self, engine: duckdb.DuckDBPyConnection, table: str, query: str, number: int = 0) -> Path:
         """Write rows for the lake, into one of its files; return its path."""

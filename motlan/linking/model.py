@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from motlan.engine import DUCKDB, Expression, literal, parse, quote
-from motlan.matching import Matching, sql
+from motlan.config.matching import Matching, sql
+from motlan.expressions import DUCKDB, Expression, literal, parse, quote
 
 UNTOLD = 0.3
 """Share of rows left by the first stages whose person is on the spine, until the data tell."""
@@ -33,7 +33,7 @@ class Model(BaseModel):
         known: Share of rows whose person is on the spine.
         known_of_rest: The same of rows that the first two stages leave, by what they bear of each identifier: 0 none, 1 one
             that nobody on the spine has (so its person may be unknown), 2 one that the spine has (so it is somebody else's).
-        odds_of_rest: Kind of a pair of such rows (see `motlan.linking.rest`) -> its log2 odds where nothing else speaks.
+        odds_of_rest: Kind of a pair of such rows (see `motlan.linking.residual`) -> its log2 odds where nothing else speaks.
         linked: A pair of the third stage at least this probable is linked.
         review: One at least this probable goes to a person.
         pairs: Pairs that it was learned from; 0 where it is as declared.

@@ -17,15 +17,14 @@ from collections.abc import Sequence
 
 import duckdb
 
-from motlan.engine import literal, make, one, quote
-from motlan.linking import former, rest, settle
+from motlan.config.matching import Matching, sql
+from motlan.expressions import literal, make, one, quote
+from motlan.linking import apply_decisions, former_rows, residual
 from motlan.linking import model as models
-from motlan.linking.decided import heed
-from motlan.linking.fit import Teacher
-from motlan.linking.load import ROW as ROW
-from motlan.linking.load import Kept, Tables, cuts
+from motlan.linking.decision_constraints import heed
+from motlan.linking.linking_rows import Kept, Tables, cuts
 from motlan.linking.model import Model
-from motlan.matching import Matching, sql
+from motlan.linking.model_training import Teacher
 from motlan.slices import slices
 
 PAIR = "n bigint, other bigint, weight double"
@@ -157,7 +156,7 @@ class Linking:
         constraints = heed(self.engine) if self.decided else None
         if self.former:
             known = ["n", *(["version"] if self.homes else []), "dataset", *map(quote, self.matching.columns)]
-            former.follow(self.engine, self.matching, self.model, ", ".join(known), self.arrived)
+            former_rows.follow(self.engine, self.matching, self.model, ", ".join(known), self.arrived)
             self.follows = True
         if not self._all_wait():
             self.engine.execute("drop table if exists waiting")
@@ -175,19 +174,21 @@ class Linking:
         self._weigh(self._pairs_by_keys("waiting", self.spine), "waiting", self.spine)
         self._gather()
         barred = (
-            f"(select distinct n, person, {literal(former.FORMER_NUMBER)} as doubt from thin)" if self.former else None
+            f"(select distinct n, person, {literal(former_rows.FORMER_NUMBER)} as doubt from thin)"
+            if self.former
+            else None
         )
-        rest.tell_bearing(self.engine, self.matching, self.spine)
-        rest.tell_kinds(self.engine, self.matching, self.model, self.spine, barred)
+        residual.tell_bearing(self.engine, self.matching, self.spine)
+        residual.tell_kinds(self.engine, self.matching, self.model, self.spine, barred)
         self._tell_claims()
-        self.kinds = rest.Kinds.read(self.engine, self.matching, self.model)
+        self.kinds = residual.Kinds.read(self.engine, self.matching, self.model)
         if calibrate:
             self._calibrate()
         self._link_probably()
         self._group_rest()
         if constraints:
-            settle.keep_decisions(self.engine, constraints)
-            settle.let_wait(self.engine)
+            apply_decisions.keep_decisions(self.engine, constraints)
+            apply_decisions.let_wait(self.engine)
             self._let_wait()
         return self.model
 
@@ -212,11 +213,11 @@ class Linking:
         )
 
     def _link_by_former(self, identifier: str) -> None:
-        """Link the waiting rows that bear a number which a record of the spine bore before (see `motlan.linking.former`)."""
-        self._weigh(former.pairs(identifier), "waiting", "former_rows")
+        """Link the waiting rows that bear a number which a record of the spine bore before (see `motlan.linking.former_rows`)."""
+        self._weigh(former_rows.pairs(identifier), "waiting", "former_rows")
         self._gather()
         self._rank(self.model.known)
-        former.decide(self.engine, self.matching, self.model, identifier)
+        former_rows.decide(self.engine, self.matching, self.model, identifier)
         self._let_wait()
 
     def _cuts(self, identifier: str, table: str) -> list[str]:
@@ -346,7 +347,7 @@ class Linking:
 
     def _rank_rest(self) -> None:
         """Do it for rows of the third stage: by the kinds of their pairs."""
-        self._share(rest.odds_of_kinds(self.engine, self.kinds, self.model), ("whole", "prior", "doubt"))
+        self._share(residual.odds_of_kinds(self.engine, self.kinds, self.model), ("whole", "prior", "doubt"))
 
     def _gather(self) -> None:
         """Make `persons`: of each row of `candidates` every person with the best of its rows; `alone` where there is but one.
@@ -470,7 +471,7 @@ class Linking:
                 from ranked anti join linked using (n) where probability >= {self.model.review}"""
         )
         if self.former:
-            former.review(self.engine)
+            former_rows.review(self.engine)
         self._keep_waiting("probable")
 
     def _take_probable(self, best: str) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from motlan.engine import literal, quote
-from motlan.lake import read_parquet
+from motlan.config.files import Text
+from motlan.config.quality import RowRule
+from motlan.config.storable import STORABLE
+from motlan.expressions import literal, quote
+from motlan.lake.iceberg import read_parquet
 from motlan.ledger import runs, versions
-from motlan.registry import RowRule, Text
-from motlan.storable import STORABLE
 from motlan.workspace import Workspace
 
 DRIFT = RowRule(

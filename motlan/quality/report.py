@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from motlan.quality import score
-from motlan.quality.due import due
-from motlan.quality.score import DIMENSIONS, By, Count
-from motlan.registry import Registry
-from motlan.scoring import Colour
+from motlan.config.registry import Registry
+from motlan.config.scoring import Colour
+from motlan.quality import scores as register_scores
+from motlan.quality.deadlines import due
+from motlan.quality.scores import DIMENSIONS, By, Count
 from motlan.store import Store
 
 RUNS = 12
@@ -50,7 +50,7 @@ class Line:
 def report(
     store: Store, registry: Registry, *, by: By | None = None, dataset: str | None = None, today: date | None = None
 ) -> dict[str, Any]:
-    """Return `lines` (see `Line`), `findings` (see `motlan.quality.due.Due`), `due_days` and `thresholds`.
+    """Return `lines` (see `Line`), `findings` (see `motlan.quality.deadlines.Due`), `due_days` and `thresholds`.
 
     Args:
         store: The open store.
@@ -64,13 +64,13 @@ def report(
     """
     if dataset is not None:
         registry.dataset(dataset)
-    points = score.history(store, DAYS if by == "day" else RUNS)
+    points = register_scores.history(store, DAYS if by == "day" else RUNS)
     if by == "day":
         points = list({day: (run, day) for run, day in points}.values())
-    past = score.counts_of(store, [run for run, _ in points], by_province=by == "province")
-    series = [past[run] for run, _ in points] or [score.current(store, registry)]
+    past = register_scores.counts_of(store, [run for run, _ in points], by_province=by == "province")
+    series = [past[run] for run, _ in points] or [register_scores.current(store, registry)]
     if points and by != "province":
-        series[-1] = score.current(store, registry)
+        series[-1] = register_scores.current(store, registry)
     names = [day for _, day in points]
     lines = []
     for agency in registry.agencies:
@@ -116,7 +116,10 @@ def _days(registry: Registry, agency: str, series: list[list[Count]], names: Seq
 
 def _line(registry: Registry, agency: str, name: str, series: list[list[Count]], wholly: bool) -> Line | None:
     scoring = registry.scoring
-    scores = [score.of_register(counts, scoring) if wholly else score.of_rules(counts) for counts in series]
+    scores = [
+        register_scores.of_register(counts, scoring) if wholly else register_scores.of_rules(counts)
+        for counts in series
+    ]
     if not scores or scores[-1] is None:
         return None
     trend = [round(value, 2) for value in scores if value is not None]

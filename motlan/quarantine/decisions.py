@@ -14,15 +14,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from motlan.engine import literal
+from motlan.config.storable import STORABLE
 from motlan.errors import ConfigurationError, ContractError, DataError
-from motlan.lake import read_parquet
-from motlan.landing import payloads
-from motlan.landing.columns import is_stored, labels, of_files
-from motlan.landing.land import table_of
+from motlan.expressions import literal
+from motlan.ingest import payloads
+from motlan.ingest.land import table_of
+from motlan.ingest.raw_columns import is_stored, labels, of_files
+from motlan.lake.iceberg import read_parquet
 from motlan.ledger import accesses
 from motlan.quarantine import LIVE
-from motlan.storable import STORABLE
 from motlan.store import tables
 from motlan.workspace import Workspace
 

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from motlan.engine import literal, quote
-from motlan.lake import read_parquet
-from motlan.landing.columns import stored
-from motlan.landing.land import canonical_row
+from motlan.config.registry import Dataset
+from motlan.expressions import literal, quote
+from motlan.ingest.land import canonical_row
+from motlan.ingest.raw_columns import stored
+from motlan.lake.iceberg import read_parquet
+from motlan.lake.newest import MOMENT, newest_first
 from motlan.ledger import runs
-from motlan.quality.rows import clean_table, quarantine_table
+from motlan.quality.row_rules import clean_table, quarantine_table
 from motlan.quarantine import LIVE
-from motlan.registry import Dataset
 from motlan.store import bulk, tables
-from motlan.succession import MOMENT, newest_first
 from motlan.workspace import Workspace
 
 _RULES = """'{' || array_to_string(list_transform(_rules, lambda broken: broken.rule), ',') || '}',
@@ -37,7 +37,7 @@ class Changes:
         seen: Entries that the run saw, each once.
         replayed: What became of the entries that a replay took in.
         accepted: The newest accepted row of each record that an entry may be about.
-        by_arrival: Whether what came last is the newest, whatever its moment (see `motlan.succession`).
+        by_arrival: Whether what came last is the newest, whatever its moment (see `motlan.lake.newest`).
     """
 
     seen: Path | None

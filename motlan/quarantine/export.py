@@ -21,13 +21,13 @@ import duckdb
 import sqlalchemy as sa
 
 from motlan import processes
-from motlan.engine import literal, one, quote
 from motlan.errors import ConfigurationError
-from motlan.lake import read_parquet
-from motlan.landing.columns import labels, of_files
-from motlan.landing.land import table_of
+from motlan.expressions import literal, one, quote
+from motlan.ingest.land import table_of
+from motlan.ingest.raw_columns import labels, of_files
+from motlan.lake.iceberg import read_parquet
 from motlan.ledger import accesses
-from motlan.quarantine.reading import Wanted, reasons
+from motlan.quarantine.listing import Wanted, reasons
 from motlan.store import bulk, tables
 from motlan.workspace import Workspace
 

@@ -13,17 +13,17 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
-from motlan.engine import literal, one, quote
-from motlan.lake import read_parquet
-from motlan.landing import land as landing
-from motlan.landing import payloads
-from motlan.landing.columns import labels, names, of_files, stored
-from motlan.landing.contract import LOCATOR
+from motlan.adapter import LOCATOR
+from motlan.config.registry import Dataset
+from motlan.expressions import literal, one, quote
+from motlan.ingest import land as landing
+from motlan.ingest import payloads
+from motlan.ingest.raw_columns import labels, names, of_files, stored
+from motlan.lake.iceberg import read_parquet
 from motlan.ledger import runs
 from motlan.quality.exceptions import DRIFT, waived_file
 from motlan.quarantine import LIVE
 from motlan.quarantine.entries import replayed_file
-from motlan.registry import Dataset
 from motlan.store import bulk, tables
 from motlan.workspace import Workspace
 

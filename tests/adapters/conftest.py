@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from motlan.landing.contract import Limits, Pace, Source
+from motlan.adapter import Limits, Pace, Source
 
 SECRET = "s3cret-of-the-test"
 

@@ -13,8 +13,8 @@ import yaml
 
 import adapters
 from adapters import protocols
+from motlan.adapter import LOCATOR, Adapter, Limits, Pace, Source, Watermark
 from motlan.errors import AccessError, ConfigurationError
-from motlan.landing.contract import LOCATOR, Adapter, Limits, Pace, Source, Watermark
 
 DECLARED = yaml.safe_load((Path(adapters.__file__).parent / "agencies.yaml").read_text(encoding="utf-8"))["agencies"]
 DATASETS = {dataset: agency for agency, entry in DECLARED.items() for dataset in entry["datasets"]}

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.protocols.delimited import DelimitedRecords
+from motlan.adapter import Limits
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import Limits
 
 COLUMNS = {"id": "id", "ho_ten": "Họ tên"}
 WANTED = [{"id": "1", "ho_ten": "Đỗ Thị A"}, {"id": "2", "ho_ten": "Lê, B"}]

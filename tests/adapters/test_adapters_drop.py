@@ -9,8 +9,8 @@ import json
 import pytest
 
 from adapters.protocols import DropAdapter
+from motlan.adapter import Limits, Watermark
 from motlan.errors import AccessError, ConfigurationError, ContractError
-from motlan.landing.contract import Limits, Watermark
 
 COLUMNS = {"id": "id", "_drop": "_drop"}
 OPTIONS = {"index": "drops/index.json", "format": "xml", "record": "Nguoi"}

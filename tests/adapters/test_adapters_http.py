@@ -10,8 +10,8 @@ import pytest
 
 from adapters.protocols.auth import Basic
 from adapters.protocols.http import HttpLine
+from motlan.adapter import Limits, Pace
 from motlan.errors import AccessError, ConfigurationError, ContractError, MotlanError, TransientError
-from motlan.landing.contract import Limits, Pace
 
 
 def get(site, source, path="x", **arguments):

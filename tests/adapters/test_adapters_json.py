@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from adapters.protocols.columns import to_batch
 from adapters.protocols.delimited import DelimitedRecords
 from adapters.protocols.json import JsonRecords, at_path, parse
+from motlan.adapter import LOCATOR, Limits
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import LOCATOR, Limits
 
 LIMITS = Limits(depth=5, field_length=20)
 RECORDS = JsonRecords({"id": "id", "ho": "ten.ho"}, LIMITS)

@@ -17,8 +17,8 @@ from psycopg import sql
 
 from adapters.protocols import PostgresLine, SqlAdapter
 from adapters.protocols.keyset import Keyset
+from motlan.adapter import Limits, Watermark
 from motlan.errors import ContractError
-from motlan.landing.contract import Limits, Watermark
 from tests.adapters.conftest import make_source
 
 SETUP = """

@@ -8,8 +8,8 @@ import pytest
 
 from adapters.protocols import RestAdapter
 from adapters.protocols.paging import EMPTY_PAGES
+from motlan.adapter import Limits, Watermark
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import Limits, Watermark
 
 OPTIONS = {
     "path": "v1/people",

@@ -12,8 +12,8 @@ from adapters.protocols import SoapClient
 from adapters.protocols.http import Answer
 from adapters.protocols.soap import refuse_fault
 from adapters.protocols.xml import parse_document
+from motlan.adapter import Watermark
 from motlan.errors import AccessError, ContractError, TransientError
-from motlan.landing.contract import Watermark
 
 NS = "urn:test:dancu"
 SOAP = "http://schemas.xmlsoap.org/soap/envelope/"

@@ -10,8 +10,8 @@ from psycopg import sql
 
 from adapters.protocols import PostgresLine, SqlAdapter
 from adapters.protocols.postgres import connection_settings, refuse_no_text
+from motlan.adapter import Limits, Pace, Watermark
 from motlan.errors import AccessError, ConfigurationError, ContractError, TransientError
-from motlan.landing.contract import Limits, Pace, Watermark
 
 COLUMNS = {"key": "ma", "moment": "updated_at", "name": "Ten", "born": "born", "grade": "grade"}
 SETUP = """

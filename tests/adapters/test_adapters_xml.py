@@ -14,8 +14,8 @@ from adapters.protocols.guard import slices
 from adapters.protocols.xml import RECORD_BYTES, XmlRecords, parse_document, text_of
 from adapters.protocols.xml_charset import charset_of
 from adapters.protocols.xml_plain import is_utf_8
+from motlan.adapter import Limits
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.contract import Limits
 
 COLUMNS = {"Ma": "Ma", "Ten_Ho": "Ten/Ho", "Ten_Ten": "Ten/Ten", "DanToc": "DanToc", "DanToc_Ma": "DanToc/Ma"}
 LIMITS = Limits(depth=6)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from motlan.adapter import LOCATOR, Adapter, Page, SourceCount, Watermark
 from motlan.errors import ContractError, TransientError
-from motlan.landing.contract import LOCATOR, Adapter, Page, SourceCount, Watermark
 
 
 class FileAdapter(Adapter):

@@ -58,11 +58,11 @@ class Bus:
 @pytest.fixture
 def bus(monkeypatch: pytest.MonkeyPatch) -> Bus:
     bus = Bus()
-    monkeypatch.setattr(reviewers.desk, "take", lambda *_: [])
+    monkeypatch.setattr(reviewers.review_queue, "take", lambda *_: [])
     for module, name in (
-        (reviewers.desk, "assigned"),
-        (reviewers.verdicts, "decide"),
-        (reviewers.verdicts, "withdraw"),
+        (reviewers.review_queue, "assigned"),
+        (reviewers.review_decisions, "decide"),
+        (reviewers.review_decisions, "withdraw"),
     ):
         monkeypatch.setattr(module, name, getattr(bus, name))
     return bus
@@ -99,7 +99,7 @@ def test_what_the_bus_refuses_is_counted_and_no_decision(world, bus, monkeypatch
     def refuse(*_):
         raise DataError("it contradicts another decision", next_step="look at both.")
 
-    monkeypatch.setattr(reviewers.verdicts, "decide", refuse)
+    monkeypatch.setattr(reviewers.review_decisions, "decide", refuse)
     people = Reviewers(None, world, 1)
     people.sit(0)
     assert people.decided["refused"] == 2 * len(PAIRS)

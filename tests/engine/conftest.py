@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from motlan.engine import DUCKDB, FUNCTIONS, connect, load_code_lists
+from motlan.expressions import DUCKDB, FUNCTIONS, connect, load_code_lists
 
 LISTS = {
     "sexes.csv": "code,value\nNam,male\nnữ,female\n",

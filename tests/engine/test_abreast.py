@@ -14,8 +14,8 @@ import duckdb
 import pytest
 
 from motlan import settings
-from motlan.engine import abreast, connect, one
 from motlan.errors import ContractError
+from motlan.expressions import abreast, connect, one
 from tests.conftest import Country
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from motlan.engine import ANSWERS, FUNCTIONS, always_answers, parse
+from motlan.expressions import ANSWERS, FUNCTIONS, always_answers, parse
 
 
 @pytest.mark.parametrize("name", ANSWERS)

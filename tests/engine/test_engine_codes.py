@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from motlan.engine import DUCKDB, code_lists, code_lists_digest, connect, load_code_lists, parse
 from motlan.errors import ConfigurationError
+from motlan.expressions import DUCKDB, code_lists, code_lists_digest, connect, load_code_lists, parse
 
 
 def test_a_code_means_what_it_meant_at_the_moment(ask) -> None:

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from motlan.cli import app
-from motlan.engine import DUCKDB, FUNCTIONS, Scalar, explain, fill
-from motlan.engine.duckdb_dialect import STAGES
+from motlan.cli.main import app
 from motlan.errors import ConfigurationError
+from motlan.expressions import DUCKDB, FUNCTIONS, Scalar, explain, fill
+from motlan.expressions.duckdb.dialect import STAGES
 
 
 def changes(engine: duckdb.DuckDBPyConnection, value: str) -> dict[str, object]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from motlan.engine import DUCKDB, Expression, parse
 from motlan.errors import ConfigurationError
+from motlan.expressions import DUCKDB, Expression, parse
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from motlan.engine import failure
 from motlan.errors import ContractError, EngineError, InternalError, TransientError
+from motlan.expressions import failure
 from tests.conftest import Country
 
 LARGE = "select list(md5(x::varchar)) from range(30000000) as t(x)"

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motlan.engine import DUCKDB, FUNCTIONS, connect
-from motlan.engine.duckdb_names import TCVN3_FROM, TCVN3_TO, THRESHOLD, answers
+from motlan.expressions import DUCKDB, FUNCTIONS, connect
+from motlan.expressions.duckdb.names import TCVN3_FROM, TCVN3_TO, THRESHOLD, answers
 from simulators import names as generator
 
 BATCHES = settings(

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from motlan.engine import DUCKDB, FUNCTIONS, SPARK, Dialect, Function, Scalar, spark_start
-from motlan.engine.duckdb_places import TABLES
+from motlan.expressions import DUCKDB, FUNCTIONS, SPARK, Dialect, Function, Scalar
+from motlan.expressions.duckdb.places import TABLES
+from motlan.expressions.spark import start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -33,7 +34,7 @@ Row = tuple[str | None, str | None, str | None, int | None, int | None]
 def session(spark: Any) -> Any:
     """A session of our own, as the steps have theirs."""
     opened = spark.newSession()
-    for name, value in spark_start.settings("local[2]").items():
+    for name, value in start.settings("local[2]").items():
         if name.startswith("spark.sql."):
             opened.conf.set(name, value)
     return opened

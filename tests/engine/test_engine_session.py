@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from motlan.engine import connect, fingerprint, literal, load_code_lists, prepare, quote
 from motlan.errors import ConfigurationError
+from motlan.expressions import connect, fingerprint, literal, load_code_lists, prepare, quote
 
 
 def test_files_outside_of_the_allowed_folders_cannot_be_read_or_written(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from motlan.engine import DUCKDB, FUNCTIONS, SPARK, parse
-from motlan.engine.spark_parse import UnreadableError
-from motlan.engine.spark_regex import full_match, java_pattern, java_replacement
-from motlan.engine.spark_write import translate
+from motlan.expressions import DUCKDB, FUNCTIONS, SPARK, parse
+from motlan.expressions.spark.parse import UnreadableError
+from motlan.expressions.spark.regex import full_match, java_pattern, java_replacement
+from motlan.expressions.spark.write import translate
 
 
 def test_the_dialect_has_exactly_the_functions_of_the_catalogue() -> None:

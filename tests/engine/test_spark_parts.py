@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from motlan.engine.spark_parts import LONG, in_parts
+from motlan.expressions.spark.views import LONG, in_parts
 
 WIDE = "'" + "x" * LONG + "'"
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from motlan.engine import DUCKDB, SPARK, parse
-from motlan.engine.named import named_calls, verbatim
-from motlan.engine.spark_parse import UnreadableError
+from motlan.expressions import DUCKDB, SPARK, parse
+from motlan.expressions.duckdb.named import named_calls, verbatim
+from motlan.expressions.spark.parse import UnreadableError
 
 pytest.importorskip("sqlglot", reason="needs sqlglot: uv pip install -e '.[spark]'")
-from motlan.engine import spark_steps as steps
+from motlan.expressions.spark import steps
 
 
 class Relations:

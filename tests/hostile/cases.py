@@ -9,8 +9,8 @@ from typing import Any
 
 from adapters.population import PopulationAdapter
 from adapters.protocols import DropAdapter, RestAdapter
+from motlan.adapter import Adapter, Limits, Pace, Page
 from motlan.errors import MotlanError
-from motlan.landing.contract import Adapter, Limits, Pace, Page
 from tests.adapters.conftest import SECRET, make_source
 from tests.adapters.test_adapters_soap import wsdl
 from tests.hostile.server import Server, http

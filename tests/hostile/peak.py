@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from motlan.adapter import Limits, Page
 from motlan.errors import MotlanError
-from motlan.landing import land
-from motlan.landing.contract import Limits, Page
+from motlan.ingest import land
 from tests.hostile.cases import PATIENT, RECORD, drop_at, page, rest
 from tests.hostile.server import Server, http
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from motlan.adapter import Watermark
 from motlan.errors import ContractError, TransientError
-from motlan.landing.contract import Watermark
 from tests.hostile.cases import LIMITS, NAME, NUMBER, PATIENT, RECORD, Outcome, hold, page, rest, token
 from tests.hostile.server import Server, http
 

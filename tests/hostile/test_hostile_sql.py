@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from adapters.protocols import SqlAdapter
+from motlan.adapter import Adapter, Watermark
 from motlan.errors import AccessError, ContractError, MotlanError, TransientError
-from motlan.landing.contract import Adapter, Watermark
 from tests.adapters.conftest import make_source
 from tests.hostile.cases import LIMITS, NAME, NUMBER, PATIENT, TIGHT, hold
 

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from motlan import pipeline, registry
-from motlan.cleaning.changes import count_query
-from motlan.cleaning.compile import select_canonical
-from motlan.cli import app
-from motlan.engine import connect, load_code_lists
-from motlan.landing import columns
+from motlan import pipeline
+from motlan.cli.main import app
+from motlan.config import registry
+from motlan.expressions import connect, load_code_lists
+from motlan.ingest import raw_columns
+from motlan.ingest.clean import select_canonical
+from motlan.ingest.cleaner_changes import count_query
 from tests.conftest import CARDS, Country
 
 
@@ -27,7 +28,7 @@ def test_changed_values_are_counted_by_field_and_code_words_are_not() -> None:
         {"HoTen": "Nguyeãn Vaên An", "SoDinhDanh": "1.09E+11", "NgaySinh": "01/02/1990"},
         {"HoTen": None, "SoDinhDanh": None},
     ]
-    names = {name: name for name in ("_ref", "_run", "_key", "_locator")} | columns.names(dataset.columns)
+    names = {name: name for name in ("_ref", "_run", "_key", "_locator")} | raw_columns.names(dataset.columns)
     table = {column: pa.array([row.get(name) for row in rows], pa.string()) for column, name in names.items()}
     with connect(threads=1) as con:
         load_code_lists(con, declared.code_lists)
@@ -66,9 +67,9 @@ def test_codes_turn_over_at_midnight_where_their_source_is(
 ) -> None:
     declared = registry.load()
     dataset = declared.dataset("education_pupils").model_copy(update={"zone": zone})
-    row = dict.fromkeys(("_ref", "_run", "_key", "_locator", *columns.names(dataset.columns)))
+    row = dict.fromkeys(("_ref", "_run", "_key", "_locator", *raw_columns.names(dataset.columns)))
     # What the row itself writes for its moment, in whatever form and zone, is read by landing alone.
-    row |= {"_moment": moment, columns.stored("ma_xa"): "00118", columns.stored("updated_at"): "1751304600"}
+    row |= {"_moment": moment, raw_columns.stored("ma_xa"): "00118", raw_columns.stored("updated_at"): "1751304600"}
     with connect(threads=1) as con:
         load_code_lists(con, declared.code_lists)
         con.register("raw_rows", pa.table({name: pa.array([value], pa.string()) for name, value in row.items()}))

@@ -8,10 +8,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from motlan.adapter import Adapter, Page, Source, SourceCount, Watermark
 from motlan.errors import ContractError
-from motlan.landing import completeness
-from motlan.landing.completeness import Census
-from motlan.landing.contract import Adapter, Page, Source, SourceCount, Watermark
+from motlan.ingest import completeness
+from motlan.ingest.completeness import Census
 
 Row = tuple[str | None, str | None, str]
 """Key, cursor, name."""

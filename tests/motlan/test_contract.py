@@ -9,8 +9,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from motlan import registry
-from motlan.cli import app
+from motlan.cli.main import app
+from motlan.config import registry
 from motlan.contracts import data_contract, json_schema
 from tests.conftest import ROOT
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motlan.errors import ConfigurationError
-from motlan.landing.cursors import Cursors, canonical_moment, moment_of
+from motlan.ingest.cursors import Cursors, canonical_moment, moment_of
 
 AT_SEVEN = "2026-10-01T07:00:00.000000Z"
 HERE = Cursors("moment", "Asia/Ho_Chi_Minh")

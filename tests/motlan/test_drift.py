@@ -8,12 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from motlan import pipeline
-from motlan.cli import app
+from motlan.cli.main import app
+from motlan.config.registry import load
 from motlan.errors import ConfigurationError, ContractError
-from motlan.landing.drift import Drift, Profile, compare, described, profile
-from motlan.quarantine import decisions, reading
-from motlan.quarantine.reading import Wanted
-from motlan.registry import load
+from motlan.ingest.drift import Drift, Profile, compare, described, profile
+from motlan.quarantine import decisions, listing
+from motlan.quarantine.listing import Wanted
 from motlan.status import status
 from tests.conftest import Country, card_record
 from tests.motlan.test_pipeline import rows
@@ -86,7 +86,7 @@ def test_under_quarantine_the_rows_of_a_drifted_chunk_wait_until_it_is_declared(
     country.write(CARD, cards(2, phone="0900"))
     done = pipeline.sync(CARD)
     assert (done["clean"]["accepted"], done["clean"]["quarantined"]) == (0, 30)
-    found = reading.counts(country.open(), Wanted(CARD))
+    found = listing.counts(country.open(), Wanted(CARD))
     assert found == [{"dataset": CARD, "rule": "schema_drift", "state": "open", "entries": 30, "times_seen": 30}]
     assert pipeline.replay(CARD)["commit"]["refused"] == 30, "nobody declared the column"
     pipeline.sync("alpha_people")
@@ -99,7 +99,7 @@ def test_under_quarantine_the_rows_of_a_drifted_chunk_wait_until_it_is_declared(
 
 @pytest.mark.slow
 def test_rows_of_a_drifted_chunk_can_be_waived_together(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("motlan.landing.land.CHUNK_ROWS", 25)
+    monkeypatch.setattr("motlan.ingest.land.CHUNK_ROWS", 25)
     declare(country, contract="quarantine", page_rows=25)
     country.write(CARD, cards(1, 25) + [record | {"id": f"j{record['id']}"} for record in cards(2, 25, phone="0900")])
     done = pipeline.sync(CARD)

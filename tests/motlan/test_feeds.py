@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from motlan.cli import app
+from motlan.cli.main import app
 from motlan.errors import ConfigurationError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app

@@ -7,13 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from motlan import pipeline
-from motlan.cli import app
+from motlan.cli.main import app
 from motlan.errors import ConfigurationError, DataError
-from motlan.golden import doubts
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
 from motlan.status import status
+from motlan.stewardship import overrides
 from tests.conftest import SPINE, Country, spine_record
 from tests.motlan.test_pipeline import rows, whole_job
 
@@ -48,8 +48,8 @@ def test_a_wrong_death_is_undone_and_stays_undone(country: Country) -> None:
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
     work = country.open()
     with pytest.raises(ConfigurationError, match="reason"):
-        doubts.set_aside(work, "person", person, "death_date", "user:a", " ")
-    number = doubts.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
+        overrides.set_aside(work, "person", person, "death_date", "user:a", " ")
+    number = overrides.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
 
     undone = merged_again()
     assert feed_after(country, 6) == [("updated", ["death_date"], None)], "one event"
@@ -68,20 +68,20 @@ def test_a_wrong_death_is_undone_and_stays_undone(country: Country) -> None:
     assert feed_after(country, 7) == [], "the register repeats the wrong value: the decision outlives it"
 
     with pytest.raises(DataError, match="no golden death_date"):
-        doubts.set_aside(work, "person", person, "death_date", "user:a", "twice")
-    doubts.believe_again(work, number, "user:b", "it was right after all")
-    assert doubts.listed(work, "person") == []
+        overrides.set_aside(work, "person", person, "death_date", "user:a", "twice")
+    overrides.believe_again(work, number, "user:b", "it was right after all")
+    assert overrides.listed(work, "person") == []
     back = merged_again()
     assert feed_after(country, 7) == [("updated", ["death_date"], "2026-09-01")]
     assert (back["cross_check"]["findings"], corrections(country)) == (1, [])
     with pytest.raises(DataError, match="no such decision"):
-        doubts.believe_again(work, number, "user:b", "again")
+        overrides.believe_again(work, number, "user:b", "again")
 
 
 def test_another_value_of_the_register_is_a_new_claim(country: Country) -> None:
     whole_job()
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
-    doubts.set_aside(country.open(), "person", person, "death_date", "user:a", "wrong")
+    overrides.set_aside(country.open(), "person", person, "death_date", "user:a", "wrong")
     changed = [(*row[:5], "2026-09-20") if row[0] == "a3" else row for row in SPINE]
     country.write("alpha_people", [spine_record(row, "2026-10-02T00:00:00.000000Z") for row in changed])
     pipeline.sync("alpha_people")
@@ -99,27 +99,27 @@ def test_a_value_that_its_source_withdrew_and_sends_again_is_heard_and_people_ar
     whole_job()
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
     work = country.open()
-    first = doubts.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
+    first = overrides.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
     merged_again()
     dead = "select death_date from golden_person where death_date is not null"
     says(country, "a3", "2026-09-01", "2026-10-02T00:00:00.000000Z")
     merged_again()
     assert rows(country, dead) == [], "repeated without a pause"
-    assert [row["state"] for row in doubts.listed(work, "person")] == ["holds"]
+    assert [row["state"] for row in overrides.listed(work, "person")] == ["holds"]
     says(country, "a3", None, "2026-10-03T00:00:00.000000Z")
     merged_again()
-    assert [row["state"] for row in doubts.listed(work, "person")] == ["lapsed"]
+    assert [row["state"] for row in overrides.listed(work, "person")] == ["lapsed"]
     says(country, "a3", "2026-09-01", "2026-10-04T00:00:00.000000Z")
     merged_again()
     assert rows(country, dead) == [("2026-09-01",)], "heard again"
-    assert [(row["decision"], row["state"]) for row in doubts.listed(work, "person")] == [(first, "said again")]
+    assert [(row["decision"], row["state"]) for row in overrides.listed(work, "person")] == [(first, "said again")]
     assert status(work)["values_said_again"] == 1
     fields = sample(work, "person", 1000, seed=1)
     assert replay(work, gather(work, "person", sorted({one for one, _ in fields})), fields).reasons == {}
-    doubts.set_aside(work, "person", person, "death_date", "user:b", "she came once more")
+    overrides.set_aside(work, "person", person, "death_date", "user:b", "she came once more")
     merged_again()
     assert rows(country, dead) == []
-    assert [row["state"] for row in doubts.listed(work, "person")] == ["holds"]
+    assert [row["state"] for row in overrides.listed(work, "person")] == ["holds"]
     assert status(work)["values_said_again"] == 0
 
 
@@ -127,12 +127,12 @@ def test_a_pause_between_two_merges_is_one(country: Country) -> None:
     whole_job()
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
     work = country.open()
-    doubts.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
+    overrides.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
     merged_again()
     says(country, "a3", None, "2026-10-03T00:00:00.000000Z")
     says(country, "a3", "2026-09-01", "2026-10-04T00:00:00.000000Z")
     merged_again()
-    assert [row["state"] for row in doubts.listed(work, "person")] == ["said again"]
+    assert [row["state"] for row in overrides.listed(work, "person")] == ["said again"]
 
 
 def test_a_number_set_aside_that_another_register_repeats_is_heard_and_nobody_is_asked_to_change_it_to_itself(
@@ -144,7 +144,7 @@ def test_a_number_set_aside_that_another_register_repeats_is_heard_and_nobody_is
         country, "select person_id::text from golden_person where health_card_number = 'GD4010000000001'"
     )
     for field in ("personal_id", "full_name", "birth_date", "sex"):
-        doubts.set_aside(country.open(), "person", person, field, "user:a", "of another woman")
+        overrides.set_aside(country.open(), "person", person, field, "user:a", "of another woman")
     merged_again()
     asked = rows(country, "select dataset, key, field, value, golden_value from corrections_person")
     assert all(value != golden for *_, value, golden in asked), "X to X"

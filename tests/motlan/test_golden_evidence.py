@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from motlan import registry
-from motlan.authority import Authority
-from motlan.engine import connect
-from motlan.golden import words
-from motlan.golden.conflicts import lost_query
-from motlan.golden.pointers import pointed
-from motlan.golden.survivorship import merge_query
+from motlan.config import registry
+from motlan.config.authority import Authority
+from motlan.expressions import connect
+from motlan.merge import value_ages
+from motlan.merge.conflicts import lost_query
+from motlan.merge.provenance import pointed
+from motlan.merge.survivorship import merge_query
 
 Row = dict[str, Any]
 REGISTERS = ("alpha", "beta", "gamma", "delta")
@@ -52,12 +52,12 @@ def load(engine: duckdb.DuckDBPyConnection, entity: Any, rows: Sequence[Row]) ->
         **{field: [row.get(field) for row in rows] for field in entity.fields},
     }
     told = {"_ref": (columns["_ref"], pa.string())}
-    for field in words.believed(entity):
+    for field in value_ages.believed(entity):
         told["_since_" + field] = ([row.get("since", {}).get(field) for row in rows], pa.string())
         told["_said_" + field] = ([row.get("said", {}).get(field) for row in rows], pa.int32())
     for name, table in (
         ("linked_rows", pa.table({column: pa.array(values, pa.string()) for column, values in columns.items()})),
-        (words.SINCE, pa.table({column: pa.array(values, kind) for column, (values, kind) in told.items()})),
+        (value_ages.SINCE, pa.table({column: pa.array(values, kind) for column, (values, kind) in told.items()})),
     ):
         engine.register("given", table)
         engine.execute(f"create or replace temp table {name} as from given")
@@ -72,7 +72,7 @@ def golden(engine: duckdb.DuckDBPyConnection, entity: Any, rows: Sequence[Row]) 
     """Merge rows; give each person's golden row, with `_corrections`: (register, key, field, from, to)."""
     load(engine, entity, rows)
     if id(entity) not in _QUERIES:
-        _QUERIES[id(entity)] = entity, merge_query(entity, "linked_rows", since=words.SINCE)
+        _QUERIES[id(entity)] = entity, merge_query(entity, "linked_rows", since=value_ages.SINCE)
     query = _QUERIES[id(entity)][1]
     engine.execute(f"create or replace temp table golden as {query}")
     engine.execute(
@@ -249,11 +249,11 @@ def test_since_when_a_record_says_a_value_is_told_from_its_versions(tmp_path: Pa
         SimpleNamespace(name="alpha", fields=entity.fields, succession=order) for order in ("arrival", "moment")
     )
     with connect(threads=1, allowed=[tmp_path]) as con:
-        query = words.since_query(entity, by_arrival, [str(path)], names, of_rows)  # type: ignore[arg-type]
+        query = value_ages.since_query(entity, by_arrival, [str(path)], names, of_rows)  # type: ignore[arg-type]
         told = con.execute(f"select {asked} from ({query}) order by 1").fetchall()
         assert told == [("r3/0/0", "2022", 2, None, 3), ("r3/0/1", "2020", 0, "2020", 0)], "c has one version"
         newest = "(select 'a' as _key, 'r2/0/10' as _ref)"
-        query = words.since_query(entity, by_moment, [str(path)], names, newest)  # type: ignore[arg-type]
+        query = value_ages.since_query(entity, by_moment, [str(path)], names, newest)  # type: ignore[arg-type]
         assert con.execute(f"select {asked} from ({query})").fetchall() == [("r2/0/10", None, 3, "2020", 1)]
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
-from motlan import parts, pipeline, registry, slices
+from motlan import partitioning, pipeline, slices
+from motlan.config import registry
 from motlan.errors import ConfigurationError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app
@@ -76,7 +77,7 @@ def test_another_number_of_parts_numbers_what_lies_beside_persons_alike(
         pipeline.sync(dataset)
     tables = ("golden.membership", "golden.household")
     whole = staged(declared, reconcile(), tables)
-    monkeypatch.setattr(parts, "PERSONS", 1)
+    monkeypatch.setattr(partitioning, "PERSONS", 1)
     run = reconcile()
     assert staged(declared, run, tables) == whole
     assert len(list(declared.open().lake.folder("golden.membership", run).glob("*.parquet"))) > 1

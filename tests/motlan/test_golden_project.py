@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from bench.store import ENTITY, make_rows, publish
-from motlan.golden import mirror, project
-from motlan.lake import current
+from motlan.lake.iceberg import current
+from motlan.projection import load, tables
 from motlan.workspace import Workspace, open_workspace
 from tests.conftest import ROOT
 
@@ -34,8 +34,8 @@ def work(
     monkeypatch.setenv("MOTLAN_HOME", str(ROOT))
     monkeypatch.setenv("MOTLAN_VAR", str(tmp_path / "var"))
     monkeypatch.setenv("MOTLAN_DATABASE_URL", store_server(f"t_project_{abs(hash(request.node.name)):x}"))
-    monkeypatch.setattr(mirror, "GOLDEN_PART", ROWS // 4)
-    monkeypatch.setattr(mirror, "FEED_PART", ROWS + 2)
+    monkeypatch.setattr(tables, "GOLDEN_PART", ROWS // 4)
+    monkeypatch.setattr(tables, "FEED_PART", ROWS + 2)
     opened = open_workspace()
     make_rows(opened, tmp_path, ROWS)
     return opened
@@ -82,19 +82,19 @@ def test_the_feeds_partitions_follow_each_other_without_gaps() -> None:
     ]
 
 
-def person_mirror() -> mirror.Mirror:
-    return mirror.Mirror("person", "person_id", (), {}, {}, ())
+def person_mirror() -> tables.Mirror:
+    return tables.Mirror("person", "person_id", (), {}, {}, ())
 
 
 @pytest.mark.slow
 def test_a_first_publication_and_a_further_one_make_what_the_lake_has(work: Workspace) -> None:
     publish(work, 1)
-    assert project.project(work, ENTITY) == 1
+    assert load.project(work, ENTITY) == 1
     assert (parts(work, "golden_person"), parts(work, "feed_person")) == (4, 1)
     assert golden(work) == lake(work)
-    assert project.project(work, ENTITY) == 0
+    assert load.project(work, ENTITY) == 0
     publish(work, 2)
-    assert project.project(work, ENTITY) == 1
+    assert load.project(work, ENTITY) == 1
     assert golden(work) == lake(work)
     assert parts(work, "feed_person") == 2
     assert rows(work, "select count(*), min(seq), max(seq) from feed_person") == [(ROWS + CHANGES, 1, ROWS + CHANGES)]
@@ -105,7 +105,7 @@ def test_a_first_publication_and_a_further_one_make_what_the_lake_has(work: Work
 @pytest.mark.slow
 def test_a_look_up_by_id_or_identifier_uses_an_index(work: Workspace) -> None:
     publish(work, 1)
-    project.project(work, ENTITY)
+    load.project(work, ENTITY)
     ((person_id, personal_id),) = rows(
         work, "select person_id::text, personal_id from golden_person where personal_id is not null limit 1"
     )
@@ -126,10 +126,10 @@ def test_a_database_made_before_there_were_partitions_is_built_anew_from_the_lak
                 connection.exec_driver_sql(f"alter table {table} add column {field} text")
         connection.exec_driver_sql("insert into golden_person values (gen_random_uuid(), 1)")
         connection.exec_driver_sql("update publications set projected_at = now()")
-    assert project.project(work, ENTITY) == 2
+    assert load.project(work, ENTITY) == 2
     assert golden(work) == lake(work)
     assert (parts(work, "golden_person"), parts(work, "feed_person")) == (4, 2)
-    assert project.project(work, ENTITY) == 0
+    assert load.project(work, ENTITY) == 0
 
 
 @pytest.mark.slow
@@ -137,7 +137,7 @@ def test_readers_wait_for_no_load_and_a_kill_leaves_them_what_they_had(
     work: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(work, 1)
-    project.project(work, ENTITY)
+    load.project(work, ENTITY)
     with work.store.engine.begin() as connection:
         connection.exec_driver_sql(
             "create table kept as table golden_person; drop table golden_person; alter table kept rename to golden_person"
@@ -152,19 +152,19 @@ def test_readers_wait_for_no_load_and_a_kill_leaves_them_what_they_had(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(project, "_take_place", read_and_die)
+        patch.setattr(load, "_take_place", read_and_die)
         with pytest.raises(KeyboardInterrupt):
-            project.project(work, ENTITY)
+            load.project(work, ENTITY)
     assert golden(work) == before
-    assert rows(work, f"select to_regnamespace('{project.ASIDE}')") == [(None,)]
-    assert project.project(work, ENTITY) == 1
+    assert rows(work, f"select to_regnamespace('{load.ASIDE}')") == [(None,)]
+    assert load.project(work, ENTITY) == 1
     assert (parts(work, "golden_person"), golden(work)) == (4, before)
 
 
 @pytest.mark.slow
 def test_an_entity_declared_later_is_filled_by_the_publication_that_first_has_it(work: Workspace) -> None:
     publish(work, 1)
-    project.project(work, ENTITY)
+    load.project(work, ENTITY)
     ((run,),) = rows(work, "select max(id) from runs")
     fields = ", ".join(f"'x' as {field}" for field in work.registry.facets["membership"].fields)
     target = work.lake.staged_file("golden.membership", run)
@@ -179,7 +179,7 @@ def test_an_entity_declared_later_is_filled_by_the_publication_that_first_has_it
     publish(work, 2)
     with work.store.engine.begin() as connection:
         connection.exec_driver_sql("insert into facet_publications values (2, 'membership', 1, 10)")
-    assert project.project(work, ENTITY) == 1
+    assert load.project(work, ENTITY) == 1
     assert rows(work, "select count(*), min(publication) from golden_membership") == [(10, 2)]
     assert rows(work, "select min(seq), max(seq), count(distinct id) from feed_membership") == [(1, 10, 10)]
     assert golden(work) == lake(work)

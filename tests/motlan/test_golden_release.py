@@ -7,12 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from motlan import pipeline
-from motlan.authority import ChangeLimits
-from motlan.cli import app
-from motlan.engine import connect
+from motlan.cli.main import app
+from motlan.config.authority import ChangeLimits
 from motlan.errors import AccessError, ConfigurationError, ContractError
-from motlan.golden import guard, release
+from motlan.expressions import connect
 from motlan.ledger import runs
+from motlan.publication import approval, change_guard
 from tests.conftest import CARDS, SPINE, Country, card_record, signed_in, spine_record
 from tests.motlan.test_pipeline import LATER, rows, whole_job
 
@@ -40,18 +40,18 @@ def held(country: Country) -> str:
 
 def test_two_people_release_it_and_it_is_published(country: Country, held: str) -> None:
     store = country.open().store
-    (shown,) = release.show(store, held)["passed"][-1:]
+    (shown,) = approval.show(store, held)["passed"][-1:]
     assert shown == {
         "measure": "deaths", "source": "alpha_people", "province": None, "changed": 2, "known": 5, "limit": 0.3,
     }  # fmt: skip
-    assert release.decide(store, held, "user:a", "approve", "checked with the owner") == "waiting"
+    assert approval.decide(store, held, "user:a", "approve", "checked with the owner") == "waiting"
     with pytest.raises(AccessError, match="before"):
-        release.decide(store, held, "user:a", "approve", "once more")
+        approval.decide(store, held, "user:a", "approve", "once more")
     with pytest.raises(ContractError, match="waits for 1 more"):
         pipeline.publish(held)
     pipeline.fail(held, ContractError("the task's last words"))
     assert runs.get(store, held).state == "waiting", "a failed task does not end the wait"
-    assert release.decide(store, held, "user:b", "approve", "checked too") == "released"
+    assert approval.decide(store, held, "user:b", "approve", "checked too") == "released"
     assert pipeline.publish()["run"] == held
     pipeline.project(held)
     assert rows(country, "select count(*) from golden_person where death_date is not null") == [(3,)]
@@ -86,9 +86,9 @@ def test_a_reviewer_releases_nothing(held: str) -> None:
 
 def test_one_person_refuses_it_for_good(country: Country, held: str) -> None:
     store = country.open().store
-    assert release.decide(store, held, "user:a", "refuse", "a mistake in the source") == "refused"
+    assert approval.decide(store, held, "user:a", "refuse", "a mistake in the source") == "refused"
     with pytest.raises(ConfigurationError, match="waits for no release"):
-        release.decide(store, held, "user:b", "approve", "why not")
+        approval.decide(store, held, "user:b", "approve", "why not")
     with pytest.raises(ContractError, match="refused"):
         pipeline.publish(held)
     let_die(country, "a1")
@@ -133,13 +133,13 @@ def test_changes_that_come_in_small_portions_are_held_together(country: Country)
     with pytest.raises(ContractError, match="waits for 2 more"):
         pipeline.publish()
     store, run = country.open().store, str(second["run"])
-    (passed,) = release.show(store, run)["passed"]
+    (passed,) = approval.show(store, run)["passed"]
     assert passed == {
         "measure": "deaths", "source": "alpha_people", "province": None, "changed": 2, "known": 5, "limit": 0.3, "days": 7,
     }  # fmt: skip
     assert "7 days" in CliRunner().invoke(app, ["release", "show", run]).output
     for who in ("user:a", "user:b"):
-        release.decide(store, run, who, "approve", "asked the owner")
+        approval.decide(store, run, who, "approve", "asked the owner")
     pipeline.publish()
     third = dead(country, "a1", "a2", "a4", at="2026-10-04T00:00:00.000000Z")
     assert third["diff"]["held"] == 0, "what people released is not counted again"
@@ -154,11 +154,11 @@ def test_limits_of_the_window_hold_by_register_and_province() -> None:
                from range(20000) as t(n)"""
         )
         counted = [["deaths", "zeta", "north", False, 19], ["deaths", "zeta", None, True, 19]]
-        assert guard.judge(engine, limits, counted, "known")["held"] == 0
+        assert change_guard.judge(engine, limits, counted, "known")["held"] == 0
         before = Counter({("deaths", "zeta", "north", False): 19, ("deaths", "zeta", None, True): 19})
-        told = guard.judge(engine, limits, counted, "known", before)
+        told = change_guard.judge(engine, limits, counted, "known", before)
         elsewhere = Counter({("deaths", "zeta", "south", False): 19, ("deaths", "zeta", None, True): 19})
-        assert guard.judge(engine, limits, counted, "known", elsewhere)["held"] == 0
+        assert change_guard.judge(engine, limits, counted, "known", elsewhere)["held"] == 0
     assert told["guard"]["by_province"] == {"deaths": {"zeta": {"north": 19}}}
     assert told["guard"]["passed"] == [
         {
@@ -187,7 +187,7 @@ def test_publications_before_the_window_are_not_counted(country: Country, days: 
 
 def test_a_run_that_waits_says_that_it_is_stale_before_anybody_approves_it(country: Country, held: str) -> None:
     store = country.open().store
-    assert not release.show(store, held)["stale"]
+    assert not approval.show(store, held)["stale"]
     let_die(country, "a1")
     country.write("alpha_people", [spine_record(row, "2026-10-03T00:00:00.000000Z") for row in SPINE])
     pipeline.sync("alpha_people")
@@ -196,13 +196,13 @@ def test_a_run_that_waits_says_that_it_is_stale_before_anybody_approves_it(count
     pipeline.sync("beta_cards")
     pipeline.reconcile()
     pipeline.publish()
-    assert release.show(store, held)["stale"]
-    (listed,) = release.listed(store)
+    assert approval.show(store, held)["stale"]
+    (listed,) = approval.listed(store)
     assert (listed["state"], listed["stale"]) == ("waiting", True)
     assert "stale" in CliRunner().invoke(app, ["release", "show", held]).output
     with pytest.raises(ContractError, match="stale: 1 publications were made"):
-        release.decide(store, held, "user:a", "approve", "checked")
+        approval.decide(store, held, "user:a", "approve", "checked")
     with pytest.raises(ContractError, match="stale"):
         pipeline.publish(held)
-    assert release.show(store, held)["decisions"] == [], "nobody approved what is no longer so"
-    assert release.decide(store, held, "user:a", "refuse", "stale") == "refused"
+    assert approval.show(store, held)["decisions"] == [], "nobody approved what is no longer so"
+    assert approval.decide(store, held, "user:a", "refuse", "stale") == "refused"

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from motlan.authority import Authority
-from motlan.engine import connect
-from motlan.golden.conflicts import conflicts_query, lost_query
-from motlan.golden.pointers import pointed
-from motlan.golden.survivorship import AGREED, merge_query, merge_ways
+from motlan.config.authority import Authority
+from motlan.expressions import connect
+from motlan.merge.conflicts import conflicts_query, lost_query
+from motlan.merge.provenance import pointed
+from motlan.merge.survivorship import AGREED, merge_query, merge_ways
 
 REGISTERS = ("alpha", "beta", "gamma", "delta")
 FIELDS = ("name", "born", "note")

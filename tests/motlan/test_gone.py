@@ -7,7 +7,7 @@ import pytest
 
 from motlan import pipeline
 from motlan.errors import ContractError
-from motlan.landing import rewind
+from motlan.ingest import watermark_reset
 from tests.conftest import SPINE, Country, spine_record
 from tests.motlan.test_pipeline import LATER, rows
 
@@ -49,7 +49,7 @@ def test_a_pull_of_everything_after_a_reset_tells_what_is_gone(
     sync()
     country.write("alpha_people", [spine_record(row) for row in SPINE[1:]])
     work = country.open()
-    rewind.reset(work.store, work.registry.dataset("alpha_people"), "person:ann", "the office tidied up")
+    watermark_reset.reset(work.store, work.registry.dataset("alpha_people"), "person:ann", "the office tidied up")
     assert sync()["gone"] == 1
 
 

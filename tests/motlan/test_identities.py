@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from motlan.errors import InternalError
-from motlan.linking.identities import Identities, none_before
+from motlan.linking.person_ids import Identities, none_before
 
 HISTORIES, RUNS = 200, 8
 SEED = os.environ.get("MOTLAN_SEED", "1")

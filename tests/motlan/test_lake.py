@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
-from motlan.lake import created, read_parquet, staging
+from motlan.lake.iceberg import created, read_parquet, staging
 from tests.conftest import Country
 
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from motlan import pipeline
+from motlan.adapter import Page
 from motlan.errors import ContractError
-from motlan.landing import land
-from motlan.landing.contract import Page
+from motlan.ingest import land
 from tests.conftest import SPINE, Country, spine_record
 
 

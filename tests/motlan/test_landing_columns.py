@@ -16,14 +16,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from motlan import pipeline
-from motlan.engine import one
+from motlan.adapter import LOCATOR
 from motlan.errors import ContractError, InternalError
-from motlan.landing import columns, land
-from motlan.landing.contract import LOCATOR
+from motlan.expressions import one
+from motlan.ingest import land, raw_columns
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
-from motlan.quarantine import decisions, export, reading
+from motlan.quarantine import decisions, export, listing
 from motlan.store import tables
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
 from tests.motlan.test_pipeline import whole_job
@@ -99,14 +99,14 @@ def written(folder: Path, batch: pa.RecordBatch) -> tuple[pa.Table, dict[str, st
     """Land a page; return what is in the lake, and stored name -> source's name as the file tells them."""
     target = folder / "0.parquet"
     work = SimpleNamespace(lake=SimpleNamespace(staged_file=lambda *_: target))
-    rows, names = columns.received(batch)
+    rows, names = raw_columns.received(batch)
     rows = land.placed(rows.append_column("_payload", pa.array(["p"] * rows.num_rows, pa.string())))
     with duckdb.connect() as engine:
         engine.register("fresh", rows)
         land.write_chunk(work, engine, DATASET, "run", 0, names)
         held = f"select count(*) from read_parquet('{target}') where {land.commitment(names)} = _commitment"
         assert one(engine, held) == (rows.num_rows,)
-    return pq.read_table(target), columns.of_file(target)
+    return pq.read_table(target), raw_columns.of_file(target)
 
 
 @settings(max_examples=30)
@@ -134,16 +134,18 @@ def test_every_value_lands_under_a_name_that_leads_back_and_our_columns_are_unto
 
 @given(st.lists(st.text() | NAMES, unique=True))
 def test_two_names_never_become_one(names: list[str]) -> None:
-    stored = [columns.stored(name) for name in names]
+    stored = [raw_columns.stored(name) for name in names]
     assert len({name.casefold() for name in stored}) == len(names)
-    assert all(name.isascii() and len(name) <= columns.LONGEST and name.islower() for name in stored)
-    assert all(columns.source_name(made) == name for made, name in zip(stored, names, strict=True) if "^~" not in made)
+    assert all(name.isascii() and len(name) <= raw_columns.LONGEST and name.islower() for name in stored)
+    assert all(
+        raw_columns.source_name(made) == name for made, name in zip(stored, names, strict=True) if "^~" not in made
+    )
 
 
 def test_labels_are_the_sources_names_and_unlike_each_other() -> None:
-    found = columns.names(["Name", "name", "entry", "", "a\nb"]) | {columns.stored("name", 2): "name"}
-    assert list(columns.labels(found).values()) == ["Name", "name", "entry", "", "a\nb", "name (2)"]
-    folded = columns.labels(found, ["ENTRY"], folded=True)
+    found = raw_columns.names(["Name", "name", "entry", "", "a\nb"]) | {raw_columns.stored("name", 2): "name"}
+    assert list(raw_columns.labels(found).values()) == ["Name", "name", "entry", "", "a\nb", "name (2)"]
+    folded = raw_columns.labels(found, ["ENTRY"], folded=True)
     assert list(folded.values()) == [
         "Name",
         "name (2)",
@@ -177,10 +179,10 @@ def test_nobody_is_lost_and_everything_replays_whatever_fields_are_called(crowde
     assert (verdict.equal, verdict.reasons) == (len(fields), {})
     with work.store.engine.connect() as connection:
         (entry,) = connection.scalars(sa.select(tables.quarantine_entries.c.id))
-    raw = reading.show(work, entry, "user:test")["raw"]
+    raw = listing.show(work, entry, "user:test")["raw"]
     assert (raw["Name"], raw["name"], raw["_salt"], raw["id"]) == ("theirs", None, "theirs", "b6")
     for form in ("xlsx", "ndjson", "csv"):
-        assert export.export(work, reading.Wanted("beta_cards"), form, tmp_path / f"held.{form}", "user:test") == 1
+        assert export.export(work, listing.Wanted("beta_cards"), form, tmp_path / f"held.{form}", "user:test") == 1
     header = (tmp_path / "held.csv").read_text(encoding="utf-8-sig").splitlines()[0]
     assert "'=1+1" in header, "no spreadsheet takes a name for a formula"
     decisions.fix(work, entry, "user:test", "a test", {"name": "Hoàng Thị Hòa"})
@@ -219,7 +221,7 @@ def test_a_row_without_what_the_bus_gives_every_row_stops_the_run(
         values = [None, *made[column].to_pylist()[1:]]
         return made.set_column(made.column_names.index(column), column, pa.array(values, pa.string()))
 
-    monkeypatch.setattr("motlan.landing.land.placed", damaged)
+    monkeypatch.setattr("motlan.ingest.land.placed", damaged)
     with pytest.raises(InternalError, match=f"1 of 6 rows have no {column}.*report this"):
         pipeline.sync("beta_cards")
     with country.open().store.engine.connect() as connection:
@@ -229,6 +231,6 @@ def test_a_row_without_what_the_bus_gives_every_row_stops_the_run(
 def test_a_source_that_invents_columns_without_end_is_refused(
     crowded: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("motlan.landing.drift.UNDECLARED", 9)
+    monkeypatch.setattr("motlan.ingest.drift.UNDECLARED", 9)
     with pytest.raises(ContractError, match="beta_cards: more than 9 columns are not declared"):
         pipeline.sync("beta_cards")

@@ -11,9 +11,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from demo import controls
-from motlan.cli import app
+from motlan.cli.main import app
 from motlan.errors import DataError
-from motlan.landing import payloads
+from motlan.ingest import payloads
 from motlan.lineage.evidence import Evidence, gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
@@ -42,7 +42,7 @@ def test_every_golden_field_replays_equal(work: Workspace) -> None:
 def test_a_chunk_that_was_all_landed_before_does_not_shift_the_log(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("motlan.landing.land.CHUNK_ROWS", 4)
+    monkeypatch.setattr("motlan.ingest.land.CHUNK_ROWS", 4)
     whole_job()
     appeared = spine_record(("a6", "001301000006", "Võ Thị Mai", "2001-01-01", "female", None))
     country.write("alpha_people", [*(spine_record(row) for row in SPINE), appeared])

@@ -15,14 +15,14 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from motlan.cli import app
+from motlan.cli.main import app
 from motlan.errors import MotlanError
-from motlan.linking.configuration import configuration
-from motlan.linking.files import Summary, link_files
+from motlan.file_linking.configuration import configuration
+from motlan.file_linking.link_files import Summary, link_files
+from motlan.file_linking.propose import propose
+from motlan.file_linking.tabular import named
 from motlan.linking.model import declared
-from motlan.linking.picture import weights_svg
-from motlan.linking.propose import propose
-from motlan.linking.tabular import named
+from motlan.linking.model_charts import weights_svg
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -338,8 +338,8 @@ BAD_CONFIGURATIONS = {
 def test_a_bad_configuration_is_refused_with_a_next_step(
     case: str, two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("motlan.linking.files.FREE_PAIRS", 10_000)
-    monkeypatch.setattr("motlan.linking.files.PAIRS_A_ROW", 1)
+    monkeypatch.setattr("motlan.file_linking.link_files.FREE_PAIRS", 10_000)
+    monkeypatch.setattr("motlan.file_linking.link_files.PAIRS_A_ROW", 1)
     config, said, mend = BAD_CONFIGURATIONS[case]
     with pytest.raises(MotlanError, match=re.escape(said)) as refused:
         run(two[1], None, config, tmp_path / "out")

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import linking as bench
-from motlan.engine import connect, one
-from motlan.lake import read_parquet
-from motlan.linking import fit, stages
-from motlan.linking.load import Kept
+from motlan.config.matching import Matching
+from motlan.config.registry import load
+from motlan.expressions import connect, one
+from motlan.lake.iceberg import read_parquet
+from motlan.linking import model_training, stages
+from motlan.linking.linking_rows import ROW, Kept
 from motlan.linking.model import Model, declared
-from motlan.matching import Matching
-from motlan.registry import load
 from simulators import make_ranges
 from tests.conftest import ROOT
 
@@ -47,7 +47,7 @@ def matching() -> Matching:
 def session(work: Path, threads: int = 2) -> duckdb.DuckDBPyConnection:
     engine = connect(temp_dir=work / "spill", allowed=[work], threads=threads)
     files = read_parquet([str(path) for path in sorted((work / "facts").glob("*.parquet"))])
-    engine.execute(f"create table everyone as select {stages.ROW} as row_n, * from {files}")
+    engine.execute(f"create table everyone as select {ROW} as row_n, * from {files}")
     return engine
 
 
@@ -165,7 +165,7 @@ def test_a_person_whom_a_register_has_several_times_is_linked_with_each_row_once
 def know(engine: duckdb.DuckDBPyConnection, work: Path) -> None:
     """Make `truth` (`n`, `true_id`)."""
     engine.register("told", pq.read_table(work / "world" / "truth" / "rows"))
-    engine.execute(f"create table truth as select {stages.ROW} as n, true_id from (select *, key as _key from told)")
+    engine.execute(f"create table truth as select {ROW} as n, true_id from (select *, key as _key from told)")
 
 
 @settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -247,7 +247,7 @@ def test_the_shares_of_two_classes_are_found() -> None:
             share = 0.7 * truth[0]["a"][a] * truth[0]["b"][b] + 0.3 * truth[1]["a"][a] * truth[1]["b"][b]
             patterns.append(((a, b), 1e6 * share))
     start = {"a": [0.8, 0.2], "b": [0.7, 0.3]}
-    found = fit.maximise(patterns, ["a", "b"], truth[1], start)
+    found = model_training.maximise(patterns, ["a", "b"], truth[1], start)
     assert found.true == pytest.approx(0.7, abs=0.01)
     assert found.m["a"][0] == pytest.approx(0.9, abs=0.01)
     assert found.m["b"][0] == pytest.approx(0.8, abs=0.01)

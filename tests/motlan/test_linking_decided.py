@@ -9,13 +9,14 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from motlan.engine import connect
+from motlan.config.matching import Matching
+from motlan.config.registry import load
+from motlan.expressions import connect
 from motlan.linking import stages
-from motlan.linking.decided import consistent, ways_between
+from motlan.linking.apply_decisions import Edge, settle
+from motlan.linking.decision_constraints import consistent, ways_between
+from motlan.linking.linking_rows import ROW
 from motlan.linking.model import declared
-from motlan.linking.settle import Edge, settle
-from motlan.matching import Matching
-from motlan.registry import load
 from tests.conftest import ROOT
 
 HISTORIES = int(os.environ.get("MOTLAN_HISTORIES", "200"))
@@ -43,7 +44,7 @@ def linked(
         engine.register("told", pa.table({n: pa.array(c, pa.string()) for n, c in columns.items()} | empty))
         engine.execute("create table facts as from told")
         engine.execute("create table frequencies (comparison varchar, value varchar, share double)")
-        engine.execute(f"create table names as select {stages.ROW} as n, _key from facts")
+        engine.execute(f"create table names as select {ROW} as n, _key from facts")
         engine.execute("create table said (one varchar, two varchar, same boolean)")
         if decisions := list(decisions):
             engine.executemany("insert into said values (?, ?, ?)", decisions)

@@ -2,10 +2,10 @@
 
 import pytest
 
+from motlan.config.matching import Matching
+from motlan.config.registry import load
 from motlan.linking.model import Model, declared
-from motlan.linking.rest import Kinds, groups
-from motlan.matching import Matching
-from motlan.registry import load
+from motlan.linking.residual import Kinds, groups
 from tests.conftest import ROOT
 
 ANOTHER = "tax 20 dcabbbb 0"

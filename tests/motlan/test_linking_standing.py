@@ -3,10 +3,10 @@
 import pyarrow as pa
 import pytest
 
-from motlan.engine import connect
+from motlan.config.registry import load
+from motlan.expressions import connect
 from motlan.linking.model import declared
-from motlan.linking.standing import compared
-from motlan.registry import load
+from motlan.linking.valid_decisions import compared
 from tests.conftest import ROOT
 
 NUMBER, OTHER = "001190000002", "001195000099"

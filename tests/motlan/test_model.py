@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from motlan import pipeline
-from motlan.cli import app
+from motlan.cli.main import app
 from motlan.errors import ConfigurationError
-from motlan.linking import store
-from motlan.review import errors, published, refit
+from motlan.linking import stored_models
+from motlan.stewardship import error_rates, model_proposals, published_links
 from tests.conftest import Country, signed_in
 from tests.motlan.test_review import ANN, BEN, reviewed
 
@@ -30,9 +30,9 @@ def lighter(matching: dict[str, Any]) -> None:
 
 def test_a_model_that_drifts_is_released_by_another_person_and_then_links(country: Country, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no model"):
-        refit.shown(country.open(), None, "person")
+        model_proposals.shown(country.open(), None, "person")
     work = reviewed(country)
-    first, _ = published.released(work, "person")
+    first, _ = published_links.released(work, "person")
     found = call("ann", "fit")
     assert (found["state"], found["report"]["rows"]) == ("proposed", 15)
     assert call("ben", "release", found["model"], said={"why": "it fits what is landed"})["state"] == "released"
@@ -58,7 +58,7 @@ def test_a_model_that_drifts_is_released_by_another_person_and_then_links(countr
     assert report["changed"] >= report["regrouped"]
     assert "GD4" not in json.dumps(report)
     assert "another person" in call("ann", "release", drifted["model"], said={"why": "mine"}, fails=True)["message"]
-    assert published.released(work, "person")[0] == found["model"]
+    assert published_links.released(work, "person")[0] == found["model"]
     assert call("ben", "release", drifted["model"][:12], said={"why": "names are worth less"})["state"] == "released"
     assert "not proposed" in call("ben", "refuse", drifted["model"], said={"why": "late"}, fails=True)["message"]
     states = {row["model"]: (row["state"], row["created_by"], row["released_by"]) for row in call("ben", "list")}
@@ -81,24 +81,24 @@ def test_a_model_that_drifts_is_released_by_another_person_and_then_links(countr
 
     country.declare("mapping/matching.yaml", lambda found: found["person"]["comparisons"]["sex"]["levels"].pop(1))
     with pytest.raises(ConfigurationError, match="other comparisons"):
-        published.released(country.open(), "person")
+        published_links.released(country.open(), "person")
     other = call("ann", "fit")
     assert (other["drift"], other["state"]) == (None, "proposed"), "levels that were not there before"
     assert call("ann", "release", other["model"], said={"why": "mine"}, fails=True)["error"] == "AccessError"
     assert call("ben", "refuse", other["model"], said={"why": "sex tells something"})["state"] == "refused"
-    assert store.listed(work.store, "person")[0]["state"] == "refused"
+    assert stored_models.listed(work.store, "person")[0]["state"] == "refused"
 
 
 def test_expected_errors_are_told_by_groups(country: Country) -> None:
     groups = {"born": {"row": "birth_date", "years": 10}, "sex": {"golden": "sex"}}
     work = reviewed(country, errors_by=groups)
-    found = errors.expected(work, "person")
+    found = error_rates.expected(work, "person")
     with work.engine("reading") as engine:
         wrong, links = engine.execute(
-            f"select sum(1 - probability), count(*) from {published.links(work, 'person')} where weight is not null"
+            f"select sum(1 - probability), count(*) from {published_links.links(work, 'person')} where weight is not null"
         ).fetchall()[0]
         missed, reviews = engine.execute(
-            f"select sum(probability), count(*) from {published.relation(work, 'person', 'reviews.person')}"
+            f"select sum(probability), count(*) from {published_links.relation(work, 'person', 'reviews.person')}"
         ).fetchall()[0]
     told = found["all"]
     assert (told["links"], told["reviews"]) == (links, reviews)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from motlan import numbers, pipeline
-from motlan.lake import current
+from motlan import identifier_history, pipeline
+from motlan.lake.iceberg import current
 from motlan.ledger import runs
 from motlan.lineage.trace import find_person, numbers_of, trace
 from tests.conftest import Country
@@ -160,7 +160,7 @@ def test_the_numbers_of_a_person_are_kept_with_their_periods(late: Country) -> N
     say(late, SPINE, {**MEANT, "updated": LAST}, *OTHERS)
     job()
     columns = "dataset, _key, field, value, since, until"
-    assert lake(late, "identifiers.person", numbers.PERIOD_KEY, columns) == [
+    assert lake(late, "identifiers.person", identifier_history.PERIOD_KEY, columns) == [
         (SPINE, "z1", "personal_id", NEW, LATER, LAST),
         (SPINE, "z1", "personal_id", OLD, FIRST, LATER),
         (SPINE, "z1", "personal_id", OLD, LAST, None),
@@ -184,7 +184,7 @@ def test_a_record_that_is_keyed_by_its_number_goes_on_in_the_one_that_came_after
     after = rows(housed, "select personal_id from golden_person where health_card_number = 'GD4010000000001'")
     assert after == [(place["number"],)]
     assert rows(housed, "select household_head, household_members from golden_household") == [(place["number"], "1")]
-    assert lake(housed, "identifiers.person", numbers.PERIOD_KEY, "_key, value, since, until") == [
+    assert lake(housed, "identifiers.person", identifier_history.PERIOD_KEY, "_key, value, since, until") == [
         ("z9", OLD, FIRST, LATER),
         ("z9", place["number"], LATER, None),
     ]

@@ -8,12 +8,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from motlan.engine import connect, one
-from motlan.linking import former, stages
+from motlan.config.matching import Matching
+from motlan.config.registry import load
+from motlan.expressions import connect, one
+from motlan.identifier_history import former_query
+from motlan.linking import former_rows, stages
+from motlan.linking.linking_rows import ROW
 from motlan.linking.model import Model
-from motlan.matching import Matching
-from motlan.numbers import former_query
-from motlan.registry import load
 from tests.conftest import ROOT
 
 SPINE, CARDS = "zeta_people", "beta_cards"
@@ -45,7 +46,7 @@ class Linked:
 
     def __init__(self, engine: duckdb.DuckDBPyConnection, model: Model) -> None:
         self.model = model
-        keys = f"(select {stages.ROW} as n, dataset, _key from facts)"
+        keys = f"(select {ROW} as n, dataset, _key from facts)"
         self.links = dict(
             engine.execute(
                 f"select mine._key, theirs._key from linked join {keys} as mine using (n) "
@@ -88,7 +89,7 @@ def linked(
         f"where dataset = '{SPINE}'"
     )
     if different:
-        keys = [f"(select {stages.ROW} from facts where _key = '{key}')" for key in different]
+        keys = [f"(select {ROW} from facts where _key = '{key}')" for key in different]
         engine.execute(
             f"create or replace temp table decided as select {keys[0]} as n, {keys[1]} as other, false as same"
         )
@@ -166,7 +167,7 @@ def test_a_row_with_the_cancelled_number_that_disagrees_is_for_people(
 ) -> None:
     found = linked(engine, matching, {"z1": [MAN, MENDED], "z2": [WOMAN]}, {"b1": card})
     assert found.links == {}
-    assert found.asked == {"b1": ("z1", former.FORMER_NUMBER)}
+    assert found.asked == {"b1": ("z1", former_rows.FORMER_NUMBER)}
 
 
 def test_a_record_that_became_somebody_elses_keeps_no_number(
@@ -175,14 +176,14 @@ def test_a_record_that_became_somebody_elses_keeps_no_number(
     other = {"personal_id": NEW, "full_name": "Lê Thị Mai", "birth_date": "1985-07-19", "sex": "female"}
     found = linked(engine, matching, {"z1": [MAN, other], "z2": [WOMAN]}, {"b1": MAN})
     assert found.links == {}
-    assert found.asked == {"b1": ("z1", former.FORMER_NUMBER)}
+    assert found.asked == {"b1": ("z1", former_rows.FORMER_NUMBER)}
 
 
 def test_a_number_that_somebody_else_bears_now_is_theirs(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
     heir = {"personal_id": OLD, "full_name": "Võ Minh Hải", "birth_date": "1990-08-17", "sex": "male"}
     found = linked(engine, matching, {"z1": [MAN, MENDED], "z2": [heir]}, {"b1": heir, "b2": MAN})
     assert found.links == {"b1": "z2"}
-    assert found.asked == {"b2": ("z1", former.FORMER_NUMBER)}
+    assert found.asked == {"b2": ("z1", former_rows.FORMER_NUMBER)}
 
 
 def test_a_number_that_two_records_bore_is_whose_the_rest_says(
@@ -281,7 +282,7 @@ def test_what_was_weighed_before_is_not_weighed_again_and_nothing_differs(
     stages.link_all(engine, matching, "facts", model, earlier=EARLIER)
     whole = engine.execute(f"{told} order by all").fetchall()
     weighed = one(engine, "select count(*) from scored")[0]
-    same = f"(select {stages.ROW} as n from facts where _key != 'z1')"
+    same = f"(select {ROW} as n from facts where _key != 'z1')"
     engine.execute(
         f"""create temp table remembered as select n, other, weight from weighed semi join {same} using (n)
             semi join (select n as other from {same}) using (other)"""
@@ -289,4 +290,4 @@ def test_what_was_weighed_before_is_not_weighed_again_and_nothing_differs(
     stages.link_all(engine, matching, "facts", model, earlier=EARLIER, remembered=True)
     assert engine.execute(f"{told} order by all").fetchall() == whole
     assert one(engine, "select count(*) from scored")[0] < weighed
-    assert Linked(engine, model).asked["b3"] == ("z1", former.FORMER_NUMBER)
+    assert Linked(engine, model).asked["b3"] == ("z1", former_rows.FORMER_NUMBER)

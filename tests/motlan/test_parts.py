@@ -13,12 +13,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from motlan import parts, pipeline, slices
-from motlan.golden.compared import Compared
-from motlan.lake import read_parquet
-from motlan.landing import land
+from motlan import partitioning, pipeline, slices
+from motlan.ingest import land
+from motlan.lake.iceberg import read_parquet
 from motlan.ledger import runs
-from motlan.quality import rows
+from motlan.merge.golden_rows import Compared
+from motlan.quality import row_rules
 from tests.conftest import Country
 from tests.motlan.test_pipeline import BOTH, whole_job
 
@@ -54,8 +54,8 @@ def landed(country: Country) -> Iterator[Country]:
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 64])
 def test_every_id_is_in_one_part_and_parts_follow_the_order_of_ids(count: int) -> None:
     ids = ", ".join(f"('{n * 2654435761 % 16**8:08x}-0000-4000-8000-000000000000')" for n in range(500))
-    inside = ", ".join(parts.within("id", part, count) for part in range(count))
-    query = f"select {parts.number('id', count)} as part, [{inside}] as inside from (values {ids}) as v(id) order by id"
+    inside = ", ".join(partitioning.within("id", part, count) for part in range(count))
+    query = f"select {partitioning.number('id', count)} as part, [{inside}] as inside from (values {ids}) as v(id) order by id"
     found = duckdb.sql(query).fetchall()
     assert [[part == place for place in range(count)] for part, _ in found] == [list(row[1]) for row in found]
     assert [part for part, _ in found] == sorted(part for part, _ in found)
@@ -64,7 +64,7 @@ def test_every_id_is_in_one_part_and_parts_follow_the_order_of_ids(count: int) -
 
 def test_two_numbers_of_parts_give_the_same_rows(landed: Country, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = staged(landed, reconcile())
-    monkeypatch.setattr(parts, "PERSONS", 1)
+    monkeypatch.setattr(partitioning, "PERSONS", 1)
     run = reconcile()
     assert staged(landed, run) == whole
     assert len(list(landed.open().lake.folder("golden.person", run).glob("*.parquet"))) > 1
@@ -76,7 +76,7 @@ def test_another_number_of_parts_changes_nothing_that_is_published(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole_job()
-    monkeypatch.setattr(parts, "PERSONS", 2)
+    monkeypatch.setattr(partitioning, "PERSONS", 2)
     again = whole_job()
     assert again["reconcile"]["diff"]["versions"] == again["reconcile"]["diff"]["findings"] == 0
     assert again["publish"]["number"] is None
@@ -84,8 +84,8 @@ def test_another_number_of_parts_changes_nothing_that_is_published(
 
 def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slices, "ROWS", 3)
-    monkeypatch.setattr(parts, "PERSONS", 1)
-    monkeypatch.setattr(parts, "AT_A_TIME", 2)
+    monkeypatch.setattr(partitioning, "PERSONS", 1)
+    monkeypatch.setattr(partitioning, "AT_A_TIME", 2)
 
 
 def test_slices_of_few_rows_give_the_same_rows(landed: Country, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +102,7 @@ def test_files_of_few_rows_are_read_in_slices_and_give_the_same_rows(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(land, "CHUNK_ROWS", 2)
-    monkeypatch.setattr(rows, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(row_rules, "CHUNK_ROWS", 2)
     for dataset in BOTH:
         pipeline.sync(dataset)
     whole = staged(country, reconcile())
@@ -149,15 +149,15 @@ def test_slices_of_few_rows_change_nothing_that_is_published(country: Country, m
 @pytest.mark.parametrize(
     ("step", "one_part"),
     [
-        ("merge", "motlan.golden.merge._Merging.part"),
-        ("cross_check", "motlan.quality.cross._Checking.part"),
-        ("diff", "motlan.golden.diff._Comparing._create"),
+        ("merge", "motlan.merge.merge._Merging.part"),
+        ("cross_check", "motlan.quality.cross_register._Checking.part"),
+        ("diff", "motlan.publication.diff._Comparing._create"),
     ],
 )
 def test_a_run_that_is_killed_between_parts_goes_on(
     landed: Country, step: str, one_part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "PERSONS", 2)
+    monkeypatch.setattr(partitioning, "PERSONS", 2)
     whole = staged(landed, reconcile())
     place, name = one_part.rsplit(".", 1)
     module, owner = place.rsplit(".", 1)

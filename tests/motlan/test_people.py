@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from motlan import people, principals
-from motlan.cli import app
+from motlan.cli.main import app
 from motlan.errors import AccessError, ConfigurationError
 from motlan.ledger import log
 from motlan.settings import Settings, load

@@ -8,8 +8,8 @@ import pytest
 from motlan import pipeline
 from motlan.ledger import runs
 from motlan.linking import link as linking
-from motlan.linking import standing
-from motlan.linking.identities import identities_table
+from motlan.linking import valid_decisions
+from motlan.linking.person_ids import identities_table
 from tests.conftest import Country, card_record, spine_record
 from tests.motlan.test_pipeline import rows, whole_job
 
@@ -151,10 +151,10 @@ def test_who_appears_on_the_spine_and_leaves_it_again_keeps_the_provisional_id(p
 def decide(country: Country, left: str, right: str, *, same: bool) -> Callable[[], None]:
     """Let people decide about the pair of a card and an office's record, whoever they are; return what takes it back."""
     pair = ("beta_cards", left, "alpha_people", right, same)
-    original, standing.read = standing.read, lambda *_: standing.Standing(held=[pair])  # type: ignore[assignment]
+    original, valid_decisions.read = valid_decisions.read, lambda *_: valid_decisions.Standing(held=[pair])  # type: ignore[assignment]
 
     def back() -> None:
-        standing.read = original
+        valid_decisions.read = original
 
     return back
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from motlan import pipeline
+from motlan.adapter import Page, SourceCount, Watermark
 from motlan.errors import ConfigurationError, ContractError, InternalError, TransientError
-from motlan.landing.contract import Page, SourceCount, Watermark
 from motlan.ledger import log, runs
 from motlan.linking import stages
 from motlan.status import status
@@ -41,7 +41,7 @@ def test_every_landed_row_is_accepted_or_quarantined(country: Country) -> None:
 
 
 def test_a_pull_of_many_chunks_loses_nothing(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("motlan.landing.land.CHUNK_ROWS", 4)
+    monkeypatch.setattr("motlan.ingest.land.CHUNK_ROWS", 4)
     done = whole_job()
     assert done["alpha_people"]["clean"]["accepted"] == len(SPINE)
     assert len(done["alpha_people"]["land"]["chunks"]) == 2
@@ -140,7 +140,7 @@ def test_a_run_killed_anywhere_ends_in_the_same_state(
     run = pipeline.begin_sync("alpha_people")["run"]
     with monkeypatch.context() as patch:
         if killed_before == "commit of the files":
-            patch.setattr("motlan.lake.Lake.commit", die)
+            patch.setattr("motlan.lake.iceberg.Lake.commit", die)
         else:
             patch.setattr("motlan.ledger.runs._with", die)
         with pytest.raises(KilledError):
@@ -232,7 +232,7 @@ def test_a_register_that_counts_otherwise_than_it_sends_stops_the_run_before_any
 def test_records_that_are_written_while_a_register_is_pulled_land_once_each(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("motlan.landing.land.CHUNK_ROWS", 4)
+    monkeypatch.setattr("motlan.ingest.land.CHUNK_ROWS", 4)
     later = [spine_record((f"a{n}", None, "Lê Văn Tám", "1990-02-03", "male", None), LATER) for n in range(6, 9)]
     original: Callable = FileAdapter.pull
 

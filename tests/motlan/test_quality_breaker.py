@@ -5,7 +5,7 @@ import pytest
 from motlan import pipeline
 from motlan.errors import ContractError
 from motlan.ledger import runs
-from motlan.quality.breaker import least_share
+from motlan.quality.run_guard import least_share
 from motlan.status import status
 from tests.conftest import Country, card_record
 

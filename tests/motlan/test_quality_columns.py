@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from motlan import pipeline, registry
+from motlan import pipeline
+from motlan.config import registry
 from motlan.errors import ConfigurationError, ContractError
 from motlan.status import status
 from motlan.store import tables

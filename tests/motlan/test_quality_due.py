@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from motlan import pipeline
-from motlan.cli import app
-from motlan.quality.due import last_days
+from motlan.cli.main import app
+from motlan.config.scoring import DueDays
+from motlan.quality.deadlines import last_days
 from motlan.quality.report import report
-from motlan.quality.score import current
+from motlan.quality.scores import current
 from motlan.quarantine import export
-from motlan.quarantine.reading import Wanted, listed
-from motlan.scoring import DueDays
+from motlan.quarantine.listing import Wanted, listed
 from motlan.store import tables
 from tests.conftest import CARDS, Country, card_record, spine_record
 

@@ -9,13 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from motlan import pipeline, registry
-from motlan.engine import connect
+from motlan import pipeline
+from motlan.config import registry
+from motlan.config.quality import PersonRule, RegisterRule, RowRule
 from motlan.errors import ConfigurationError
-from motlan.quality import persons, rows
-from motlan.quality.registers import ask
-from motlan.quality.tally import assessed, decode
-from motlan.rules import PersonRule, RegisterRule, RowRule
+from motlan.expressions import connect
+from motlan.quality import person_rules, row_rules
+from motlan.quality.register_rules import ask
+from motlan.quality.rule_counts import assessed, decode
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
 
 MESSAGE = {"vi": "Sai", "en": "Wrong"}
@@ -130,7 +131,7 @@ def test_a_person_rule_counts_the_values_of_the_rows_that_it_takes(engine: duckd
     engine.execute(
         "create table golden as from (values ('p1', null), ('p2', '02'), ('p3', '03')) as v(person_id, province)"
     )
-    query = persons.answers_query([rule], "d", "linked", "golden", "'2026-10-01'")
+    query = person_rules.answers_query([rule], "d", "linked", "golden", "'2026-10-01'")
     found = engine.execute(f"select person_id, _key, province, _rule_one_school from ({query}) order by all").fetchall()
     assert found == [("p1", "k1", None, True), ("p2", "k3", "01", False), ("p3", "person/p3", "03", None)]
 
@@ -194,11 +195,11 @@ def test_rules_of_every_scope_find_what_is_wrong_and_nothing_else(country: Count
 def test_landed_files_go_in_alike_chunks(
     counts: list[int], sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "CHUNK_ROWS", 25)
+    monkeypatch.setattr(row_rules, "CHUNK_ROWS", 25)
     files = []
     for number, count in enumerate(counts):
         files.append(str(tmp_path / f"{number:06d}.parquet"))
         pq.write_table(pa.table({"one": range(count)}), files[-1])
-    found = rows.chunks(files)
+    found = row_rules.chunks(files)
     assert [path for chunk in found for path in chunk] == files
     assert [sum(pq.read_metadata(path).num_rows for path in chunk) for chunk in found] == sizes

@@ -6,12 +6,12 @@ import pytest
 from typer.testing import CliRunner
 
 from motlan import pipeline
-from motlan.cli import app
-from motlan.commands.quality import sparkline
-from motlan.quality import score
+from motlan.cli.main import app
+from motlan.cli.quality import sparkline
+from motlan.config.scoring import Scoring
+from motlan.quality import scores
 from motlan.quality.report import report
-from motlan.quality.score import Count, of_register, of_rules
-from motlan.scoring import Scoring
+from motlan.quality.scores import Count, of_register, of_rules
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
 from tests.motlan.test_quality_rules import declare_all
 
@@ -55,18 +55,18 @@ def test_scores_follow_the_registers_as_they_stand_and_keep_their_history(countr
     declare_all(country)
     work = country.open()
     pipeline.sync("beta_cards")
-    before = score.by_agency(work.store, work.registry)
+    before = scores.by_agency(work.store, work.registry)
     assert before["beta"]["du"] == pytest.approx(100 * 5 / 6, abs=0.01), "until the first reconcile, what was landed"
-    assert before["alpha"] == dict.fromkeys(score.DIMENSIONS)
+    assert before["alpha"] == dict.fromkeys(scores.DIMENSIONS)
     job()
-    first = score.by_agency(work.store, work.registry)
+    first = scores.by_agency(work.store, work.registry)
     named = [card_record(("b6", "001190000005", "Hoàng Thị Hòa", "12/11/1990", "female", "GD4010000000006"), LATER)]
     country.write("beta_cards", [*(card_record(row) for row in CARDS if row[0] != "b6"), *named])
     country.write("alpha_people", [spine_record(row) for row in SPINE])
     job()
-    second = score.by_agency(work.store, work.registry)
+    second = scores.by_agency(work.store, work.registry)
     assert first["beta"]["du"] < second["beta"]["du"] == 100, "what the source corrected no longer counts"
-    assert len(score.history(work.store, 10)) == 2
+    assert len(scores.history(work.store, 10)) == 2
     lines = {(line["agency"], line["name"]): line for line in report(work.store, work.registry)["lines"]}
     assert lines["beta", "du"]["trend"] == [first["beta"]["du"], 100]
     assert lines["beta", "du"]["change"] == pytest.approx(100 - first["beta"]["du"])
@@ -76,7 +76,7 @@ def test_scores_follow_the_registers_as_they_stand_and_keep_their_history(countr
     days = report(work.store, work.registry, by="day", dataset="beta_cards")["lines"]
     assert [line["agency"] for line in days] == ["beta"]
     job()
-    assert len(score.history(work.store, 10)) == 3, "a run without a change is a point of history too"
+    assert len(scores.history(work.store, 10)) == 3, "a run without a change is a point of history too"
     told = CliRunner().invoke(app, ["quality", "--by", "rule", "--json"])
     assert {"has_a_name", "all_here", "number_unique"} <= {line["name"] for line in json.loads(told.output)["lines"]}
     shown = CliRunner().invoke(app, ["quality"])

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from motlan import pipeline
-from motlan.cli import app
+from motlan.cli.main import app
 from motlan.errors import ConfigurationError, ContractError, DataError
-from motlan.lake import read_parquet
-from motlan.landing import payloads
+from motlan.ingest import payloads
+from motlan.lake.iceberg import read_parquet
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
-from motlan.quarantine import decisions, export, reading
-from motlan.quarantine.reading import Wanted
+from motlan.quarantine import decisions, export, listing
+from motlan.quarantine.listing import Wanted
 from motlan.store import bulk
 from tests.conftest import CARDS, Country, card_record
 from tests.motlan.test_pipeline import LATER, rows, whole_job
@@ -38,7 +38,7 @@ def held(name: str | None = None, key: str = "b6", moment: str = "2026-09-01T00:
 
 
 def entries(country: Country, wanted: Wanted | None = None) -> list[dict[str, Any]]:
-    return reading.listed(country.open(), wanted or Wanted(), 100)
+    return listing.listed(country.open(), wanted or Wanted(), 100)
 
 
 def only(country: Country) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def test_a_held_row_has_its_place_its_reason_in_both_languages_and_its_raw_text(
         ["has_a_name"],
     )
     assert (entry["times_seen"], entry["locator"]) == (1, "/5")
-    shown = reading.show(country.open(), entry["id"][:12], ME)
+    shown = listing.show(country.open(), entry["id"][:12], ME)
     assert [(reason["vi"], reason["en"]) for reason in shown["reasons"]] == [("Thiếu tên", "The name is missing")]
     assert shown["raw"]["card"] == "GD4010000000006"
     assert rows(country, "select principal, action, subject from accesses") == [(ME, "quarantine.read", entry["id"])]
@@ -208,7 +208,7 @@ def test_a_waived_row_is_accepted_as_it_is_with_its_findings(country: Country) -
         files = read_parquet(work.lake.files(f"clean.{CARD}", {done["run"]}))
         (found,) = engine.execute(f"select list_transform(_errors, lambda e: e.rule) from {files}").fetchall()
     assert found == (["has_a_name"],)
-    shown = reading.show(work, only(country)["id"], ME)
+    shown = listing.show(work, only(country)["id"], ME)
     assert [(said["action"], said["principal"], said["reason"]) for said in shown["decisions"]] == [
         ("waive", ME, "she has one name only")
     ]
@@ -269,10 +269,10 @@ def die(*_: object, **__: object) -> None:
 
 
 KILLS = {
-    "the raw file is written": "motlan.landing.land.write_chunk",
-    "the files are committed": "motlan.lake.Lake.commit",
+    "the raw file is written": "motlan.ingest.land.write_chunk",
+    "the files are committed": "motlan.lake.iceberg.Lake.commit",
     "the ledger notes a step": "motlan.ledger.runs._with",
-    "a chunk is checked": "motlan.quality.rows.check_chunk",
+    "a chunk is checked": "motlan.quality.row_rules.check_chunk",
     "the entries are prepared": "motlan.quarantine.entries.prepare",
     "the entries are loaded": "motlan.quarantine.entries.bulk.copy_in",
     "the run is made visible": "motlan.ledger.runs.set_state",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from motlan import registry
+from motlan.config import registry
 from motlan.errors import ConfigurationError
 from tests.conftest import ROOT, Country
 

@@ -4,7 +4,6 @@ import json
 import stat
 from dataclasses import replace as altered
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,18 +11,27 @@ import yaml
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
-from motlan import pipeline, registry
-from motlan.cli import app
+from motlan import pipeline
+from motlan.cli.main import app
+from motlan.config import registry
+from motlan.config.review import review_rules
 from motlan.errors import AccessError, ConfigurationError, DataError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
-from motlan.linking import store
+from motlan.linking import stored_models
 from motlan.linking.model import declared
-from motlan.review import desk, known, measures, pairs, published, rules, verdicts
-from motlan.review.verdicts import Said
+from motlan.stewardship import (
+    control_pairs,
+    published_links,
+    record_pairs,
+    review_decisions,
+    review_measures,
+    review_queue,
+)
+from motlan.stewardship.review_decisions import Said
 from motlan.workspace import Workspace
 from tests.conftest import CARDS, ROOT, SPINE, Country, card_record, signed_in, spine_record
 from tests.motlan.test_pipeline import LATER, rows, whole_job
@@ -57,27 +65,29 @@ def reviewed(country: Country, **said: Any) -> Workspace:
         "u": started.u | {"personal_id": borne_by_others},
     }
     model = started.model_copy(update=wide)
-    store.release_first(work.store, "person", store.record(work.store, "person", model), model)
+    stored_models.release_first(work.store, "person", stored_models.record(work.store, "person", model), model)
     whole_job()
     return work
 
 
 def taken(work: Workspace, who: str, count: int = 10) -> dict[str, int]:
     """Let somebody take pairs; return the card's key -> the assignment."""
-    before = {row["assignment"] for row in desk.assigned(work, "person", who)}
-    made = desk.take(work, "person", who, count)
-    mine = {row["assignment"]: row["right_key"] for row in desk.assigned(work, "person", who)}
+    before = {row["assignment"] for row in review_queue.assigned(work, "person", who)}
+    made = review_queue.take(work, "person", who, count)
+    mine = {row["assignment"]: row["right_key"] for row in review_queue.assigned(work, "person", who)}
     assert set(made) == set(mine) - before
     return {mine[number]: number for number in made}
 
 
 def decide(work: Workspace, who: str, assignment: int, verdict: str) -> int:
-    (number,) = verdicts.decide(work, who, [Said(assignment=assignment, verdict=verdict, reason="their photos")])
+    (number,) = review_decisions.decide(
+        work, who, [Said(assignment=assignment, verdict=verdict, reason="their photos")]
+    )
     return number
 
 
 def in_force(work: Workspace) -> dict[str, bool]:
-    return {row["right_key"]: row["same"] for row in store.decided(work.store, "person").to_pylist()}
+    return {row["right_key"]: row["same"] for row in stored_models.decided(work.store, "person").to_pylist()}
 
 
 def told(country: Country, event: str) -> list[tuple[str, list[str]]]:
@@ -94,13 +104,13 @@ def linked(country: Country) -> dict[str, tuple[str, str]]:
 
 def linked_now(work: Workspace) -> dict[str, tuple[str, str]]:
     with work.engine("reading") as engine:
-        found = engine.execute(f"select _key, person_id, rule from {published.links(work, 'person')}").fetchall()
+        found = engine.execute(f"select _key, person_id, rule from {published_links.links(work, 'person')}").fetchall()
     return {key: (person, rule) for key, person, rule in found}
 
 
 def test_a_pair_is_seen_by_whom_it_is_assigned_to_and_a_decision_outlives_every_run(country: Country) -> None:
     work = reviewed(country)
-    assert desk.waiting(work, "person") == 4
+    assert review_queue.waiting(work, "person") == 4
     mine = taken(work, ANN, 3)
     others = taken(work, BEN)
     assert len(mine) == 3
@@ -108,10 +118,10 @@ def test_a_pair_is_seen_by_whom_it_is_assigned_to_and_a_decision_outlives_every_
     assert taken(work, CHI) == {}, "nobody chooses, and nobody gets what another has"
     key, number = next(iter(mine.items()))
     with pytest.raises(AccessError, match="another reviewer"):
-        desk.show(work, number, BEN)
+        review_queue.show(work, number, BEN)
     with pytest.raises(AccessError, match="another reviewer"):
         decide(work, BEN, number, "same")
-    shown = desk.show(work, number, ANN)
+    shown = review_queue.show(work, number, ANN)
     assert rows(country, "select principal, action, subject from accesses") == [
         (ANN, "review.read", f"person assignments {number}")
     ]
@@ -124,14 +134,14 @@ def test_a_pair_is_seen_by_whom_it_is_assigned_to_and_a_decision_outlives_every_
     assert names["personal_id"] == "missing"
 
     with pytest.raises(ConfigurationError, match="reason"):
-        verdicts.decide(work, ANN, [Said(assignment=number, verdict="same", reason=" ")])
+        review_decisions.decide(work, ANN, [Said(assignment=number, verdict="same", reason=" ")])
     everything = {**mine, **others}
     decided = {key: decide(work, ANN if key in mine else BEN, everything[key], "same") for key in ("c5", "c7")}
     decide(work, ANN if "c2" in mine else BEN, everything["c2"], "different")
     with pytest.raises(DataError, match="is decided"):
         decide(work, ANN if "c2" in mine else BEN, everything["c2"], "same")
     assert in_force(work) == {"c2": False, "c5": True, "c7": True}
-    assert desk.waiting(work, "person") == 1
+    assert review_queue.waiting(work, "person") == 1
 
     before = linked_now(work)
     counts = pipeline.reconcile()["diff"]
@@ -153,9 +163,9 @@ def test_a_pair_is_seen_by_whom_it_is_assigned_to_and_a_decision_outlives_every_
     assert replay(work, gather(work, "person", sorted({one for one, _ in fields})), fields).reasons == {}
     assert (found["c5"], found["c7"]) == ((found["a5"][0], "decided"), (found["a6"][0], "decided"))
     assert found["c2"][0] != found["a2"][0]
-    verdicts.withdraw(work, decided["c7"], BEN, "the photo was of somebody else")
+    review_decisions.withdraw(work, decided["c7"], BEN, "the photo was of somebody else")
     with pytest.raises(DataError, match="no such decision"):
-        verdicts.withdraw(work, decided["c7"], BEN, "again")
+        review_decisions.withdraw(work, decided["c7"], BEN, "again")
     assert in_force(work) == {"c2": False, "c5": True}
     pipeline.reconcile()
     found = linked(country)
@@ -163,14 +173,14 @@ def test_a_pair_is_seen_by_whom_it_is_assigned_to_and_a_decision_outlives_every_
     assert told(country, "split") == [(found["c7"][0], [found["a6"][0]])]
     assert found["c5"][0] == found["a5"][0]
 
-    assert measures.contradicted(work, "person") == []
+    assert review_measures.contradicted(work, "person") == []
     changed = [
         ("c2", "001190000002", "Trần Thị Bình", "06/05/1990", "female", "GD4010000000012"),
         ("c5", None, "Võ An", "2019", "male", "GD4010000000015"),
     ]
     country.write("beta_cards", [card_record(row, LATER) for row in changed])
     pipeline.sync("beta_cards")
-    against = {row["right_key"]: row for row in measures.contradicted(work, "person")}
+    against = {row["right_key"]: row for row in review_measures.contradicted(work, "person")}
     assert {key: row["same"] for key, row in against.items()} == {"c2": False, "c5": True}
     assert against["c2"]["weight"] > 20 > -10 >= against["c5"]["weight"]
     assert in_force(work) == {"c2": False, "c5": True}, "told, and not overruled"
@@ -185,7 +195,7 @@ def test_a_second_reviewer_is_blind_and_a_third_decides(country: Country) -> Non
     assert in_force(work) == {}, "one of two"
     second = taken(work, BEN)
     assert set(second) == set(first)
-    seen = json.dumps(desk.show(work, second["c2"], BEN))
+    seen = json.dumps(review_queue.show(work, second["c2"], BEN))
     assert "ann" not in seen
     assert "their photos" not in seen
     for key, verdict in {"c2": "different", "c4": "different", "c5": "same", "c7": "same"}.items():
@@ -199,44 +209,44 @@ def test_a_second_reviewer_is_blind_and_a_third_decides(country: Country) -> Non
     assert taken(work, "user:dan") == {}, "three are enough: the machine's outcome stands"
     told = {
         row["reviewer"]: (row["decided"], row["unknown"], row["doubled"], row["agreed"])
-        for row in measures.reviewers(work, "person")
+        for row in review_measures.reviewers(work, "person")
     }
     assert told == {ANN: (4, 1, 3, 3), BEN: (4, 0, 4, 2), CHI: (2, 0, 2, 1)}
-    bands = measures.calibration(work, "person")["bands"]
+    bands = review_measures.calibration(work, "person")["bands"]
     assert sum(band["pairs"] for band in bands) == 3
     assert sum(band["same"] for band in bands) == 2
 
 
 def test_known_answers_measure_reviewers_and_samples_the_links(country: Country, tmp_path: Path) -> None:
     work = reviewed(country, known=0.999)
-    assert known.sample(work, "person", 2) == 2
-    assert known.sample(work, "person", 100) > 0
-    assert known.sample(work, "person", 100) == 0, "every link is sampled by now"
-    mine = desk.take(work, "person", ANN, 10)
+    assert control_pairs.sample(work, "person", 2) == 2
+    assert control_pairs.sample(work, "person", 100) > 0
+    assert control_pairs.sample(work, "person", 100) == 0, "every link is sampled by now"
+    mine = review_queue.take(work, "person", ANN, 10)
     cases = rows(country, "select left_key, right_key, answer from link_cases where purpose = 'known' order by 3, 1, 2")
     assert cases == [("a6", "b1", False), ("a1", "b1", True), ("a3", "b3", True), ("a4", "b4", True)]
     purposes = dict(rows(country, "select id, purpose from link_assignments"))
     measured = [number for number in mine if purposes[number] == "known"]
     assert len(measured) == 4
     for number in measured:
-        shown = desk.show(work, number, ANN)
+        shown = review_queue.show(work, number, ANN)
         assert [row["left"] for row in shown["fields"] if row["field"] == "personal_id"] == [None]
         assert {step["is"] for step in shown["waterfall"] if step["comparison"] == "personal_id"} == {"missing"}
     for number in measured:
         decide(work, ANN, number, "same")
-    (told,) = measures.reviewers(work, "person")
+    (told,) = review_measures.reviewers(work, "person")
     assert (told["known"], told["right"]) == (4, 3)
     assert told["share_right"]["low"] < 0.75 < told["share_right"]["high"]
     assert in_force(work) == {}, "what is known is not decided by anybody"
 
     (country.home / "mapping" / "review.yaml").write_text("person: {known: 0, second: {between: null, share: 0}}")
-    rest = desk.take(work, "person", BEN, 20)
+    rest = review_queue.take(work, "person", BEN, 20)
     purposes = dict(rows(country, f"select id, purpose from link_assignments where principal = '{BEN}'"))
     checked = [number for number in rest if purposes[number] == "sample"]
     for number in checked[:-1]:
         decide(work, BEN, number, "same")
     decide(work, BEN, checked[-1], "different")
-    found = measures.calibration(work, "person")["links"]
+    found = review_measures.calibration(work, "person")["links"]
     assert (found["decided"], found["right"]) == (len(checked), len(checked) - 1)
     assert found["precision"]["share"] == pytest.approx((len(checked) - 1) / len(checked))
     (apart,) = [key for key, same in in_force(work).items() if not same]
@@ -305,20 +315,20 @@ def test_pairs_are_decided_offline_by_whom_they_are_assigned_to_and_lapse_to_oth
 
 
 def test_wilsons_interval_is_that_of_the_books() -> None:
-    assert pairs.wilson(0, 0) == (0.0, 1.0)
-    assert pairs.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-4)  # Newcombe 1998, table I
-    assert pairs.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-4)
+    assert record_pairs.wilson(0, 0) == (0.0, 1.0)
+    assert record_pairs.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-4)  # Newcombe 1998, table I
+    assert record_pairs.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-4)
 
 
 def test_the_declared_rules_name_fields_that_exist(tmp_path: Path) -> None:
     declared_here = registry.load(ROOT)
-    assert set(rules.of(SimpleNamespace(registry=declared_here), "person").errors_by) == {
+    assert set(review_rules(declared_here, "person").errors_by) == {
         "province",
         "age",
         "ethnicity",
     }
     (tmp_path / "mapping").mkdir()
     (tmp_path / "mapping" / "review.yaml").write_text("person:\n  errors_by:\n    place: {row: residnce}\n")
-    elsewhere = SimpleNamespace(registry=altered(declared_here, home=tmp_path))
+    elsewhere = altered(declared_here, home=tmp_path)
     with pytest.raises(ConfigurationError, match="line 3: person has no field residnce"):
-        rules.of(elsewhere, "person")
+        review_rules(elsewhere, "person")

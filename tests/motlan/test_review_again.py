@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from motlan import pipeline
-from motlan.linking import store
-from motlan.review import desk, measures
+from motlan.linking import stored_models
 from motlan.status import status
+from motlan.stewardship import review_measures, review_queue
 from motlan.store import tables
 from motlan.workspace import Workspace
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
@@ -33,7 +33,7 @@ def said(work: Workspace, *decisions: tuple[str, str, str], who: str = ANN) -> l
 
 
 def again(work: Workspace) -> dict[tuple[str, str], str]:
-    return {(row["left_key"], row["right_key"]): row["reason"] for row in measures.reopened(work, "person")}
+    return {(row["left_key"], row["right_key"]): row["reason"] for row in review_measures.reopened(work, "person")}
 
 
 def test_different_on_two_rows_of_one_number_holds_and_is_taken_back(country: Country) -> None:
@@ -47,7 +47,7 @@ def test_different_on_two_rows_of_one_number_holds_and_is_taken_back(country: Co
     found = linked(country)
     assert found["b1"][0] != found["c1"][0]
     assert before["a1"][0] in (found["b1"][0], found["c1"][0])
-    assert desk.waiting(work, "person") == 1, "whose the other card is, people are asked"
+    assert review_queue.waiting(work, "person") == 1, "whose the other card is, people are asked"
     call("ann", "withdraw", str(number), said={"why": "it was a copy"})
     pipeline.reconcile()
     assert linked(country) == before, "undone"
@@ -74,9 +74,9 @@ def test_contradictions_are_listed_opened_again_and_never_chosen(
     assert linked_now(work) == before
     told = call("ann", "list", "--contradicted")["contradicted"]
     assert {row["left_key"] for row in told if row["reason"] == "contradiction"} == {min(key) for key in keys}
-    mine = {row["assignment"]: row["because"] for row in desk.assigned(work, "person", ANN)}
+    mine = {row["assignment"]: row["because"] for row in review_queue.assigned(work, "person", ANN)}
     assert set(mine.values()) == {"contradiction"}
-    desk.take(work, "person", BEN, 10)
+    review_queue.take(work, "person", BEN, 10)
     query = f"select count(*) from link_assignments where purpose = 'contradiction' and principal = '{BEN}'"
     assert rows(country, query) == [(len(decisions),)], "others are asked too"
     wrong = decisions[-1]
@@ -114,7 +114,7 @@ def test_a_decision_about_a_record_that_became_another_womans_is_not_heeded(coun
     work = reviewed(country)
     mine = taken(work, ANN)
     if seen:
-        desk.show(work, mine["c5"], ANN)
+        review_queue.show(work, mine["c5"], ANN)
     decide(work, ANN, mine["c5"], "same")
     before = linked_now(work)
     pipeline.reconcile()
@@ -129,7 +129,7 @@ def test_a_decision_about_a_record_that_became_another_womans_is_not_heeded(coun
     assert again(work) == {("a5", "c5"): "stale"}
     assert found["c5"][0] != found["a5"][0]
     assert found["c5"][0] != before["c5"][0], "an id that was merged away is never given again"
-    (row,) = [row for row in desk.assigned(work, "person", ANN) if row["because"]]
+    (row,) = [row for row in review_queue.assigned(work, "person", ANN) if row["because"]]
     assert (row["right_key"], row["because"]) == ("c5", "stale")
     assert "c5" in taken(work, BEN), "it is given to others as well"
     decide(work, ANN, row["assignment"], "different")
@@ -149,7 +149,7 @@ def test_a_decision_made_on_no_version_is_about_what_the_next_linking_reads(coun
     assert again(work) == {("a5", "c5"): "stale"}
     change(country, ("c5", None, UNSURE[2][2], UNSURE[2][3], "female", "GD4010000000015"))
     assert again(work) == {}, "the record is again whom it was about"
-    assert store.decided(work.store, "person").num_rows == 1
+    assert stored_models.decided(work.store, "person").num_rows == 1
 
 
 def test_a_citizens_record_that_became_anothers_makes_its_decisions_stale(country: Country) -> None:

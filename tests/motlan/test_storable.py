@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from motlan import pipeline
-from motlan.cleaning.compile import STORABLE
-from motlan.cli import app
-from motlan.engine import DUCKDB, FUNCTIONS, connect, load_code_lists, one, parse
+from motlan.cli.main import app
+from motlan.config.quality import RowRule
+from motlan.config.registry import load
+from motlan.config.storable import GIVEN, KEY, MOMENT
 from motlan.errors import ConfigurationError, InternalError
-from motlan.golden import proof
+from motlan.expressions import DUCKDB, FUNCTIONS, connect, load_code_lists, one, parse
+from motlan.ingest.clean import STORABLE
+from motlan.projection import preflight
 from motlan.quarantine import decisions
-from motlan.registry import load
-from motlan.rules import RowRule
-from motlan.storable import GIVEN, KEY, MOMENT
 from motlan.store import tables
 from motlan.workspace import open_workspace
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
@@ -88,8 +88,8 @@ def test_every_dataset_is_asked_what_the_store_can_hold(rule: RowRule, answers: 
 def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Clean as an earlier version did, which let everything through."""
     with monkeypatch.context() as patch:
-        patch.setattr("motlan.cleaning.compile._storable", lambda made: True)
-        patch.setattr("motlan.registry.schema_rules", lambda models: ())
+        patch.setattr("motlan.ingest.clean._storable", lambda made: True)
+        patch.setattr("motlan.config.registry.schema_rules", lambda models: ())
         yield patch
 
 
@@ -101,7 +101,7 @@ def damaged(country: Country, monkeypatch: pytest.MonkeyPatch) -> Country:
     cards[0] = card_record(("b1", *CARDS[0][1:5], f"GD401000{NUL}0000009"), "2026-09-03T00:00:00.000000Z")
     country.write("beta_cards", cards)
     with as_before(monkeypatch) as patch:
-        patch.setattr("motlan.pipeline.proof.prove", lambda *_: None)
+        patch.setattr("motlan.pipeline.preflight.prove", lambda *_: None)
         pipeline.sync("beta_cards")
         pipeline.reconcile()
         assert pipeline.publish()["number"] == 2
@@ -167,10 +167,10 @@ ODD = st.lists(st.sampled_from(["a", "é", NUL, "\\", "u0000"]), max_size=6).map
 @given(rows=st.lists(st.tuples(ODD, ODD, st.sampled_from(["{}", '{"a": "\\u0000"}', '{"a": "\\\\u0000"}', "{"]))))
 @pytest.mark.slow
 def test_what_is_mended_is_not_refused(rows: list[tuple[str | None, str | None, str]]) -> None:
-    question = proof.Asked("t", [], ("key", "value"), ("key",), indexed=("value",), json=("evidence",))
+    question = preflight.Asked("t", [], ("key", "value"), ("key",), indexed=("value",), json=("evidence",))
     with duckdb.connect() as engine:
         engine.execute("create table rows (key varchar, value varchar, evidence varchar)")
         engine.executemany("insert into rows values (?, ?, ?)", [*rows, ("k", "v" * 3000, "{}")])
-        engine.execute(f"create table mended as from {proof.mended(question, 'rows')}")
+        engine.execute(f"create table mended as from {preflight.mended(question, 'rows')}")
         refusals = " or ".join(f"coalesce({bad}, false)" for bad in question.refusals().values())
         assert one(engine, f"select count(*) filter ({refusals}), count(*) from mended") == (0, len(rows) + 1)

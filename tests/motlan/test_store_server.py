@@ -112,7 +112,7 @@ def test_the_role_that_serves_the_feeds_serves_them_and_changes_nothing(
         with country.open().store.engine.begin() as connection:
             connection.exec_driver_sql("drop table golden_person cascade; drop table feed_person cascade")
             connection.exec_driver_sql("update publications set projected_at = null")
-        from motlan.golden.project import project
+        from motlan.projection.load import project
 
         project(country.open(), "person")
         assert len(client.get("/v1/feeds/person/changes").text.splitlines()) == 6, "its tables were built anew"

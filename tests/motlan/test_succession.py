@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from motlan import pipeline
-from motlan.engine import connect
-from motlan.succession import newest, pull_moment
+from motlan.expressions import connect
+from motlan.lake.newest import newest, pull_moment
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
 from tests.motlan.test_pipeline import rows, whole_job
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from motlan import pipeline
-from motlan.cli import app
-from motlan.engine import quote
+from motlan.adapter import SourceCount
+from motlan.cli.main import app
 from motlan.errors import ConfigurationError
-from motlan.landing.columns import stored
-from motlan.landing.contract import SourceCount
+from motlan.expressions import quote
+from motlan.ingest.raw_columns import stored
 from motlan.ledger import log, runs
 from motlan.status import status
 from tests.conftest import Country, spine_record

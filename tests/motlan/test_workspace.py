@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from motlan.succession import newest
+from motlan.lake.newest import newest
 
 ROWS = [
     ("a1", "r/0/1", "2026-01-01"),

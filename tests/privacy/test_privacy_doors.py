@@ -16,8 +16,8 @@ import sqlalchemy as sa
 import typer
 import uvicorn
 
-from motlan import cli, pipeline
-from motlan.commands import feeds
+from motlan import pipeline
+from motlan.cli import feeds, main
 from motlan.feeds import keys
 from motlan.store import server
 from motlan.store.session import Store
@@ -33,12 +33,12 @@ COMMANDS = {
     "status": ("motlan.status.status", "sqlalchemy_integrity"),
     "quality": ("motlan.quality.report.report", "psycopg_duplicate"),
     "sync alpha_people": ("tests.country.adapter.FileAdapter.pull", "duckdb_cast"),
-    "reconcile": ("motlan.golden.publish.last_number", "sqlalchemy_data"),
-    "quarantine list": ("motlan.quarantine.reading.counts", "adbc_copy"),
+    "reconcile": ("motlan.publication.publish.last_number", "sqlalchemy_data"),
+    "quarantine list": ("motlan.quarantine.listing.counts", "adbc_copy"),
     "quarantine replay --dataset beta_cards": ("motlan.quarantine.replay.waits", "python_chain"),
     "quarantine export beta_cards --out held.csv": ("motlan.store.bulk.copy_out", "psycopg_copy"),
     "lineage": ("motlan.lineage.trace.find_person", "arrow_cast"),
-    "clean explain --as person_name": ("motlan.commands.clean.explain", "pydantic_validation"),
+    "clean explain --as person_name": ("motlan.cli.clean.explain", "pydantic_validation"),
     "quarantine show 0123456789ab": ("motlan.quarantine.decisions.find", "yaml_scan"),
 }
 
@@ -59,7 +59,7 @@ def test_a_command_that_fails_says_nothing_of_a_person(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(boundary, lambda *_, fault=fault, **__: FAULTS[fault](store, tmp_path, somebody))
             with pytest.raises(SystemExit) as caught:
-                cli.app()
+                main.app()
         said = "\n".join(capfd.readouterr())
         assert caught.value.code == 1, command
         assert "Error" in said, command

@@ -14,9 +14,9 @@ import pytest
 
 from adapters.population import PopulationAdapter
 from adapters.protocols import DropAdapter, RestAdapter, SqlAdapter
+from motlan.adapter import Adapter
 from motlan.errors import MotlanError
-from motlan.landing import drift
-from motlan.landing.contract import Adapter
+from motlan.ingest import drift
 from motlan.store.session import Store
 from tests.adapters.conftest import Reply, Site, make_source
 from tests.privacy.leaks import Known, shown

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from motlan import pipeline
 from motlan.errors import MotlanError
 from motlan.quarantine import export
-from motlan.quarantine.reading import Wanted
+from motlan.quarantine.listing import Wanted
 from motlan.store import tables
 from motlan.store.session import Store
 from tests.conftest import Country
@@ -20,15 +20,15 @@ from tests.privacy.leaks import Known, shown
 
 BOUNDARIES = {
     "land": "tests.country.adapter.FileAdapter.pull",
-    "clean": "motlan.quality.rows.check_chunk",
-    "commit_sync": "motlan.landing.watermark.move",
-    "begin_reconcile": "motlan.golden.publish.last_number",
+    "clean": "motlan.quality.row_rules.check_chunk",
+    "commit_sync": "motlan.ingest.watermark.move",
+    "begin_reconcile": "motlan.publication.publish.last_number",
     "link": "motlan.workspace.Workspace.facts",
-    "merge": "motlan.golden.merge.cut",
-    "cross_check": "motlan.quality.cross.cut",
-    "diff": "motlan.lake.Lake.commit",
+    "merge": "motlan.merge.merge.cut",
+    "cross_check": "motlan.quality.cross_register.cut",
+    "diff": "motlan.lake.iceberg.Lake.commit",
     "publish": "motlan.ledger.log.append",
-    "project": "motlan.golden.project.ensure_tables",
+    "project": "motlan.projection.load.ensure_tables",
     "replay": "motlan.quarantine.replay.land",
 }
 """Step -> what it calls on its way: there the library fails."""

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 import yaml
 
-from motlan.engine import DUCKDB, code_lists, connect, literal, load_code_lists, parse, quote
+from motlan.expressions import DUCKDB, code_lists, connect, literal, load_code_lists, parse, quote
 from schemas import Person
 
 MAPPING = Path(__file__).parents[2] / "mapping"

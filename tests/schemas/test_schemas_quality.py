@@ -10,9 +10,9 @@ import duckdb
 import pytest
 import yaml
 
-from motlan.engine import DUCKDB, connect, literal, load_code_lists, parse
-from motlan.quality import sets
-from motlan.rules import SetRule
+from motlan.config.quality import SetRule
+from motlan.expressions import DUCKDB, connect, literal, load_code_lists, parse
+from motlan.quality import set_rules
 from schemas import ENTITIES, Person
 
 MAPPING = Path(__file__).parents[2] / "mapping"
@@ -67,18 +67,18 @@ def test_every_set_rule_answers_its_examples(
     engine: duckdb.DuckDBPyConnection, rule: dict[str, Any], wanted: str
 ) -> None:
     declared = SetRule.model_validate(rule)
-    fields = sorted(sets.used_fields(declared))
+    fields = sorted(set_rules.used_fields(declared))
     for example in rule["examples"][wanted]:
         rows = ["(" + ", ".join(_literal(row.get(name)) for name in ["dataset", *fields]) + ")" for row in example]
         names = ", ".join(["dataset", *fields])
         engine.execute(f"create or replace temp table everyone as from (values {', '.join(rows)}) as v({names})")
         asked = f"r.dataset in ({', '.join(map(literal, rule['datasets']))})"
         for together in ([rule["datasets"]], [[name] for name in rule["datasets"]]):
-            failing = f"({' union all '.join(sets.failing(declared, names, 'everyone') for names in together)})"
+            failing = f"({' union all '.join(set_rules.failing(declared, names, 'everyone') for names in together)})"
             answers = {
                 row[0]
                 for row in engine.execute(
-                    f"select case when {asked} then {sets.answer(declared, 'r', failing)} end from everyone as r"
+                    f"select case when {asked} then {set_rules.answer(declared, 'r', failing)} end from everyone as r"
                 ).fetchall()
             }
             assert (False in answers) == (wanted == "fail")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from motlan import registry
-from motlan.engine import DUCKDB, connect, one, parse
+from motlan.config import registry
 from motlan.errors import ConfigurationError
+from motlan.expressions import DUCKDB, connect, one, parse
 from tests.conftest import ROOT
 
 DATASETS = registry.load(ROOT).datasets

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from motlan.engine import DUCKDB, connect, one
+from motlan.expressions import DUCKDB, connect, one
 from simulators.held_out_names import GROUPS, WHOLE, names
 
 NAMES = list(names())

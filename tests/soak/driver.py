@@ -21,9 +21,10 @@ from typing import Any
 
 import psutil
 
-from motlan import pipeline, registry
+from motlan import pipeline
+from motlan.config import registry
 from motlan.errors import TransientError
-from motlan.landing import land as landing
+from motlan.ingest import land as landing
 from motlan.settings import load
 from motlan.store import server, supervisor
 from motlan.store.session import lost

@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from motlan import sweep
-from motlan.lake import read_parquet
-from motlan.landing.land import META, table_of
+from motlan.ingest.land import META, table_of
+from motlan.lake.iceberg import read_parquet
 from motlan.ledger import log, runs
 from motlan.store import tables
 from motlan.workspace import Workspace, open_workspace

@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from motlan.engine.named import named_calls
-from motlan.engine.spark_session import SparkEngine
+from motlan.expressions.duckdb.named import named_calls
+from motlan.expressions.spark.session import SparkEngine
 from tests.conftest import ROOT
 from tests.motlan.test_identities import Bus, History
 

@@ -13,13 +13,13 @@ import pytest
 import sqlalchemy as sa
 
 from motlan import pipeline
-from motlan.engine import literal, quote
-from motlan.golden import aside, facets
-from motlan.landing.columns import stored
+from motlan.config.registry import Dataset
+from motlan.expressions import literal, quote
+from motlan.ingest.raw_columns import stored
 from motlan.ledger import runs
 from motlan.ledger.runs import Counts
-from motlan.linking import fit
-from motlan.registry import Dataset
+from motlan.linking import model_training
+from motlan.merge import related_entities, value_overrides
 from motlan.store import tables
 from motlan.workspace import Workspace, open_workspace
 
@@ -89,7 +89,7 @@ def open_bus(world: Path) -> Workspace:
     """Open the bus of the environment, its secrets fixed and every register landed."""
     work = open_workspace()
     with work.store.engine.begin() as connection:
-        for name in ("person ids", facets.SECRET, aside.SECRET):
+        for name in ("person ids", related_entities.SECRET, value_overrides.SECRET):
             connection.execute(sa.insert(tables.secrets).values(name=name, value=name.encode().ljust(32, b".")))
     for dataset in work.registry.datasets.values():
         land(work, world, dataset)
@@ -118,6 +118,6 @@ def run_all(world: Path, environment: Mapping[str, str]) -> tuple[dict[str, Coun
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        patch.setattr(fit, "RANDOM_ROWS", 100)  # 10,000 random pairs: Spark compares names slowly
+        patch.setattr(model_training, "RANDOM_ROWS", 100)  # 10,000 random pairs: Spark compares names slowly
         work = open_bus(world)
         return clean(work) | reconcile(), work.lake.root

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from motlan import settings
-from motlan.engine import spark_start
 from motlan.errors import ConfigurationError
+from motlan.expressions.spark import start
 
 
 def test_an_engine_that_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,12 +20,12 @@ def test_an_engine_that_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_missing_java_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spark_start, "java_version", lambda: 11)
+    monkeypatch.setattr(start, "java_version", lambda: 11)
     with pytest.raises(ConfigurationError, match="openjdk-17"):
-        spark_start.start("local[2]")
+        start.start("local[2]")
 
 
 def test_a_missing_pyspark_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     with pytest.raises(ConfigurationError, match=r"\.\[spark\]"):
-        spark_start.start("local[2]")
+        start.start("local[2]")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from airflow.dag_processing.dagbag import BundleDagBag
 
-from motlan import errors, registry
+from motlan import errors
+from motlan.config import registry
 
 
 def triggers(dag):

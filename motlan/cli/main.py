@@ -1,0 +1,295 @@
+"""The command line: what a data engineer and an auditor type. It calls the same pipeline as the scheduler's tasks."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from importlib.metadata import entry_points
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.tree import Tree
+
+from motlan import pipeline
+from motlan.cli import (
+    clean,
+    contract,
+    feeds,
+    golden,
+    link,
+    model,
+    people,
+    quality,
+    quarantine,
+    release,
+    review,
+    watermark,
+)
+from motlan.cli.output import AsJson, Quiet, Wait, err, examples, local_time, me, out, told, working
+from motlan.ingest import watermark as watermarks
+from motlan.ingest.drift import described
+from motlan.ledger.holds import patient
+
+app = Quiet(
+    help="Motlan, the bus between registers: pull, clean, check, link, merge, publish, prove.",
+    epilog=examples("motlan sync {dataset}", "motlan reconcile && motlan publish", "motlan status --json"),
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+)
+store_app = typer.Typer(
+    help="The embedded PostgreSQL server.", epilog=examples("motlan store start"), no_args_is_help=True
+)
+app.add_typer(store_app, name="store")
+app.add_typer(feeds.app, name="feeds")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(contract.app, name="contract")
+app.add_typer(clean.app, name="clean")
+app.add_typer(golden.app, name="golden")
+app.add_typer(release.app, name="release")
+app.add_typer(model.app, name="model")
+app.add_typer(review.app, name="review")
+app.add_typer(watermark.app, name="watermark")
+app.add_typer(people.app, name="people")
+app.command("sign-in", epilog=people.SIGN_IN)(people.sign_in)
+app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
+app.command("whoami", epilog=people.WHOAMI)(people.whoami)
+app.command("quality", epilog=quality.EPILOG)(quality.quality)
+app.command("link", epilog=link.EPILOG)(link.link)
+for _point in entry_points(group="motlan.cli"):
+    app.add_typer(_point.load(), name=_point.name)
+
+
+def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
+    if as_json:
+        out.print_json(json.dumps(counts))
+        return
+    table = Table("step", "what happened", "seconds", title=title)
+    for step, counted in counts.items():
+        if isinstance(counted, dict):
+            hidden = {"run", "seconds", "snapshots", "chunks", "rules", "version", "profile", "key", "cursor"}
+            hidden |= {"facets", "guard", "written", "began_at", "held"}
+            shown = counted | ({"drift": described(counted["drift"])} if "drift" in counted else {})
+            shown |= {"cursors": watermarks.described(counted["cursors"])} if "cursors" in counted else {}
+            words = (
+                f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
+                for name, value in shown.items()
+                if name not in hidden and value != ""
+            )
+            table.add_row(step, ", ".join(words), str(counted.get("seconds", "")))
+    out.print(table)
+
+
+@app.command(epilog=examples("motlan sync {dataset}", "motlan sync {dataset} --json"))
+def sync(
+    dataset: Annotated[str, typer.Argument(help="As `motlan status` lists them.")],
+    as_json: AsJson = False,
+    wait: Wait = None,
+) -> None:
+    """Pull what changed in a dataset, land it, clean and check it."""
+    with (
+        told(as_json),
+        patient(wait),
+        Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=err,
+            transient=True,
+        ) as bar,
+    ):
+        task = bar.add_task(f"pulling {dataset}", total=None)
+        counts = pipeline.sync(dataset, lambda rows, total: bar.update(task, completed=rows, total=total))
+    _show(counts, as_json, f"sync {dataset}")
+
+
+@app.command(epilog=examples("motlan reconcile"))
+def reconcile(as_json: AsJson = False, wait: Wait = None) -> None:
+    """Link all rows to persons, merge them, check across registers, and stage what changed."""
+    with told(as_json), patient(wait), working("reconciling", as_json):
+        counts = pipeline.reconcile()
+    _show(counts, as_json, "reconcile")
+
+
+Mend = Annotated[
+    bool, typer.Option("--mend", help="Leave out what the store cannot hold (U+0000); the log tells how much of what.")
+]
+
+
+@app.command(epilog=examples("motlan publish"))
+def publish(mend: Mend = False, as_json: AsJson = False, wait: Wait = None) -> None:
+    """Publish the newest reconciled run: number its feed, append to the log, load the projection."""
+    with told(as_json), patient(wait), working("publishing", as_json):
+        published = pipeline.publish(mend=mend)
+        projected = pipeline.project(published["run"], mend=mend)
+    _show({"publish": published, "project": projected}, as_json, "publish")
+
+
+@app.command(epilog=examples("motlan project", "motlan project --mend"))
+def project(mend: Mend = False, as_json: AsJson = False) -> None:
+    """Load publications into the golden tables and the feed that are not there yet, such as after a failure."""
+    with told(as_json), working("projecting", as_json):
+        projected = pipeline.project(mend=mend)
+    _show({"project": projected}, as_json, "project")
+
+
+@app.command(epilog=examples("motlan status", "motlan status --json"))
+def status(as_json: AsJson = False) -> None:
+    """Show where each dataset and the feed stand."""
+    from motlan.status import status as read
+    from motlan.workspace import open_workspace
+
+    with told(as_json):
+        found = read(open_workspace())
+    if as_json:
+        out.print_json(json.dumps(found))
+        return
+    table = Table("dataset", "state", "pulled", "in register", "accepted", "quarantined", "pulled up to (local)")
+    for name, row in found["datasets"].items():
+        counts = (row.get(key) for key in ("pulled", "source_total", "accepted", "quarantined"))
+        cells = ("" if count is None else f"{count:,}" for count in counts)
+        table.add_row(name, row["state"], *cells, local_time(row.get("watermark")))
+        if row.get("error"):
+            table.add_row("", f"[red]{escape(row['error'])}[/red]")
+        if changed := described(row.get("drift") or {}):
+            table.add_row("", f"[yellow]{escape(f'columns changed: {changed}')}[/yellow]")
+        if odd := watermarks.described(row.get("cursors") or {}):
+            table.add_row(
+                "", f"[yellow]records {odd}: they move no watermark (see cursor_type in agencies.yaml)[/yellow]"
+            )
+    out.print(table)
+    quality = Table("agency", "đúng", "đủ", "sạch", "sống", "thống nhất", title="quality, 0 to 100")
+    for agency, scores in found["quality"].items():
+        quality.add_row(agency, *("" if score is None else f"{score:.2f}" for score in scores.values()))
+    out.print(quality)
+    reconciled = found["reconcile"]
+    if reconciled["state"] in ("failed", "abandoned"):
+        out.print(
+            f"[red]reconcile {reconciled['run']} {reconciled['state']}: {escape(reconciled['error'] or '')}[/red]"
+        )
+    for retry in found["retries"]:
+        said = f"{retry['kind']} {retry['subject']} is tried again (run {retry['run']}), after: {retry['error']}"
+        out.print(f"[yellow]{escape(said)}[/yellow]")
+    if corrections := found["corrections"]:
+        words = (f"{name} {number:,}" for name, number in corrections.items())
+        out.print(f"corrections open: {', '.join(words)}")
+    if number := found["contradictions"]:
+        out.print(
+            f"[yellow]{number:,} decisions about pairs could not be heeded: motlan review list --contradicted[/yellow]"
+        )
+    if number := found["values_said_again"]:
+        out.print(f"[yellow]{number:,} values set aside are said again: motlan golden decisions[/yellow]")
+    for run in found["waiting"]:
+        out.print(f"[yellow]run {run} waits for people to release it: motlan release show {run}[/yellow]")
+    if publication := found["publication"]:
+        out.print(f"publication {publication['number']}, feed up to seq {publication['last_seq']:,}")
+
+
+@app.command(
+    epilog=examples(
+        "motlan lineage full_name",
+        "motlan lineage full_name --person ID",
+        "printf '%s' \"$NUMBER\" | motlan lineage --json",
+    )
+)
+def lineage(
+    field: Annotated[str | None, typer.Argument(help="A golden field; all that are filled where absent.")] = None,
+    entity: Annotated[str, typer.Option(help="The canonical entity.")] = pipeline.ENTITY,
+    person: Annotated[str, typer.Option(help="The bus's own id of a person, in place of an identifier.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show why the state says this: from golden value back to the landed row.
+
+    Asks for the identifier (or the bus's own person id) at a prompt, or reads it from standard input; an identifier is never
+    an argument, because arguments stand in process lists and shell histories. The look is written into the ledger. Exits
+    with 1 where a value does not replay equal.
+    """
+    from motlan.lineage.trace import check_field, find_person, numbers_of, trace
+    from motlan.workspace import open_workspace
+
+    with told(as_json):
+        work = open_workspace()
+        if field:
+            check_field(work, entity, field)
+        if not person:
+            identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
+            person = find_person(work, entity, identifier.strip())
+        chains = trace(work, entity, person, [field] if field else [], principal=me())
+        numbers = [row for row in numbers_of(work, entity, person) if field in (None, row["field"])]
+    if as_json:
+        out.print_json(json.dumps({"person_id": person, "fields": chains, "numbers": numbers}))
+    else:
+        tree = Tree(f"{entity} {person}")
+        for chain in chains:
+            _grow(tree, chain)
+        for row in numbers:
+            until = f"until {row['until']}" if row["until"] else "stands"
+            tree.add(
+                f"{row['field']} {row['value']} since {row['since']}, {until}: {row['dataset']} {escape(row['key'])}"
+            )
+        out.print(tree)
+    if not all(chain["replays_equal"] for chain in chains):
+        raise typer.Exit(1)
+
+
+def _grow(tree: Tree, chain: dict[str, Any]) -> None:
+    source, decision = chain["source"], chain["decision"]
+    landed, link = source["landed"], source["link"]
+    why = "; ".join([*chain["reasons"], *(f"see {file}" for file in chain["files"])])
+    mark = "[green]replays equal[/green]" if chain["replays_equal"] else f"[red]does NOT replay: {escape(why)}[/red]"
+    top = tree.add(f"[bold]{chain['field']}[/bold] = {chain['value']}   {mark}")
+    disputed = ", disputed" if decision["disputed"] else ""
+    merged = top.add(f"merged by {decision['rule']}{disputed} (version {decision['version'][:12]})")
+    said = merged.add(
+        f"said by {source['dataset']} ({source['owner']}), record {source['key']}, as of {source['source_moment']}"
+    )
+    weight = "" if link["weight"] is None else f", weight {link['weight']:.1f}"
+    said.add(f"linked by {link['rule']}{weight} (version {link['version'][:12]})")
+    cleaned = said.add(
+        f"cleaned by {source['cleaned_by']['expression']} (version {source['cleaned_by']['version'][:12]})"
+    )
+    row = cleaned.add(f"landed row {landed['row']} at {local_time(landed['at'])}, {landed['locator']}")
+    for name, value in landed["raw"].items():
+        row.add(f"{name} = {value!r}")
+    row.add(f"commitment {landed['commitment'][:16]}…, payload sha256 {landed['payload_sha256'][:16]}…")
+
+
+@store_app.command("start", epilog=examples("motlan store start"))
+def store_start() -> None:
+    """Start the embedded server where it does not run yet; print the database's URL."""
+    from motlan.settings import load
+    from motlan.store import server
+
+    with told():
+        out.print(server.start(load()), markup=False, highlight=False, soft_wrap=True)
+
+
+@store_app.command("watch", epilog=examples("motlan store watch"))
+def store_watch() -> None:
+    """Start the embedded server, and start it again whenever it ends, until Ctrl-C."""
+    from motlan.settings import load
+    from motlan.store import supervisor
+
+    with told():
+        supervisor.watch(load(), lambda what: err.print(what, markup=False, highlight=False))
+
+
+@store_app.command("stop", epilog=examples("motlan store stop"))
+def store_stop() -> None:
+    """Stop the embedded server."""
+    from motlan.settings import load
+    from motlan.store import server
+
+    with told():
+        out.print("stopped" if server.stop(load()) else "was not running")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

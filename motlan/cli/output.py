@@ -1,0 +1,149 @@
+"""What every command shares: the two consoles, errors told plainly, examples made from the registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from motlan import principals
+from motlan.config import registry
+from motlan.errors import AccessError, ConfigurationError, MotlanError, unforeseen
+from motlan.expressions import failure
+from motlan.settings import debugging, load
+from motlan.store import open_store
+from motlan.store.session import lost
+
+# A pipe has no width of its own; 80 columns would cut the tables.
+_WIDTH = None if sys.stdout.isatty() else 120
+out, err = Console(width=_WIDTH), Console(stderr=True)
+Wait = Annotated[
+    float | None,
+    typer.Option("--wait", min=0, help="Seconds to wait for a run of the same that is under way.", metavar="SECONDS"),
+]
+LARGEST = 2**63 - 1
+"""The largest number that the store can hold."""
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+
+
+def _first_dataset() -> str:
+    try:
+        return next(iter(registry.load().datasets))
+    except MotlanError:
+        return "DATASET"
+
+
+EXAMPLE = _first_dataset()
+
+
+def examples(*lines: str) -> str:
+    """Format examples for a command's help; `{dataset}` is the first that the registry declares."""
+    shown = "\n\n".join(line.replace("{dataset}", EXAMPLE) for line in lines)
+    return f"Examples:\n\n{shown}"
+
+
+def local_time(moment: str | None) -> str:
+    """Show a stored UTC moment in the time of this place; what is no moment (a drop's name) stays."""
+    try:
+        return datetime.fromisoformat(moment or "").astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return moment or ""
+
+
+class Quiet(typer.Typer):
+    """A command line that ends with our own message where a library's error, which may quote a value, would be printed."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it. What it writes is for its owner's eyes: results about persons go to files that a person names, too."""
+        os.umask(0o077)
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception as error:
+            if debugging():
+                raise
+            _tell(
+                error
+                if isinstance(error, MotlanError)
+                else lost(error) or failure(error) or unforeseen(error, "motlan")
+            )
+            raise SystemExit(1) from None
+
+
+def _tell(error: MotlanError) -> None:
+    err.print(f"[red]{type(error).__name__}[/red]: ", end="")
+    err.print(str(error), markup=False, highlight=False)
+
+
+@contextmanager
+def told(as_json: bool = False) -> Iterator[None]:
+    """Turn our own errors into a clear message and an exit code of 1."""
+    try:
+        yield
+    except MotlanError as error:
+        if as_json:
+            out.print_json(json.dumps({"error": type(error).__name__, "message": str(error)}))
+        else:
+            _tell(error)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def working(what: str, as_json: bool = False) -> Iterator[None]:
+    """Show that something goes on, where a person looks."""
+    if as_json:
+        yield
+    else:
+        with err.status(what):
+            yield
+
+
+def me() -> str:
+    """Return who acts here, as the ledger names people: the person who signed in, or else the machine account.
+
+    Raises:
+        AccessError: A sign-in is there that holds no longer.
+    """
+    settings = load()
+    return principals.current(open_store(settings), settings)
+
+
+def releaser() -> str:
+    """Return who acts here, where releasing is theirs.
+
+    Raises:
+        AccessError: They signed in as a reviewer, or the sign-in holds no longer.
+    """
+    settings = load()
+    found = principals.signed_in(open_store(settings), settings)
+    if found is not None and found["role"] == "reviewer":
+        raise AccessError("a reviewer releases nothing", next_step="let a steward or an admin sign in and decide.")
+    return me()
+
+
+def asked_why() -> str:
+    """Ask for a decision's reason at a prompt, or read it as JSON from standard input.
+
+    It may name persons, so it is never an argument: those stand in process lists and shell histories.
+
+    Raises:
+        ConfigurationError: Standard input holds something else.
+    """
+    if sys.stdin.isatty():
+        return input("Why: ")
+    try:
+        why = json.load(sys.stdin)["why"]
+        why.encode()  # half a character, or U+0000, which the store cannot hold
+        if "\x00" in why:
+            why = None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        why = None
+    if not isinstance(why, str):
+        raise ConfigurationError("standard input is not the decision as JSON", next_step='give {"why": "..."}.')
+    return why

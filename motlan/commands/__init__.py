@@ -1,1 +1,0 @@
-"""Groups of commands, a file each; `motlan.cli` hangs them on the command line."""

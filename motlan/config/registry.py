@@ -1,0 +1,458 @@
+"""Reads what a country declared (`MOTLAN_HOME`) into checked objects. This is the only door to it.
+
+The bus knows agencies, datasets and entities by the names it finds here, never by names of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from math import inf
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, Field, field_validator
+
+from motlan.adapter import Adapter, CursorType, Limits, Order, Pace, Source
+from motlan.config import authority as believed
+from motlan.config import quality, scoring
+from motlan.config.authority import Authority, ChangeLimits, Facet
+from motlan.config.canonical import schema_rules
+from motlan.config.files import Declared, Name, Text, check, read, refusal
+from motlan.config.matching import Matching
+from motlan.config.quality import CrossRule, RowRule
+from motlan.config.storable import built_in
+from motlan.errors import ConfigurationError
+from motlan.expressions import Expression, parse
+
+_Bounds = TypeVar("_Bounds", Limits, Pace)
+
+VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
+
+
+class Dataset(Declared):
+    """One dataset of one agency, as `agencies.yaml` and the mapping declare it."""
+
+    name: Name
+    agency: Name
+    title: Text
+    owner: str
+    adapter: str
+    entity: Name
+    endpoint: str
+    credential: str | None
+    key: str
+    cursor: str
+    moment: str
+    lag: int = Field(ge=0, description="What is read again before the watermark: seconds; of a sequence, numbers.")
+    cursor_type: CursorType | None = Field(
+        default=None, description="What the cursor is; where absent, as the adapter says."
+    )
+    cursor_zone: str = Field(
+        default="UTC", description="IANA name of the zone of moments that are written without one."
+    )
+    order: Order | None = Field(
+        default=None, description="Which of a record's versions stands; where absent, as the adapter says."
+    )
+    clock_difference: int = Field(default=300, ge=0, description="Seconds that the source's clock may be before ours.")
+    schedule: str
+    freshness: int = Field(gt=0, description="Promised age of the newest change, in seconds.")
+    contract: Literal["evolve", "freeze", "quarantine"] = Field(
+        default="evolve",
+        description="What a new, missing or retyped column does: is noted, stops the run, or sends its rows to quarantine.",
+    )
+    absent: Literal["ended", "kept"] = Field(
+        default="ended", description="What becomes of a record that a pull of everything does not bring any more."
+    )
+    page_rows: int = Field(default=5000, gt=0)
+    columns: dict[str, str]
+    options: dict[str, Any] = Field(default={})
+    pace: dict[str, float] = Field(default={})
+    limits: dict[str, int] = Field(default={})
+    zone: str = Field(
+        default="", description="IANA name of the zone whose days the source's dates are; none where empty."
+    )
+    fields: dict[Name, str] = Field(description="Canonical field -> expression over raw columns.")
+
+    @field_validator("cursor_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("is no zone of the IANA database, such as Asia/Ho_Chi_Minh") from None
+        return name
+
+    @cached_property
+    def cursor_kind(self) -> CursorType:
+        """What the cursor is, as declared or as the adapter says."""
+        return self.cursor_type or self._adapter_class().cursor_type
+
+    @cached_property
+    def succession(self) -> Order:
+        """Which of a record's versions stands (see `motlan.lake.newest`), as declared or as the adapter says."""
+        return self.order or self._adapter_class().order
+
+    @cached_property
+    def expressions(self) -> dict[str, Expression]:
+        """The mapping's expressions, parsed; where a call leaves its zone out, it is the dataset's."""
+        where = f"mapping of {self.name}, field {{}}"
+        parsed = {name: parse(text, where=where.format(name)) for name, text in self.fields.items()}
+        return {name: made.completed(zone=self.zone) for name, made in parsed.items()} if self.zone else parsed
+
+    @cached_property
+    def mapped(self) -> quality.Mapped:
+        """What row rules are asked of."""
+        sent = {field: columns[0] for field in self.fields if (columns := self.columns_of(field))}
+        return quality.Mapped(self.expressions, self.columns, sent)
+
+    def columns_of(self, field: str) -> list[str]:
+        """Return the raw columns that a field is made of, in the mapping's order, through other fields where it says so.
+
+        The columns that every record has, of its key, its cursor and its moment, are not told: they only date the others.
+        """
+        found: list[str] = []
+        for name in self.expressions[field].names:
+            found += [name] if name in self.columns else self.columns_of(name)
+        return [name for name in dict.fromkeys(found) if name not in (self.key, self.cursor, self.moment)]
+
+    def source(self) -> Source:
+        """Build what the adapter is told, with the credential resolved from the environment.
+
+        Raises:
+            ConfigurationError: A variable or the credential is missing.
+        """
+        return Source(
+            agency=self.agency,
+            dataset=self.name,
+            endpoint=expand(self.endpoint, where=f"agencies.yaml, {self.agency}.endpoint"),
+            credential=resolve_credential(self.credential, self.agency),
+            key=self.key,
+            cursor=self.cursor,
+            columns=self.columns,
+            page_rows=self.page_rows,
+            limits=_bounds(Limits, self.limits, f"agencies.yaml, {self.agency}.limits"),
+            pace=_bounds(Pace, self.pace, f"agencies.yaml, {self.agency}.pace"),
+            options=self.options,
+        )
+
+    def open(self) -> Adapter:
+        """Load the adapter that `agencies.yaml` names and give it its source."""
+        return self._adapter_class()(self.source())
+
+    def _adapter_class(self) -> type[Adapter]:
+        module, _, attribute = self.adapter.partition(":")
+        found = getattr(importlib.import_module(module), attribute, None)
+        if not (isinstance(found, type) and issubclass(found, Adapter)):
+            raise ConfigurationError(
+                f"{self.adapter} is no adapter",
+                where=f"agencies.yaml, {self.name}.adapter",
+                next_step="write module:Class.",
+            )
+        return found
+
+
+class Grant(Declared):
+    """What an agency may read of an entity's feed, and on which legal basis."""
+
+    legal_basis: str
+    fields: list[Name]
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A canonical entity: its fields in order, and which of them identify."""
+
+    name: str
+    model: type[BaseModel]
+    fields: tuple[str, ...]
+    identity: tuple[str, ...]
+    authority: Mapping[str, Authority]
+    matching: Matching
+    grants: Mapping[str, Grant]
+    limits: ChangeLimits
+
+
+@dataclass(frozen=True)
+class FacetEntity:
+    """A canonical entity beside another: its fields in order, whose rows it is made of, and who may read it.
+
+    `numbers` are those of its fields that name a person: field -> the field of the person that has this value.
+    """
+
+    name: str
+    model: type[BaseModel]
+    fields: tuple[str, ...]
+    facet: Facet
+    grants: Mapping[str, Grant]
+    numbers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Everything declared."""
+
+    home: Path
+    datasets: dict[str, Dataset]
+    entities: dict[str, Entity]
+    facets: dict[str, FacetEntity]
+    rules: quality.Rules
+    scoring: scoring.Scoring
+
+    @property
+    def row_rules(self) -> tuple[RowRule, ...]:
+        """The rules asked of every row before linking."""
+        return self.rules.rows
+
+    @property
+    def cross_rules(self) -> tuple[CrossRule, ...]:
+        """The rules asked of a row beside its golden record."""
+        return self.rules.cross
+
+    @property
+    def agencies(self) -> tuple[str, ...]:
+        """Names of the agencies, in the order declared."""
+        return tuple(dict.fromkeys(dataset.agency for dataset in self.datasets.values()))
+
+    @property
+    def code_lists(self) -> Path:
+        """Folder of the code lists."""
+        return self.home / "mapping" / "codes"
+
+    def row_rules_of(self, dataset: Dataset) -> list[RowRule]:
+        """Return the row rules as a dataset is asked them: of what the store holds, the canonical schema's, the declared ones."""
+        bound = (rule.bound(dataset.mapped) for rule in self.row_rules if rule.applies_to(dataset.name))
+        asked = [rule for rule in bound if rule]
+        read = dict.fromkeys(column for field in dataset.fields for column in dataset.columns_of(field))
+        return [*built_in(asked, read, Limits(**dataset.limits).field_length), *asked]
+
+    def dataset(self, name: str) -> Dataset:
+        """Return a dataset.
+
+        Raises:
+            ConfigurationError: It is not declared.
+        """
+        if name not in self.datasets:
+            raise ConfigurationError(f"there is no dataset {name}", next_step=f"use one of {', '.join(self.datasets)}.")
+        return self.datasets[name]
+
+    def entity(self, name: str) -> Entity:
+        """Return an entity.
+
+        Raises:
+            ConfigurationError: It is not declared.
+        """
+        if name not in self.entities:
+            raise ConfigurationError(f"there is no entity {name}", next_step=f"use one of {', '.join(self.entities)}.")
+        return self.entities[name]
+
+    def served(self, name: str) -> Entity | FacetEntity:
+        """Return an entity that has a feed, be it the main one or one beside it.
+
+        Raises:
+            ConfigurationError: It is not declared.
+        """
+        return self.facets[name] if name in self.facets else self.entity(name)
+
+    def facets_of(self, entity: str) -> list[FacetEntity]:
+        """Return the entities beside an entity."""
+        return [facet for facet in self.facets.values() if facet.facet.of == entity]
+
+    def datasets_of(self, entity: str) -> list[Dataset]:
+        """Return the datasets whose rows are about an entity, the spine's first."""
+        spine = self.entities[entity].matching.spine
+        found = [dataset for dataset in self.datasets.values() if dataset.entity == entity]
+        return sorted(found, key=lambda dataset: (dataset.name not in spine, list(self.datasets).index(dataset.name)))
+
+
+def _bounds(kind: type[_Bounds], declared: Mapping[str, float], where: str) -> _Bounds:
+    """Make limits or a pace of what is declared, whole where the default is whole.
+
+    Raises:
+        ConfigurationError: There is no such bound, or it is none.
+    """
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}
+    if unknown := declared.keys() - defaults.keys():
+        step = f"use {', '.join(defaults)}."
+        raise ConfigurationError(f"there is no {sorted(unknown)[0]}", where=where, next_step=step)
+    # A first wait of nothing and a rate of nothing are sensible; a time, a number or a size of nothing is not.
+    for name, value in declared.items():
+        least = 0 if name in ("first_wait", "max_wait", "least_bytes_per_second", "least_page_rows") else 1e-9
+        whole = not isinstance(defaults[name], int) or value == int(value)
+        if not (least <= value < inf and whole):
+            raise ConfigurationError(f"{name} is no bound", where=where, next_step="write a number above 0.")
+    bounds: Any = {name: type(defaults[name])(value) for name, value in declared.items()}
+    return kind(**bounds)
+
+
+def expand(text: str, *, where: str) -> str:
+    """Replace `${NAME:-default}` by the environment's value."""
+
+    def value(found: re.Match[str]) -> str:
+        replacement = os.environ.get(found.group(1), found.group(2))
+        if replacement is None:
+            raise ConfigurationError(f"{found.group(1)} is not set", where=where, next_step="export it.")
+        return replacement
+
+    return VARIABLE.sub(value, text)
+
+
+def resolve_credential(name: str | None, agency: str) -> tuple[str, str] | None:
+    """Find a credential by its name in the environment: `MOTLAN_CREDENTIAL_<NAME>=user:secret`."""
+    if name is None:
+        return None
+    variable = f"MOTLAN_CREDENTIAL_{name}"
+    user, colon, secret = os.environ.get(variable, "").partition(":")
+    if not colon:
+        raise ConfigurationError(
+            f"no credential for {agency}", where=variable, next_step=f"export {variable}=user:secret."
+        )
+    return user, secret
+
+
+def _datasets(home: Path) -> dict[str, Dataset]:
+    agencies_file = home / "adapters" / "agencies.yaml"
+    agencies = read(agencies_file).get("agencies", {})
+    found: dict[str, Dataset] = {}
+    for agency, declared in agencies.items():
+        mapping_file = home / "mapping" / f"{agency}.yaml"
+        mapping = read(mapping_file)
+        shared = {
+            key: declared[key]
+            for key in ("endpoint", "credential", "pace", "limits", "owner", "cursor_zone", "clock_difference", "order")
+            if key in declared
+        }
+        for name, own in declared.get("datasets", {}).items():
+            if name not in mapping:
+                raise ConfigurationError(f"{name} is not mapped", where=str(mapping_file), next_step="map its fields.")
+            fields = {**mapping[name].get("fields", {}), **mapping[name].get("facets", {})}
+            content = {**shared, **own, "name": name, "agency": agency, "fields": fields}
+            content |= {"zone": mapping[name]["zone"]} if "zone" in mapping[name] else {}
+            dataset = found[name] = check(Dataset, content, agencies_file, ("agencies", agency, "datasets", name))
+            _bounds(Limits, dataset.limits, f"{agencies_file}, {agency}.limits")
+            _bounds(Pace, dataset.pace, f"{agencies_file}, {agency}.pace")
+    return found
+
+
+def _entities(home: Path, datasets: dict[str, Dataset]) -> dict[str, Entity]:
+    models: Mapping[str, type[BaseModel]] = importlib.import_module("schemas").ENTITIES
+    files = {kind: home / "mapping" / f"{kind}.yaml" for kind in ("authority", "matching", "grants")}
+    authority, matching, grants = (read(path) for path in files.values())
+    used = {dataset.entity for dataset in datasets.values()}
+    found: dict[str, Entity] = {}
+    for name in sorted(used):
+        if name not in models:
+            raise ConfigurationError(f"no model of {name}", where="schemas", next_step="add it to schemas.ENTITIES.")
+        fields = models[name].model_fields
+        extras = {field: info.json_schema_extra for field, info in fields.items()}
+        identity = [field for field, extra in extras.items() if isinstance(extra, dict) and extra.get("identity")]
+        found[name] = Entity(
+            name=name,
+            model=models[name],
+            fields=tuple(fields),
+            identity=tuple(identity),
+            authority={
+                field: check(Authority, authority[name].get(field, {}), files["authority"], (name, field))
+                for field in fields
+            },
+            matching=check(Matching, matching[name], files["matching"], (name,)),
+            grants={
+                agency: check(Grant, content, files["grants"], (name, agency))
+                for agency, content in grants.get(name, {}).items()
+            },
+            limits=believed.limits(home, name, frozenset(fields)),
+        )
+        believed.check_names(files["authority"], name, found[name].authority, datasets)
+    return found
+
+
+def _facets(home: Path, datasets: dict[str, Dataset], entities: dict[str, Entity]) -> dict[str, FacetEntity]:
+    models: Mapping[str, type[BaseModel]] = importlib.import_module("schemas").ENTITIES
+    file, grants = home / "mapping" / "authority.yaml", home / "mapping" / "grants.yaml"
+    granted = read(grants)
+    found: dict[str, FacetEntity] = {}
+    for name, declared in read(file).items():
+        if name in entities:
+            continue
+        if name not in models:
+            raise refusal(f"no model of {name}", file, [name], "add it to schemas.ENTITIES.")
+        facet = check(Facet, declared, file, (name,))
+        for dataset in facet.authority:
+            if dataset not in datasets or datasets[dataset].entity != facet.of:
+                what = f"no dataset {dataset} of {facet.of}"
+                raise refusal(what, file, [name, "authority"], "use one of agencies.yaml.")
+        fields = tuple(models[name].model_fields)
+        in_force = parse(facet.in_force, where=f"authority.yaml, {name}.in_force").fields if facet.in_force else ()
+        for field in (facet.key, facet.count, *in_force):
+            if field and field not in fields:
+                raise refusal(f"{name} has no field {field}", file, [name], "see schemas/.")
+        own = granted.get(name, {}).items()
+        allowed = {agency: check(Grant, content, grants, (name, agency)) for agency, content in own}
+        found[name] = FacetEntity(name, models[name], fields, facet, allowed)
+    named = {(one.facet.of, one.facet.key): one.facet.person for one in found.values() if one.facet.person}
+    return {
+        name: replace(one, numbers={field: told for field in one.fields if (told := named.get((one.facet.of, field)))})
+        for name, one in found.items()
+    }
+
+
+def _cross_check(datasets: dict[str, Dataset], entities: dict[str, Entity], facets: dict[str, FacetEntity]) -> None:
+    """Refuse names that lead nowhere, before anything runs."""
+    for dataset in datasets.values():
+        mine = [facet for facet in facets.values() if dataset.name in facet.facet.authority]
+        known = {*entities[dataset.entity].fields, *(field for facet in mine for field in facet.fields)}
+        for field, expression in dataset.expressions.items():
+            where = f"mapping/{dataset.agency}.yaml, {dataset.name}.{field}"
+            if field not in known:
+                raise ConfigurationError(f"{dataset.entity} has no such field", where=where, next_step="see schemas/.")
+            if unknown := expression.fields - set(dataset.columns) - (set(dataset.fields) - {field}):
+                raise ConfigurationError(
+                    f"no raw column {sorted(unknown)[0]}", where=where, next_step="declare it in agencies.yaml."
+                )
+        for column in (dataset.key, dataset.moment):
+            if column not in dataset.columns:
+                raise ConfigurationError(f"no raw column {column}", where=f"agencies.yaml, {dataset.name}")
+
+
+def load(home: Path | None = None) -> Registry:
+    """Read and check everything declared.
+
+    Args:
+        home: The folder of the declared half; by default as the settings say.
+
+    Raises:
+        ConfigurationError: Something is missing or wrong; the message names file, place and mend.
+    """
+    if home is None:
+        from motlan.settings import load as load_settings
+
+        home = load_settings().home
+    if str(home) not in sys.path:
+        sys.path.insert(0, str(home))
+    datasets = _datasets(home)
+    entities = _entities(home, datasets)
+    facets = _facets(home, datasets, entities)
+    _cross_check(datasets, entities, facets)
+    fields = frozenset(field for entity in entities.values() for field in entity.fields)
+    known = quality.Known(
+        mapped={name: frozenset(dataset.fields) for name, dataset in datasets.items()},
+        raw={name: frozenset(dataset.columns) for name, dataset in datasets.items()},
+        fields=fields,
+    )
+    spine = [name for entity in entities.values() for name in entity.matching.spine]
+    models = [*(entity.model for entity in entities.values()), *(facet.model for facet in facets.values())]
+    return Registry(
+        home=home,
+        datasets=datasets,
+        entities=entities,
+        facets=facets,
+        rules=quality.load(home / "mapping" / "quality.yaml", known, schema_rules(models), quality.spine_rules(spine)),
+        scoring=scoring.load(home / "mapping" / "scoring.yaml", frozenset(datasets), fields),
+    )

@@ -1,0 +1,1 @@
+"""DuckDB: its SQL of every catalogue function, and the sessions that run it."""

@@ -1,0 +1,395 @@
+"""Pull a dataset and keep what came: payloads as received, and raw rows as immutable Parquet.
+
+Nothing is dropped here but rows that were landed before, byte for byte the same (the lag window is read twice on
+purpose). Every row gets a salted commitment: a bare hash of twelve digits and a birth date could be guessed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from motlan.adapter import LOCATOR, Page
+from motlan.config.registry import Dataset
+from motlan.errors import ContractError
+from motlan.expressions import abreast, constant, literal, one, quote
+from motlan.ingest import drift, payloads, resends, watermark
+from motlan.ingest.completeness import Census
+from motlan.ingest.deletions import Held
+from motlan.ingest.pull_window import Earning
+from motlan.ingest.raw_columns import is_stored, received, recording, stored
+from motlan.lake.iceberg import PARQUET, read_parquet, require_filled
+from motlan.ledger import runs
+from motlan.workspace import Workspace, gone_table
+
+CHUNK_ROWS = 100_000
+SHARE_ROWS = 10_240
+"""Rows of a chunk that one thread writes, and later reads, at a time."""
+LANDED = f"{PARQUET}, row_group_size {SHARE_ROWS}"
+"""How a chunk is written."""
+CHUNK_BYTES = 10**9
+"""Memory that the engine needs to write one."""
+SPARE_PAGES = 100
+"""Pages that a source may give beyond the number of rows that it announced, as rows come in while it is read."""
+META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_salt", "_commitment")
+"""Columns that landing adds to the source's, which have names of their own form (see `motlan.ingest.raw_columns`).
+
+`_ref` names the landed row for ever: run/chunk/position. `_cursor` and `_moment` are in canonical form (see
+`motlan.ingest.cursors`), null where they cannot be read.
+"""
+
+Watch = Callable[[int, int], None]
+"""Told how many rows came so far, and how many the source announced."""
+
+
+def table_of(dataset: str) -> str:
+    """Return the name of the lake's table of a dataset's raw rows."""
+    return f"raw.{dataset}"
+
+
+def canonical_row(columns: Iterable[str]) -> str:
+    """Return the SQL of a row's unambiguous text: name, length and value of each filled column, by name."""
+    parts = (
+        f"coalesce({literal(name + ':')} || length({quote(name)}) || ':' || {quote(name)} || ';', '')"
+        for name in sorted(columns)
+    )
+    return f"concat({', '.join(parts)})"
+
+
+def known_by(columns: Iterable[str]) -> str:
+    """Return the SQL of the number by which a row that comes again is known."""
+    return f"md5_number({canonical_row(columns)})"
+
+
+def commitment(columns: Mapping[str, str], salt: str = "_salt") -> str:
+    """Return the SQL of a row's salted commitment, SHA-256 (hex): of as few bytes as bind the row, for it costs by the byte.
+
+    It is of the salt (32 characters), the first 32 of the SHA-256 (hex) of the source's names (as a JSON list, in the order of
+    the stored ones), and of each column, in this order, the value's length in bytes, `:` and the value. A null has no length,
+    so that no two rows give one text.
+
+    Args:
+        columns: Stored name -> the source's name.
+        salt: SQL of the salt.
+    """
+    ordered = sorted(columns)
+    of_names = hashlib.sha256(json.dumps([columns[column] for column in ordered]).encode()).hexdigest()[:32]
+    parts = (f"strlen({quote(column)}), ':', {quote(column)}" for column in ordered)
+    return f"sha256(concat({salt}, {literal(of_names)}, {', '.join(parts)}))"
+
+
+@dataclass
+class _Chunk:
+    """Pages gathered until they are worth a file, and their payloads as far as it is not sure that they are kept."""
+
+    rows: list[pa.Table] = field(default_factory=list)
+    payloads: dict[str, bytes] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    """The raw columns: stored name -> the source's."""
+    size: int = 0
+    held: int = 0
+    """Bytes of rows and payloads."""
+
+    def add(self, page: Page, payload: str) -> None:
+        table, names = received(page.rows)
+        self.names |= names
+        self.rows.append(table.append_column("_payload", pa.array([payload] * table.num_rows, pa.string())))
+        self.size += table.num_rows
+        self.held += table.nbytes
+
+    def hold(self, name: str, payload: bytes) -> None:
+        self.held += 0 if name in self.payloads else len(payload)
+        self.payloads[name] = payload
+
+    def take(self) -> pa.Table:
+        """Return the rows as one table, and forget the pages."""
+        rows, self.rows = pa.concat_tables(self.rows, promote_options="default"), []
+        return rows
+
+
+def _chunks(pages: Iterator[Page], bound: int, keep: Callable[[bytes], str] | None) -> Iterator[_Chunk]:
+    """Gather pages until they have rows or bytes enough for a file.
+
+    Args:
+        pages: The pages.
+        bound: Bytes of a chunk; the page that reaches it is the last one of it.
+        keep: Keeps a payload away at once, where all rows are sure to be new; None where that shows later.
+    """
+    chunk, name = _Chunk(), ""
+    for page in pages:
+        if page.payload is not None:
+            name = keep(page.payload) if keep else payloads.digest(page.payload)
+            if not keep:
+                chunk.hold(name, page.payload)
+        chunk.add(page, name)
+        del page  # else it would stand beside the next one
+        if chunk.size >= CHUNK_ROWS or chunk.held >= bound:
+            ready, chunk = chunk, _Chunk()
+            if name in ready.payloads:  # a file goes on behind its first page
+                chunk.payloads[name] = ready.payloads[name]
+            yield ready
+            del ready
+    if chunk.rows:
+        yield chunk
+
+
+def _fresh(
+    work: Workspace,
+    engine: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    rows: pa.Table,
+    chunk: _Chunk,
+    number: int,
+    watcher: drift.Watcher,
+    earning: Earning,
+) -> pa.Table:
+    """Keep the payloads of a chunk, and return its rows that are new.
+
+    Args:
+        work: The open installation.
+        engine: A session with `landed_before`.
+        dataset: Whose rows they are.
+        rows: The chunk's rows.
+        chunk: Their names and payloads.
+        number: The number that it is written under, if any row is new.
+        watcher: Looks at its columns.
+        earning: Looks at its cursors.
+    """
+    raw = chunk.names
+    missing = [name for name in (dataset.key, dataset.cursor, dataset.moment) if stored(name) not in raw]
+    if missing:
+        raise ContractError(
+            f"the source sent no column {sorted(missing)[0]}", where=dataset.name, next_step="ask its owner."
+        )
+    drifted = watcher.see(rows, raw)
+    engine.register("pulled", rows)
+    earning.see(known_by(raw))
+    if one(engine, "select count(*) from landed_before")[0]:
+        rows = resends.unseen(engine, dataset, rows, known_by(raw))
+    engine.unregister("pulled")
+    for name in rows["_payload"].unique().to_pylist():
+        if name in chunk.payloads:
+            payloads.keep(work.settings.payloads, chunk.payloads[name])
+    watcher.drift.chunks += [number] if drifted and rows.num_rows else []
+    return rows
+
+
+def places(count: int) -> pa.Table:
+    """Return so many places of a chunk: `_position` (from 0), and a `_salt` of 128 random bits, in 32 hexadecimal digits.
+
+    Erasing a row's salt erases its link to the hash.
+    """
+    digits = pa.py_buffer(secrets.token_hex(16 * count).encode("ascii"))
+    ends = pa.arange(0, 32 * count + 1, 32).cast(pa.int32())
+    salts = pa.StringArray.from_buffers(count, ends.buffers()[1], digits)
+    return pa.table({"_position": pa.arange(0, count), "_salt": salts})
+
+
+def placed(rows: pa.Table) -> pa.Table:
+    """Return the rows of a chunk in their `places`, in shares that several threads can write."""
+    for name, column in zip(("_position", "_salt"), places(rows.num_rows).columns, strict=True):
+        rows = rows.append_column(name, column)
+    return pa.concat_tables(rows.slice(first, SHARE_ROWS) for first in range(0, rows.num_rows, SHARE_ROWS))
+
+
+def write_chunks(
+    work: Workspace,
+    engine: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    run: str,
+    chunks: Iterator[tuple[pa.Table, dict[str, str]]],
+    announced: int,
+    first: int = 0,
+) -> list[str]:
+    """Write chunks of raw rows, in the order in which they come, while the next ones are pulled; return their digests.
+
+    Args:
+        work: The open installation.
+        engine: A session, used where one is enough.
+        dataset: Whose rows they are.
+        run: The run that lands them.
+        chunks: Rows (raw columns, `_payload`, `_locator`), and of the raw columns stored name -> the source's; a chunk has rows.
+        announced: How many rows there may be.
+        first: The number of the first chunk.
+    """
+
+    def write(session: duckdb.DuckDBPyConnection, task: tuple[int, tuple[pa.Table, dict[str, str]]]) -> str:
+        number, (rows, raw) = task
+        session.register("fresh", placed(rows))
+        digest = write_chunk(work, session, dataset, run, number, raw)
+        session.unregister("fresh")
+        return digest
+
+    fit = _sessions(work, announced)
+    where = f"landing {dataset.name}"
+    sessions = [work.engine(where, of=fit) for _ in range(fit)] if fit > 1 else [nullcontext(engine)]
+    return list(abreast(sessions, enumerate(chunks, first), write, ahead=1))
+
+
+def _sessions(work: Workspace, announced: int) -> int:
+    """Return how many sessions write chunks of so many rows side by side."""
+    return work.settings.abreast(-(-announced // CHUNK_ROWS), CHUNK_BYTES)
+
+
+def write_chunk(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str, number: int, raw: Mapping[str, str]
+) -> str:
+    """Write the relation `fresh` as one chunk of a run's raw rows; return the digest of their commitments, in order.
+
+    Args:
+        work: The open installation.
+        engine: A session with `fresh`: raw columns, `_payload`, `_locator`, `_position` (from 0, in order), `_salt`.
+        dataset: Whose rows they are.
+        run: The run that lands them.
+        number: The chunk's number.
+        raw: The raw columns: stored name -> the source's.
+
+    Raises:
+        InternalError: A row came out without its reference, payload, salt or commitment.
+    """
+    target = work.lake.staged_file(table_of(dataset.name), run, number)
+    columns = ", ".join(quote(name) for name in raw)
+    engine.execute(
+        f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {constant(run)} as _run,
+                {watermark.landed_as(dataset.key)} as _key, {watermark.cursor(dataset)} as _cursor,
+                {watermark.moment(dataset)} as _moment,
+                _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns} from fresh)
+            to {literal(str(target))} ({LANDED}{recording(raw)})"""
+    )
+    require_filled(table_of(dataset.name), [target])
+    written = pq.read_table(target, columns=["_commitment"]).column(0).combine_chunks()
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(written)]), written), "")
+    return hashlib.sha256(joined[0].as_buffer()).hexdigest()
+
+
+def _load_landed_before(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, earning: Earning, held: Held
+) -> None:
+    """Load what rows landed before are known by, as far as the source may send them again."""
+    resends.create(engine)
+    with work.store.engine.connect() as connection:
+        seen = runs.visible(connection, "sync", dataset.name)
+        replays = runs.replays(connection, dataset.name)
+    if files := work.lake.files(table_of(dataset.name), seen):
+        landed, columns = read_parquet(files), _columns_of(engine, files)
+        hashed = known_by(columns)
+        sent = f"_run not in ({', '.join(map(literal, ['', *replays]))})"
+        may_come = f"{earning.again()} and {held.still}"
+        resends.remember(engine, dataset, files, hashed, sent, may_come)
+        earning.remember(landed, columns, hashed)
+
+
+def _load_landed_now(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str) -> None:
+    """Load what the rows are known by that this run wrote already, where it pulls once more."""
+    engine.execute(
+        "delete from landed_before where of_this_run; "
+        'create or replace temp table keyless ("row hash" uhugeint, "how often" bigint)'
+    )
+    files = sorted(map(str, work.lake.folder(table_of(dataset.name), run).glob("*.parquet")))
+    if files:
+        hashed = known_by(_columns_of(engine, files))
+        engine.execute(f"insert into landed_before select {hashed}, true, false from {read_parquet(files)}")
+
+
+def _columns_of(engine: duckdb.DuckDBPyConnection, files: Sequence[str]) -> list[str]:
+    """Return the raw columns of landed files."""
+    return [row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall() if is_stored(row[0])]
+
+
+def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Counts:
+    """Pull what changed since the watermark and stage it in the lake.
+
+    Returns:
+        Counts: `pulled` (records, see `motlan.ingest.completeness`), `landed` (rows not landed before), `source_rows`
+        and `source_total` (the source's own counts), `source_as_of` (its own moment), `cursor`, `key` and more of the
+        watermark that was earned, `cursors` (records whose cursor earns none, by reason; see `motlan.ingest.watermark`),
+        `gone` (records that the source no longer has, where everything was pulled), `chunks` (digests of commitments),
+        `drift` and `profile` (see `motlan.ingest.drift`), `snapshots`.
+
+    Raises:
+        ContractError: The source broke its word.
+        TransientError: The line failed.
+    """
+    dataset = work.registry.dataset(run.subject)
+    staged = [table_of(dataset.name), gone_table(dataset.name)]
+    return work.staged(run.id, "land", staged, lambda: _pull(work, dataset, run.id, watch))
+
+
+def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> runs.Counts:
+    with work.engine(f"landing {dataset.name}") as engine:
+        earning, held = Earning(work.store, engine, dataset), Held.of(work, engine, dataset)
+        census = Census(dataset.open(), earning.since, engine, stored(dataset.key))
+        landed = number = 0
+        digests: list[str] = []
+        watcher = drift.Watcher(work.store, dataset)
+
+        def keep(payload: bytes) -> str:
+            return payloads.keep(work.settings.payloads, payload)
+
+        def fresh(pages: Iterator[Page]) -> Iterator[tuple[pa.Table, dict[str, str]]]:
+            nonlocal landed, number
+            seen = one(engine, "select count(*) from landed_before")[0]
+            # One chunk is gathered and one is ready while the sessions write theirs.
+            bound = census.adapter.source.limits.landing_bytes // (2 + _sessions(work, census.count.rows))
+            pages = _headway(pages, census.count.rows, dataset.name)
+            for chunk in _chunks(pages, bound, None if seen else keep):
+                rows = chunk.take()
+                census.add(rows.select(list(chunk.names)))
+                # Numbered by what is written: a chunk of rows that were all landed before has no place in the log.
+                rows = _fresh(work, engine, dataset, rows, chunk, number, watcher, earning)
+                chunk.payloads.clear()
+                census.newest = earning.newest
+                if rows.num_rows:
+                    landed, number = landed + rows.num_rows, number + 1
+                    yield rows, chunk.names
+                if watch:
+                    watch(census.rows, census.count.rows)
+
+        def pull() -> None:
+            _load_landed_before(work, engine, dataset, earning, held)
+            for asked in census.asked():
+                earning.bound(census.count)
+                _load_landed_now(work, engine, dataset, run)
+                pages = fresh(census.adapter.pull(asked))
+                digests.extend(write_chunks(work, engine, dataset, run, pages, census.count.rows, number))
+
+        pull()
+        if held.exceed(census, run):
+            earning.ask_for_all()
+            census = Census(census.adapter, None, engine, stored(dataset.key))
+            pull()
+        earned = earning.counts() | held.stage(census, run, work.registry.scoring.breaker_of(dataset.name))
+    return {
+        "pulled": census.pulled,
+        "landed": landed,
+        "source_rows": census.count.rows,
+        "source_total": census.count.total,
+        "source_as_of": census.count.as_of,
+        **earned,
+        "chunks": digests,
+        "drift": watcher.drift.counts(),
+        "profile": watcher.profile.counts(),
+    }
+
+
+def _headway(pages: Iterator[Page], announced: int, dataset: str) -> Iterator[Page]:
+    """Pass pages on, as long as there are not many more than the source says it has rows: each must have one.
+
+    Raises:
+        ContractError: There are.
+    """
+    for number, page in enumerate(pages, start=1):
+        if number > announced + SPARE_PAGES:
+            what = f"the source announced {announced} rows, and gives pages without end"
+            raise ContractError(what, where=f"{dataset} {page.name}", next_step="ask its owner.")
+        yield page
+        del page

@@ -1,0 +1,222 @@
+"""Which id each person has: an id belongs to the record that founded the person, and stays with it.
+
+Rows are grouped anew in every run; this room says which group is whom. Each id has a founding record. Where it is in a group,
+the group has its id. Where several are (a merge), one id stays, the others are retired for ever. Where rows part, the side with
+the founding record keeps the id, and every other side gets one that nobody has or had. A founding record that is gone, or was
+corrected into somebody else (it is `turned`), leaves its id to the rows that were with it, where these stay together; where
+they do not, nobody can say whose the id is, and it is retired.
+
+An id is drawn by a keyed hash of the record that founds the person, and of how often that record founded one before. So most
+persons need no row here: theirs is the plain id of the row that founds their group. `identities.<entity>` keeps the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import duckdb
+
+from motlan import ids
+from motlan.errors import InternalError
+from motlan.expressions import one
+
+KEY = ("person_id",)
+COLUMNS = ("founded_by", "founding", "dataset", "_key", "state", "went_to")
+"""Columns of `identities.<entity>`: the record that the id is drawn of (`dataset/key`), and how many persons it had founded
+before; the record that founds the person now (null of a retired id); `living` or `retired`; and the ids that a retired one's
+rows went to."""
+_OWN = "dataset || '/' || _key"
+_NOBODY = (
+    "select null::varchar as person_id, null::varchar as founded_by, 0 as founding, null::varchar as dataset, "
+    "null::varchar as _key, null::varchar as state, []::varchar[] as went_to where false"
+)
+
+
+def identities_table(entity: str) -> str:
+    """Return the name of the lake's table of the ids of an entity that are not plainly those of their groups' founders."""
+    return f"identities.{entity}"
+
+
+def none_before(engine: duckdb.DuckDBPyConnection) -> None:
+    """Make `identities_before`, of an entity that has no such rows yet."""
+    engine.execute(f"create or replace temp table identities_before as {_NOBODY}")
+
+
+@dataclass(frozen=True)
+class Identities:
+    """The step from groups of rows to persons, on one engine session.
+
+    It reads `drawn` (`dataset`, `_key`, `_ref`, `founder`, the record that founds the row's group, and `person_id`, the plain id
+    of that record), `previous` (the same of the links before) and `identities_before` (`KEY` and `COLUMNS`).
+
+    Attributes:
+        engine: A session.
+        secret: What ids are drawn with.
+        entity: The entity's name.
+        datasets: Its registers.
+        ever: Relation of all ids that were ever published (`person_id`): an earlier version kept no retired ones.
+    """
+
+    engine: duckdb.DuckDBPyConnection
+    secret: bytes
+    entity: str
+    datasets: Iterable[str]
+    ever: str = "(select null::varchar as person_id where false)"
+
+    def plain(self, row: str = "") -> str:
+        """Return the SQL of the id that a record's first person has."""
+        return ids.of_record(self.secret, self.entity, self.datasets, row)
+
+    def find_met(self) -> None:
+        """Make `met`, the rows whose group or version is not what it was.
+
+        Columns: `dataset`, `_key`, `old_ref`, `_ref`, `was` and `fresh` (the id before and the plain one now), `founder`.
+        """
+        self.engine.execute(
+            """create or replace temp table met as
+               select dataset, _key, p._ref as old_ref, d._ref as _ref, p.person_id as was, d.person_id as fresh, d.founder
+               from (select dataset, _key, _ref, founder, person_id from drawn) as d
+               full join (select dataset, _key, _ref, person_id from previous) as p using (dataset, _key)
+               where p.person_id is distinct from d.person_id or p._ref is distinct from d._ref"""
+        )
+
+    def assign(self) -> None:
+        """Give every group its id, by `met` and `turned` (`dataset`, `_key`: records that are about somebody else now).
+
+        Leaves `given` (`founder`, `person_id`, `created`) of the groups that something happened to, all others having the plain
+        id of their founder; `identities_now`, in the place of `identities_before`; and `moved` (`dataset`, `_key`, `old`, `new`,
+        `known`: whether the new person was there before; `turned`), the rows that went over from a person to another.
+        """
+        self._touch()
+        self._claim()
+        self._give()
+        self._keep()
+
+    def _touch(self) -> None:
+        """Make `touched`: all rows of the groups and of the persons to which something happened.
+
+        Where nothing happened, the id before is the plain one of the group's founder: rows are found by it alone.
+        """
+        self.engine.execute(
+            f"""create or replace temp table core as
+                select met.dataset, met._key, was, fresh, founder, theirs is not null as turned
+                from met left join (select dataset, _key, true as theirs from turned) as t using (dataset, _key)
+                where was is distinct from fresh or theirs;
+                create or replace temp table touched as
+                select *, {_OWN} as own, {self.plain()} as draws from (
+                    from core union all
+                    select dataset, _key, person_id as was, person_id as fresh, founder, false as turned
+                    from drawn semi join (select distinct person_id from (
+                        select was as person_id from core union all select fresh from core) where person_id is not null)
+                    using (person_id) anti join core using (dataset, _key))"""
+        )
+
+    def _claim(self) -> None:
+        """Make `founding` (each id before, with its founding record) and `claims`: in which group each id may stay."""
+        first = "(draws is distinct from was, dataset, _key)"
+        self.engine.execute(
+            f"""create or replace temp table founding as
+                select f.person_id,
+                       coalesce(i.founded_by, case when plain then f.dataset || '/' || f._key else f.person_id end) as founded_by,
+                       coalesce(i.founding, 0) as founding, coalesce(i.dataset, f.dataset) as dataset,
+                       coalesce(i._key, f._key) as _key, i.person_id is not null as kept
+                from (select was as person_id, arg_min(dataset, {first}) as dataset, arg_min(_key, {first}) as _key,
+                             bool_or(draws is not distinct from was) as plain
+                      from touched where was is not null group by was) as f
+                left join (from identities_before where state = 'living') as i on i.person_id = f.person_id;
+                create or replace temp table stays as
+                select was, founder, own, dataset, _key from touched
+                where was is not null and founder is not null and not turned;
+                create or replace temp table claims as
+                select f.person_id, founder, 0 as lost, dataset, _key from founding as f join stays using (dataset, _key)
+                where was = f.person_id;
+                insert into claims
+                select was, min(founder), 1, arg_min(dataset, (own != founder, dataset, _key)),
+                       arg_min(_key, (own != founder, dataset, _key))
+                from stays anti join (select person_id as was from claims) using (was)
+                group by was having min(founder) = max(founder)"""
+        )
+
+    def _give(self) -> None:
+        """Make `given`: of a group's ids that of its founder stays first, then that which its founder had, then the least."""
+        again = ids.of_record_again(self.secret, self.entity, self.datasets, "founding", "g.")
+        best = "(lost, c.dataset || '/' || c._key != c.founder, founder_was is distinct from c.person_id, c.person_id)"
+        self.engine.execute(
+            f"""create or replace temp table heads as
+                select founder, dataset, _key, was as founder_was, draws from touched where own = founder;
+                create or replace temp table winners as
+                select c.founder, arg_min(c.person_id, {best}) as person_id, arg_min(c.dataset, {best}) as dataset,
+                       arg_min(c._key, {best}) as _key
+                from claims as c join (select founder, founder_was from heads) as h using (founder) group by c.founder;
+                create or replace temp table fresh_ones as
+                select h.founder, h.dataset, h._key, draws,
+                       case when k.person_id is null then 0 else coalesce(often, 0) + 1 end as founding
+                from (from heads anti join winners using (founder)) as h
+                left join (select distinct person_id from (
+                    select was as person_id from touched union all select person_id from identities_before
+                    union all select person_id from {self.ever} semi join (select draws as person_id from heads)
+                    using (person_id))) as k
+                on k.person_id = h.draws
+                left join (select founded_by, max(founding) as often from identities_before group by founded_by) as o
+                on o.founded_by = h.founder;
+                create or replace temp table given as
+                select founder, person_id, false as created, dataset, _key, 0 as founding from winners
+                union all
+                select founder, case when founding = 0 then draws else {again} end, true, dataset, _key, founding
+                from fresh_ones as g"""
+        )
+
+    def _keep(self) -> None:
+        """Make `identities_now` and `moved`."""
+        self.engine.execute(
+            """create or replace temp table moved as
+               select t.dataset, t._key, was as old, g.person_id as new, not created as known, turned
+               from touched as t join (select founder, person_id, created from given) as g using (founder)
+               where was is not null and was != g.person_id;
+               create or replace temp table identities_now as
+               from identities_before anti join (select person_id from founding) using (person_id)
+               union all by name
+               select g.person_id, founded_by, f.founding, g.dataset, g._key, 'living' as state, []::varchar[] as went_to
+               from founding as f join given as g using (person_id)
+               where kept or f.founding > 0 or founded_by != g.founder or g.dataset || '/' || g._key != g.founder
+               union all by name
+               select person_id, founder as founded_by, founding, dataset, _key, 'living' as state, []::varchar[] as went_to
+               from given where created and founding > 0
+               union all by name
+               select f.person_id, founded_by, founding, null::varchar as dataset, null::varchar as _key, 'retired' as state,
+                      coalesce(others, []::varchar[]) as went_to
+               from (from founding anti join (select person_id from given) using (person_id)) as f
+               left join (select old as person_id, list(distinct new order by new) as others from moved where not turned
+                          group by old) using (person_id)"""
+        )
+
+    def check(self) -> None:
+        """Stop where an id would be two persons', two ids one person's, or one is used again.
+
+        Raises:
+            InternalError: The invariant does not hold. Nothing is committed.
+        """
+        broken = {
+            "an id is given to two persons": "select person_id from given group by person_id having count(*) > 1",
+            "an id is given that another person has": "select person_id from (select distinct founder, person_id from drawn "
+            "semi join (select person_id from given) using (person_id)) anti join given using (founder)",
+            "a retired id is used again": "select person_id from given semi join "
+            "(from identities_before where state = 'retired') using (person_id)",
+            "a new person has an id that was another's": "select g.person_id from (from given where created) as g semi join "
+            "(select was as person_id from touched union all select person_id from identities_before) using (person_id)",
+            "a record founds two persons": "select 1 from (from identities_now where state = 'living') "
+            "group by dataset, _key having count(*) > 1",
+            "a record's founding is counted twice": "select 1 from identities_now group by founded_by, founding "
+            "having count(*) > 1",
+            "a person is nowhere": "select person_id from founding anti join (select person_id from given) using (person_id) "
+            "anti join (from identities_now where state = 'retired') using (person_id)",
+            "a group has no id": "select founder from touched anti join given using (founder) where founder is not null",
+        }
+        for what, query in broken.items():
+            if count := one(self.engine, f"select count(*) from ({query})")[0]:
+                raise InternalError(
+                    f"{what} ({count:,})",
+                    where=self.entity,
+                    next_step="report this with the run's id: nothing of the run is kept or published.",
+                )

@@ -1,0 +1,181 @@
+"""Merge: linked rows become golden rows, and the values that lost become conflicts with their evidence, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+
+import duckdb
+import pyarrow as pa
+
+from motlan.config.registry import Entity, FacetEntity
+from motlan.expressions import constant, literal, make, one, quote
+from motlan.lake.iceberg import SCRATCH
+from motlan.ledger import runs, versions
+from motlan.merge import related_entities, value_ages, value_overrides
+from motlan.merge.conflicts import conflicts_query, lost_query
+from motlan.merge.field_survivorship import taken_from
+from motlan.merge.golden_rows import Stage, compared
+from motlan.merge.provenance import BETWEEN, DECIDED, disputes
+from motlan.merge.survivorship import Ways, merge_query, merge_ways
+from motlan.partitioning import cut
+from motlan.workspace import Workspace
+
+COUNTS = ("persons", "fields", "disputed", "conflicts", "set_aside")
+
+
+def body(entity: Entity) -> Mapping[str, str]:
+    """Return what a version of the merge must pin: its query over the relations `linked_rows` and `words.SINCE`."""
+    return {"query": merge_query(entity, "linked_rows", since=value_ages.SINCE)}
+
+
+def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.Counts:
+    """Merge the linked rows of a reconcile run into golden rows and conflicts, left in its scratch folder.
+
+    Returns:
+        Counts: `persons`, `fields` (filled golden fields), `disputed`, `conflicts`, `set_aside` (values), `decided_until`
+        (the newest decision about a value that it honours), `lapsed` (those that it does not, because the source said something
+        else meanwhile) and `heard_again` (those of them whose value is said again), `facets` (rows of each entity beside it),
+        `version`, `staged`
+        (tables whose rows are staged for the lake already, because none is published).
+    """
+    entity, where = work.registry.entity(run.subject), f"merging {run.subject}"
+    version = versions.record(work.store, "merge", run.subject, {**body(entity), **work.engine_version()})
+    with work.store.engine.connect() as connection:
+        until = value_overrides.newest(connection, entity.name)
+        holding = value_overrides.holding(connection, entity.name, until)
+    lapsed = value_overrides.lapsed(work, entity.name, inputs, holding)
+    decisions = value_overrides.without(holding, lapsed.numbers)
+    published = set(run.steps["begin"]["published"])
+    new = [facet for facet in work.registry.facets_of(run.subject) if not facet.facet.key]
+    new = [facet for facet in new if not work.lake.files(related_entities.compared(facet).table, published)]
+    first = not work.lake.files(compared(entity).table, published)
+    with work.bulk_engine(where) as engine:
+        stage = Stage(work, run, cut(work, engine, run, inputs))
+        value_ages.leave(stage, engine, entity, inputs)
+    merging = _Merging(stage, entity, decisions, version, first, new)
+    told = merging.places(where) if first or new else {}
+    counts = list(stage.parts.side_by_side(work, where, "merge", partial(merging.part, told)))
+    with work.bulk_engine(where) as engine:
+        beside = {
+            facet.name: sum(count["facets"][facet.name] for count in counts)
+            if facet in new
+            else related_entities.leave(stage, engine, facet)
+            for facet in work.registry.facets_of(run.subject)
+        }
+    totals = {name: sum(count[name] for count in counts) for name in COUNTS}
+    staged = [*([compared(entity).table] if first else []), *(related_entities.compared(facet).table for facet in new)]
+    decided: runs.Counts = {"decided_until": until, "lapsed": lapsed.numbers, "heard_again": lapsed.said_again}
+    return {**totals, "facets": beside, **decided, "version": version, "staged": staged}
+
+
+@dataclass(frozen=True)
+class _Merging:
+    """The step's work.
+
+    Attributes:
+        first: Whether no golden row is published: they are staged for the lake at once.
+        new: Entities beside, of which likewise no row is.
+    """
+
+    stage: Stage
+    entity: Entity
+    decisions: pa.Table
+    version: str
+    first: bool
+    new: Sequence[FacetEntity]
+
+    def places(self, where: str) -> dict[str, list[int]]:
+        """Return how many persons, and rows beside them, the parts before each part have, by the name of what they are."""
+        parts = self.stage.parts
+        counts = list(parts.side_by_side(self.stage.work, where, "count", self._count, range(parts.count - 1)))
+        names = [compared(self.entity).name, *(related_entities.compared(facet).name for facet in self.new)]
+        return {name: [0, *accumulate(count[name] for count in counts)] for name in names}
+
+    def _count(self, engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
+        parts = self.stage.parts
+        persons = f"select count(distinct person_id) from {parts.rows([], part)}"
+        beside = {
+            related_entities.compared(facet).name: related_entities.count(engine, parts, facet, part)
+            for facet in self.new
+        }
+        return {compared(self.entity).name: one(engine, persons)[0] if self.first else 0, **beside}
+
+    def part(self, told: Mapping[str, Sequence[int]], engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
+        """Merge the persons of one part, and stage what their rows say beside, if nothing of it is published.
+
+        Args:
+            told: What `places` returned: rows are numbered in the order of the persons' ids.
+            engine: A session.
+            part: The part.
+        """
+        parts, entity = self.stage.parts, self.entity
+        kind = "table" if self.decisions.num_rows else "view"
+        engine.execute(f"create or replace temp {kind} linked_rows as from {parts.rows(entity.fields, part)}")
+        value_overrides.apply(engine, self.stage.work.store, "linked_rows", self.decisions)
+        if self.first:
+            before = told[compared(entity).name][part]
+            ids = compared(entity).ordinals("(select distinct person_id from linked_rows)", before)
+            engine.execute(f"create or replace temp table placed as {ids}")
+        since = (
+            parts.read(value_ages.SINCE, part) if parts.files(value_ages.SINCE, part) else value_ages.nothing(entity)
+        )
+        kept = ", ".join(("_ref", *value_ages.columns(entity)))
+        engine.execute(f"create or replace temp view {value_ages.SINCE} as select {kept} from {since}")
+        placed, taken = "placed" if self.first else None, self.stage.work.registry.rules.agreed_fields
+        ways = merge_ways(entity, "linked_rows", taken, close="close_rows", placed=placed, since=value_ages.SINCE)
+        _look_closely(engine, ways)
+        close = "close_golden join placed using (person_id)" if placed else "close_golden"
+        rows = f"({ways.plain} union all by name from {close})"
+        self._write(engine, part, f"select *, {constant(self.version)} as _merge_version from {rows}")
+        columns = ", ".join(["person_id", *(quote(taken_from(field)) for field in taken)])
+        engine.execute(f"copy (select {columns} from close_golden) to {parts.target('taken', part)} ({SCRATCH})")
+        engine.execute(f"create or replace temp view golden as from {parts.read('golden', part)}")
+        lost = lost_query(entity, "close_rows", "close_golden", "withheld", "golden")
+        engine.execute(f"create or replace temp table lost as {lost}")
+        conflicts = conflicts_query(entity, "close_rows", "lost")
+        engine.execute(f"copy ({conflicts}) to {parts.target('conflicts', part)} ({SCRATCH})")
+        for table in ("close_rows", "close_golden", "lost"):  # or the next part's would be made beside them
+            engine.execute(f"drop table {table}")
+        beside = {
+            facet.name: related_entities.stage_part(
+                self.stage, engine, facet, part, told[related_entities.compared(facet).name][part]
+            )
+            for facet in self.new
+        }
+        return {**self._counts(engine, part), "facets": beside}
+
+    def _write(self, engine: duckdb.DuckDBPyConnection, part: int, rows: str) -> None:
+        """Write golden rows of a part: where nothing is published, for the lake at once."""
+        what = compared(self.entity)
+        if self.first:
+            self.stage.write(engine, what, part, f"({rows})")
+            return
+        kept = ", ".join(map(quote, (*what.key, *what.columns)))
+        target = self.stage.parts.target(what.name, part)
+        engine.execute(f"copy (select {kept} from ({rows})) to {target} ({SCRATCH})")
+
+    def _counts(self, engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
+        between = f"(length({DECIDED}) - length(replace({DECIDED}, {literal(BETWEEN)}, ''))) // {len(BETWEEN)}"
+        filled = f"count(*) filter ({DECIDED} != '') + coalesce(sum({between}), 0)::bigint"
+        told = one(engine, f"select count(*), {filled}, {disputes()} from golden")
+        conflicts = f"select count(*) from {self.stage.parts.read('conflicts', part)}"
+        kept = one(engine, f"select ({conflicts}), (select count(*) from withheld)")
+        return dict(zip(COUNTS, (*told, *kept), strict=True))
+
+
+def _look_closely(engine: duckdb.DuckDBPyConnection, ways: Ways) -> None:
+    """Make `close_golden`, the golden rows of all persons whose rows do not plainly say the same.
+
+    `close_rows` has their rows, and those of persons of whom a value was set aside: whoever lost something is among them.
+    """
+    for name, query in ways.relations.items():
+        engine.execute(f"create or replace temp table {name} as {query}")
+    persons = " union all ".join([*(f"select id from {name}" for name in ways.apart), "select person_id from withheld"])
+    engine.execute(
+        f"create or replace temp table close_rows as "
+        f"from linked_rows semi join (select id as person_id from ({persons})) using (person_id)"
+    )
+    make(engine, "close_golden", ways.close)

@@ -1,0 +1,1 @@
+"""The projection: the tables of PostgreSQL, made from the lake and rebuildable from it."""

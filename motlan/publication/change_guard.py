@@ -1,0 +1,210 @@
+"""The second circuit breaker: a merge that changes too much is not published before people let it go.
+
+Changes are counted by register and province, beside the persons that the register knows there. What a register says for the
+first time is no change, nor is the first publication. They are counted once more together with those of the publications of the
+last days, so that what comes in small portions is held as well: a person who changed in two of them counts twice. What people
+released they have seen: counting begins anew after it. Counts carry no personal value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import duckdb
+import sqlalchemy as sa
+
+from motlan.config.authority import ChangeLimits
+from motlan.config.registry import Entity
+from motlan.expressions import literal, quote
+from motlan.merge.provenance import BETWEEN, DECIDED, SOURCES, pointer
+from motlan.store import Store, tables
+
+PASSED = ("measure", "source", "province", "changed", "known", "limit")
+"""What is told of a limit that is passed; the province is null where it is passed over the whole country. One that is passed by
+several publications together has `days` beside."""
+DETAILS = "guard"
+"""Where in the counts of a step the report is kept."""
+Sums = Counter[tuple[str, str, str | None, bool]]
+"""Measure, register, province, and whether it is of the whole country -> persons who changed."""
+
+
+def count(engine: duckdb.DuckDBPyConnection, entity: Entity, province: str, persons: str) -> list[list[Any]]:
+    """Count what a merge changes of some persons, in the connection that compared them.
+
+    Reads `fresh`, `published`, `difference`, and `moved` (see `diff`).
+
+    Args:
+        engine: Where golden rows were compared.
+        entity: The entity.
+        province: The field that persons are grouped by.
+        persons: SQL of which persons of `moved` these are.
+
+    Returns:
+        Of each measure, register and province, and of each measure and register (whole): how many persons.
+    """
+    place = place_of(entity, province)
+    changed, moved = _changed(entity, place), _moved(persons, place)
+    return [list(row) for row in engine.execute(_measures(entity, changed, moved)).fetchall()]
+
+
+def place_of(entity: Entity, province: str) -> str:
+    """Return the SQL of the province that a person is counted in."""
+    return quote(province) if province in entity.fields else "null::varchar"
+
+
+def judge(
+    engine: duckdb.DuckDBPyConnection,
+    limits: ChangeLimits,
+    counted: Iterable[list[Any]],
+    known: str,
+    before: Sums | None = None,
+) -> dict[str, Any]:
+    """Hold counts against the limits.
+
+    Args:
+        engine: Any engine.
+        limits: The entity's.
+        counted: What `count` told of all persons.
+        known: Relation of the published links with the province of their persons: `dataset`, `person_id`, `place`.
+        before: What `recent` returned.
+
+    Returns:
+        `held`: how many limits are passed; `guard`: those, in `passed`, all counts by measure and register in `counts`, and these
+        by province in `by_province`.
+    """
+    sums: Sums = Counter()
+    for name, source, province, whole, changed in counted:
+        sums[name, source, province, bool(whole)] += changed
+    counts: dict[str, dict[str, int]] = {}
+    places: dict[str, dict[str, dict[str, int]]] = {}
+    for (name, source, province, whole), changed in sorted(sums.items(), key=lambda one: _order(one[0])):
+        if whole:
+            counts.setdefault(name, {})[source] = changed
+        elif province is not None:
+            places.setdefault(name, {}).setdefault(source, {})[province] = changed
+    passed = _passed(engine, limits, sums, before or Counter(), known)
+    told = {"counts": counts, "by_province": places, "passed": passed, "approvals": limits.approvals}
+    return {"held": len(passed), DETAILS: told}
+
+
+def recent(store: Store, entity: str, limits: ChangeLimits) -> Sums:
+    """Add up what the publications of the last days changed, since people released one.
+
+    Args:
+        store: The open store.
+        entity: The entity's name.
+        limits: The entity's.
+    """
+    sums: Sums = Counter()
+    if not limits.window_days:
+        return sums
+    publication, run = tables.publications.c, tables.runs.c
+    since = sa.func.now() - sa.func.make_interval(0, 0, 0, limits.window_days)
+    query = (
+        sa.select(run.steps["diff"]["held"].as_integer(), run.steps["diff"][DETAILS])
+        .join_from(tables.publications, tables.runs, run.id == publication.run)
+        .where(publication.entity == entity, publication.recorded_at >= since)
+        .order_by(publication.number.desc())
+    )
+    with store.engine.connect() as connection:
+        found = connection.execute(query).all()
+    for held, told in found:
+        if held:
+            break
+        for name, by_source in (told or {}).get("counts", {}).items():
+            for source, changed in by_source.items():
+                sums[name, source, None, True] += changed
+        for name, by_source in (told or {}).get("by_province", {}).items():
+            for source, by_place in by_source.items():
+                for province, changed in by_place.items():
+                    sums[name, source, province, False] += changed
+    return sums
+
+
+def _changed(entity: Entity, place: str) -> str:
+    """Persons and fields that changed, by the register that the new value is of, or the old one where there is none."""
+    death = quote(entity.limits.death_field)
+    died = f"new.{death} is not null and old.{death} is null" if entity.limits.death_field in entity.fields else "false"
+    lost = " ".join(f"when {literal(field)} then old.{quote(field)} is not null" for field in entity.fields)
+    updated = f"""
+        select person_id, name as field, coalesce({pointer("name", "new.")}.dataset, {pointer("name", "old.")}.dataset) as source,
+               coalesce(new.{place}, old.{place}) as province, case name {lost} end as known_before,
+               name = {literal(entity.limits.death_field)} and {died} as died
+        from (select person_id, unnest(_changed) as name from difference where _op = 'updated')
+        join fresh as new using (person_id) join published as old using (person_id)"""
+    whole = f"""
+        select person_id, field, {pointer("field")}.dataset as source, province, false as known_before, false as died
+        from (select person_id, {place} as province, {SOURCES}, {DECIDED}, split_part(told, ' ', 1) as field
+              from (select *, unnest(string_split({DECIDED}, {literal(BETWEEN)})) as told from difference where _op != 'updated')
+              where told != '')"""
+    return f"{updated} union all {whole}"
+
+
+def _moved(persons: str, place: str) -> str:
+    """Persons of whom a row went over to another person, who was known before (`merges`) or was not (`splits`)."""
+    return f"""
+        select dataset as source, moved.old as person_id, {place} as province,
+               case when known then 'merges' else 'splits' end as measure
+        from (from moved where {persons}) as moved left join published on published.person_id = moved.old"""
+
+
+def _measures(entity: Entity, changed: str, moved: str) -> str:
+    """Counts of persons by measure, register and province, and by measure and register (`whole`)."""
+    guarded = [field for field, rule in entity.authority.items() if rule.guarded]
+    among = ", ".join(map(literal, guarded)) or "null"
+    return f"""
+        with changed as materialized ({changed}), moves as ({moved})
+        select measure, source, province, grouping(province) = 1 as whole, count(distinct person_id) as changed
+        from (select 'changes' as measure, source, province, person_id from changed
+              union all select 'deaths', source, province, person_id from changed where died
+              union all select field, source, province, person_id from changed where field in ({among}) and known_before
+              union all select measure, source, province, person_id from moves)
+        group by grouping sets ((measure, source, province), (measure, source))"""
+
+
+def _passed(
+    engine: duckdb.DuckDBPyConnection, limits: ChangeLimits, sums: Sums, before: Sums, known: str
+) -> Sequence[dict[str, Any]]:
+    """The limits that are passed: at once, else together with what came before.
+
+    What is known is counted only where enough changed.
+    """
+    together: Sums = Counter({what: changed + before[what] for what, changed in sums.items() if before[what]})
+    if not any(changed >= limits.minimum for changed in (*sums.values(), *together.values())):
+        return []
+    found = {
+        (source, province, bool(whole)): number
+        for source, province, whole, number in engine.execute(
+            f"""select dataset, place, grouping(place) = 1, count(distinct person_id) from {known}
+                group by grouping sets ((dataset, place), (dataset))"""
+        ).fetchall()
+    }
+    passed = [dict(zip(PASSED, row, strict=True)) for row in _beyond(sums, found, limits.minimum, limits.of)]
+    at_once = {(row["measure"], row["source"], row["province"]) for row in passed}
+    days = {"days": limits.window_days}
+    by_and_by = _beyond(together, found, limits.minimum, limits.within)
+    return [*passed, *(dict(zip(PASSED, row, strict=True)) | days for row in by_and_by if row[:3] not in at_once)]
+
+
+def _beyond(
+    sums: Sums, known: Mapping[tuple[Any, ...], int], minimum: int, limit: Callable[[str], float]
+) -> list[tuple[Any, ...]]:
+    """Return the rows of `PASSED` where more changed than a limit lets, in order."""
+    sources = {source for source, _, _ in known}
+    return sorted(
+        (
+            (name, source, province, changed, known.get((source, province, whole), 0), limit(name))
+            for (name, source, province, whole), changed in sums.items()
+            if changed >= minimum
+            and source in sources
+            and changed > known.get((source, province, whole), 0) * limit(name)
+        ),
+        key=_order,
+    )
+
+
+def _order(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Sort as the engine does: what is null last."""
+    return tuple((value is None, "" if value is None else value) for value in row)

@@ -1,0 +1,62 @@
+"""Records that their register no longer has, as findings: a citizen whom the spine dropped did not cease to be.
+
+What is left of the person's rows stays together under the same id; who has none left is no golden person any more. Either way a
+finding says so, of the record and of the person that it was of, until the register has the record again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from motlan.expressions import literal, one
+from motlan.lake.iceberg import SCRATCH, read_parquet
+from motlan.ledger import runs
+from motlan.partitioning import Parts
+from motlan.quality.rule_counts import Tally
+from motlan.workspace import Workspace
+
+
+def find(
+    work: Workspace,
+    run: runs.Run,
+    engine: duckdb.DuckDBPyConnection,
+    parts: Parts,
+    inputs: Mapping[str, Sequence[str]],
+    tally: Tally,
+) -> int:
+    """Leave the findings of all end rules beside those of the first part of persons, and count them; return how many they are.
+
+    Columns as those of `motlan.quality.cross_register`: the person is the one that the record was linked to last.
+    """
+    published = work.lake.files(f"links.{run.subject}", set(run.steps["begin"]["published"]))
+    queries = []
+    for dataset in work.registry.datasets_of(run.subject):
+        asked = [rule for rule in work.registry.rules.ends if rule.applies_to(dataset.name)]
+        gone = work.gone_files(dataset.name, inputs) if asked else []
+        if not gone or not published:
+            continue
+        name = literal(dataset.name)
+        now = f"(select _key from {work.kept(run.id, 'links')} where dataset = {name})"
+        went = f"(select distinct _key from {read_parquet(gone)} anti join {now} using (_key))"
+        last = (
+            f"(select _key, arg_max(person_id, _run) as person_id, arg_max(_ref, _run) as _ref from {read_parquet(published)} "
+            f"semi join {went} using (_key) where dataset = {name} group by _key)"
+        )
+        ended = int(one(engine, f"select count(*) from {last}")[0])
+        left = int(one(engine, f"select count(*) from {parts.rows([], None, [dataset.name])}")[0])
+        for rule in asked:
+            tally.add(dataset.name, rule.name, None, left + ended, left)
+            what = ", ".join(map(literal, (rule.dimension, rule.severity, rule.field)))
+            queries.append(
+                f"select {name} as dataset, _key, {literal(rule.name)} as rule, person_id, _ref, {what} from {last}"
+            )
+    if not queries:
+        return 0
+    target = parts.path("findings", 0).with_name("ended.parquet")
+    columns = "dataset, _key, rule, person_id, _ref, dimension, severity, field"
+    engine.execute(
+        f"copy (from ({' union all '.join(queries)}) as ended({columns})) to {literal(str(target))} ({SCRATCH})"
+    )
+    return int(one(engine, f"select count(*) from {read_parquet([str(target)])}")[0])

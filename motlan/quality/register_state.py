@@ -1,0 +1,174 @@
+"""A register as it stands: what row rules answered about the newest accepted row of each record, and about the rows that
+are still in quarantine, and the questions asked of the register as a whole.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import sqlalchemy as sa
+
+from motlan.config.registry import Dataset
+from motlan.expressions import make, one, quote
+from motlan.lake.iceberg import read_parquet
+from motlan.lake.newest import MOMENT, newest_first
+from motlan.ledger import runs, versions
+from motlan.quality import deadlines
+from motlan.quality.register_rules import ask
+from motlan.quality.row_rules import clean_table
+from motlan.quality.rule_counts import Tally, decode
+from motlan.slices import slices
+from motlan.store import tables
+from motlan.workspace import Workspace
+
+PACE_SECONDS = 30 * 86400
+"""The time before a register's newest change that tells its pace of changes."""
+
+
+def standing(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, inputs: list[str], tally: Tally
+) -> None:
+    """Count a dataset's row rules and register rules into a tally."""
+    files = work.lake.files(clean_table(dataset.name), set(inputs))
+    accepted, newest, recent = _accepted(work, engine, dataset, files, tally) if files else (0, None, 0)
+    if files:
+        deadlines.count_rows(engine, dataset, "faulty", files, tally)
+    waiting = _waiting(work, dataset)
+    for names, number in waiting["rules"]:
+        for name in names:
+            tally.add(dataset.name, name, None, number, 0)
+    records = accepted + _unknown_keys(engine, waiting["keys"], bool(files))
+    measures: dict[str, int | None] = {"records": records, "accepted": accepted, "quarantined": len(waiting["keys"])}
+    measures |= _newest_pull(work, dataset, newest)
+    measures |= {"freshness": dataset.freshness, "expected": recent * dataset.freshness // PACE_SECONDS}
+    for rule in work.registry.rules.registers:
+        if rule.applies_to(dataset.name):
+            tally.add(dataset.name, rule.name, None, *ask(engine, rule, measures))
+
+
+def _accepted(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: list[str], tally: Tally
+) -> tuple[int, str | None, int]:
+    """Count what row rules answered about the newest accepted rows.
+
+    Returns:
+        How many these are, the newest moment, and how many changed in the last `PACE_SECONDS` before it.
+    """
+    _show_standing(work, engine, dataset, files)
+    asked = engine.execute(
+        "select _version, province, _assessed, count(*), max(_moment) from standing group by _version, province, _assessed"
+    ).fetchall()
+    names = {version: _rules_of_version(work, version) for version in {row[0] for row in asked}}
+    for version, where, words, number, _ in asked:
+        for name in decode(names[version], words or []) if words else []:
+            tally.add(dataset.name, name, where, number, number)
+    broken = engine.execute(
+        "select province, rule, count(*) from (select province, unnest(broken) as rule from faulty) group by all"
+    ).fetchall()
+    for where, name, number in broken:
+        tally.add(dataset.name, name, where, 0, -number)
+    newest = max((moment for *_, moment in asked if moment is not None), default=None)
+    since = f"try_cast(? as timestamptz) - to_seconds({PACE_SECONDS})"
+    recent = one(engine, f"select count(*) from standing where try_cast(_moment as timestamptz) > {since}", [newest])[0]
+    return sum(row[3] for row in asked), newest, recent
+
+
+def _show_standing(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: list[str]) -> None:
+    """Show the newest accepted row of each record as `standing`; keep those with findings in the table `faulty`.
+
+    Most records have one row alone, which is read where it is: the others' newest rows are found first.
+
+    Columns of `standing`: `_key`, `_run`, `_moment`, `_version`, `_assessed`, `_errors`, `province`, `versions` (how many rows
+    the record has); of `faulty`: `_key`, `_run`, `province`, `versions`, `broken` (names of rules).
+    """
+    province = work.registry.scoring.province_field
+    place = quote(province) if province in dataset.fields else "null::varchar"
+    rows, columns = (
+        read_parquet(files),
+        f"_key, _run, {MOMENT} as _moment, _version, _assessed, _errors, {place} as province",
+    )
+    some = slices(one(engine, f"select count(*) from {rows}")[0])
+    again = "select _key, count(*) as versions from {} where {} group by _key having count(*) > 1"
+    make(engine, "again", (again.format(rows, part("abs(hash(_key))")) for part in some))
+    engine.execute(
+        f"""create or replace temp table renewed as select {columns}, versions from (
+                select *, row_number() over (partition by _key order by {newest_first(dataset)}) as _newest
+                from {rows} join again using (_key)) where _newest = 1"""
+    )
+    others = "anti join again using (_key)" if one(engine, "select count(*) from again")[0] else ""
+    engine.execute(
+        f"""create or replace temp view standing as
+                select {columns}, 1::bigint as versions from {rows} {others} union all select * from renewed"""
+    )
+    engine.execute(
+        """create or replace temp table faulty as
+               select _key, _run, province, versions, list_transform(_errors, lambda error: error.rule) as broken
+               from standing where len(_errors) > 0"""
+    )
+
+
+def _rules_of_version(work: Workspace, version: str) -> list[str]:
+    names: list[str] = versions.read(work.store, version)[2].get("rules", [])
+    return names
+
+
+def _waiting(work: Workspace, dataset: Dataset) -> dict[str, Any]:
+    """Return the quarantined rows that still wait: the rules that they broke with counts, and their keys."""
+    table = tables.quarantine_entries.c
+    waits = sa.and_(table.dataset == dataset.name, table.state == "open")
+    with work.store.engine.connect() as connection:
+        rules = connection.execute(sa.select(table.rules, sa.func.count()).where(waits).group_by(table.rules)).all()
+        keys = connection.scalars(sa.select(sa.func.coalesce(table.source_key, table.ref)).where(waits).distinct())
+        return {"rules": [(list(names), number) for names, number in rules], "keys": list(keys)}
+
+
+def _unknown_keys(engine: duckdb.DuckDBPyConnection, keys: list[str], known: bool) -> int:
+    """Count the waiting records of which no older row was accepted."""
+    if not known or not keys:
+        return len(keys)
+    engine.register("waiting", pa.table({"_key": pa.array(keys, pa.string())}))
+    found: int = one(engine, "select count(*) from waiting where _key not in (select _key from standing)")[0]
+    engine.unregister("waiting")
+    return found
+
+
+def _newest_pull(work: Workspace, dataset: Dataset, newest: str | None) -> dict[str, int | None]:
+    """Return what the newest pull of a dataset that came through told: counts, and an age in seconds.
+
+    A pull of which nothing was announced cannot have come short: what it lets stand is the one before.
+    """
+    landed = _landed(work, dataset)
+    announced = landed if landed.get("source_rows") else _landed(work, dataset, announced=True)
+    return {
+        **{name: announced.get(name) for name in ("pulled", "source_rows")},
+        "source_total": landed.get("source_total"),
+        "age": _seconds(newest, landed.get("source_as_of")),
+    }
+
+
+def _landed(work: Workspace, dataset: Dataset, *, announced: bool = False) -> dict[str, Any]:
+    """Return what the newest pull counted, or the newest of which rows were announced."""
+    table = tables.runs.c
+    query = (
+        sa.select(table.steps["land"])
+        .where(table.kind == "sync", table.subject == dataset.name, table.state.in_((*runs.SEEN, "unchanged")))
+        .where(sa.not_(table.steps["land"].has_key("replayed")))  # a replay pulled nothing
+        .order_by(table.id.desc())
+        .limit(1)
+    )
+    if announced:
+        query = query.where(table.steps["land"]["source_rows"].astext.cast(sa.BigInteger) > 0)
+    with work.store.engine.connect() as connection:
+        return connection.execute(query).scalar_one_or_none() or {}
+
+
+def _seconds(since: str | None, until: str | None) -> int | None:
+    """Return the seconds between two moments; None where one is no moment."""
+    try:
+        passed = datetime.fromisoformat(until or "") - datetime.fromisoformat(since or "")
+    except (TypeError, ValueError):
+        return None
+    return int(passed.total_seconds())

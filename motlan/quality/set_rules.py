@@ -1,0 +1,65 @@
+"""Set rules: what can be asked of a row only with the other rows beside it. They make findings, and never quarantine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from motlan.config.quality import SetRule
+from motlan.expressions import DUCKDB, literal, quote
+from motlan.slices import Slice, whole
+
+
+def used_fields(rule: SetRule) -> set[str]:
+    """Return the fields that a rule reads: its own, those of its condition, and the one it refers to."""
+    return {*_own_fields(rule), *rule.counted.fields, *([rule.refers.field] if rule.refers else [])}
+
+
+def _own_fields(rule: SetRule) -> list[str]:
+    return rule.unique or [rule.field]
+
+
+def failing(rule: SetRule, datasets: Sequence[str], everyone: str, part: Slice = whole) -> str:
+    """Return the SQL of what fails a rule, which is little: values used twice in a dataset, or values that nobody has.
+
+    Columns: `dataset` and the rule's own fields.
+
+    Args:
+        rule: The rule.
+        datasets: The datasets that it is asked of here.
+        everyone: Relation of the rows of these, and of the dataset that it refers to, with `dataset` and the canonical fields.
+        part: Which values are looked at, by their hash.
+    """
+    own = _own_fields(rule)
+    fields = ", ".join(map(quote, own))
+    said = " and ".join(f"{quote(field)} is not null" for field in own)
+    # Of one dataset its name is no part of the groups: they are half as big.
+    name = literal(datasets[0]) if len(datasets) == 1 else "dataset"
+    asked = f"dataset in ({', '.join(map(literal, datasets))}) and {said} and ({rule.counted.sql(DUCKDB)})"
+    told = f"select {name} as dataset, {fields} from {everyone} where {asked} and {_in(part, own[0])}"
+    if rule.refers:
+        known = (
+            f"select {quote(rule.refers.field)} as known from {everyone} "
+            f"where dataset = {literal(rule.refers.dataset)} and {_in(part, rule.refers.field)}"
+        )
+        return f"select distinct told.* from ({told}) as told anti join ({known}) as others on others.known = told.{fields}"
+    return f"{told} group by {'' if len(datasets) == 1 else 'dataset, '}{fields} having count(*) > 1"
+
+
+def _in(part: Slice, field: str) -> str:
+    return part(f"abs(hash({quote(field)}))")
+
+
+def answer(rule: SetRule, row: str, failing: str) -> str:
+    """Return the SQL of a rule's answer about a row: true, false, or null where it is not asked.
+
+    Args:
+        rule: The rule.
+        row: Alias of the row.
+        failing: Relation of what `failing` told.
+    """
+    own = _own_fields(rule)
+    filled = " and ".join(f"{row}.{quote(field)} is not null" for field in own)
+    when = rule.counted.sql(DUCKDB, {field: f"{row}.{quote(field)}" for field in rule.counted.fields})
+    same = " and ".join(f"bad.{quote(field)} = {row}.{quote(field)}" for field in own)
+    holds = f"not exists (select 1 from {failing} as bad where bad.dataset = {row}.dataset and {same})"
+    return f"case when {filled} and ({when}) then {holds} end"
