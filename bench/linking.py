@@ -29,15 +29,16 @@ import duckdb
 
 from bench import world
 from bench.progress import Memory, Tell
-from motlan import registry as declared
 from motlan import settings as environment
-from motlan.cleaning import select_canonical
-from motlan.engine import connect, literal, load_code_lists, one, quote
-from motlan.golden.merge import merge_query
-from motlan.lake import read_parquet
-from motlan.landing.columns import stored
-from motlan.quality import rows
-from motlan.registry import Dataset, Registry
+from motlan.config import registry as declared
+from motlan.config.registry import Dataset, Registry
+from motlan.expressions import connect, literal, load_code_lists, one, quote
+from motlan.ingest.clean import select_canonical
+from motlan.ingest.raw_columns import stored
+from motlan.lake.iceberg import read_parquet
+from motlan.linking.linking_rows import ROW
+from motlan.merge.survivorship import merge_query
+from motlan.quality import row_rules
 
 ENTITY = "person"
 IDENTITY = (
@@ -131,7 +132,7 @@ def clean(work: Path) -> None:
         load_code_lists(engine, registry.code_lists)
         for dataset in registry.datasets.values():
             asked = [rule for rule in registry.row_rules_of(dataset) if rule.severity == "blocking"]
-            query = rows.tag(asked, select_canonical(dataset))
+            query = row_rules.tag(asked, select_canonical(dataset))
             fields = ", ".join(
                 quote(field) if field in dataset.fields else f"null::varchar as {quote(field)}"
                 for field in registry.entity(ENTITY).fields
@@ -153,7 +154,7 @@ def _raw(engine: duckdb.DuckDBPyConnection, dataset: Dataset, path: Path) -> str
         f"{quote(name) if name in sent else named.get(name, 'null::varchar')} as {quote(stored(name))}"
         for name in dataset.columns
     )
-    ref = f"{literal(f'bench/{path.stem}/')} || _pos"
+    ref = f"{literal(f'bench/{dataset.name}-{path.stem}/')} || _pos"
     return f"select {ref} as _ref, 'bench' as _run, _key, _moment, '' as _locator, {columns} from {source}"
 
 
@@ -178,9 +179,9 @@ def link_ours(work: Path, memory_limit: str, threads: int) -> None:
         _write(
             engine,
             work / "ours.parquet",
-            f"""select f.dataset, f._key, coalesce(told.person, {stages.ROW}) as person, told.rule, compared, weight, probability,
-                       {stages.ROW} as n, f.dataset in ({spine}) as is_spine
-                from {_facts(work)} as f left join told on told.n = {stages.ROW}""",
+            f"""select f.dataset, f._key, coalesce(told.person, {ROW}) as person, told.rule, compared, weight, probability,
+                       {ROW} as n, f.dataset in ({spine}) as is_spine
+                from {_facts(work)} as f left join told on told.n = {ROW}""",
         )
         _write(engine, work / "reviews.parquet", "from reviews")
         pairs = one(engine, "select count(*) from scored")[0]
@@ -206,12 +207,12 @@ def link_again(work: Path, memory_limit: str, threads: int) -> None:
     from motlan.linking import stages
 
     matching = declared.load().entity(ENTITY).matching
-    changed = f"hash({stages.ROW}) % 1000 = 0"
+    changed = f"hash({ROW}) % 1000 = 0"
     with connect(temp_dir=work / "spill", allowed=[work], memory_limit=memory_limit, threads=threads) as engine:
         model = stages.link_all(engine, matching, _facts(work)).model
         whole = one(engine, "select count(*) from scored")[0]
         engine.execute(
-            f"""create temp table changes as select {stages.ROW} as n from {_facts(work)} where {changed};
+            f"""create temp table changes as select {ROW} as n from {_facts(work)} where {changed};
                 create temp table remembered as
                 select * from scored anti join changes using (n) anti join (select n as other from changes) using (other)"""
         )
@@ -224,7 +225,7 @@ def link_again(work: Path, memory_limit: str, threads: int) -> None:
 def link_with_splink(work: Path, memory_limit: str, threads: int) -> None:
     """Link by Splink alone."""
     from bench.peers import splink_linking
-    from motlan.engine import DUCKDB
+    from motlan.expressions import DUCKDB
 
     matching = declared.load().entity(ENTITY).matching
     spine = ", ".join(map(literal, matching.spine))

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import charts
-from motlan.cli import app
+from motlan.cli.main import app
 from tests.conftest import ROOT
 
 SVG = "{http://www.w3.org/2000/svg}"

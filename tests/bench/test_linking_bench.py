@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from motlan.cli import app
+from motlan.cli.main import app
 from tests.conftest import ROOT
 
 FIGURES = {
@@ -48,7 +48,7 @@ def test_links_are_right_and_few_are_missed(result: dict[str, Any]) -> None:
     assert figures["precision"] >= 0.999
     assert figures["recall"] >= 0.98
     assert figures["review_share"] <= 0.02
-    assert figures["golden_accuracy"] >= 0.995 * figures["golden_ceiling"]
+    assert 0.995 * figures["golden_ceiling"] <= figures["golden_accuracy"] <= figures["golden_ceiling"]
 
 
 def test_few_changes_weigh_few_pairs(result: dict[str, Any]) -> None:

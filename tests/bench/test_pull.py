@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from bench import bare, world
 from bench.pull import DATASETS, REPLAYED
-from motlan.cli import app
+from motlan.cli.main import app
 from tests.conftest import ROOT
 
 FIGURES = {"rows_s", "peer_rows_s", "peer_ratio", "floor_ratio", "peak_rss_mb", "memory_growth", "rows", "differs"}

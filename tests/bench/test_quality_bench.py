@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.truth import FOUND_BY, TRUTH
-from motlan import registry
-from motlan.cli import app
+from motlan.cli.main import app
+from motlan.config import registry
 from tests.conftest import ROOT
 
 FIGURES = {

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.store import ENTITY, FIELDS
-from motlan import registry
-from motlan.cli import app
+from motlan.cli.main import app
+from motlan.config import registry
 from tests.conftest import ROOT
 
 
