@@ -25,7 +25,7 @@ from motlan.config import authority as believed
 from motlan.config import quality, scoring
 from motlan.config.authority import Authority, ChangeLimits, Facet
 from motlan.config.canonical import schema_rules
-from motlan.config.files import Declared, Name, Text, check, read, refusal
+from motlan.config.files import Declared, Dimension, Name, Text, check, read, refusal
 from motlan.config.functions import install_functions
 from motlan.config.matching import Matching
 from motlan.config.quality import CrossRule, RowRule
@@ -206,6 +206,7 @@ class Registry:
     facets: dict[str, FacetEntity]
     rules: quality.Rules
     scoring: scoring.Scoring
+    dimensions: Mapping[Dimension, Text]
 
     @property
     def row_rules(self) -> tuple[RowRule, ...]:
@@ -457,4 +458,5 @@ def load(home: Path | None = None) -> Registry:
         facets=facets,
         rules=quality.load(home / "mapping" / "quality.yaml", known, schema_rules(models), quality.spine_rules(spine)),
         scoring=scoring.load(home / "mapping" / "scoring.yaml", frozenset(datasets), fields),
+        dimensions=scoring.load_dimensions(home / "mapping" / "dimensions.yaml"),
     )
