@@ -21,10 +21,10 @@ import duckdb
 from pydantic import AfterValidator, TypeAdapter
 from typing_extensions import TypedDict
 
+from mapping.functions.alphabet import LETTERS
 from motlan.config.quality import RowRule
 from motlan.config.registry import Dataset
 from motlan.expressions import quote
-from motlan.expressions.vietnamese import LETTERS
 from motlan.ingest.raw_columns import IN_RULES, stored
 
 _LETTERS = re.compile(f"[{LETTERS}' -]+")

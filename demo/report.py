@@ -9,7 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from motlan.config.scoring import load_dimensions
+
 Report = dict[str, Any]
+HOME = Path(__file__).resolve().parent.parent
+SCORED = ("accuracy", "completeness", "validity", "uniqueness", "timeliness")
+"""Dimensions of the summary; consistency is in the report."""
 
 LIMITS = {"precision": 0.995, "recall": 0.90, "accuracy": 0.97}
 """What the demo must reach on the default world."""
@@ -87,10 +92,12 @@ def show(report: Report, console: Console | None = None) -> None:
     if not out.is_terminal:
         out.width = 120
     registers = Table(title="Registers", title_justify="left")
-    for heading in ("", "pulled", "= source", "accepted", "quarantined", "đúng", "đủ", "sạch", "sống", "corrections"):
+    words = load_dimensions(HOME / "mapping" / "dimensions.yaml")
+    named = [words[name].vi for name in SCORED]
+    for heading in ("", "pulled", "= source", "accepted", "quarantined", *named, "corrections"):
         registers.add_column(heading, justify="left" if not heading else "right")
     for name, counts in report["agencies"].items():
-        scores = (report["quality"][name][key] for key in ("dung", "du", "sach", "song"))
+        scores = (report["quality"][name][key] for key in SCORED)
         registers.add_row(
             name,
             f"{counts['pulled']:,}",

@@ -16,14 +16,8 @@ from motlan.config.registry import Dataset, Registry
 
 ODCS_VERSION = "v3.2.0"
 JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
-DIMENSIONS = {
-    "dung": "accuracy",
-    "du": "completeness",
-    "sach": "conformity",
-    "song": "timeliness",
-    "thong_nhat": "consistency",
-}
-"""The five dimensions in the words of ODCS; a set rule of sạch is about uniqueness."""
+ODCS_WORDS = {"validity": "conformity"}
+"""Dimension -> the word of ODCS's own schema for it, where that is another."""
 
 
 def json_schema(registry: Registry, dataset: Dataset) -> dict[str, Any]:
@@ -111,7 +105,7 @@ def _asked(registry: Registry, rule: Rule, dataset: Dataset) -> bool:
 def _mandatory(registry: Registry, dataset: Dataset) -> set[str]:
     """Return the fields without which a row is blocked: those of blocking rules of completeness that say just so."""
     asked = registry.row_rules_of(dataset)
-    rules = (rule for rule in asked if rule.severity == "blocking" and rule.dimension == "du")
+    rules = (rule for rule in asked if rule.severity == "blocking" and rule.dimension == "completeness")
     return {rule.field for rule in rules if rule.parsed.fields == {rule.field}} & set(dataset.fields)
 
 
@@ -141,7 +135,6 @@ def _columns_of(dataset: Dataset, field: str) -> list[str]:
 
 def _quality(rule: Rule) -> dict[str, Any]:
     """Return a rule as a quality check of ODCS: custom, since its expression is in the bus's own language."""
-    unique = isinstance(rule, SetRule) and bool(rule.unique)
     implementation: dict[str, Any] = {key: expression.text for key, expression in rule.expressions().items()}
     if isinstance(rule, SetRule):
         implementation |= {"unique": rule.unique} if rule.unique else {}
@@ -153,7 +146,7 @@ def _quality(rule: Rule) -> dict[str, Any]:
         "type": "custom",
         "engine": "motlan",
         "implementation": {"kind": rule.section, **implementation},
-        "dimension": "uniqueness" if unique else DIMENSIONS[rule.dimension],
+        "dimension": ODCS_WORDS.get(rule.dimension, rule.dimension),
         "severity": rule.severity,
         "description": f"{rule.message.vi} / {rule.message.en}",
         "customProperties": [{"property": "weight", "value": rule.weight}, {"property": "field", "value": rule.field}],

@@ -102,14 +102,18 @@ def patience() -> float:
     return float(told)
 
 
+def declared_home() -> Path:
+    """Return where the declared half should be: `MOTLAN_HOME`, or the checkout that the bus is in."""
+    return Path(os.environ.get("MOTLAN_HOME", Path(__file__).resolve().parent.parent)).resolve()
+
+
 def load() -> Settings:
     """Read the settings.
 
     Raises:
         ConfigurationError: A variable cannot be used.
     """
-    checkout = Path(__file__).resolve().parent.parent
-    home = Path(os.environ.get("MOTLAN_HOME", checkout)).resolve()
+    home = declared_home()
     if not (home / "adapters" / "agencies.yaml").is_file():
         raise ConfigurationError(
             "this folder has no adapters/agencies.yaml",

@@ -15,12 +15,14 @@ import yaml
 from hypothesis import HealthCheck, settings
 
 from motlan import people, principals
+from motlan.config.functions import install_functions
 from motlan.expressions.spark.start import java_version, start
 from motlan.settings import load
 from motlan.store import open_store, server
 from motlan.workspace import Workspace, open_workspace
 
 ROOT = Path(__file__).resolve().parent.parent
+install_functions(ROOT)  # tests are collected by function
 SMALL_SPARK = (
     "--driver-memory 2g --driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' "
     "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell"
@@ -39,6 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "country" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("quick"):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def _functions() -> None:
+    """The project's own functions, whatever another test's declared half had."""
+    install_functions(ROOT)
 
 
 @contextmanager
@@ -154,7 +162,8 @@ def declare_country(home: Path) -> Country:
     matching = yaml.safe_load((ROOT / "mapping" / "matching.yaml").read_text(encoding="utf-8"))
     matching["person"] |= {"spine": ["alpha_people"], "identifiers": ["personal_id"]}
     (home / "mapping" / "matching.yaml").write_text(yaml.safe_dump(matching, allow_unicode=True), encoding="utf-8")
-    (home / "mapping" / "codes").symlink_to(ROOT / "mapping" / "codes")
+    for name in ("codes", "functions"):
+        (home / "mapping" / name).symlink_to(ROOT / "mapping" / name)
     made = Country(home)
     made.write("alpha_people", [spine_record(row) for row in SPINE])
     made.write("beta_cards", [card_record(row) for row in CARDS])

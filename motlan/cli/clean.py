@@ -44,9 +44,11 @@ def explained(
     process lists and shell histories.
     """
     value = getpass.getpass("Value: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n")
-    with told(as_json), connect(threads=1) as con:
-        load_code_lists(con, registry.load().code_lists)
-        steps = explain(con, function, value, others or ())
+    with told(as_json):
+        declared = registry.load()
+        with connect(threads=1) as con:
+            load_code_lists(con, declared.code_lists)
+            steps = explain(con, function, value, others or ())
     if as_json:
         out.print_json(json.dumps({"as": function, "steps": [asdict(step) for step in steps]}))
         return

@@ -12,7 +12,9 @@ import typer
 from rich.table import Table
 
 from motlan.cli.output import AsJson, err, examples, out, told, working
+from motlan.config.functions import install_functions
 from motlan.errors import ConfigurationError
+from motlan.settings import declared_home
 
 EPILOG = examples(
     "motlan link customers.csv register.parquet --propose > link.yaml",
@@ -42,6 +44,7 @@ def link(
     earlier ones in one go at the end: a run that is stopped leaves those as they were, and is simply run again.
     """
     with told(as_json):
+        install_functions(declared_home())
         if propose:
             _propose(left, right)
             return

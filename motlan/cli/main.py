@@ -146,7 +146,8 @@ def status(as_json: AsJson = False) -> None:
     from motlan.workspace import open_workspace
 
     with told(as_json):
-        found = read(open_workspace())
+        work = open_workspace()
+        found = read(work)
     if as_json:
         out.print_json(json.dumps(found))
         return
@@ -164,7 +165,7 @@ def status(as_json: AsJson = False) -> None:
                 "", f"[yellow]records {odd}: they move no watermark (see cursor_type in agencies.yaml)[/yellow]"
             )
     out.print(table)
-    quality = Table("agency", "đúng", "đủ", "sạch", "sống", "thống nhất", title="quality, 0 to 100")
+    quality = Table("agency", *(said.vi for said in work.registry.dimensions.values()), title="quality, 0 to 100")
     for agency, scores in found["quality"].items():
         quality.add_row(agency, *("" if score is None else f"{score:.2f}" for score in scores.values()))
     out.print(quality)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -10,9 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from motlan.cli.output import AsJson, examples, out, told
-from motlan.quality.scores import DIMENSIONS, By
+from motlan.quality.scores import By
 
-WORDS = dict(zip(DIMENSIONS, ("đúng", "đủ", "sạch", "sống", "thống nhất"), strict=True))
 BARS = "▁▂▃▄▅▆▇█"
 
 EPILOG = examples(
@@ -40,7 +40,7 @@ def quality(
         table.add_column(name, justify="right")
     table.add_column("trend")
     for line in found["lines"]:
-        table.add_row(*_cells(line))
+        table.add_row(*_cells(line, {name: said.vi for name, said in work.registry.dimensions.items()}))
     out.print(table)
     out.print(_findings(found["findings"]))
     limits, days = found["thresholds"], found["due_days"]
@@ -64,10 +64,10 @@ def _findings(lines: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _cells(line: dict[str, Any]) -> list[str | Text]:
+def _cells(line: dict[str, Any], words: Mapping[str, str]) -> list[str | Text]:
     change = line["change"]
     arrow = "" if change is None else "→" if change == 0 else f"{'↑' if change > 0 else '↓'} {change:+.2f}"
-    name = WORDS.get(line["name"], line["name"]) or "unknown"
+    name = words.get(line["name"], line["name"]) or "unknown"
     score = Text(f"{line['score']:.2f}", style=line["colour"])
     return [
         line["agency"],

@@ -53,7 +53,7 @@ def _question(field: str, pattern: str, shortest: int | None, longest: int | Non
     return " and ".join(parts)
 
 
-_COMMON: Mapping[str, Any] = {"dimension": "sach", "severity": "blocking"}
+_COMMON: Mapping[str, Any] = {"dimension": "validity", "severity": "blocking"}
 
 
 def schema_rules(models: Iterable[type[BaseModel]]) -> tuple[SchemaRule, ...]:

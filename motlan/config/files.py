@@ -17,7 +17,9 @@ from pydantic_core import ErrorDetails
 from motlan.errors import ConfigurationError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Dimension = Literal["dung", "du", "sach", "song", "thong_nhat"]
+Dimension = Literal["accuracy", "completeness", "validity", "uniqueness", "timeliness", "consistency"]
+"""The dimensions of quality, in the words of the Open Data Contract Standard and of ISO/IEC 25012. `validity` asks how a value
+is written, `uniqueness` whether something stands twice."""
 D = TypeVar("D", bound="Declared")
 Place = Sequence[str | int]
 """Keys and positions from the top of a file down to a node."""

@@ -233,7 +233,7 @@ class Rules:
     @property
     def agreed_fields(self) -> list[str]:
         """Fields on which other registers are asked whether they agree with the golden value."""
-        return sorted({rule.field for rule in self.cross if rule.dimension == "dung"})
+        return sorted({rule.field for rule in self.cross if rule.dimension == "accuracy"})
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ def spine_rules(spine: Sequence[str]) -> tuple[EndRule, ...]:
         vi="Cơ sở dữ liệu gốc không còn bản ghi này",
         en="The register whose records found persons has this one no longer",
     )
-    said = {"field": "_key", "dimension": "song", "severity": "error", "message": message}
+    said = {"field": "_key", "dimension": "timeliness", "severity": "error", "message": message}
     return (
         (EndRule.model_validate({"name": "still_in_the_register", "datasets": list(spine), **said}),) if spine else ()
     )

@@ -25,7 +25,8 @@ from motlan.config import authority as believed
 from motlan.config import quality, scoring
 from motlan.config.authority import Authority, ChangeLimits, Facet
 from motlan.config.canonical import schema_rules
-from motlan.config.files import Declared, Name, Text, check, read, refusal
+from motlan.config.files import Declared, Dimension, Name, Text, check, read, refusal
+from motlan.config.functions import install_functions
 from motlan.config.matching import Matching
 from motlan.config.quality import CrossRule, RowRule
 from motlan.config.storable import built_in
@@ -87,7 +88,7 @@ class Dataset(Declared):
         try:
             ZoneInfo(name)
         except (KeyError, ValueError, OSError):
-            raise ValueError("is no zone of the IANA database, such as Asia/Ho_Chi_Minh") from None
+            raise ValueError("is no zone of the IANA database, such as Europe/Paris") from None
         return name
 
     @cached_property
@@ -205,6 +206,7 @@ class Registry:
     facets: dict[str, FacetEntity]
     rules: quality.Rules
     scoring: scoring.Scoring
+    dimensions: Mapping[Dimension, Text]
 
     @property
     def row_rules(self) -> tuple[RowRule, ...]:
@@ -436,6 +438,7 @@ def load(home: Path | None = None) -> Registry:
         home = load_settings().home
     if str(home) not in sys.path:
         sys.path.insert(0, str(home))
+    install_functions(home)
     datasets = _datasets(home)
     entities = _entities(home, datasets)
     facets = _facets(home, datasets, entities)
@@ -455,4 +458,5 @@ def load(home: Path | None = None) -> Registry:
         facets=facets,
         rules=quality.load(home / "mapping" / "quality.yaml", known, schema_rules(models), quality.spine_rules(spine)),
         scoring=scoring.load(home / "mapping" / "scoring.yaml", frozenset(datasets), fields),
+        dimensions=scoring.load_dimensions(home / "mapping" / "dimensions.yaml"),
     )

@@ -6,20 +6,21 @@ The method and the default figures are reported ones (docs/domain.md, quality di
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from motlan.config.files import Declared, Dimension, Name, check, read, refusal
+from motlan.config.files import Declared, Dimension, Name, Text, check, read, refusal
 
 Colour = Literal["green", "yellow", "red"]
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 
 class MustBeFull(Declared):
     """Fields that must be wholly right: below 100 in one of the dimensions is red."""
 
     fields: list[Name] = Field(default=[])
-    dimensions: list[Dimension] = Field(default=["dung", "du", "sach"])
+    dimensions: list[Dimension] = Field(default=["accuracy", "completeness", "validity", "uniqueness"])
 
 
 class DueDays(Declared):
@@ -108,6 +109,22 @@ class Scoring(Declared):
         """Return the limits of a dataset."""
         own = self.datasets.get(dataset)
         return self.breaker.model_copy(update=own.model_dump(exclude_none=True)) if own else self.breaker
+
+
+def load_dimensions(path: Path) -> dict[Dimension, Text]:
+    """Return what people call each dimension, from `dimensions.yaml`; the English word where there is none.
+
+    Raises:
+        ConfigurationError: It is wrong; the message names file, line and mend.
+    """
+    content = read(path) if path.exists() else {}
+    for name in content:
+        if name not in DIMENSIONS:
+            raise refusal(f"there is no dimension {name}", path, [name], f"use {', '.join(DIMENSIONS)}.")
+    return {
+        name: check(Text, content[name], path, (name,)) if name in content else Text(vi=name, en=name)
+        for name in DIMENSIONS
+    }
 
 
 def load(path: Path, datasets: frozenset[str], fields: frozenset[str]) -> Scoring:

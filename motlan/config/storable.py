@@ -19,7 +19,7 @@ KEY, MOMENT = (
     RowRule(
         name=f"{field[1:]}_storable",
         field=field,
-        dimension="sach",
+        dimension="validity",
         severity="blocking",
         expression=f"is_storable({field})",
         message=_MESSAGE,
@@ -33,7 +33,7 @@ STORABLE = (KEY, MOMENT)
 GIVEN = RowRule(
     name="key_given",
     field="_key",
-    dimension="du",
+    dimension="completeness",
     severity="blocking",
     expression="_key is not None and _key != ''",
     message=Text(vi="Thiếu khóa hồ sơ", en="The record has no key"),
@@ -66,7 +66,7 @@ def _bounded(columns: Iterable[str], longest: int) -> list[RowRule]:
         RowRule(
             name=BOUNDED,
             field="_key",
-            dimension="sach",
+            dimension="validity",
             severity="blocking",
             expression=" and ".join(asked),
             message=message,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 Scalar = str | int | float | bool | None
 """A value that an expression may write out."""
@@ -45,29 +45,98 @@ class Lookup:
     answer: str
 
 
+@dataclass(frozen=True)
+class Stage:
+    """One step of a cleaner, with a name for people.
+
+    Attributes:
+        name: What it does.
+        sql: SQL of `@1`, the value before it, and of the cleaner's other arguments as `@2`, `@3`.
+        note: SQL, over the same arguments, of what a person should know about it; null where there is nothing to report.
+    """
+
+    name: str
+    sql: str
+    note: str = "NULL"
+
+
+@dataclass(frozen=True)
+class Sql:
+    """SQL of some functions on one engine.
+
+    Attributes:
+        templates: Function -> SQL in which `@1`, `@2`, ... stand for the arguments and `@*` for all of them, separated by
+            commas; `@3?` for one that may be left out.
+        stages: Cleaner of several steps -> the steps, which are all that its SQL is made of.
+        lookups: Function -> the join that answers it for a whole relation at once.
+        each: Function of any number of values -> what becomes of every argument before it is put in.
+        costly: Function of one value (what else it takes is written out) that is worth computing once for each distinct
+            value -> SQL of a cheap test of its arguments.
+        plain: Costly function -> its answer, of the same arguments, where the test is true; where none, the value itself.
+        answers: Costly function -> what writes the query that answers it for a whole relation of the column `given` (and
+            its further arguments): columns `given` and `made`. Where there is none the call itself does.
+        macros: Name -> definition of the macros that templates call, in the order to create them.
+        tables: Table that look-ups read -> its query over `motlan_codes`.
+    """
+
+    templates: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[str, Sequence[Stage]] = field(default_factory=dict)
+    lookups: Mapping[str, Lookup] = field(default_factory=dict)
+    each: Mapping[str, str] = field(default_factory=dict)
+    costly: Mapping[str, str] = field(default_factory=dict)
+    plain: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, Callable[[str, Sequence[str]], str]] = field(default_factory=dict)
+    macros: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
+
+
+def merged(*parts: Sql) -> Sql:
+    """Return the SQL of all the functions of several parts; of a name that stands twice the last part's."""
+    made: dict[str, dict[str, Any]] = {one.name: {} for one in fields(Sql)}
+    for part in parts:
+        for name, of in made.items():
+            of |= getattr(part, name)
+    return Sql(**made)
+
+
 class Dialect(ABC):
     """SQL of one engine.
 
     Attributes:
         name: How settings name the engine.
-        templates: Catalogue function -> SQL in which `@1`, `@2`, ... stand for the arguments and `@*` for all of
-            them, separated by commas; `@3?` for one that may be left out.
-        lookups: Catalogue function -> the join that answers it for a whole relation at once.
-        each: Catalogue function of any number of values -> what becomes of every argument before it is put in.
-        costly: Catalogue function of one value (what else it takes is written out) that is worth computing once for
-            each distinct value -> SQL of a cheap test of its arguments.
-        plain: Costly function -> its answer, of the same arguments, where the test is true; where none, the value itself.
-        answers: Costly function -> what writes the query that answers it for a whole relation of the column `given` (and its
-            further arguments): columns `given` and `made`. Where there is none the call itself does.
     """
 
     name: str
-    templates: Mapping[str, str]
-    lookups: Mapping[str, Lookup]
-    each: Mapping[str, str] = MappingProxyType({})
-    costly: Mapping[str, str]
-    plain: Mapping[str, str] = MappingProxyType({})
-    answers: Mapping[str, Callable[[str, Sequence[str]], str]] = MappingProxyType({})
+
+    @property
+    @abstractmethod
+    def functions(self) -> Sql:
+        """The SQL of the functions that the process has, in the engine's words."""
+
+    @property
+    def templates(self) -> Mapping[str, str]:
+        """Function -> SQL with places for arguments."""
+        return self.functions.templates
+
+    @property
+    def lookups(self) -> Mapping[str, Lookup]:
+        """Function -> the join that answers it for a whole relation at once."""
+        return self.functions.lookups
+
+    @property
+    def costly(self) -> Mapping[str, str]:
+        """Function that is worth computing once for each distinct value -> SQL of a cheap test of its arguments."""
+        return self.functions.costly
+
+    @property
+    def plain(self) -> Mapping[str, str]:
+        """Costly function -> its answer, of the same arguments, where the test is true; where none, the value itself."""
+        return self.functions.plain
+
+    @property
+    def answers(self) -> Mapping[str, Callable[[str, Sequence[str]], str]]:
+        """Costly function -> what writes the query that answers it for a whole relation."""
+        return self.functions.answers
 
     @abstractmethod
     def quote(self, identifier: str) -> str:
@@ -83,6 +152,6 @@ class Dialect(ABC):
 
     def call(self, function: str, arguments: Sequence[str]) -> str:
         """Return the SQL of a call, the arguments being SQL already."""
-        if one := self.each.get(function):
+        if one := self.functions.each.get(function):
             arguments = [fill(one, (argument,)) for argument in arguments]
         return fill(self.templates[function], arguments)

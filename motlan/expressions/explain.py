@@ -13,7 +13,7 @@ import duckdb
 from motlan.errors import ConfigurationError
 from motlan.expressions.catalogue import FUNCTIONS
 from motlan.expressions.dialect import Scalar, fill
-from motlan.expressions.duckdb.dialect import DUCKDB, STAGES
+from motlan.expressions.duckdb.dialect import DUCKDB
 from motlan.expressions.duckdb.session import one
 
 
@@ -55,7 +55,7 @@ def explain(
     rest = [DUCKDB.typed_null() if other is None else DUCKDB.literal(other) for other in others]
     steps: list[Step] = []
     now: Scalar = value
-    for stage in STAGES.get(function, ()):
+    for stage in DUCKDB.functions.stages.get(function, ()):
         step = _step(con, stage.name, fill(stage.sql, ("x", *rest)), now, fill(stage.note, ("x", *rest)))
         steps.append(step)
         now = step.value

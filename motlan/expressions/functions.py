@@ -1,17 +1,17 @@
-"""The catalogue of functions that expressions may call: what each takes, means and answers.
+"""What a function that expressions may call takes, means and answers.
 
-The catalogue knows no engine: a dialect holds the SQL of every function by its name. Each function carries examples,
-which are its tests on every dialect, and the standard or fact behind it. There is no other way to compute in the
-declared half, and never a Python function per row: an auditor replays the SQL alone.
+This knows no engine: a package holds the SQL of every function by its name. Each function carries examples, which are its
+tests on every dialect, and the standard or fact behind it. There is no other way to compute in the declared half, and
+never a Python function per row: an auditor replays the SQL alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from motlan.expressions.dialect import Scalar
+from motlan.expressions.dialect import Scalar, Sql
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Function:
         examples: (arguments, answer) pairs.
         variadic: Whether more arguments of the last kind may follow.
         idempotent: Whether a second application to the first argument changes nothing: a cleaner.
+        pattern: What every answer but null meets, as a whole (RE2); `@1`, `@2` stand for arguments that are written out.
+            A field that comes from such a function need not be checked against that very pattern again.
+        storable: Whether no answer ever has a character that the store has no text for (U+0000), whatever is given.
+        code_lists: Code lists that it looks into, beside those that a call names.
+        proposed_for: Kind of column that `motlan link --propose` cleans by it, such as `name`.
     """
 
     name: str
@@ -50,6 +55,10 @@ class Function:
     examples: tuple[tuple[tuple[Scalar, ...], Scalar], ...]
     variadic: bool = False
     idempotent: bool = False
+    pattern: str | None = None
+    storable: bool = False
+    code_lists: tuple[str, ...] = ()
+    proposed_for: str = ""
 
     @property
     def signature(self) -> str:
@@ -61,6 +70,32 @@ class Function:
         """Whether it can be called with so many arguments."""
         least = sum(not parameter.optional for parameter in self.parameters)
         return count >= least and (self.variadic or count <= len(self.parameters))
+
+
+@dataclass(frozen=True, eq=False)
+class Package:
+    """Functions of one subject: what they mean, and their SQL on the engines.
+
+    The bus has a package of generic functions. A country declares its own in `mapping/functions/`: alphabets, names, numbers
+    and places are facts of a country, and a cleaner is added there without a change of the bus.
+
+    Attributes:
+        name: For messages.
+        functions: Name -> function.
+        duckdb: Their SQL.
+        spark: Function -> SQL for Spark, where it cannot be written from DuckDB's.
+        replaces: Functions of the generic package that this one has its own form of.
+        code_list_columns: Columns of code lists that its look-ups read, beside those that every list may have.
+        headers: Kind of column -> pattern of the headers by which `motlan link --propose` knows it in the country's language.
+    """
+
+    name: str
+    functions: Mapping[str, Function]
+    duckdb: Sql
+    spark: Mapping[str, str] = field(default_factory=dict)
+    replaces: frozenset[str] = frozenset()
+    code_list_columns: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def parameters(text: str) -> tuple[Parameter, ...]:

@@ -1,6 +1,6 @@
 """The expression language of the declared half: a small part of Python's syntax, compiled to SQL.
 
-    personal_id is None or is_personal_id(personal_id)
+    member_number is None or length(member_number) == 10
 
 Names are fields, calls are catalogue functions; comparisons, `in`, `is None`, `and`, `or`, `not` and the conditional
 have SQL's three-valued meaning, so an unknown stays unknown. Everything else is refused where it stands, with the
@@ -32,14 +32,6 @@ _COMPARISONS: Mapping[type[ast.cmpop], str] = {
 _LONGEST = 4000
 _NOTHING = "text(None)"
 """A null that may stand wherever a field may."""
-_LIST_FUNCTIONS = ("code", "code_at")
-_LISTS_OF: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        ("commune", "commune_candidates", "province_of_commune", "former_province_of_commune"), ("communes",)
-    ),
-    "address_commune": ("communes", "provinces"),
-    "address_province": ("provinces",),
-}
 
 
 @cache
@@ -298,9 +290,9 @@ class _Checker:
             _scalar(argument, self.where)
             if parameter.name == "zone" and value not in _zones():
                 raise _refuse(argument, self.where, "this is no zone of the IANA database", "write one such as 'UTC'")
-            if name in _LIST_FUNCTIONS and position == 0:
+            if parameter.name == "list":
                 self.code_lists.add(str(value))
-        self.code_lists.update(_LISTS_OF.get(name, ()))
+        self.code_lists.update(function.code_lists)
 
     def _compare(self, node: ast.Compare) -> None:
         if len(node.ops) != 1:

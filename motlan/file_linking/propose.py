@@ -17,7 +17,7 @@ import duckdb
 import yaml
 
 from motlan.errors import ContractError
-from motlan.expressions import DUCKDB, connect, one, parse, quote
+from motlan.expressions import DUCKDB, FUNCTIONS, connect, installed, one, parse, quote
 from motlan.expressions.duckdb.dates import DATE_FORMATS
 from motlan.file_linking.configuration import SIDES
 from motlan.file_linking.tabular import load
@@ -25,17 +25,17 @@ from motlan.file_linking.tabular import load
 Kind = Literal["identifier", "date", "sex", "name", "place", "postcode", "text", "code"]
 
 HEADERS: dict[Kind, str] = {
-    "identifier": r"(.*_)?(ssn|soc_sec_id|cccd|cmnd|passport|nhs_number|(personal|national|citizen|identity|social)_.*"
-    r"|ma_so_thue|so_dinh_danh|email|phone|mobile|so_dien_thoai)(_.*)?",
-    "date": r"(.*_)?(dob|birth|birthday|birthdate|date|ngay_sinh|born)(_.*)?",
-    "sex": r"sex|gender|gioi_tinh",
-    "postcode": r"(.*_)?(postcode|post_code|zip|zipcode|zip_code|postal_code|ma_buu_chinh)",
-    "place": r"(.*_)?(suburb|city|town|village|commune|ward|district|province|state|county|country"
-    r"|xa|phuong|quan|huyen|tinh)(_.*)?",
-    "name": r"(.*_)?(names?|given|first|last|middle|family|forename|surname|firstname|lastname|fullname"
-    r"|ho|ten|ho_ten|ho_va_ten|ho_dem)(_.*)?",
+    "identifier": r"(.*_)?(ssn|soc_sec_id|passport|nhs_number|(personal|national|citizen|identity|social)_.*"
+    r"|email|phone|mobile)(_.*)?",
+    "date": r"(.*_)?(dob|birth|birthday|birthdate|date|born)(_.*)?",
+    "sex": r"sex|gender",
+    "postcode": r"(.*_)?(postcode|post_code|zip|zipcode|zip_code|postal_code)",
+    "place": r"(.*_)?(suburb|city|town|village|ward|district|province|state|county|country)(_.*)?",
+    "name": r"(.*_)?(names?|given|first|last|middle|family|forename|surname|firstname|lastname|fullname)(_.*)?",
 }
-"""What a header tells, the first that fits."""
+"""Kind of column -> pattern of its headers, the first that fits; packages of functions have those of other languages."""
+KEY = r"(.*_)?(id|key|no|number|code)|id_.*|record.*"
+"""Pattern of the headers of keys."""
 READY_FOR: dict[Kind, str] = {
     "identifier": "identifier",
     "date": "date",
@@ -116,7 +116,7 @@ def propose(left: Path, right: Path | None) -> str:
 def _key(engine: duckdb.DuckDBPyConnection, names: Sequence[str], sides: Sequence[str]) -> list[str]:
     """Return the first column that looks like a key and is filled and never twice in each file; none numbers the rows."""
     for name in names:
-        if re.fullmatch(r"(.*_)?(id|key|no|number|code|ma|stt)|id_.*|record.*", name) and all(
+        if _is_called(name, "key", KEY) and all(
             one(engine, f"select count(distinct {quote(name)}) = count(*) from {side}_file")[0] for side in sides
         ):
             return [name]
@@ -132,15 +132,22 @@ def _column(engine: duckdb.DuckDBPyConnection, name: str, sides: Sequence[str]) 
         filled, distinct = min(filled, values / rows), min(distinct, known / max(values, 1) if known > 1 else 0)
     if filled < 0.05:
         return None
-    kind = next((kind for kind, pattern in HEADERS.items() if re.fullmatch(pattern, name)), None)
+    kind = next((kind for kind, pattern in HEADERS.items() if _is_called(name, kind, pattern)), None)
     form, read = _date_format(engine, name, sides)
     if (kind == "date" and read < 0.5) or (kind == "identifier" and distinct < (0.8 if len(sides) == 2 else 0.2)):
         kind = None
     if kind is None:
         kind = "date" if read > 0.95 else "text" if _has_words(engine, name, sides) else "code"
-    cleaned = {"date": f"partial_date({name}, '{form}')", "name": f"name_key({name})", "sex": f"upper(text({name}))"}
-    cleaned |= dict.fromkeys(("text", "place"), f"lower(text({name}))")
+    cleaned = dict.fromkeys(("text", "place", "name"), f"lower(text({name}))")
+    cleaned |= {"date": f"partial_date({name}, '{form}')", "sex": f"upper(text({name}))"}
+    cleaned |= {one.proposed_for: f"{one.name}({name})" for one in FUNCTIONS.values() if one.proposed_for}
     return Column(name, kind, cleaned.get(kind, f"text({name})"), filled, distinct)
+
+
+def _is_called(name: str, kind: str, pattern: str) -> bool:
+    """Tell whether a header is one of a kind of column, in English or as the installed functions know it."""
+    more = [package.headers[kind] for package in installed().packages if kind in package.headers]
+    return any(re.fullmatch(one, name) for one in (pattern, *more))
 
 
 def _share(engine: duckdb.DuckDBPyConnection, condition: str, name: str, side: str) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 
 from motlan.config.registry import Dataset
-from motlan.expressions import DUCKDB, SPARK, Call, Dialect, Expression, fill, parse
+from motlan.expressions import DUCKDB, FUNCTIONS, SPARK, Call, Dialect, Expression, fill, parse
 from motlan.expressions.duckdb.named import naming, verbatim
 from motlan.ingest.raw_columns import stored
 
@@ -21,29 +21,11 @@ META = "_ref, _run, _key, _moment, _locator"
 DAY = "_day"
 """Name of the day of a record's moment in the zone of its source: what a code meant turns over at midnight there, not in UTC."""
 
-STORABLE = frozenset(DUCKDB.lookups) | {
-    "address_commune",
-    "address_province",
-    "code",
-    "code_at",
-    "digits",
-    "fixed_digits",
-    "moment",
-    "old_identity_number",
-    "partial_date",
-    "person_name",
-    "personal_id",
-    "social_code",
-    "tax_code",
-    "text",
-}
-"""Functions whose answer never has a character that the store has no text for, whatever they are given."""
-
 
 def select_canonical(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
     """Return the query from `raw_rows` to canonical rows, in the SQL of an engine.
 
-    A field may be made from fields that were made from raw columns (a province from its commune); a name that is both
+    A field may be made from fields that were made from raw columns (an area from the place in it); a name that is both
     a raw column's and a field's means the raw column.
 
     Columns: `_ref`, `_run`, `_key`, `_moment`, `_locator`, the mapped canonical fields, and every declared raw column
@@ -61,7 +43,8 @@ def select_canonical(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
 
 def _storable(made: Expression) -> bool:
     """Tell whether an expression's answer surely has no character that the store has no text for."""
-    calls = [call for call in made.calls({*STORABLE, "coalesce"}) if call.whole.text == made.text]
+    storable = {name for name, function in FUNCTIONS.items() if function.storable}
+    calls = [call for call in made.calls({*storable, "coalesce"}) if call.whole.text == made.text]
     return any(call.function != "coalesce" or all(map(_storable, call.arguments)) for call in calls)
 
 

@@ -10,12 +10,14 @@ from motlan.lake.iceberg import read_parquet
 from motlan.ledger import runs
 from motlan.workspace import Workspace
 
-CLEANERS = frozenset(name for name, function in FUNCTIONS.items() if function.idempotent)
+
+def _cleaners() -> frozenset[str]:
+    return frozenset(name for name, function in FUNCTIONS.items() if function.idempotent)
 
 
 def uncleaned(made: Expression, columns: dict[str, str]) -> str | None:
     """Return the SQL of a field as it would be without its cleaners; None where it has none (a code list's word)."""
-    calls = made.calls(CLEANERS)
+    calls = made.calls(_cleaners())
     given = {call.whole.text: call.arguments[0].sql(DUCKDB, columns) for call in calls}
     return made.sql(DUCKDB, columns, given) if given else None
 
@@ -48,6 +50,6 @@ def changes(work: Workspace, dataset: Dataset) -> dict[str, dict[str, int]]:
         unsent = absent(dataset.columns, sent)
         engine.execute(f"create or replace temp view {RAW} as select *{unsent} from {read_parquet(files)}")
         counted = one(engine, count_query(dataset))
-    cleaned = [field for field, made in dataset.expressions.items() if made.calls(CLEANERS)]
+    cleaned = [field for field, made in dataset.expressions.items() if made.calls(_cleaners())]
     pairs = zip(cleaned, counted[::2], counted[1::2], strict=True)
     return {field: {"values": values, "changed": changed} for field, values, changed in pairs}

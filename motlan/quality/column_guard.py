@@ -129,7 +129,7 @@ def _failing(work: Workspace, dataset: Dataset, cleaned: runs.Counts, limits: Br
         failed, columns = assessed - passed, dataset.columns_of(rule.field) if rule.field in dataset.fields else []
         if rule.severity == "warning" or not columns or not surely_most(failed, assessed, limits):
             continue
-        if rule.dimension != "du":
+        if rule.dimension != "completeness":
             found.append(Spoilt(columns[0], failed, assessed, f"breaks {rule.name}"))
         elif rule.parsed.fields == {rule.field} and (not passed or assessed >= limits.minimum_rows):
             found.append(Spoilt(columns[0], failed, assessed, f"gives no {rule.field}"))

@@ -1,6 +1,6 @@
 """What only a bus can see, and what needs a whole register: set, cross and person rules. They never quarantine.
 
-The same pass scores every register as it stands. đúng across registers counts the fields of which a register is not itself
+The same pass scores every register as it stands. accuracy across registers counts the fields of which a register is not itself
 the authority: neither is the first authority asked, nor a row that the golden value was taken from.
 """
 
@@ -198,7 +198,7 @@ def cross_answer(rule: CrossRule, entity: Entity, as_of: str, known: str = "") -
     columns |= {f"golden_{field}": f"g.{quote(field)}" for field in entity.fields}
     columns |= {"dataset": "r.dataset", "row_moment": "r._moment", "as_of": as_of}
     asked = _asked(rule)
-    if rule.dimension == "dung":
+    if rule.dimension == "accuracy":
         authority = entity.authority[rule.field].first
         asked += "".join(f" and r.dataset != {literal(name)}" for name in authority)
         asked += f" and g.{quote('_from_' + rule.field)} is distinct from r._ref"

@@ -22,7 +22,7 @@ from motlan.workspace import Workspace
 DRIFT = RowRule(
     name="schema_drift",
     field="",
-    dimension="thong_nhat",
+    dimension="consistency",
     severity="blocking",
     expression="True",
     message=Text(

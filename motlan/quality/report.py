@@ -10,10 +10,10 @@ from datetime import date
 from typing import Any
 
 from motlan.config.registry import Registry
-from motlan.config.scoring import Colour
+from motlan.config.scoring import DIMENSIONS, Colour
 from motlan.quality import scores as register_scores
 from motlan.quality.deadlines import due
-from motlan.quality.scores import DIMENSIONS, By, Count
+from motlan.quality.scores import By, Count
 from motlan.store import Store
 
 RUNS = 12

@@ -1,4 +1,4 @@
-"""Scores: đúng (accuracy), đủ (completeness), sạch (cleanliness), sống (timeliness), thống nhất (consistency).
+"""Scores of the registers in each dimension of quality.
 
 A rule's score is passed / assessed * 100. Weighted means go from rule to dimension, to field, to register; the weights are
 configuration (docs/domain.md, reported method).
@@ -17,11 +17,10 @@ from typing import Literal
 import sqlalchemy as sa
 
 from motlan.config.registry import Registry
-from motlan.config.scoring import Scoring
+from motlan.config.scoring import DIMENSIONS, Scoring
 from motlan.ledger.runs import SEEN
 from motlan.store import Store, tables
 
-DIMENSIONS = ("dung", "du", "sach", "song", "thong_nhat")
 By = Literal["rule", "field", "dimension", "province", "day"]
 
 

@@ -93,7 +93,7 @@ def test_what_ids_mean_over_the_days_is_told(report: dict[str, Any]) -> None:
 
 def test_scores_are_between_nothing_and_all(report: dict[str, Any]) -> None:
     for scores in report["quality"].values():
-        for dimension in ("dung", "du", "sach", "song"):
+        for dimension in ("accuracy", "completeness", "validity", "uniqueness", "timeliness"):
             assert 0 < scores[dimension] <= 100
 
 

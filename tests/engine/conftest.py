@@ -12,7 +12,8 @@ import pytest
 from motlan.expressions import DUCKDB, FUNCTIONS, connect, load_code_lists
 
 LISTS = {
-    "sexes.csv": "code,value\nNam,male\nnữ,female\n",
+    "sexes.csv": "code,value\nNam,male\nnữ,female\nman,male\nwoman,female\n",
+    "currencies.csv": "code,value,valid_from\nX1,old,\nX1,new,2010-01-01\n",
     "communes.csv": (
         "code,valid_from,valid_to,name,province,district,successors\n"
         "00001,,2025-07-01,Phường Phúc Xá,01,Quận Ba Đình,00097\n"

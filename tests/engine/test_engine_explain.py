@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from motlan.cli.main import app
 from motlan.errors import ConfigurationError
 from motlan.expressions import DUCKDB, FUNCTIONS, Scalar, explain, fill
-from motlan.expressions.duckdb.dialect import STAGES
 
 
 def changes(engine: duckdb.DuckDBPyConnection, value: str) -> dict[str, object]:
@@ -100,14 +99,14 @@ def test_the_unit_that_a_code_meant_at_the_date_is_told_with_its_candidates(engi
     assert notes(engine, "commune", "99999", "2020-01-01") == "no list has this code at the date"
 
 
-@pytest.mark.parametrize("function", STAGES)
+@pytest.mark.parametrize("function", DUCKDB.functions.stages)
 def test_the_last_step_is_the_cleaners_answer(engine: duckdb.DuckDBPyConnection, function: str) -> None:
     (value, *others), answer = FUNCTIONS[function].examples[1]
     *_, last, whole = explain(engine, function, value, others)
     assert last.value == whole.value == answer
 
 
-@pytest.mark.parametrize("function", STAGES)
+@pytest.mark.parametrize("function", DUCKDB.functions.stages)
 def test_the_steps_of_every_example_end_in_its_answer(engine: duckdb.DuckDBPyConnection, function: str) -> None:
     by_rest: dict[tuple[Scalar, ...], dict[Scalar, Scalar]] = {}
     for (value, *others), answer in FUNCTIONS[function].examples:
@@ -115,7 +114,7 @@ def test_the_steps_of_every_example_end_in_its_answer(engine: duckdb.DuckDBPyCon
     for others, answers in by_rest.items():
         rest = [DUCKDB.typed_null() if other is None else DUCKDB.literal(other) for other in others]
         values = list(answers)
-        for stage in STAGES[function]:
+        for stage in DUCKDB.functions.stages[function]:
             engine.register("now", pa.table({"n": range(len(values)), "x": pa.array(values, pa.string())}))
             answered = engine.execute(f"select {fill(stage.sql, ('x', *rest))} from now order by n").fetchall()
             values = [row[0] for row in answered]

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stdnum.vn import mst
 
+from mapping.functions.identifier_cleaning import BIRTH_PROVINCES
 from motlan.expressions import DUCKDB, FUNCTIONS, Function, connect, fill, one
-from motlan.expressions.duckdb.identifiers import BIRTH_PROVINCES
 
 BATCHES = settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mapping.functions.encodings import TCVN3_FROM, TCVN3_TO, THRESHOLD
+from mapping.functions.name_cleaning import answers
 from motlan.expressions import DUCKDB, FUNCTIONS, connect
-from motlan.expressions.duckdb.names import TCVN3_FROM, TCVN3_TO, THRESHOLD, answers
 from simulators import names as generator
 
 BATCHES = settings(

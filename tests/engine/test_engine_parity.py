@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from motlan.expressions import DUCKDB, FUNCTIONS, SPARK, Dialect, Function, Scalar
-from motlan.expressions.duckdb.places import TABLES
 from motlan.expressions.spark import start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -190,7 +189,7 @@ def answers(session, engine, rows: list[Row], tmp_path_factory) -> dict[str, lis
         name: pa.array(values, types[name]) for name, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)
     }
     calls = pa.table({"call": pa.array(range(len(rows)), pa.int32()), **columns})
-    codes = {name: engine.sql(f"FROM {name}").to_arrow_table() for name in ("motlan_codes", *TABLES)}
+    codes = {name: engine.sql(f"FROM {name}").to_arrow_table() for name in ("motlan_codes", *DUCKDB.functions.tables)}
     engine.register("calls", calls)
     here = together([engine.execute(query).fetchall() for query in compiled(DUCKDB)])
     engine.unregister("calls")

@@ -121,7 +121,7 @@ def test_a_column_that_two_fields_share_counts_as_read_by_either(country: Countr
 
 
 MESSAGE = {"vi": "Sai", "en": "Wrong"}
-RULE = {"field": "birth_date", "dimension": "du", "message": MESSAGE}
+RULE = {"field": "birth_date", "dimension": "completeness", "message": MESSAGE}
 
 
 def test_a_blocking_rule_holds_for_all_datasets_but_those_that_it_excepts(country: Country) -> None:

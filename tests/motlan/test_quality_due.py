@@ -133,7 +133,7 @@ def test_a_finding_is_open_since_it_was_first_seen_and_overdue_when_its_days_are
 PULL = {
     "name": "as_announced",
     "field": "_key",
-    "dimension": "du",
+    "dimension": "completeness",
     "severity": "error",
     "expression": "pulled >= source_rows",
     "share": {"have": "pulled", "of": "source_rows"},
@@ -142,7 +142,7 @@ PULL = {
 FRESH = {
     "name": "fresh",
     "field": "_moment",
-    "dimension": "song",
+    "dimension": "timeliness",
     "severity": "error",
     "expression": "age <= freshness if expected >= 10 else None",
     "message": {"vi": "Cũ", "en": "Old"},

@@ -20,7 +20,7 @@ from motlan.quality.rule_counts import assessed, decode
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
 
 MESSAGE = {"vi": "Sai", "en": "Wrong"}
-COMMON = {"field": "personal_id", "dimension": "sach", "severity": "error", "message": MESSAGE}
+COMMON = {"field": "personal_id", "dimension": "validity", "severity": "error", "message": MESSAGE}
 
 
 def added(section: str, **rule: Any) -> Callable[[Any], None]:
@@ -138,11 +138,11 @@ def test_a_person_rule_counts_the_values_of_the_rows_that_it_takes(engine: duckd
 
 RULES = {
     "set_rules": {"name": "number_unique", **COMMON, "unique": ["personal_id"]},
-    "person_rules": {"name": "has_a_card", **COMMON, "datasets": ["beta_cards"], "dimension": "du"}
+    "person_rules": {"name": "has_a_card", **COMMON, "datasets": ["beta_cards"], "dimension": "completeness"}
     | {"expression": "rows > 0 if golden_death_date is None else None", "field": "health_card_number"},
     "register_rules": {"name": "all_here", **COMMON, "expression": "records >= source_total", "field": "_key"}
-    | {"share": {"have": "records", "of": "source_total"}, "dimension": "du"},
-    "cross_rules": {"name": "name_agrees", **COMMON, "field": "full_name", "dimension": "dung"}
+    | {"share": {"have": "records", "of": "source_total"}, "dimension": "completeness"},
+    "cross_rules": {"name": "name_agrees", **COMMON, "field": "full_name", "dimension": "accuracy"}
     | {"expression": "name_key(row_full_name) == name_key(golden_full_name)"},
 }
 

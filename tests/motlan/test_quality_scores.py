@@ -1,6 +1,7 @@
 """Scores: their method, their history, and how `motlan quality` tells them."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -8,11 +9,12 @@ from typer.testing import CliRunner
 from motlan import pipeline
 from motlan.cli.main import app
 from motlan.cli.quality import sparkline
-from motlan.config.scoring import Scoring
+from motlan.config.scoring import DIMENSIONS, Scoring, load_dimensions
+from motlan.errors import ConfigurationError
 from motlan.quality import scores
 from motlan.quality.report import report
 from motlan.quality.scores import Count, of_register, of_rules
-from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
+from tests.conftest import CARDS, ROOT, SPINE, Country, card_record, spine_record
 from tests.motlan.test_quality_rules import declare_all
 
 LATER = "2026-10-02T00:00:00.000000Z"
@@ -23,11 +25,15 @@ def count(rule: str, field: str, dimension: str, weight: int, passed: int) -> Co
 
 
 def test_means_go_from_rule_to_dimension_to_field_to_register() -> None:
-    counts = [count("a", "x", "dung", 3, 100), count("b", "x", "dung", 1, 60), count("c", "x", "du", 1, 50)]
-    counts.append(count("d", "y", "du", 1, 100))
+    counts = [
+        count("a", "x", "accuracy", 3, 100),
+        count("b", "x", "accuracy", 1, 60),
+        count("c", "x", "completeness", 1, 50),
+    ]
+    counts.append(count("d", "y", "completeness", 1, 100))
     assert of_rules(counts[:2]) == 90
     assert of_register(counts, Scoring()) == pytest.approx((70 + 100) / 2)
-    weighted = Scoring.model_validate({"dimension_weights": {"dung": 3}, "field_weights": {"x": 3}})
+    weighted = Scoring.model_validate({"dimension_weights": {"accuracy": 3}, "field_weights": {"x": 3}})
     assert of_register(counts, weighted) == pytest.approx((80 * 3 + 100) / 4)
 
 
@@ -56,8 +62,10 @@ def test_scores_follow_the_registers_as_they_stand_and_keep_their_history(countr
     work = country.open()
     pipeline.sync("beta_cards")
     before = scores.by_agency(work.store, work.registry)
-    assert before["beta"]["du"] == pytest.approx(100 * 5 / 6, abs=0.01), "until the first reconcile, what was landed"
-    assert before["alpha"] == dict.fromkeys(scores.DIMENSIONS)
+    assert before["beta"]["completeness"] == pytest.approx(100 * 5 / 6, abs=0.01), (
+        "until the first reconcile, what was landed"
+    )
+    assert before["alpha"] == dict.fromkeys(DIMENSIONS)
     job()
     first = scores.by_agency(work.store, work.registry)
     named = [card_record(("b6", "001190000005", "Hoàng Thị Hòa", "12/11/1990", "female", "GD4010000000006"), LATER)]
@@ -65,11 +73,13 @@ def test_scores_follow_the_registers_as_they_stand_and_keep_their_history(countr
     country.write("alpha_people", [spine_record(row) for row in SPINE])
     job()
     second = scores.by_agency(work.store, work.registry)
-    assert first["beta"]["du"] < second["beta"]["du"] == 100, "what the source corrected no longer counts"
+    assert first["beta"]["completeness"] < second["beta"]["completeness"] == 100, (
+        "what the source corrected no longer counts"
+    )
     assert len(scores.history(work.store, 10)) == 2
     lines = {(line["agency"], line["name"]): line for line in report(work.store, work.registry)["lines"]}
-    assert lines["beta", "du"]["trend"] == [first["beta"]["du"], 100]
-    assert lines["beta", "du"]["change"] == pytest.approx(100 - first["beta"]["du"])
+    assert lines["beta", "completeness"]["trend"] == [first["beta"]["completeness"], 100]
+    assert lines["beta", "completeness"]["change"] == pytest.approx(100 - first["beta"]["completeness"])
     assert lines["beta", "all"]["colour"] in ("green", "yellow", "red")
     provinces = report(work.store, work.registry, by="province")["lines"]
     assert {line["name"] for line in provinces} == {""}, "this country knows no provinces"
@@ -84,3 +94,11 @@ def test_scores_follow_the_registers_as_they_stand_and_keep_their_history(countr
     assert "beta" in shown.output
     assert "Hoàng" not in shown.output
     assert CliRunner().invoke(app, ["quality", "--dataset", "nosuch"]).exit_code == 1
+
+
+def test_dimensions_have_the_words_of_the_declared_half_and_english_ones_without(tmp_path: Path) -> None:
+    assert load_dimensions(ROOT / "mapping" / "dimensions.yaml")["accuracy"].vi == "đúng"
+    assert load_dimensions(tmp_path / "dimensions.yaml")["accuracy"].vi == "accuracy"
+    (tmp_path / "dimensions.yaml").write_text("beauty: {vi: a, en: b}\n")
+    with pytest.raises(ConfigurationError, match=r"dimensions.yaml:1.*there is no dimension beauty"):
+        load_dimensions(tmp_path / "dimensions.yaml")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mapping.functions.identifier_cleaning import BIRTH_PROVINCES
 from motlan.expressions import DUCKDB, connect, fill, load_code_lists
-from motlan.expressions.duckdb.identifiers import BIRTH_PROVINCES
 
 CODES = Path(__file__).parents[2] / "mapping" / "codes"
 

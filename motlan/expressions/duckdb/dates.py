@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from motlan.expressions.dialect import fill
-from motlan.expressions.duckdb.clock import WRITTEN
-from motlan.expressions.duckdb.text import Stage, chain, let, unbound
+from motlan.expressions.dialect import Sql, Stage, fill
+from motlan.expressions.duckdb.clock import DateWords, written
+from motlan.expressions.duckdb.pieces import chain, let, unbound
 
 DATE_FORMATS = ("iso", "ymd", "dmy", "either")
 """What a date's format may be."""
@@ -119,30 +119,22 @@ _LOCAL_DAY = (
 )
 _PARTS = Stage("parts as yyyymmdd, zeros where not known", let("@1", _parts()))
 _DAY = Stage("a day of the calendar, or as much as is known", let("@3?", let("@1", _LOCAL_DAY), "z"))
-_PARTIAL_DATE = chain((*WRITTEN, _PARTS, _DAY))
-_DAY_FIRST_READ, _EITHER_READ = (fill(_PARTIAL_DATE, ("v", order)) for order in ("'dmy'", "'either'"))
 
 
 def _swapped(x: str) -> str:
     return f"{x}[:4] || '-' || {x}[9:10] || '-' || {x}[6:7]"
 
 
-_BOTH = f"CASE WHEN length(d) = 10 AND length({_EITHER_READ}) = 4 THEN d || ';' || {_swapped('d')} END"
-_CANDIDATES = let("@1", let(_DAY_FIRST_READ, _BOTH, "d"))
 _NAMED = let(
     "regexp_extract(@1, '^[^@]*')",
     _by_format([(pattern, f"'{name}'") for name, pattern, _ in _formats()], "'no form of a date that is known'"),
 )
-_OPEN = f"CASE WHEN @2 = 'either' THEN coalesce('; day and month may be either: ' || {_CANDIDATES}, '') ELSE '' END"
 _PRECISION = (
     "CASE WHEN @1 IS NOT NULL THEN 'precise to the ' ||"
     " CASE WHEN @1[5:8] = '0000' THEN 'year' WHEN @1[7:8] = '00' THEN 'month' ELSE 'day' END ||"
     " CASE WHEN NOT contains(@1, '@') THEN '' WHEN @3? = '' THEN '; no zone is declared: certain at midnight alone'"
     " ELSE ', in ' || @3? END END"
 )
-PARTIAL_DATE = (*WRITTEN, replace(_PARTS, note=f"{_NAMED} || {_OPEN}"), replace(_DAY, note=_PRECISION))
-"""Steps of the reading of a date."""
-
 # What a register writes nearly always is read at a glance; the 29th of February alone is left to the calendar.
 _MONTH_AND_DAY = (
     r"(?:(?:0[13578]|1[02])@(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)@(?:0[1-9]|[12]\d|30)|02@(?:0[1-9]|1\d|2[0-8]))"
@@ -164,51 +156,81 @@ PLAIN_DATE = (
 """Such a date."""
 
 
-def answers(odd: str, rest: Sequence[str]) -> str:
-    """Return the query that reads the dates of a relation, as `partial_date` does: columns `given` and `made`.
-
-    A step that binds its value takes long to plan, and compiles its patterns anew for every vector: so each is a query.
+class DateReading:
+    """The functions that read dates as people write them.
 
     Args:
-        odd: Relation with the column `given`.
-        rest: The format as a text literal, and the zone where there is one.
+        words: What dates are written with.
     """
-    query, zone = f"select given, given as v from {odd}", rest[1] if len(rest) > 1 else "''"
-    for number in range(len(WRITTEN)):
-        query = f"select given, motlan_date_written_{number}(v) as v from ({query})"
-    query = f"select given, motlan_date_parts_{rest[0][1:-1]}(v) as v from ({query})"
-    return f"select given, motlan_day(v, {zone}) as made from ({query})"
+
+    def __init__(self, words: DateWords) -> None:
+        self.written = written(words)
+        self.partial_date = chain((*self.written, _PARTS, _DAY))
+        day_first, either = (fill(self.partial_date, ("v", order)) for order in ("'dmy'", "'either'"))
+        both = f"CASE WHEN length(d) = 10 AND length({either}) = 4 THEN d || ';' || {_swapped('d')} END"
+        self.candidates = let("@1", let(day_first, both, "d"))
+
+    def sql(self) -> Sql:
+        """Return the SQL of `partial_date` and `date_candidates`."""
+        return Sql(
+            templates={"partial_date": self.partial_date, "date_candidates": self.candidates},
+            stages={"partial_date": self.stages()},
+            costly={"partial_date": IS_PLAIN},
+            plain={"partial_date": PLAIN_DATE},
+            answers={"partial_date": self.answers},
+            macros=self.macros(),
+        )
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Return the steps of the reading of a date, with what people should know about them."""
+        either = f"coalesce('; day and month may be either: ' || {self.candidates}, '')"
+        note = f"{_NAMED} || CASE WHEN @2 = 'either' THEN {either} ELSE '' END"
+        return (*self.written, replace(_PARTS, note=note), replace(_DAY, note=_PRECISION))
+
+    def answers(self, odd: str, rest: Sequence[str]) -> str:
+        """Return the query that reads the dates of a relation, as `partial_date` does: columns `given` and `made`.
+
+        A step that binds its value takes long to plan, and compiles its patterns anew for every vector: so each is a query.
+
+        Args:
+            odd: Relation with the column `given`.
+            rest: The format as a text literal, and the zone where there is one.
+        """
+        query, zone = f"select given, given as v from {odd}", rest[1] if len(rest) > 1 else "''"
+        for number in range(len(self.written)):
+            query = f"select given, motlan_date_written_{number}(v) as v from ({query})"
+        query = f"select given, motlan_date_parts_{rest[0][1:-1]}(v) as v from ({query})"
+        return f"select given, motlan_day(v, {zone}) as made from ({query})"
+
+    def macros(self) -> dict[str, str]:
+        """Return name -> definition of the steps, one for each format: their long text is not read for every query."""
+        steps = {f"motlan_date_parts_{order}(v)": _parts(order) for order in DATE_FORMATS} | {
+            "motlan_day(v, z)": _LOCAL_DAY
+        }
+        steps |= {f"motlan_date_written_{number}(v)": unbound(stage.sql) for number, stage in enumerate(self.written)}
+        return {step.split("(")[0]: f"{step} AS {sql}" for step, sql in steps.items()}
 
 
-def macros() -> dict[str, str]:
-    """Return name -> definition of the steps, one for each format: their long text is not read for every query."""
-    steps = {f"motlan_date_parts_{order}(v)": _parts(order) for order in DATE_FORMATS} | {
-        "motlan_day(v, z)": _LOCAL_DAY
+DATES = Sql(
+    templates={
+        "date_precision": "CASE length(@1) WHEN 4 THEN 1 WHEN 7 THEN 2 WHEN 10 THEN 3 END",
+        "date_year": r"CASE WHEN regexp_matches(@1, '^\d{4}(-|$)') THEN try_cast(@1[:4] AS INTEGER) END",
+        "dates_agree": "(starts_with(@1, @2) OR starts_with(@2, @1))",
+        "date_swapped": let(
+            "@1", f"CASE WHEN length(v) = 10 AND v[9:10] <= '12' AND v[6:7] <> v[9:10] THEN {_swapped('v')} END"
+        ),
+        "moment": let(
+            "trim(@1)",
+            r"strftime(try_cast(CASE WHEN regexp_full_match(v, '\d{4}-\d\d-\d\d') THEN v || ' 00:00:00Z'"
+            r" WHEN regexp_full_match(v, '\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?') THEN v || 'Z'"
+            r" WHEN regexp_matches(v, '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d') THEN v END AS TIMESTAMPTZ) AT TIME ZONE 'UTC', "
+            "'%Y-%m-%dT%H:%M:%S.%fZ')",
+        ),
+        "local_day": (
+            r"CASE WHEN regexp_full_match(@1, '[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z')"
+            " THEN strftime(timezone(@2, try_cast(@1 AS TIMESTAMPTZ)), '%Y-%m-%d') END"
+        ),
+        "days_between": "date_diff('day', try_cast((@1)[:10] AS DATE), try_cast((@2)[:10] AS DATE))",
     }
-    steps |= {f"motlan_date_written_{number}(v)": unbound(stage.sql) for number, stage in enumerate(WRITTEN)}
-    return {step.split("(")[0]: f"{step} AS {sql}" for step, sql in steps.items()}
-
-
-TEMPLATES = {
-    "partial_date": _PARTIAL_DATE,
-    "date_candidates": _CANDIDATES,
-    "date_precision": "CASE length(@1) WHEN 4 THEN 1 WHEN 7 THEN 2 WHEN 10 THEN 3 END",
-    "date_year": r"CASE WHEN regexp_matches(@1, '^\d{4}(-|$)') THEN try_cast(@1[:4] AS INTEGER) END",
-    "dates_agree": "(starts_with(@1, @2) OR starts_with(@2, @1))",
-    "date_swapped": let(
-        "@1", f"CASE WHEN length(v) = 10 AND v[9:10] <= '12' AND v[6:7] <> v[9:10] THEN {_swapped('v')} END"
-    ),
-    "moment": let(
-        "trim(@1)",
-        r"strftime(try_cast(CASE WHEN regexp_full_match(v, '\d{4}-\d\d-\d\d') THEN v || ' 00:00:00Z'"
-        r" WHEN regexp_full_match(v, '\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?') THEN v || 'Z'"
-        r" WHEN regexp_matches(v, '^\d{4}-\d\d-\d\d[T ]\d\d:\d\d') THEN v END AS TIMESTAMPTZ) AT TIME ZONE 'UTC', "
-        "'%Y-%m-%dT%H:%M:%S.%fZ')",
-    ),
-    "local_day": (
-        r"CASE WHEN regexp_full_match(@1, '[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z')"
-        " THEN strftime(timezone(@2, try_cast(@1 AS TIMESTAMPTZ)), '%Y-%m-%d') END"
-    ),
-    "days_between": "date_diff('day', try_cast((@1)[:10] AS DATE), try_cast((@2)[:10] AS DATE))",
-}
-"""Functions of this room -> SQL."""
+)
+"""The SQL of functions on dates and moments that read no words."""

@@ -15,7 +15,8 @@ from typing import Any, cast
 import duckdb
 
 from motlan.errors import ConfigurationError
-from motlan.expressions.duckdb.dialect import DUCKDB, MACROS
+from motlan.expressions.catalogue import installed
+from motlan.expressions.duckdb.dialect import DUCKDB
 
 
 def connect(
@@ -79,7 +80,7 @@ class Session:
         self.connection = con
         """The engine's own, for libraries that ask for one."""
         self._unmade: list[tuple[re.Pattern[str], Callable[[duckdb.DuckDBPyConnection], None]]] = []
-        self.make_when_named(MACROS, prepare)
+        self.make_when_named(installed().duckdb.macros, prepare)
 
     def make_when_named(self, names: Iterable[str], make: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
         """Have something made before the first query that has one of some names in it."""
@@ -113,13 +114,13 @@ class Session:
 def prepare(con: duckdb.DuckDBPyConnection) -> None:
     """Create the macros that compiled expressions call."""
     with con.cursor() as cursor:  # the caller's own may still be reading a result
-        for definition in MACROS.values():
+        for definition in installed().duckdb.macros.values():
             cursor.execute(f"CREATE OR REPLACE MACRO {definition}")
 
 
 def fingerprint() -> str:
     """Return the SHA-256 of what compiled expressions rest on besides their own text and the code lists."""
-    parts = [f"duckdb {duckdb.__version__}", *MACROS.values()]
+    parts = [f"duckdb {duckdb.__version__}", *installed().duckdb.macros.values()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

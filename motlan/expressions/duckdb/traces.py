@@ -1,14 +1,16 @@
 """DuckDB's SQL for what keyboards, spreadsheets and programs leave on any value: wide digits, formulas, words for "unknown".
 
-A word for "unknown" is known in any case and without marks, but a letter with another mark is another word: `khổng` is a
-family name, `không` says no.
+A word for "unknown" is known in any case and without marks, but a letter with another mark is another word.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from motlan.expressions.duckdb.text import let, text
+from motlan.expressions.dialect import Sql, Stage
+from motlan.expressions.duckdb.pieces import CLEAN, chain, let, text
 
 _ZEROS = (0x660, 0x6F0, 0xE50, 0xED0, 0x17E0, 0xFF10)
 _WIDE = {chr(0xFEE0 + code): chr(code) for code in range(0x21, 0x7F)}
@@ -29,45 +31,61 @@ def unwrapped(x: str) -> str:
     return rf"""regexp_replace({x}, '^[\s\p{{Z}}"]*=[\s\p{{Z}}]*"+([^"]*)"+[\s\p{{Z}}]*$', '\1', 'g')"""
 
 
-def _phrase(words: str) -> str:
+def _phrase(words: str, bare: Mapping[str, str]) -> str:
     """Return a pattern of words in lower case, each letter with or without its marks, unless a `!` stands before them.
 
-    Without marks some would be names: An Danh, Võ Danh.
+    Without marks some would be names.
     """
-    bare = {letter: unicodedata.normalize("NFD", letter)[0].replace("đ", "d") for letter in words}
-    bare = bare if not words.startswith("!") else {letter: letter for letter in words}
+    alone = {**{letter: unicodedata.normalize("NFD", letter)[0] for letter in words}, **bare}
+    alone = alone if not words.startswith("!") else {letter: letter for letter in words}
     words = words.removeprefix("!")
-    letters = (f"[{bare[letter]}{letter}]" if bare[letter] != letter else letter for letter in words)
+    letters = (f"[{alone[letter]}{letter}]" if alone[letter] != letter else letter for letter in words)
     return "".join("[ _.-]?" if letter == " " else letter for letter in letters)
 
 
-def _any(phrases: str) -> str:
-    return "|".join(_phrase(" ".join(words.split())) for words in phrases.split(","))
+def phrases(listed: str, bare: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return a pattern, of a text in lower case, of phrases.
+
+    Args:
+        listed: The phrases, commas between; a `!` stands before one whose letters must have their marks.
+        bare: Letter that has no form without marks in Unicode -> what stands for it where marks are left out.
+    """
+    return "|".join(_phrase(" ".join(words.split()), bare) for words in listed.split(","))
 
 
-_UNKNOWN = _any(
-    "null, nil, nan, none, undefined, unknown, missing, n/a, not available, not applicable, not known, no data, "
-    "không, chưa, không rõ, không biết, không có, không xác định, không có thông tin, không có dữ liệu, không có số liệu, "
-    "chưa rõ, chưa biết, chưa có, chưa xác định, chưa có thông tin, chưa có dữ liệu, chưa cập nhật, đang cập nhật, chưa nhập"
+UNKNOWN = phrases(
+    "null, nil, nan, none, undefined, unknown, missing, n/a, not available, not applicable, not known, no data"
 )
-_NAMELESS = _any(
-    "không tên, không có tên, không rõ tên, không rõ họ tên, không rõ tên tuổi, không biết tên, chưa có tên, "
-    "chưa có họ tên, chưa rõ tên, chưa biết tên, chưa đặt tên, chưa khai sinh, !vô danh, người vô danh, !ẩn danh, !bỏ trống, "
-    "no name, anonymous, họ và tên, họ tên, test, unk"
-)
-_ERROR = r"#(?:n/a|null!|value!|ref!|name\?|div/0!|num!|spill!|calc!)|\\n"
-_AROUND = r"[^\p{L}\p{N}#\\]*"
-_WORDLESS = r"[^\p{L}\p{N}]*"
-UNKNOWN_NAME = f"{_UNKNOWN}|{_NAMELESS}|x+"
-"""Pattern, of a text in lower case, of what stands for a name that nobody knew."""
+"""Pattern, of a text in lower case, of the English words and those of programs for what nobody knew."""
+ERROR = r"#(?:n/a|null!|value!|ref!|name\?|div/0!|num!|spill!|calc!)|\\n"
+"""Pattern of a spreadsheet's errors, and of a database's mark of a null."""
+AROUND = r"[^\p{L}\p{N}#\\]*"
+WORDLESS = r"[^\p{L}\p{N}]*"
+"""Pattern of what has no letter and no digit; `AROUND` may stand on both sides of a word for unknown."""
 
 
-def is_unknown(x: str) -> str:
+def is_unknown(x: str, unknown: str = UNKNOWN) -> str:
     """Return SQL that asks whether a text (NFC) only says that nobody knew, or is no word at all."""
-    return f"regexp_full_match(lower({x}), {text(f'{_AROUND}(?:{_UNKNOWN}|{_ERROR}){_AROUND}|{_WORDLESS}')})"
+    return f"regexp_full_match(lower({x}), {text(f'{AROUND}(?:{unknown}|{ERROR}){AROUND}|{WORDLESS}')})"
 
 
-def is_unknown_name(x: str) -> str:
-    """Return SQL that asks the same of a name."""
-    words = f"{_AROUND}(?:{UNKNOWN_NAME}|{_ERROR}){_AROUND}|{_WORDLESS}|0+"
-    return f"regexp_full_match(lower({x}), {text(words)})"
+# What is plain and has a digit in its first word, behind letters alone, says something.
+_SAYS = r"regexp_full_match(@1, '([A-Za-z][A-Za-z.-]*)?[0-9][!-~]*( [!-~]+)*')"
+
+
+def plain_text(unknown: str = UNKNOWN) -> Sql:
+    """Return the SQL of `text`.
+
+    Args:
+        unknown: Pattern, of a text in lower case, of what stands for a value that nobody knew.
+    """
+    stages = (
+        CLEAN[0],
+        Stage("a spreadsheet's formula around it dropped", unwrapped("@1")),
+        *CLEAN[1:],
+        Stage(
+            "nothing where it only says that nobody knew",
+            let("@1", f"CASE WHEN NOT {is_unknown('v', unknown)} THEN v END"),
+        ),
+    )
+    return Sql(templates={"text": f"CASE WHEN {_SAYS} THEN @1 ELSE {chain(stages)} END"}, stages={"text": stages})

@@ -22,7 +22,7 @@ from sqlglot.parsers.duckdb import DuckDBParser
 
 from motlan.expressions.dialect import fill
 from motlan.expressions.duckdb.named import PREFIX, VERBATIM
-from motlan.expressions.spark import text as spark_text
+from motlan.expressions.spark import pieces as spark_text
 from motlan.expressions.spark.dialect import SPARK
 from motlan.expressions.spark.parse import UnreadableError
 from motlan.expressions.spark.regex import java_pattern

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
+from motlan.expressions.catalogue import Catalogue, installed
 from motlan.expressions.dialect import fill
-from motlan.expressions.duckdb.dialect import MACROS
-from motlan.expressions.spark import text as spark
+from motlan.expressions.spark import pieces as spark
 from motlan.expressions.spark.parse import (
     Apply,
     Cast,
@@ -124,11 +124,15 @@ def translate(sql: str) -> str:
     return _query(tree, {}) if isinstance(tree, Query) and sql.startswith("SELECT") else _write(tree, {})
 
 
-@lru_cache(maxsize=1)
 def _macros() -> Mapping[str, tuple[tuple[str, ...], Node]]:
     """Return the macros that templates call: parameters and body."""
+    return _macros_of(installed())
+
+
+@lru_cache(maxsize=2)
+def _macros_of(catalogue: Catalogue) -> Mapping[str, tuple[tuple[str, ...], Node]]:
     found = {}
-    for name, definition in MACROS.items():
+    for name, definition in catalogue.duckdb.macros.items():
         head = re.match(r"\w+\(([^)]*)\) AS ", definition)
         assert head is not None, name
         found[name] = (tuple(part.strip() for part in head[1].split(",")), read(definition[head.end() :]))

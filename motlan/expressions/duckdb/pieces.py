@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 
-from motlan.expressions.dialect import fill
+from motlan.expressions.dialect import Stage, fill
 
 _INVISIBLE = r"[\p{Cf}\x00-\x08\x0E-\x1B\x7F-\x{84}\x{86}-\x{9F}]"
 _SPACES = r"[\s\p{Z}\x0B\x1C-\x1F\x{85}]+"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of a cleaner, with a name for people.
-
-    Attributes:
-        name: What it does.
-        sql: SQL of `@1`, the value before it, and of the cleaner's other arguments as `@2`, `@3`.
-        note: SQL, over the same arguments, of what a person should know about it; null where there is nothing to tell.
-    """
-
-    name: str
-    sql: str
-    note: str = "NULL"
 
 
 def chain(stages: Sequence[Stage], x: str = "@1") -> str:

@@ -6,7 +6,8 @@ a number obeys its own rules. A cleaned number that breaks its rules is kept, so
 
 from __future__ import annotations
 
-from motlan.expressions.functions import Function, catalogue, parameters
+from mapping.functions.identifier_cleaning import IDENTIFIERS
+from motlan.expressions.functions import Function, Package, catalogue, parameters
 
 FUNCTIONS = catalogue(
     Function(
@@ -48,29 +49,8 @@ FUNCTIONS = catalogue(
             ((None,), None),
         ),
         idempotent=True,
-    ),
-    Function(
-        "spreadsheet_damaged",
-        parameters("x"),
-        "Whether a text is what a spreadsheet shows in place of a number: its exponent form (1.23E+11, or with a decimal "
-        "comma), in which digits are lost for good, an error (#N/A, #REF!) or the signs of a narrow column (####). The "
-        "cleaners of numbers give null for all of them.",
-        (
-            (("1.23E+11",), True),
-            (("1,23E+11",), True),
-            ((" 7.909e10 ",), True),
-            (("1E+11",), True),
-            (("#N/A",), True),
-            (("#DIV/0!",), True),
-            (('="1.23E+11"',), True),
-            (("########",), True),
-            (("001090000001",), False),
-            (("79090000001.0",), False),
-            (("GD4010123456789",), False),
-            (("12E34A",), False),
-            (("",), False),
-            ((None,), None),
-        ),
+        pattern=r"\d{12}",
+        storable=True,
     ),
     Function(
         "old_identity_number",
@@ -88,6 +68,8 @@ FUNCTIONS = catalogue(
             ((None,), None),
         ),
         idempotent=True,
+        pattern=r"\d{9}",
+        storable=True,
     ),
     Function(
         "is_personal_id",
@@ -136,6 +118,8 @@ FUNCTIONS = catalogue(
             ((None,), None),
         ),
         idempotent=True,
+        pattern=r"(\d{10}|\d{12}|\d{13})",
+        storable=True,
     ),
     Function(
         "is_tax_code",
@@ -169,6 +153,8 @@ FUNCTIONS = catalogue(
             ((None,), None),
         ),
         idempotent=True,
+        pattern=r"(\d{10}|\d{12})",
+        storable=True,
     ),
     Function(
         "health_card",
@@ -189,6 +175,7 @@ FUNCTIONS = catalogue(
             ((None,), None),
         ),
         idempotent=True,
+        pattern=r"[A-Z]{2}[1-5]\d{12}",
     ),
     Function(
         "is_health_card",
@@ -202,4 +189,11 @@ FUNCTIONS = catalogue(
         ),
     ),
 )
-"""The functions of this page, by name."""
+"""The functions, by name."""
+
+PACKAGE = Package(
+    name="mapping/functions/identifiers.py",
+    functions=FUNCTIONS,
+    duckdb=IDENTIFIERS,
+)
+"""Functions on identifiers."""

@@ -1,4 +1,4 @@
-"""DuckDB's SQL for the names of people: detection and repair of legacy encodings, case and tone marks.
+"""DuckDB's SQL for legacy encodings in the names of people: how they are recognised, and undone.
 
 The repairs are macros, because their tables are long; `macros()` is their whole text. A plain name passes one cheap
 regular expression and none of them. Each repair needs two proofs: the text has characters or sequences that no plain
@@ -10,13 +10,11 @@ Müller, Israël and Ðinh stay what they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mapping.functions.alphabet import LETTERS, SYLLABLES
 from motlan.expressions.dialect import fill
-from motlan.expressions.duckdb import cases, traces
-from motlan.expressions.duckdb.text import CLEAN, Stage, chain, clean, let, text, unbound
-from motlan.expressions.vietnamese import CAPITALS, LETTERS, SMALL, SYLLABLES, TONE_MARKS, VOWELS
+from motlan.expressions.duckdb.pieces import clean, let, text
 
 THRESHOLD = "0.75"
 """Least confidence, of 0 to 1, at which a legacy encoding is undone."""
@@ -215,25 +213,13 @@ _CP1258 = _Decoder(
 )
 
 # --- all of them ----------------------------------------------------------------------------------------------------
-_APOSTROPHES = "\u2018\u2019\u02bc\u02bb\u2032\uff07´"
-_APOSTROPHE_TO = "''" * len(_APOSTROPHES)
-_WIDE = "".join(chr(code) for code in range(0xFF10, 0xFF5B))
-_NARROW = "".join(chr(ord(char) - 0xFEE0) for char in _WIDE)
-_TONE_MISPLACED = r"[oO][àáảãạèéẻẽẹÀÁẢÃẠÈÉẺẼẸ]\B|[uU][ỳýỷỹỵỲÝỶỸỴ]\B"
-_OPEN_SYLLABLES = (
-    ("(?i:ch|d|đ|g|h|kh|l|ng|nh|s|t|th|tr|x)?[oO]", "aA"),
-    ("(?i:ch|h|kh|l|ng|nh|t|th|x)?[oO]", "eE"),
-    ("(?i:ch|d|đ|h|kh|l|ng|nh|s|t|th|tr|x)?[uU]", "yY"),
-)
-"""What stands before the open a, e or y of a syllable that Vietnamese has; Noé, Zoé and Chloé are names of others."""
-_SUSPICIOUS = (
+SUSPICIOUS = (
     rf"[\x{{80}}-\x{{BF}}ÄÅÆÇËÎÏÑÖ×ØÛÜÞßäåæçëîïñö÷øûüþÿ{_CP1252_FROM.replace(chr(0x2019), '')}]|Ã\x{{2019}}"
     rf"|[a-z][À-Ý]|[A-Z][À-Ý][a-z]|[uU][úÚ]|[aA][âÂáÁàÀãÃêÊéÉèÈúÚùÙõÕ]|[eE][âÂáÁàÀãÃùÙõÕ]|[oO][âÂùÙ]|[uUyYôÔ][ùÙõÕ]"
     rf"|{_CP1258_SIGN}|[uU][yY][ÔÕÒÓ]|[^gG][iI][ÔÕÒÓ]|[âÂ](?:[ ]|$)|[óòÓÒ](?:[nc]h|[NC]H)|{_VIQR_SURE}"
 )
+"""Pattern of what no plain name has, or hardly any."""
 _NAMES = f"[{LETTERS}'` .-]+"
-_CANONICAL = f"[{CAPITALS}][{SMALL}]*(?: [{CAPITALS}][{SMALL}]*)*"
-
 
 _STEPS = {"k": "k(s)", "c": "c(s, k)", "b": "b(s, k, c)"}
 """Steps of a repair before the last one, in order -> their calls."""
@@ -304,9 +290,9 @@ class _Repair:
 
 # TCVN3's ư is the soft hyphen, which cleaning drops.
 _SOFT = "replace(" + clean("replace(s, chr(173), chr(57344))") + ", chr(57344), chr(173))"
-_OF_BYTES = _Repair("bytes", f"CASE WHEN contains(s, chr(173)) THEN {_SOFT} END", ((_TWICE, "s"), (_TCVN3, "k")))
+OF_BYTES = _Repair("bytes", f"CASE WHEN contains(s, chr(173)) THEN {_SOFT} END", ((_TWICE, "s"), (_TCVN3, "k")))
 """What must be undone before cleaning."""
-_OF_LETTERS = _Repair(
+OF_LETTERS = _Repair(
     "letters",
     "translate(s, 'ÐƉð', 'ĐĐđ')",  # for VIQR: elsewhere Ð is é of TCVN3
     ((_TWICE, "s"), (_VNI, "s"), (_TCVN3, "s"), (_CP1258, "s"), (_VIQR, "k")),
@@ -315,183 +301,14 @@ _OF_LETTERS = _Repair(
 
 
 def macros() -> dict[str, str]:
-    """Return name -> definition of the macros that the name functions need, in the order to create them."""
+    """Return name -> definition of the macros that repairs need, in the order to create them."""
     plain = f"regexp_full_match(d.name, {text(_NAMES)}) AND NOT motlan_suspicious(d.name)"
     believed = f"list_filter(found, lambda d: d.confidence >= {THRESHOLD} AND {plain})[1]"
-    signs = f"list_filter({_OF_LETTERS.bound()}, lambda d: d.confidence IS NOT NULL)[1]"
+    signs = f"list_filter({OF_LETTERS.bound()}, lambda d: d.confidence IS NOT NULL)[1]"
     return {
-        "motlan_suspicious": f"motlan_suspicious(s) AS regexp_matches(s, {text(_SUSPICIOUS)})",
+        "motlan_suspicious": f"motlan_suspicious(s) AS regexp_matches(s, {text(SUSPICIOUS)})",
         "motlan_believed": f"motlan_believed(found) AS {believed}",
-        **_OF_BYTES.macros(),
-        **_OF_LETTERS.macros(),
+        **OF_BYTES.macros(),
+        **OF_LETTERS.macros(),
         "motlan_doubt": f"motlan_doubt(s) AS CASE WHEN {signs} IS NOT NULL THEN {DOUBTFUL} ELSE {PLAIN} END",
-        "motlan_proper_case": f"motlan_proper_case(s) AS {cases.proper_case()}",
-        "motlan_spelt_case": f"motlan_spelt_case(s) AS CASE WHEN {cases.CERTAIN} THEN {cases.capitalised('s')} ELSE s END",
-        "motlan_known": f"motlan_known(v) AS {_KNOWN}",
-        "motlan_placed_tones": f"motlan_placed_tones(s) AS {_placed_tones('s')}",
     }
-
-
-def _if_suspicious(x: str, then: str, otherwise: str) -> str:
-    return let(x, f"CASE WHEN motlan_suspicious(v) THEN {then} ELSE {otherwise} END")
-
-
-def _note(damage: str, otherwise: str) -> str:
-    """Return SQL of what a step that undoes an encoding has seen."""
-    found = f"d.encoding || ', confidence ' || d.confidence || '; undone from {THRESHOLD} on'"
-    return _if_suspicious("@1", let(damage, f"coalesce({found}, {otherwise})", "d"), "NULL")
-
-
-_MOVED = "\ue000"
-"""Stands before a letter whose tone mark moves to the letter before."""
-
-
-def _toned(letter: str) -> str:
-    """Return a letter with each of TONE_MARKS."""
-    forms = "".join(VOWELS[letter.lower()][1:])
-    return forms if letter.islower() else forms.upper()
-
-
-def _placed_tones(x: str) -> str:
-    r"""Return SQL that puts the tone mark of open oa, oe, uy at its traditional place.
-
-    RE2's `\B` is about ASCII letters alone, so after a vowel with a mark it means: no ASCII letter follows.
-    """
-    steps = f"' ' || {x}"
-    for before, letters in _OPEN_SYLLABLES:
-        toned = "".join(_toned(letter) for letter in letters)
-        steps = rf"regexp_replace({steps}, '([ ''-]{before})([{toned}])\B', '\1{_MOVED}\2', 'g')"
-    for tone, mark in enumerate(TONE_MARKS):
-        toned = "".join(_toned(letter)[tone] for letter in "aAeEyY")
-        steps = rf"regexp_replace({steps}, '{_MOVED}([{toned}])', '{mark}{_MOVED}\1', 'g')"
-    for letter in "aAeEyY":
-        steps = rf"regexp_replace({steps}, '{_MOVED}[{_toned(letter)}]', '{letter}', 'g')"
-    return f"CASE WHEN regexp_matches({x}, '{_TONE_MISPLACED}') THEN nfc_normalize(({steps})[2:]) ELSE {x} END"
-
-
-# Icelandic has ð inside of words, Vietnamese đ at their beginning alone.
-_LOOK_ALIKES = (
-    r"regexp_replace(regexp_replace(replace(@1, '`', ''''), '(^|[ ''-])[ÐƉ]', '\1Đ', 'g'), '(^|[ ''-])ð', '\1đ', 'g')"
-)
-_SPACED = r"regexp_replace(@1, '[\s\x0B\x1C-\x1F]+', ' ', 'g')"
-_BARE = (
-    rf"regexp_replace({traces.unwrapped(_SPACED)}, '[\x00-\x1F\x7F\x{{200B}}-\x{{200D}}\x{{2060}}\x{{FEFF}}]', '', 'g')"
-)
-_UNSURE = f"'signs of one, confidence ' || nullif(motlan_doubt(v), 0) || '; undone from {THRESHOLD} on'"
-
-_BYTES_UNDONE = "legacy encoding undone whose bytes look like spaces (UTF-8 encoded twice, TCVN3 with a soft hyphen)"
-_LETTERS_UNDONE = "legacy encoding undone (VNI, TCVN3, VIQR)"
-# A value that was nobody's word, among the parts of a name that were put together.
-_NO_PART = r"(^| )(?:(?:NULL|NONE) |(?:null|undefined|nan|NaN|None|N/A|#N/A|\(null\))(?: |$))+"
-_KNOWN = (
-    f"CASE WHEN {traces.is_unknown_name('v')} THEN NULL WHEN regexp_matches(v, {text(_NO_PART)})"
-    f" THEN nullif(trim(regexp_replace(v, {text(_NO_PART)}, '\\1', 'g')), '') ELSE v END"
-)
-_REPAIRS = {_BYTES_UNDONE: _OF_BYTES, _LETTERS_UNDONE: _OF_LETTERS}
-
-_LEFT = "nullif(nullif(@1, ''), 'NA')"
-_PLAINED = (
-    Stage("spaces made one, control and zero-width characters dropped", _BARE),
-    Stage(
-        _BYTES_UNDONE,
-        _if_suspicious("@1", "motlan_bytes_repaired(v)", "v"),
-        _note("motlan_bytes_damage(v)", "NULL"),
-    ),
-    Stage(
-        "apostrophes made one",
-        f"translate(@1, '{_APOSTROPHES}{_WIDE}', '{_APOSTROPHE_TO}{_NARROW}')",
-    ),
-    *CLEAN[:-1],
-    Stage("nothing left is null, and so is NA, which as Na is a given name", let("@1", _LEFT.replace("@1", "v"))),
-)
-PERSON_NAME = (
-    *_PLAINED,
-    Stage(
-        _LETTERS_UNDONE,
-        _if_suspicious("@1", "motlan_letters_repaired(v)", "v"),
-        _note("motlan_letters_damage(v)", _UNSURE),
-    ),
-    Stage("look-alike letters made the usual ones", _LOOK_ALIKES),
-    Stage(
-        "proper case where all was upper or lower",
-        _if_suspicious("@1", "motlan_spelt_case(v)", "motlan_proper_case(v)"),
-    ),
-    Stage("tone marks at their traditional place", _if_suspicious("@1", "v", "motlan_placed_tones(v)")),
-    Stage("words for unknown dropped, and nothing where there are no others", let("@1", _KNOWN)),
-)
-"""Steps of the cleaning of a name, in order.
-
-Repairs come before cleaning where bytes of the damage look like spaces or controls, and after it elsewhere. What stays
-suspicious keeps its case and its marks, so that a second look finds what the first one found.
-"""
-
-
-_PLAINED_ALREADY = f"[{LETTERS}'.-]+(?: [{LETTERS}'.-]+)*"
-"""What the steps up to NFC and single spaces leave as it is."""
-
-
-def answers(odd: str, _rest: Sequence[str] = ()) -> str:
-    """Return the query that cleans the names of a relation, as `person_name` does: columns `given` and `made`.
-
-    A step that binds its value compiles its patterns anew for every vector. So the steps stand in queries of their own, and
-    only what looks like a legacy encoding at some step, which is rare, is gathered and goes through all of them.
-
-    Args:
-        odd: Relation with the column `given`.
-    """
-    plained = f"CASE WHEN regexp_full_match(@1, {text(_PLAINED_ALREADY)}) THEN @1 ELSE {chain(_PLAINED[2:-1])} END"
-    steps = (plained, _LEFT, _LOOK_ALIKES, "motlan_proper_case(@1)", "motlan_placed_tones(@1)", "motlan_known(@1)")
-    query = f"select given, {fill(_PLAINED[0].sql, ('given',))} as v0 from {odd}"
-    for number, step in enumerate(steps):
-        query = f"select *, {fill(step, (f'v{number}',))} as v{number + 1} from ({query})"
-    seen = ", ".join(f"v{number}" for number in range(len(steps)))
-    hard = f"motlan_suspicious(concat_ws(' ', {seen}))"
-    stepped = f"select given, v{len(steps)} as v, case when {hard} then given end as word from ({query})"
-    repaired = "select distinct word as known, word as v from stepped"
-    for stage in PERSON_NAME:
-        if repair := _REPAIRS.get(stage.name):
-            staged = repair.staged(f"select known, v, CASE WHEN motlan_suspicious(v) THEN v END as s from ({repaired})")
-            repaired = f"select known, coalesce(repaired, v) as v from ({staged})"
-        else:
-            repaired = f"select known, {unbound(stage.sql)} as v from ({repaired})"
-    return (
-        f"with stepped as materialized ({stepped})\n"
-        "select given, case when word is null then stepped.v else repaired.v end as made "
-        f"from stepped left join ({repaired}) as repaired on known = word"
-    )
-
-
-def _unless_canonical(then: str, otherwise: str) -> str:
-    return let("@1", f"CASE WHEN {IS_CANONICAL.replace('@1', 'v')} THEN {then} ELSE {otherwise} END")
-
-
-def _detected(found: str) -> tuple[str, str]:
-    """Return SQL, of a name `v`, of something about the damage that each of the two repairs finds."""
-    first = let(chain(_PLAINED[:1], "v"), _if_suspicious("v", f"motlan_bytes_damage(v).{found}", "NULL"))
-    return first, let(chain(_PLAINED, "v"), _if_suspicious("v", f"motlan_letters_damage(v).{found}", "NULL"))
-
-
-_ODD = text(rf"{_TONE_MISPLACED}|{_SUSPICIOUS}|(?:^| )None(?: |$)|^(?i:{traces.UNKNOWN_NAME})$")
-IS_CANONICAL = f"(regexp_full_match(@1, {text(_CANONICAL)}) AND NOT regexp_matches(@1, {_ODD}))"
-"""Asks of `@1` whether it is a name that needs nothing done."""
-
-_DOUBT = let(chain(_PLAINED, "v"), _if_suspicious("v", "motlan_doubt(v)", PLAIN))
-TEMPLATES = {
-    "person_name": _unless_canonical("v", chain(PERSON_NAME, "v")),
-    "name_encoding": _unless_canonical("NULL", f"coalesce({', '.join(_detected('encoding'))})"),
-    "encoding_confidence": _unless_canonical(
-        PLAIN, f"CASE WHEN v IS NOT NULL THEN coalesce({', '.join(_detected('confidence'))}, {_DOUBT}) END"
-    ),
-}
-"""Functions of this room -> SQL."""
-
-_ELSE = "".join(letter for letter in LETTERS if letter not in "ìòÌÒ")
-_CONSONANTS = "b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ" + "".join(c for c in LETTERS if c.lower() in "đčñƀ")
-# An ì or ò behind a vowel is a mark of another encoding, but for gi and qu.
-ONLY_LETTERS = (
-    "regexp_full_match(@1, "
-    + text(f"[ìòÌÒ]?(?:[{_CONSONANTS}' -][ìòÌÒ]|[gG][iI][òÒ]|[qQ][uU][ìÌ]|[oO][òÒ][nN]|[{_ELSE}' -])+|[ìòÌÒ]")
-    + ")"
-)
-TONED = "".join("".join(forms[1:]) for forms in VOWELS.values())
-TONELESS = "".join(forms[0] * 5 for forms in VOWELS.values())

@@ -1,30 +1,21 @@
-"""DuckDB's SQL for code lists, the units of administration among them, and for addresses.
+"""DuckDB's SQL for units of administration and addresses.
 
-A look-up stands twice: as a correlated query, which works anywhere, and as a join, which answers a whole relation at
-once. An address is folded to lower case without marks, its parts parted by `, `, the kinds of units written out; a
+An address is folded to lower case without marks, its parts parted by `, `, the kinds of units written out; a
 unit is found by its folded name, and of several the one whose district, province and date agree.
 """
 
 from __future__ import annotations
 
-from motlan.expressions.dialect import Lookup
-from motlan.expressions.duckdb.text import Stage, chain, let, text
-
-_FOLD = "lower(nfc_normalize(trim(@1)))"
-_FOLDED = _FOLD.replace("@1", "{}")
-_LOOKUP = "(SELECT arg_max({value}, c.cl_valid_from) FROM motlan_codes c WHERE c.cl_list = {list} AND {rest})"
-_BY_THEN = " AND (c.cl_valid_from <= coalesce({}, '9999'))"
-
-
-def _lookup(code_list: str, folded: str, *, value: str = "c.cl_value", also: str = "") -> str:
-    return _LOOKUP.format(value=value, list=code_list, rest=f"c.cl_code = {folded}{also}")
+from motlan.expressions.dialect import Lookup, Sql, Stage
+from motlan.expressions.duckdb.codes import BY_THEN, FOLD, looked_up, meaning_at, meanings_of
+from motlan.expressions.duckdb.pieces import chain, let, text
 
 
 def _commune(value: str) -> str:
-    return _lookup("'communes'", "@1", value=value, also=_BY_THEN.format("@2"))
+    return looked_up("'communes'", "@1", value=value, also=BY_THEN.format("@2"))
 
 
-_CODE_THEN = Stage("the code as the list writes it", _FOLD)
+_CODE_THEN = Stage("the code as the list writes it", FOLD)
 COMMUNE = (
     _CODE_THEN,
     Stage(
@@ -121,15 +112,10 @@ _ADDRESS_COMMUNE = (
 
 # --- all of them ----------------------------------------------------------------------------------------------------
 TABLES = {
-    "motlan_meanings": """
-SELECT c.cl_list AS list, c.cl_code AS code,
- {'since': max(c.cl_valid_from), 'value': arg_max(c.cl_value, c.cl_valid_from),
-  'candidates': arg_max(c.cl_candidates, c.cl_valid_from), 'older': CASE WHEN count(*) > 1 THEN
-  list({'since': c.cl_valid_from, 'value': c.cl_value, 'candidates': c.cl_candidates} ORDER BY c.cl_valid_from DESC)[2:] END}
- AS meaning,
- arg_max(c.cl_province, c.cl_valid_from) FILTER (c.cl_valid_to = '') AS province,
+    "motlan_commune_provinces": """
+SELECT c.cl_code AS code, arg_max(c.cl_province, c.cl_valid_from) FILTER (c.cl_valid_to = '') AS province,
  arg_max(c.cl_province, c.cl_valid_from) FILTER (c.cl_valid_to <> '') AS former_province
- FROM motlan_codes c GROUP BY ALL""",
+ FROM motlan_codes c WHERE c.cl_list = 'communes' GROUP BY ALL""",
     "motlan_named_communes": """
 SELECT motlan_place(c.cl_name) AS code, list({'since': c.cl_valid_from, 'province': c.cl_province,
  'district': motlan_unit(c.cl_district), 'within': motlan_unit(p.cl_name),
@@ -142,34 +128,14 @@ SELECT motlan_place(c.cl_name) AS code, list({'since': c.cl_valid_from, 'provinc
 SELECT motlan_unit(c.cl_name) AS code, CASE WHEN count(DISTINCT c.cl_value) = 1 THEN min(c.cl_value) END AS found
  FROM motlan_codes c WHERE c.cl_list = 'provinces' GROUP BY ALL""",
 }
-"""Table that look-ups read -> its query over `motlan_codes` (of a place by its folded name: see `motlan_place`).
-
-`motlan_meanings` says of each code what it means now, what it meant before (newest first), its province now and formerly.
-"""
-_MEANINGS = "SELECT c.code AS code, c.{} AS found FROM motlan_meanings c WHERE c.list = {}"
-
-
-def _meaning_at(moment: str, field: str = "value") -> str:
-    """Return SQL of the meaning at a moment. Most codes mean now what they meant then: the newest is tried first."""
-    return (
-        f"CASE WHEN @found.since <= coalesce({moment}, '9999') THEN @found.{field}"
-        f" ELSE list_filter(@found.older, lambda m: m.since <= coalesce({moment}, '9999'))[1].{field} END"
-    )
-
+"""Table that look-ups read -> its query over `motlan_codes` (of a place by its folded name: see `motlan_place`)."""
+_PROVINCES = "SELECT c.code AS code, c.{} AS found FROM motlan_commune_provinces c"
 
 LOOKUPS = {
-    "code": Lookup(_MEANINGS.format("meaning.value", "@1"), _FOLDED.format("@2"), "@found"),
-    "code_at": Lookup(_MEANINGS.format("meaning", "@1"), _FOLDED.format("@2"), _meaning_at("@3")),
-    "commune": Lookup(_MEANINGS.format("meaning", "'communes'"), _FOLDED.format("@1"), _meaning_at("@2")),
-    "commune_candidates": Lookup(
-        _MEANINGS.format("meaning", "'communes'"),
-        _FOLDED.format("@1"),
-        f"nullif({_meaning_at('@2', 'candidates')}, '')",
-    ),
-    "province_of_commune": Lookup(_MEANINGS.format("province", "'communes'"), _FOLDED.format("@1"), "@found"),
-    "former_province_of_commune": Lookup(
-        _MEANINGS.format("former_province", "'communes'"), _FOLDED.format("@1"), "@found"
-    ),
+    "commune": meanings_of("'communes'", "@1", meaning_at("@2")),
+    "commune_candidates": meanings_of("'communes'", "@1", f"nullif({meaning_at('@2', 'candidates')}, '')"),
+    "province_of_commune": Lookup(_PROVINCES.format("province"), FOLD, "@found"),
+    "former_province_of_commune": Lookup(_PROVINCES.format("former_province"), FOLD, "@found"),
     "address_commune": Lookup(
         "SELECT c.code AS code, c.found AS found FROM motlan_named_communes c",
         f"nullif(regexp_extract(motlan_address(@1), '.*, ({_COMMUNE_KINDS} [^,]+)', 1), '')",
@@ -192,16 +158,18 @@ def _alone(function: str) -> str:
 
 
 TEMPLATES = {
-    "code": _lookup("@1", _FOLDED.format("@2")),
-    "code_at": _lookup("@1", _FOLDED.format("@2"), also=_BY_THEN.format("@3")),
     "commune": chain(COMMUNE),
-    "commune_candidates": f"nullif({_lookup(text('communes'), _FOLD, value='c.cl_candidates', also=_BY_THEN.format('@2'))}, '')",
-    "province_of_commune": _lookup(text("communes"), _FOLD, value="c.cl_province", also=" AND c.cl_valid_to = ''"),
-    "former_province_of_commune": _lookup(
-        text("communes"), _FOLD, value="c.cl_province", also=" AND c.cl_valid_to <> ''"
+    "commune_candidates": (
+        f"nullif({looked_up(text('communes'), FOLD, value='c.cl_candidates', also=BY_THEN.format('@2'))}, '')"
+    ),
+    "province_of_commune": looked_up(text("communes"), FOLD, value="c.cl_province", also=" AND c.cl_valid_to = ''"),
+    "former_province_of_commune": looked_up(
+        text("communes"), FOLD, value="c.cl_province", also=" AND c.cl_valid_to <> ''"
     ),
     "address_commune": _alone("address_commune"),
     "address_province": _alone("address_province"),
-    "candidate_of": "CASE WHEN @1 IS NOT NULL THEN coalesce(list_contains(string_split(@2, ';'), @1), false) END",
 }
-"""Functions of this room -> SQL."""
+"""Functions on places -> SQL."""
+
+PLACES = Sql(templates=TEMPLATES, stages={"commune": COMMUNE}, lookups=LOOKUPS, macros=macros(), tables=TABLES)
+"""The SQL of functions on places."""

@@ -7,7 +7,8 @@ plain name and what comes out can: a wrong repair would be worse than none.
 
 from __future__ import annotations
 
-from motlan.expressions.functions import Function, catalogue, parameters
+from mapping.functions.name_cleaning import NAMES
+from motlan.expressions.functions import Function, Package, catalogue, parameters
 
 FUNCTIONS = catalogue(
     Function(
@@ -84,6 +85,8 @@ FUNCTIONS = catalogue(
             ((None,), None),
         ),
         idempotent=True,
+        pattern=r"\S+( \S+)*",
+        storable=True,
     ),
     Function(
         "name_encoding",
@@ -139,6 +142,7 @@ FUNCTIONS = catalogue(
             ((None,), None),
         ),
         idempotent=True,
+        proposed_for="name",
     ),
     Function(
         "name_toneless",
@@ -168,26 +172,6 @@ FUNCTIONS = catalogue(
         "where about 38 % are Nguyễn.",
         ((("Nguyễn Thị Lý",), "li"), (("An",), "an"), ((None,), None)),
         idempotent=True,
-    ),
-    Function(
-        "last_word",
-        parameters("x"),
-        "The last word of a text.",
-        ((("nguien van an",), "an"), (("an",), "an"), ((None,), None)),
-        idempotent=True,
-    ),
-    Function(
-        "sorted_words",
-        parameters("x"),
-        "The words of a text in alphabetical order: what two names share whose parts stand in another order.",
-        ((("van an nguien",), "an nguien van"), (("an",), "an"), ((None,), None)),
-        idempotent=True,
-    ),
-    Function(
-        "initials",
-        parameters("x"),
-        "The first letter of every word of a text.",
-        ((("nguien van an",), "nva"), (("an",), "a"), ((None,), None)),
     ),
     Function(
         "spelt_in_vietnamese",
@@ -220,4 +204,11 @@ FUNCTIONS = catalogue(
         ),
     ),
 )
-"""The functions of this page, by name."""
+"""The functions, by name."""
+
+PACKAGE = Package(
+    name="mapping/functions/names.py",
+    functions=FUNCTIONS,
+    duckdb=NAMES,
+)
+"""Functions on names."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 
-from motlan.expressions.duckdb.text import Stage, chain, let
-from motlan.expressions.duckdb.traces import is_unknown_name, narrow
+from mapping.functions.unknown import is_unknown_name
+from motlan.expressions.dialect import Sql, Stage
+from motlan.expressions.duckdb.numbers import BARE
+from motlan.expressions.duckdb.pieces import chain, let
 
 BIRTH_PROVINCES = (
     "01 02 04 06 08 10 11 12 14 15 17 19 20 22 24 25 26 27 30 31 33 34 35 36 37 38 40 42 44 45 46 48 49 51 52 54 56 "
@@ -22,9 +24,6 @@ _IS_PERSONAL_ID = rf"(regexp_full_match(v, {_PERSONAL_ID}) AND NOT starts_with(v
 _LOST_ZERO = rf"'({BIRTH_PROVINCES.replace(' ', '|')})[0-3]\d{{8}}'"
 _WEIGHTS = (31, 29, 23, 19, 17, 13, 7, 5, 3)
 _CHECK = " + ".join(f"{weight} * (ascii(v[{place}]) - 48)" for place, weight in enumerate(_WEIGHTS, 1))
-# A spreadsheet's own words: digits behind an exponent are gone for good, and so is what an error or a narrow column hides.
-_SPREADSHEET = r"""'[\s''="]*-?\d([.,]\d+)?[eE][+-]?\d+[\s"]*|[\s="]*#[A-Z/0?!#]+[\s"]*'"""
-DAMAGED = f"regexp_full_match(@1, {_SPREADSHEET})"
 
 
 def _when(condition: str, value: str = "v") -> str:
@@ -35,43 +34,19 @@ def _of_field(body: str) -> str:
     return re.sub(r"\bv\b", "@1", body)
 
 
-_LOST_FOR_GOOD = "digits lost to a spreadsheet''s exponent form or error: nobody can know them"
-_BETWEEN = r"\s\p{Z}\p{Cf}\x00-\x1F\x7F-\x9F.,''\x{2018}\x{2019}`\x{2010}-\x{2015}-"
-_WRAPPING = r"[\s\p{Z}\p{Cf}''\x{2018}-\x{201D}\"=]+"
-_CUT = rf"(?:\d[{_BETWEEN}]*){{9}}\d[{_BETWEEN}]+\d\d?|\d{{8,}}[.,]\d\d?"
-_BARE = (
-    Stage(
-        "plain digits and letters, no formula or apostrophe around them",
-        f"regexp_replace({narrow('@1')}, '^{_WRAPPING}|{_WRAPPING}$', '', 'g')",
-        f"CASE WHEN {DAMAGED} THEN '{_LOST_FOR_GOOD}' END",
-    ),
-    Stage(
-        "the .0 dropped that a spreadsheet hangs on",
-        r"regexp_replace(@1, '^(\d{4,})[.,]0+$|^(\d+)[.,]0{4,}$|[.,]00?$', '\1\2', 'g')",
-    ),
-    Stage(
-        "nothing where one or two digits are left over behind ten, or behind a point: they belong to no number",
-        let("@1", rf"CASE WHEN regexp_full_match(v, '{_CUT}') AND regexp_matches(v, '\d{{3}}') THEN NULL ELSE v END"),
-    ),
-    Stage("separators dropped", f"regexp_replace(@1, '[{_BETWEEN}]', '', 'g')"),
-)
-"""Steps that every number goes through. A branch cut short and the digits of a fraction are no part of a number: were their
-separator dropped as the others are, they would make one that nobody gave."""
-
-
 def _number(form: str, digits: str) -> tuple[Stage, ...]:
     """Return the steps of a number that is never padded."""
     note = (
         "CASE WHEN @1 IS NOT NULL AND NOT regexp_full_match(@1, {0}) THEN length(@1) || ' characters: not ' || {1} END"
     )
     fits = let("@1", _when(f"regexp_full_match(v, {form})"))
-    return (*_BARE, Stage(f"{digits}, or nothing", fits, note.format(form, f"'{digits}'")))
+    return (*BARE, Stage(f"{digits}, or nothing", fits, note.format(form, f"'{digits}'")))
 
 
 _ELEVEN = r"regexp_full_match(@1, '\d{11}')"
 STAGES = {
     "personal_id": (
-        *_BARE,
+        *BARE,
         Stage(
             "twelve digits; eleven with their leading zero put back where its loss is certain; else nothing",
             let(
@@ -92,7 +67,7 @@ STAGES = {
     "tax_code": _number(r"'\d{10}|\d{12}|\d{13}'", "10, 12 or 13 digits"),
     "social_code": _number(r"'\d{10}|\d{12}'", "10 or 12 digits"),
     "health_card": (
-        *_BARE,
+        *BARE,
         Stage(
             "upper case; nothing where it only says that nobody knew, or a spreadsheet lost digits",
             let(
@@ -101,10 +76,6 @@ STAGES = {
                 f" AND NOT {is_unknown_name('nfc_normalize(v)')} THEN upper(v) END",
             ),
         ),
-    ),
-    "fixed_digits": (
-        *_BARE,
-        Stage("the digits if they are as many", let("@1", _when(r"length(v) = @2 AND regexp_full_match(v, '\d+')"))),
     ),
 }
 """Cleaner -> its steps."""
@@ -116,13 +87,11 @@ _PLAIN = {
     "tax_code": rf"WHEN regexp_full_match(@1, '\d{{10}}|\d{{12}}|\d{{13}}') THEN @1 WHEN {_DIGITS} THEN NULL",
     "social_code": rf"WHEN regexp_full_match(@1, '\d{{10}}|\d{{12}}') THEN @1 WHEN {_DIGITS} THEN NULL",
     "health_card": r"WHEN regexp_full_match(@1, '[A-Z]{2}\d+') THEN @1",
-    "fixed_digits": f"WHEN length(@1) = @2 AND {_DIGITS} THEN @1 WHEN {_DIGITS} THEN NULL",
 }
 """Cleaner -> what is settled at a glance, before any step: nearly every value is written as it should be."""
 
 TEMPLATES = {
     **{function: f"CASE {_PLAIN[function]} ELSE {chain(stages)} END" for function, stages in STAGES.items()},
-    "spreadsheet_damaged": DAMAGED,
     "is_personal_id": _of_field(_IS_PERSONAL_ID),
     "personal_id_year": _of_field(
         _when(
@@ -140,4 +109,7 @@ TEMPLATES = {
     ),
     "is_health_card": r"regexp_full_match(@1, '[A-Z]{2}[1-5]\d{2}\d{10}')",
 }
-"""Functions of this room -> SQL."""
+"""Functions on numbers -> SQL."""
+
+IDENTIFIERS = Sql(templates=TEMPLATES, stages=STAGES)
+"""The SQL of functions on numbers of people."""

@@ -1,39 +1,11 @@
-"""Functions that look a word of a source up in a code list.
-
-A list is a file `mapping/codes/<list>.csv`; `motlan.expressions.load_code_lists` brings the folder into the engine. A code
-means nothing without its date: rows may carry `valid_from` and `valid_to`, and one code may stand in several.
-The examples speak of lists that the tests bring.
-"""
+"""Functions on units of administration and addresses. The examples speak of code lists that the tests bring."""
 
 from __future__ import annotations
 
-from motlan.expressions.functions import Function, catalogue, parameters
+from mapping.functions.place_lookups import PLACES
+from motlan.expressions.functions import Function, Package, catalogue, parameters
 
 FUNCTIONS = catalogue(
-    Function(
-        "code",
-        parameters("list=, x"),
-        "What a source's code means in a list, upper and lower case and spaces aside. Null when the list does not know "
-        "it. Of a code with several meanings in time, the newest.",
-        (
-            (("sexes", "Nữ"), "female"),
-            (("sexes", " NAM "), "male"),
-            (("sexes", "x"), None),
-            (("sexes", None), None),
-        ),
-    ),
-    Function(
-        "code_at",
-        parameters("list=, x, moment"),
-        "What a code meant at a moment or day: its newest meaning that began by then. An ended code keeps its last "
-        "meaning. Without a moment, its newest.",
-        (
-            (("communes", "00001", "2020-01-01"), "00097"),
-            (("communes", "00001", "2026-01-01"), "00097"),
-            (("communes", "00004", None), "00004"),
-            (("communes", "99999", "2026-01-01"), None),
-        ),
-    ),
     Function(
         "commune",
         parameters("x, moment"),
@@ -47,6 +19,9 @@ FUNCTIONS = catalogue(
             (("4", "2026-01-01T00:00:00.000000Z"), None),
             ((None, None), None),
         ),
+        pattern=r"\d{5}",
+        storable=True,
+        code_lists=("communes",),
     ),
     Function(
         "commune_candidates",
@@ -61,17 +36,9 @@ FUNCTIONS = catalogue(
             (("99999", None), None),
             ((None, None), None),
         ),
-    ),
-    Function(
-        "candidate_of",
-        parameters("x, candidates"),
-        "Whether a value is one of several candidates, `;` between them. False where there are no candidates.",
-        (
-            (("00004", "00097;00004"), True),
-            (("00001", "00097;00004"), False),
-            (("00004", None), False),
-            ((None, "00097;00004"), None),
-        ),
+        pattern=r"\d{5}(;\d{5})+",
+        storable=True,
+        code_lists=("communes",),
     ),
     Function(
         "address_commune",
@@ -98,6 +65,9 @@ FUNCTIONS = catalogue(
             (("Hà Nội", None, None), None),
             ((None, None, None), None),
         ),
+        pattern=r"\d{5}",
+        storable=True,
+        code_lists=("communes", "provinces"),
     ),
     Function(
         "address_province",
@@ -111,12 +81,17 @@ FUNCTIONS = catalogue(
             (("Phường Hồng Hà",), None),
             ((None,), None),
         ),
+        storable=True,
+        code_lists=("provinces",),
     ),
     Function(
         "province_of_commune",
         parameters("x"),
         "The province (one of 34) of a commune of July 2025.",
         ((("00004",), "01"), (("99999",), None), ((None,), None)),
+        pattern=r"\d{2}",
+        storable=True,
+        code_lists=("communes",),
     ),
     Function(
         "former_province_of_commune",
@@ -124,6 +99,17 @@ FUNCTIONS = catalogue(
         "The province (one of 63) that a commune of before July 2025 stood in: with a 0 before it, the place of registration "
         "that a personal ID begins with.",
         ((("00004",), "01"), (("99999",), None), ((None,), None)),
+        pattern=r"\d{2}",
+        storable=True,
+        code_lists=("communes",),
     ),
 )
-"""The functions of this page, by name."""
+"""The functions, by name."""
+
+PACKAGE = Package(
+    name="mapping/functions/places.py",
+    functions=FUNCTIONS,
+    duckdb=PLACES,
+    code_list_columns=("province", "district"),
+)
+"""Functions on places."""

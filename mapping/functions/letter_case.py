@@ -7,8 +7,8 @@ and people do not write. McDonald, de la Cruz, H'Hen and Nguyễn Văn An II sta
 
 from __future__ import annotations
 
-from motlan.expressions.duckdb.text import text
-from motlan.expressions.vietnamese import CAPITALS, SMALL, SYLLABLES
+from mapping.functions.alphabet import CAPITALS, SMALL, SYLLABLES
+from motlan.expressions.duckdb.pieces import text
 
 _UPPER = CAPITALS.removeprefix("A-Z") + "À-ÖØ-Þ"
 _LOWER = SMALL.removeprefix("a-z") + "ß-öø-ÿ"

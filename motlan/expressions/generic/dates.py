@@ -14,13 +14,13 @@ FUNCTIONS = catalogue(
         parameters("x, format=dmy|ymd|iso|either, zone=?"),
         "A date as precise as the source knew it. Unknown parts may be zeros or absent. `format` settles eight bare "
         "digits (`dmy`: ddmmyyyy first, else yyyymmdd first); dates with separators tell their order themselves, the "
-        "year being four digits and, where it comes last, the day first. Months may be named in Vietnamese or English, and "
-        "`ngày 1 tháng 2 năm 1990` is read. Five digits are a spreadsheet's day number (ISO/IEC 29500: days since "
+        "year being four digits and, where it comes last, the day first. Months may be named in "
+        "English. Five digits are a spreadsheet's day number (ISO/IEC 29500: days since "
         "1899-12-30, so 1927-05-18 to 2173-10-13: shorter ones look like years, of which 1000 to 2199 are taken); its day 0 is "
         "no date. What is not in the calendar is null; a day and month are never swapped silently. `either` is for a source "
         "whose order nobody knows: where the year comes last and both readings are days, the year alone is certain, and "
         "`date_candidates` has both. A time of day without a zone is dropped. A moment (a time with `Z` or an offset) is "
-        "the day that it was in `zone`, an IANA name such as 'Asia/Ho_Chi_Minh' (a dataset's mapping may declare it for all "
+        "the day that it was in `zone`, an IANA name such as 'Asia/Bangkok' (a dataset's mapping may declare it for all "
         "its dates); where none is given it is a day at midnight of its own offset alone, else null. A day number with a "
         "time may be local or a moment: in a zone it is the day that both agree on, or the day whose midnight it is; else null.",
         (
@@ -73,29 +73,24 @@ FUNCTIONS = catalogue(
             (("01-Feb-1990", "either"), "1990-02-01"),
             (("March 1, 1990", "either"), "1990-03-01"),
             (("01-Feb-90", "dmy"), None),
-            (("ngày 01 tháng 02 năm 1990", "either"), "1990-02-01"),
-            (("NGÀY 1 THÁNG MƯỜI HAI NĂM 1990", "dmy"), "1990-12-01"),
-            (("1 thg 2, 1990", "dmy"), "1990-02-01"),
-            (("Tháng 5/1945", "dmy"), "1945-05"),
             (("1990-02-01Z", "iso"), "1990-02-01"),
             (("1990-02-01+07:00", "iso"), "1990-02-01"),
             (("1990-01-31 17:00:00", "iso"), "1990-01-31"),
             (("1990-02-01 noon", "iso"), None),
             (("1990-01-31T17:00:00.000Z", "iso"), None),
             (("1990-02-01T00:00:00Z", "iso"), "1990-02-01"),
-            (("1990-01-31T17:00:00.000Z", "iso", "Asia/Ho_Chi_Minh"), "1990-02-01"),
-            (("1990-01-31 17:00:00+00", "iso", "Asia/Ho_Chi_Minh"), "1990-02-01"),
-            (("19900131T170000Z", "ymd", "Asia/Ho_Chi_Minh"), "1990-02-01"),
-            (("31/01/1990 17:00:00 +00:00", "dmy", "Asia/Ho_Chi_Minh"), "1990-02-01"),
-            (("1969-12-31T16:00:00.000Z", "iso", "Asia/Ho_Chi_Minh"), "1970-01-01"),
-            (("1990-01-31T16:59:59Z", "iso", "Asia/Ho_Chi_Minh"), "1990-01-31"),
-            (("1990-02-31T17:00:00Z", "iso", "Asia/Ho_Chi_Minh"), None),
+            (("1990-01-31T17:00:00.000Z", "iso", "Asia/Bangkok"), "1990-02-01"),
+            (("1990-01-31 17:00:00+00", "iso", "Asia/Bangkok"), "1990-02-01"),
+            (("19900131T170000Z", "ymd", "Asia/Bangkok"), "1990-02-01"),
+            (("31/01/1990 17:00:00 +00:00", "dmy", "Asia/Bangkok"), "1990-02-01"),
+            (("1990-01-31T16:59:59Z", "iso", "Asia/Bangkok"), "1990-01-31"),
+            (("1990-02-31T17:00:00Z", "iso", "Asia/Bangkok"), None),
             (("1990-02-01T01:00:00Z", "iso", "America/New_York"), "1990-01-31"),
-            (("01/02/1990", "dmy", "Asia/Ho_Chi_Minh"), "1990-02-01"),
+            (("01/02/1990", "dmy", "Asia/Bangkok"), "1990-02-01"),
             (("32904.708333", "dmy"), None),
-            (("32904.708333", "dmy", "Asia/Ho_Chi_Minh"), "1990-02-01"),
-            (("32905.5", "dmy", "Asia/Ho_Chi_Minh"), "1990-02-01"),
-            (("32905.9", "dmy", "Asia/Ho_Chi_Minh"), None),
+            (("32904.708333", "dmy", "Asia/Bangkok"), "1990-02-01"),
+            (("32905.5", "dmy", "Asia/Bangkok"), "1990-02-01"),
+            (("32905.9", "dmy", "Asia/Bangkok"), None),
             (("00/01/1900", "dmy"), None),
             (("1/0/1900", "dmy"), None),
             (("1900-01-00", "iso"), None),
@@ -106,6 +101,8 @@ FUNCTIONS = catalogue(
             ((None, "dmy"), None),
         ),
         idempotent=True,
+        pattern=r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?",
+        storable=True,
     ),
     Function(
         "date_candidates",
@@ -174,6 +171,7 @@ FUNCTIONS = catalogue(
             ((None,), None),
         ),
         idempotent=True,
+        storable=True,
     ),
     Function(
         "local_day",
@@ -181,8 +179,8 @@ FUNCTIONS = catalogue(
         "The day that a moment (as `moment` gives it) was in a zone, by its IANA name: what a date of the same source is "
         "compared with.",
         (
-            (("2026-10-01T20:30:00.000000Z", "Asia/Ho_Chi_Minh"), "2026-10-02"),
-            (("2026-10-01T16:59:59.999999Z", "Asia/Ho_Chi_Minh"), "2026-10-01"),
+            (("2026-10-01T20:30:00.000000Z", "Asia/Bangkok"), "2026-10-02"),
+            (("2026-10-01T16:59:59.999999Z", "Asia/Bangkok"), "2026-10-01"),
             (("2026-10-01T00:00:00.000000Z", "UTC"), "2026-10-01"),
             (("yesterday", "UTC"), None),
             ((None, "UTC"), None),
