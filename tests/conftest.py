@@ -1,28 +1,40 @@
 """Fixtures shared by the tests: a PostgreSQL server of our own, and a small country to run the bus on."""
 
+import copy
+import hashlib
+import itertools
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import psycopg
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
+from psycopg import sql
 
 from motlan import people, principals
 from motlan.config.functions import install_functions
 from motlan.expressions.spark.start import java_version, start
-from motlan.settings import load
+from motlan.settings import Settings, load
 from motlan.store import open_store, server
 from motlan.workspace import Workspace, open_workspace
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 install_functions(ROOT)  # tests are collected by function
+
+# Some machines forbid to keep compiled modules. Tests start many processes, and each would compile everything anew: up to 4 s.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 SMALL_SPARK = (
     "--driver-memory 2g --driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC' "
     "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell"
@@ -58,17 +70,97 @@ def traversable_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+"""Settings of a server whose data nobody needs after a crash."""
+
+
+class Databases:
+    """Databases on one PostgreSQL server, of the bus's owner; each is made as a copy of another one.
+
+    Args:
+        owner_url: URL of the owner's first database.
+        admin_url: URL of the server's administrator.
+    """
+
+    def __init__(self, owner_url: str, admin_url: str) -> None:
+        self._owner_url, self._admin_url = owner_url, admin_url
+        self._numbers = itertools.count()
+        self._migrated: str | None = None
+
+    def make(self, template: str | None = None) -> str:
+        """Make a database as a copy of another one that nobody is connected to; return its URL.
+
+        Args:
+            template: Name of the other one; by default one with the store's own tables, empty.
+        """
+        name = f"t{next(self._numbers)}"
+        self._do("create database {} template {} owner {}", name, template or self._empty(), server.OWNER)
+        return self._owner_url.replace(f"/{server.OWNER}?", f"/{name}?")
+
+    def keep(self, url: str) -> str:
+        """Make a database a template, under another name, which is returned; its connections are ended."""
+        name = self._end_connections(url)
+        self._do("alter database {} rename to {}", name, f"{name}_kept")
+        return f"{name}_kept"
+
+    def drop(self, url: str) -> None:
+        """Remove a database, ending its connections: pools of a test that is over would hold them."""
+        self._do("drop database if exists {} with (force)", name_of(url))
+
+    def _empty(self) -> str:
+        if self._migrated is None:
+            url = self.make("template1")
+            with pytest.MonkeyPatch.context() as patch, traversable_folder() as var:
+                patch.setenv("MOTLAN_DATABASE_URL", url)
+                patch.setenv("MOTLAN_HOME", str(ROOT))
+                patch.setenv("MOTLAN_VAR", str(var))
+                open_workspace()
+            self._migrated = self.keep(url)
+        return self._migrated
+
+    def _end_connections(self, url: str) -> str:
+        name = name_of(url)
+        with psycopg.connect(self._admin_url, autocommit=True) as admin:
+            admin.execute("select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = %s", [name])
+        return name
+
+    def _do(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self._admin_url, autocommit=True) as admin:
+            admin.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def name_of(url: str) -> str:
+    """Return the name of a URL's database."""
+    return url.partition("@/")[2].partition("?")[0]
+
+
 @pytest.fixture(scope="session")
-def store_server() -> Iterator[Callable[[str], str]]:
-    """A real PostgreSQL server; gives a new database's URL for a name."""
+def server_settings() -> Iterator[Settings]:
+    """The installation of a real PostgreSQL server, which runs."""
     with traversable_folder() as var, pytest.MonkeyPatch.context() as patch:
         patch.delenv("MOTLAN_DATABASE_URL", raising=False)
         patch.setenv("MOTLAN_HOME", str(ROOT))
         patch.setenv("MOTLAN_VAR", str(var))
         settings = load()
         server.start(settings)
-        yield lambda name: server.start_with_database(settings, name)
+        with psycopg.connect(server.admin_url(settings), autocommit=True) as admin:
+            for name, value in CARELESS.items():
+                admin.execute(sql.SQL("alter system set {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+            admin.execute("select pg_reload_conf()")
+        yield settings
         server.stop(settings)
+
+
+@pytest.fixture(scope="session")
+def store_server(server_settings: Settings) -> Callable[[str], str]:
+    """A real PostgreSQL server; gives a new database's URL for a name."""
+    return lambda name: server.start_with_database(server_settings, name)
+
+
+@pytest.fixture(scope="session")
+def databases(server_settings: Settings) -> Databases:
+    """Databases with the store's own tables on that server."""
+    return Databases(server.start(server_settings), server.admin_url(server_settings))
 
 
 @pytest.fixture(scope="session")
@@ -85,11 +177,57 @@ def spark() -> Iterator[Any]:
     session.stop()
 
 
-class Country:
-    """A declared half of two small registers, and the state of a bus that serves it."""
+@dataclass(frozen=True)
+class Kept:
+    """What a bus left: the template of its database, a copy of its folder, and what its commands returned."""
 
-    def __init__(self, home: Path) -> None:
+    template: str
+    folder: Path
+    returned: Any
+
+
+class Country:
+    """A declared half of two small registers, and the state of a bus that serves it.
+
+    Args:
+        home: Its folder.
+        databases: Where its database is; None where it is none of ours.
+    """
+
+    _kept: ClassVar[dict[str, Kept]] = {}
+
+    def __init__(self, home: Path, databases: Databases | None = None) -> None:
         self.home = home
+        self._databases = databases
+
+    def after(self, do: Callable[[], T]) -> T:
+        """Bring a bus that nothing was done with to where a function leaves it; return what it returns.
+
+        It is done once in a session for countries that are declared alike and hold the same; what it left is copied.
+        Not for a function that does something else for what a test patched.
+        """
+        assert self._databases, "only of the fixture `country`"
+        assert not (self.home / "var").exists(), "something was done before"
+        key, url = f"{do.__module__}.{do.__qualname__} {self._digest()}", os.environ["MOTLAN_DATABASE_URL"]
+        if key not in self._kept:
+            returned = do()
+            folder = self.home.with_name(f"kept-{name_of(url)}")
+            shutil.copytree(self.home / "var", folder)
+            self._kept[key] = Kept(self._databases.keep(url), folder, returned)
+        else:
+            self._databases.drop(url)
+            shutil.copytree(self._kept[key].folder, self.home / "var")
+        # Under a name of its own: no pool of this process has a connection to it.
+        os.environ["MOTLAN_DATABASE_URL"] = self._databases.make(self._kept[key].template)
+        return copy.deepcopy(self._kept[key].returned)
+
+    def _digest(self) -> str:
+        """Return a digest of what is declared and what the registers hold."""
+        digest = hashlib.sha256()
+        for path in sorted(self.home.rglob("*")):
+            if path.is_file():
+                digest.update(f"{path.relative_to(self.home)} {path.stat().st_size}\n".encode() + path.read_bytes())
+        return digest.hexdigest()
 
     def write(self, dataset: str, records: list[dict[str, str | None]] | str) -> None:
         """Let a register hold these records; a text stands for a register that misbehaves."""
@@ -144,7 +282,7 @@ def signed_in(name: str, role: str = people.STEWARD) -> dict[str, str]:
     return {principals.SESSION: str(session)}
 
 
-def declare_country(home: Path) -> Country:
+def declare_country(home: Path, databases: Databases | None = None) -> Country:
     """Make the declared half of the small country in a folder, with its two registers filled."""
     for folder in ("adapters", "mapping", "registers"):
         (home / folder).mkdir(parents=True)
@@ -164,29 +302,27 @@ def declare_country(home: Path) -> Country:
     (home / "mapping" / "matching.yaml").write_text(yaml.safe_dump(matching, allow_unicode=True), encoding="utf-8")
     for name in ("codes", "functions"):
         (home / "mapping" / name).symlink_to(ROOT / "mapping" / name)
-    made = Country(home)
+    made = Country(home, databases)
     made.write("alpha_people", [spine_record(row) for row in SPINE])
     made.write("beta_cards", [card_record(row) for row in CARDS])
     return made
 
 
+@pytest.fixture(scope="session")
+def country_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the small country, the same for every test: the lake's metadata name their files by whole paths."""
+    return tmp_path_factory.mktemp("country") / "home"
+
+
 @pytest.fixture
-def country(
-    tmp_path: Path, store_server: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[Country]:
+def country(country_folder: Path, databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[Country]:
     """A fresh bus for the small country, with its two registers filled."""
-    made = declare_country(tmp_path)
-    database = f"t{abs(hash(request.node.nodeid)):x}"[:40]
-    monkeypatch.setenv("MOTLAN_HOME", str(tmp_path))
-    monkeypatch.setenv("MOTLAN_VAR", str(tmp_path / "var"))
-    url = store_server(database)
-    monkeypatch.setenv("MOTLAN_DATABASE_URL", url)
-    monkeypatch.setenv("MOTLAN_THREADS", "2")
-    monkeypatch.setenv("COUNTRY_URL", f"file://{tmp_path / 'registers'}")
+    made = declare_country(country_folder, databases)
+    monkeypatch.setenv("MOTLAN_HOME", str(country_folder))
+    monkeypatch.setenv("MOTLAN_VAR", str(country_folder / "var"))
+    monkeypatch.setenv("MOTLAN_DATABASE_URL", databases.make())
+    monkeypatch.setenv("MOTLAN_THREADS", os.environ.get("MOTLAN_THREADS", "1"))
+    monkeypatch.setenv("COUNTRY_URL", f"file://{country_folder / 'registers'}")
     yield made
-    # Pools of a test that is over would hold the server's connections until the session ends.
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity "
-            "where datname = current_database() and usename = current_user and pid != pg_backend_pid()"
-        )
+    databases.drop(os.environ["MOTLAN_DATABASE_URL"])
+    shutil.rmtree(country_folder)

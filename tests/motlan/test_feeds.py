@@ -17,7 +17,7 @@ from tests.motlan.test_pipeline import rows, whole_job
 
 @pytest.fixture
 def feed(country: Country) -> TestClient:
-    whole_job()
+    country.after(whole_job)
     key = keys.issue(country.open().store, "beta")
     return TestClient(create_app(), headers={"Authorization": f"Bearer {key}"})
 

@@ -43,7 +43,7 @@ def test_a_wrong_death_is_undone_and_stays_undone(country: Country) -> None:
     country.declare(
         "mapping/authority.yaml", lambda content: content["person"]["death_date"].update(correct=True, guarded=True)
     )
-    first = whole_job()
+    first = country.after(whole_job)
     assert first["reconcile"]["cross_check"]["findings"] == 1, "a dead person has a card"
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
     work = country.open()
@@ -79,7 +79,7 @@ def test_a_wrong_death_is_undone_and_stays_undone(country: Country) -> None:
 
 
 def test_another_value_of_the_register_is_a_new_claim(country: Country) -> None:
-    whole_job()
+    country.after(whole_job)
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
     overrides.set_aside(country.open(), "person", person, "death_date", "user:a", "wrong")
     changed = [(*row[:5], "2026-09-20") if row[0] == "a3" else row for row in SPINE]
@@ -96,7 +96,7 @@ def says(country: Country, key: str, died: str | None, at: str) -> None:
 
 
 def test_a_value_that_its_source_withdrew_and_sends_again_is_heard_and_people_are_told(country: Country) -> None:
-    whole_job()
+    country.after(whole_job)
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
     work = country.open()
     first = overrides.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
@@ -124,7 +124,7 @@ def test_a_value_that_its_source_withdrew_and_sends_again_is_heard_and_people_ar
 
 
 def test_a_pause_between_two_merges_is_one(country: Country) -> None:
-    whole_job()
+    country.after(whole_job)
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
     work = country.open()
     overrides.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
@@ -139,7 +139,7 @@ def test_a_number_set_aside_that_another_register_repeats_is_heard_and_nobody_is
     country: Country,
 ) -> None:
     """The number of one register's row is set aside; the card that bears the same number says it all the same."""
-    whole_job()
+    country.after(whole_job)
     ((person,),) = rows(
         country, "select person_id::text from golden_person where health_card_number = 'GD4010000000001'"
     )

@@ -37,7 +37,7 @@ def declared(country: Country) -> Country:
 
 
 def test_a_row_is_a_membership_of_its_person_and_changes_with_it(declared: Country) -> None:
-    done = whole_job()
+    done = declared.after(whole_job)
     assert done["reconcile"]["merge"]["facets"] == {"membership": 5, "household": 3}
     memberships = """select m.key, m.health_card_number, g.full_name, m.as_of from golden_membership m
                      join golden_person g using (person_id) order by m.key limit 2"""
@@ -63,7 +63,7 @@ def test_a_row_is_a_membership_of_its_person_and_changes_with_it(declared: Count
 
 
 def test_households_found_in_slices_are_the_same(declared: Country, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole_job()
+    declared.after(whole_job)
     monkeypatch.setattr(slices, "ROWS", 2)
     again = whole_job()["reconcile"]
     assert again["merge"]["facets"] == {"membership": 5, "household": 3}
@@ -85,7 +85,7 @@ def test_another_number_of_parts_numbers_what_lies_beside_persons_alike(
 
 
 def test_its_feed_gives_what_the_legal_basis_allows_and_no_more(declared: Country) -> None:
-    whole_job()
+    declared.after(whole_job)
     key = keys.issue(declared.open().store, "beta")
     feed = TestClient(create_app(), headers={"Authorization": f"Bearer {key}"})
     lines = [json.loads(line) for line in feed.get("/v1/feeds/membership/changes?limit=3").text.splitlines()]

@@ -29,7 +29,7 @@ def let_die(country: Country, *keys: str) -> None:
 def held(country: Country) -> str:
     """A run that waits, because two of five people of one register died at once."""
     (country.home / "mapping" / "breakers.yaml").write_text(LIMITS, encoding="utf-8")
-    assert whole_job()["reconcile"]["diff"]["held"] == 0, "the first publication is no change"
+    assert country.after(whole_job)["reconcile"]["diff"]["held"] == 0, "the first publication is no change"
     let_die(country, "a1", "a2")
     pipeline.sync("alpha_people")
     run = str(pipeline.reconcile()["run"])
@@ -124,7 +124,7 @@ SMALL = "person: {minimum: 2, deaths: 0.5, changes: 0.9, window: {deaths: 0.3}}"
 
 def test_changes_that_come_in_small_portions_are_held_together(country: Country) -> None:
     (country.home / "mapping" / "breakers.yaml").write_text(SMALL, encoding="utf-8")
-    whole_job()
+    country.after(whole_job)
     first = dead(country, "a1", at=LATER)
     assert first["diff"]["held"] == 0, "one death is under the minimum"
     pipeline.publish()
@@ -177,7 +177,7 @@ def test_limits_of_the_window_hold_by_register_and_province() -> None:
 def test_publications_before_the_window_are_not_counted(country: Country, days: int, held: int) -> None:
     limits = SMALL.replace("window:", f"window_days: {days}, window:")
     (country.home / "mapping" / "breakers.yaml").write_text(limits, encoding="utf-8")
-    whole_job()
+    country.after(whole_job)
     dead(country, "a1", at=LATER)
     pipeline.publish()
     with country.open().store.engine.begin() as connection:

@@ -27,7 +27,7 @@ Altered = Callable[[Evidence, str, str, random.Random], Evidence]
 
 @pytest.fixture
 def work(country: Country) -> Workspace:
-    whole_job()
+    country.after(whole_job)
     return country.open()
 
 

@@ -20,7 +20,7 @@ from motlan.ledger import runs
 from motlan.merge.golden_rows import Compared
 from motlan.quality import row_rules
 from tests.conftest import Country
-from tests.motlan.test_pipeline import BOTH, whole_job
+from tests.motlan.test_pipeline import BOTH, sync_both, whole_job
 
 STEPS = ("link", "merge", "cross_check", "diff")
 TABLES = ("links.person", "golden.person", "corrections.person", "findings.person")
@@ -44,10 +44,14 @@ def staged(country: Country, run: str, tables: Sequence[str] = TABLES) -> dict[s
     return found
 
 
+@pytest.fixture(autouse=True)
+def two_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTLAN_THREADS", "2")
+
+
 @pytest.fixture
 def landed(country: Country) -> Iterator[Country]:
-    for dataset in BOTH:
-        pipeline.sync(dataset)
+    country.after(sync_both)
     yield country
 
 
@@ -75,7 +79,7 @@ def test_two_numbers_of_parts_give_the_same_rows(landed: Country, monkeypatch: p
 def test_another_number_of_parts_changes_nothing_that_is_published(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole_job()
+    country.after(whole_job)
     monkeypatch.setattr(partitioning, "PERSONS", 2)
     again = whole_job()
     assert again["reconcile"]["diff"]["versions"] == again["reconcile"]["diff"]["findings"] == 0
@@ -103,8 +107,7 @@ def test_files_of_few_rows_are_read_in_slices_and_give_the_same_rows(
 ) -> None:
     monkeypatch.setattr(land, "CHUNK_ROWS", 2)
     monkeypatch.setattr(row_rules, "CHUNK_ROWS", 2)
-    for dataset in BOTH:
-        pipeline.sync(dataset)
+    sync_both()
     whole = staged(country, reconcile())
     in_slices(monkeypatch)
     assert staged(country, reconcile()) == whole
@@ -140,7 +143,7 @@ def test_slices_of_files_have_each_file_once_and_tell_what_may_be_in_them(
 
 
 def test_slices_of_few_rows_change_nothing_that_is_published(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole_job()
+    country.after(whole_job)
     in_slices(monkeypatch)
     again = whole_job()["reconcile"]
     assert again["link"]["changed"] == again["diff"]["versions"] == again["diff"]["findings"] == 0

@@ -84,7 +84,7 @@ def seq(country: Country) -> int:
 
 
 def test_a_row_that_is_corrected_into_another_woman_is_a_person_of_her_own(place: Country) -> None:
-    whole_job()
+    place.after(whole_job)
     before, told = linked(place), seq(place)
     assert before["BH01"] == before["DC01"]
     hold(place, SPINE, [WOMAN, OFFICE[1]])
@@ -102,7 +102,7 @@ def test_a_row_that_is_corrected_into_another_woman_is_a_person_of_her_own(place
 
 
 def test_a_founder_that_is_corrected_into_another_woman_leaves_its_id_to_who_was_with_it(place: Country) -> None:
-    whole_job()
+    place.after(whole_job)
     before, told = linked(place), seq(place)
     turned = ("DC01", "001192000009", "Phạm Thị Hoa", "30/11/1992", "female", None)
     alone = ("DC03", "001201000008", "Võ Thị Lan", "09/09/2001", "female", None)
@@ -121,7 +121,7 @@ def test_a_founder_that_is_corrected_into_another_woman_leaves_its_id_to_who_was
 
 
 def test_a_record_that_is_corrected_step_by_step_into_another_person_is_noticed(place: Country) -> None:
-    whole_job()
+    place.after(whole_job)
     before = linked(place)
     hold(place, [*SPINE[:2], ("DC03", "001075000003", "Võ Thị Lan", "09/09/2001", "female", None)], OFFICE)
     whole_job()
@@ -132,7 +132,7 @@ def test_a_record_that_is_corrected_step_by_step_into_another_person_is_noticed(
 
 def test_who_appears_on_the_spine_and_leaves_it_again_keeps_the_provisional_id(place: Country) -> None:
     hold(place, SPINE, [*OFFICE, ("BH05", "001192000009", "Phạm Thị Hoa", "1992-11-30", "female", None)])
-    whole_job()
+    place.after(whole_job)
     before = linked(place)
     appeared = ("DC05", "001192000009", "Phạm Thị Hoa", "30/11/1992", "female", None)
     hold(place, [*SPINE, appeared], [*OFFICE, ("BH05", "001192000009", "Phạm Thị Hoa", "1992-11-30", "female", None)])
@@ -160,7 +160,7 @@ def decide(country: Country, left: str, right: str, *, same: bool) -> Callable[[
 
 
 def test_a_decision_that_parts_a_row_gives_it_a_new_id_and_the_next_one_merges_them_again(place: Country) -> None:
-    whole_job()
+    place.after(whole_job)
     before, told = linked(place), seq(place)
     back = decide(place, "DC01", "BH01", same=False)
     try:
@@ -191,7 +191,7 @@ def test_a_decision_that_parts_a_row_gives_it_a_new_id_and_the_next_one_merges_t
 
 
 def test_a_citizen_who_is_deleted_is_ended_or_in_dispute_and_a_finding_and_comes_back(place: Country) -> None:
-    whole_job()
+    place.after(whole_job)
     before, told = linked(place), seq(place)
     hold(place, SPINE[1:2], OFFICE)
     done = whole_job()

@@ -26,13 +26,18 @@ def whole_job() -> dict[str, dict]:
     return done
 
 
+def sync_both() -> None:
+    for dataset in BOTH:
+        pipeline.sync(dataset)
+
+
 def rows(country: Country, query: str) -> list[tuple]:
     with country.open().store.engine.connect() as connection:
         return [tuple(row) for row in connection.exec_driver_sql(query)]
 
 
 def test_every_landed_row_is_accepted_or_quarantined(country: Country) -> None:
-    done = whole_job()
+    done = country.after(whole_job)
     for dataset, expected in zip(BOTH, (SPINE, CARDS), strict=True):
         counts = done[dataset]
         assert counts["land"]["pulled"] == counts["land"]["source_rows"] == len(expected)
@@ -50,7 +55,7 @@ def test_a_pull_of_many_chunks_loses_nothing(country: Country, monkeypatch: pyte
 
 @pytest.mark.quick
 def test_golden_records_take_each_field_from_whom_is_believed(country: Country) -> None:
-    whole_job()
+    country.after(whole_job)
     golden = rows(
         country,
         "select personal_id, full_name, birth_date, health_card_number from golden_person order by personal_id, full_name",
@@ -66,7 +71,7 @@ def test_golden_records_take_each_field_from_whom_is_believed(country: Country) 
 
 
 def test_the_same_job_again_changes_nothing(country: Country) -> None:
-    first = whole_job()
+    first = country.after(whole_job)
     again = whole_job()
     assert first["publish"]["changes"] == 6
     assert (again["publish"]["number"], again["publish"]["changes"], again["publish"]["last_seq"]) == (None, 0, 6)
@@ -74,7 +79,7 @@ def test_the_same_job_again_changes_nothing(country: Country) -> None:
 
 
 def test_a_change_at_the_source_becomes_one_event(country: Country) -> None:
-    whole_job()
+    country.after(whole_job)
     renamed = spine_record(("a3", "001080000003", "Lê Văn Hùng", "1980-07-08", "male", "2026-09-01"), LATER)
     country.write("alpha_people", [*(spine_record(row) for row in SPINE if row[0] != "a3"), renamed])
     done = whole_job()
@@ -87,7 +92,7 @@ def test_a_change_at_the_source_becomes_one_event(country: Country) -> None:
 
 
 def test_a_provisional_person_keeps_its_id_when_it_appears_on_the_spine(country: Country) -> None:
-    whole_job()
+    country.after(whole_job)
     before = rows(country, "select person_id from golden_person where full_name = 'Võ Thị Mai'")
     appeared = spine_record(("a6", "001301000006", "Võ Thị Mai", "2001-01-01", "female", None), LATER)
     country.write("alpha_people", [*(spine_record(row) for row in SPINE), appeared])
@@ -105,7 +110,7 @@ def test_a_provisional_person_keeps_its_id_when_it_appears_on_the_spine(country:
 
 
 def test_a_broken_source_stops_its_own_run_and_nothing_of_it_is_seen(country: Country) -> None:
-    whole_job()
+    country.after(whole_job)
     country.write("beta_cards", "broken")
     with pytest.raises(ContractError, match="ask its owner"):
         pipeline.sync("beta_cards")
@@ -165,8 +170,7 @@ def test_a_run_that_is_not_committed_is_not_seen(country: Country) -> None:
 
 
 def test_a_stale_comparison_is_not_published(country: Country) -> None:
-    for dataset in BOTH:
-        pipeline.sync(dataset)
+    country.after(sync_both)
     stale, fresh = pipeline.reconcile()["run"], pipeline.reconcile()["run"]
     assert pipeline.publish(fresh)["number"] == 1
     with pytest.raises(ContractError, match="motlan reconcile"):
@@ -180,8 +184,7 @@ def test_links_that_are_not_one_a_row_stop_the_run(country: Country, monkeypatch
         let_go(engine)
         engine.execute("insert into linked from linked")
 
-    for dataset in BOTH:
-        pipeline.sync(dataset)
+    country.after(sync_both)
     monkeypatch.setattr(stages, "let_go", twice)
     with pytest.raises(InternalError, match="not one each"):
         pipeline.reconcile()
@@ -190,7 +193,7 @@ def test_links_that_are_not_one_a_row_stop_the_run(country: Country, monkeypatch
 
 
 def test_the_log_notices_an_altered_entry(country: Country) -> None:
-    whole_job()
+    country.after(whole_job)
     with country.open().store.engine.begin() as connection:
         assert log.first_broken(connection) is None
         connection.exec_driver_sql("update log_entries set body = jsonb_set(body, '{rows}', '7') where index = 1")
@@ -198,13 +201,13 @@ def test_the_log_notices_an_altered_entry(country: Country) -> None:
 
 
 def test_the_dead_who_still_have_a_card_are_found(country: Country) -> None:
-    done = whole_job()
+    done = country.after(whole_job)
     assert done["reconcile"]["cross_check"]["rules"]["beta_cards"]["not_after_death"] == [5, 4]
     assert done["reconcile"]["cross_check"]["findings"] == 1
 
 
 def test_the_whole_job_reads_no_more_than_it_must(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole_job()
+    country.after(whole_job)
     calls: list[str] = []
     original: Callable = type(country.open().registry.dataset("alpha_people").open()).pull
     monkeypatch.setattr(

@@ -37,6 +37,10 @@ def held(name: str | None = None, key: str = "b6", moment: str = "2026-09-01T00:
     return card_record((key, "001190000005", name, "12/11/1990", "female", "GD4010000000006"), moment) | other
 
 
+def sync_cards() -> None:
+    pipeline.sync(CARD)
+
+
 def entries(country: Country, wanted: Wanted | None = None) -> list[dict[str, Any]]:
     return listing.listed(country.open(), wanted or Wanted(), 100)
 
@@ -68,7 +72,7 @@ def accepted(country: Country) -> dict[str, str]:
 
 
 def test_a_held_row_has_its_place_its_reason_in_both_languages_and_its_raw_text(country: Country) -> None:
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     entry = only(country)
     assert (entry["dataset"], entry["source_key"], entry["state"], entry["rules"]) == (
         CARD,
@@ -85,7 +89,7 @@ def test_a_held_row_has_its_place_its_reason_in_both_languages_and_its_raw_text(
 
 
 def test_the_lists_hold_no_value_of_any_person(country: Country) -> None:
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     for command in (["list"], ["list", "--json"]):
         answer = CliRunner().invoke(app, ["quarantine", *command])
         assert answer.exit_code == 0
@@ -95,7 +99,7 @@ def test_the_lists_hold_no_value_of_any_person(country: Country) -> None:
 
 
 def test_the_same_bad_row_in_a_later_pull_counts_up(country: Country) -> None:
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     country.write(CARD, [held(moment=LATER)])
     pipeline.sync(CARD)
     entry = only(country)
@@ -105,13 +109,13 @@ def test_the_same_bad_row_in_a_later_pull_counts_up(country: Country) -> None:
 
 def test_two_bad_rows_under_one_damaged_key_are_two_entries(country: Country) -> None:
     country.write(CARD, [held(key="1.23E+11"), held(key="1.23E+11", number="001190000006")])
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     assert len(entries(country)) == 2
 
 
 @pytest.mark.slow
 def test_a_row_that_its_source_corrects_closes_by_itself(country: Country) -> None:
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     country.write(CARD, [held("Hoàng Thị Hòa", moment=LATER)])
     run = pipeline.sync(CARD)
     assert run["commit"]["corrected"] == 1
@@ -127,7 +131,7 @@ def test_a_row_that_its_source_corrects_closes_by_itself(country: Country) -> No
 def test_an_older_bad_row_that_comes_late_is_closed_at_once(country: Country) -> None:
     country.declare("adapters/agencies.yaml", lambda c: c["agencies"]["beta"]["datasets"][CARD].update(lag=90 * 86400))
     country.write(CARD, [held("Hoàng Thị Hòa", moment=LATER)])
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     country.write(CARD, [held("Hoàng Thị Hòa", moment=LATER), held()])
     pipeline.sync(CARD)
     assert only(country)["state"] == "closed"
@@ -135,7 +139,7 @@ def test_an_older_bad_row_that_comes_late_is_closed_at_once(country: Country) ->
 
 @pytest.mark.slow
 def test_a_replay_after_a_changed_rule_takes_the_row_in(country: Country) -> None:
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     assert pipeline.replay(CARD, ["other_rule"]) == {"replayed": 0}
     still = pipeline.replay(CARD, ["has_a_name"])
     assert (still["clean"]["quarantined"], still["commit"]["refused"]) == (1, 1)
@@ -152,7 +156,7 @@ def test_a_replay_after_a_changed_rule_takes_the_row_in(country: Country) -> Non
 
 @pytest.mark.slow
 def test_a_fix_comes_in_and_its_lineage_leads_to_the_fix_and_from_there_to_the_source(country: Country) -> None:
-    whole_job()
+    country.after(whole_job)
     entry = only(country)
     work = country.open()
     decisions.fix(work, entry["id"], ME, "asked the office", {"name": "Hoàng Thị Hoà"})
@@ -178,7 +182,7 @@ def test_a_fix_comes_in_and_its_lineage_leads_to_the_fix_and_from_there_to_the_s
 
 
 def test_a_fix_that_does_not_help_leaves_the_row_open(country: Country) -> None:
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     decisions.fix(country.open(), only(country)["id"], ME, "a try", {"sex": "male"})
     assert pipeline.replay(CARD)["commit"]["refused"] == 1
     assert rows(country, "select state, fix, times_seen from quarantine_entries") == [("open", None, 2)]
@@ -188,7 +192,7 @@ def test_a_fix_that_does_not_help_leaves_the_row_open(country: Country) -> None:
 def test_a_decision_holds_while_the_same_version_of_a_row_is_sent_again(country: Country) -> None:
     country.declare("adapters/agencies.yaml", lambda c: c["agencies"]["beta"]["datasets"][CARD].update(cursor="number"))
     country.write(CARD, [held(number="0 drop 1")])
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     decisions.fix(country.open(), only(country)["id"], ME, "asked", {"name": "Hoàng Thị Hòa"})
     pipeline.replay(CARD)
     country.write(CARD, [held(number="0 drop 2")])
@@ -199,7 +203,7 @@ def test_a_decision_holds_while_the_same_version_of_a_row_is_sent_again(country:
 
 @pytest.mark.slow
 def test_a_waived_row_is_accepted_as_it_is_with_its_findings(country: Country) -> None:
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     decisions.waive(country.open(), only(country)["id"], ME, "she has one name only")
     done = pipeline.replay(CARD)
     assert (done["clean"]["accepted"], done["clean"]["quarantined"]) == (1, 0)
@@ -218,7 +222,7 @@ def test_a_waived_row_is_accepted_as_it_is_with_its_findings(country: Country) -
 
 
 def test_a_closed_row_is_not_decided_again_and_a_decision_needs_its_reason(country: Country) -> None:
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     entry, work = only(country)["id"], country.open()
     for why, changed in (("", {"name": "A"}), ("why", {"nmae": "A"}), ("why", {}), ("why", {"name": None})):
         with pytest.raises(ConfigurationError):
@@ -235,7 +239,7 @@ def test_a_closed_row_is_not_decided_again_and_a_decision_needs_its_reason(count
 
 @pytest.mark.slow
 def test_a_fix_made_while_a_replay_runs_is_not_lost(country: Country) -> None:
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     work, entry = country.open(), only(country)["id"]
     decisions.waive(work, entry, ME, "let it pass")
     original = pipeline.clean
@@ -285,7 +289,7 @@ KILLS = {
 def test_in_is_accepted_and_quarantined_however_often_a_run_is_killed(country: Country, replayed: bool) -> None:
     country.write(CARD, [*(card_record(row) for row in CARDS), held(key="b7"), held(key="b8")])
     if replayed:
-        pipeline.sync(CARD)
+        country.after(sync_cards)
         by_key = {entry["source_key"]: entry["id"] for entry in entries(country)}
         decisions.waive(country.open(), by_key["b7"], ME, "so it is")
         decisions.fix(country.open(), by_key["b8"], ME, "so it is", {"name": "Võ An"})
@@ -362,7 +366,7 @@ def exported(country: Country, form: export.Format, folder: Path) -> Path:
 @pytest.mark.slow
 def test_exports_are_private_complete_and_harmless_in_a_spreadsheet(country: Country, tmp_path: Path) -> None:
     country.write(CARD, [held(number=EVIL, card="\tGD4")])
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     text = exported(country, "csv", tmp_path).read_text(encoding="utf-8-sig")
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
     assert (row["number"], row["card"], row["key"]) == (f"'{EVIL}", "'\tGD4", "b6")
@@ -403,7 +407,7 @@ def test_a_cell_is_one_cell_and_no_formula_whichever_separator_a_spreadsheet_tak
 
 @pytest.mark.slow
 def test_the_commands_take_values_from_standard_input_alone(country: Country, tmp_path: Path) -> None:
-    pipeline.sync(CARD)
+    country.after(sync_cards)
     entry = only(country)["id"][:10]
 
     def call(*words: str, said: Any = None) -> dict[str, Any]:

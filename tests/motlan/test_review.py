@@ -32,7 +32,7 @@ from motlan.stewardship import (
     review_queue,
 )
 from motlan.stewardship.review_decisions import Said
-from motlan.workspace import Workspace
+from motlan.workspace import Workspace, open_workspace
 from tests.conftest import CARDS, ROOT, SPINE, Country, card_record, signed_in, spine_record
 from tests.motlan.test_pipeline import LATER, rows, whole_job
 
@@ -54,7 +54,12 @@ def reviewed(country: Country, **said: Any) -> Workspace:
     (country.home / "mapping" / "review.yaml").write_text(yaml.safe_dump({"person": rules}), encoding="utf-8")
     country.write("alpha_people", [spine_record(row) for row in (*SPINE, NAMESAKE)])
     country.write("beta_cards", [card_record(row) for row in (*CARDS, *UNSURE)])
-    work = country.open()
+    country.after(link_under_a_model_that_leaves_much_to_people)
+    return country.open()
+
+
+def link_under_a_model_that_leaves_much_to_people() -> None:
+    work = open_workspace()
     started = declared(work.registry.entity("person").matching)
     borne_by_others = [0.0, 0.01, *started.u["personal_id"][2:]]
     wide = {
@@ -67,7 +72,6 @@ def reviewed(country: Country, **said: Any) -> Workspace:
     model = started.model_copy(update=wide)
     stored_models.release_first(work.store, "person", stored_models.record(work.store, "person", model), model)
     whole_job()
-    return work
 
 
 def taken(work: Workspace, who: str, count: int = 10) -> dict[str, int]:

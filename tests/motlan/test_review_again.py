@@ -38,7 +38,7 @@ def again(work: Workspace) -> dict[tuple[str, str], str]:
 
 def test_different_on_two_rows_of_one_number_holds_and_is_taken_back(country: Country) -> None:
     country.write("beta_cards", [card_record(row) for row in (*CARDS, ("c1", *CARDS[0][1:5], "GD4010000000009"))])
-    whole_job()
+    country.after(whole_job)
     work = country.open()
     before = linked_now(work)
     assert before["b1"][0] == before["c1"][0] == before["a1"][0]
@@ -63,7 +63,7 @@ def test_different_on_two_rows_of_one_number_holds_and_is_taken_back(country: Co
 def test_contradictions_are_listed_opened_again_and_never_chosen(
     country: Country, decisions: list[tuple[str, str, str]]
 ) -> None:
-    whole_job()
+    country.after(whole_job)
     work = country.open()
     before = linked_now(work)
     numbers = said(work, *decisions)
@@ -91,7 +91,7 @@ def test_contradictions_are_listed_opened_again_and_never_chosen(
 
 
 def test_taking_back_one_of_those_that_contradict_leaves_the_others_in_force(country: Country) -> None:
-    whole_job()
+    country.after(whole_job)
     work = country.open()
     numbers = said(work, ("b2", "a1", "same"), ("b2", "a3", "same"))
     pipeline.reconcile()

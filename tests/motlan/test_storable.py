@@ -46,7 +46,7 @@ def test_no_character_that_cannot_be_stored_stops_the_others(country: Country) -
     cards += [{**card_record(CARDS[0]), "id": key} for key in (f"k{NUL}1", "k" * 5000, "")]
     country.write("alpha_people", people)
     country.write("beta_cards", cards)
-    done = whole_job()
+    done = country.after(whole_job)
     assert done["beta_cards"]["clean"]["quarantined"] == 4, "three that cannot be stored, and the one without a name"
     found = golden(country)
     assert len(found) >= len(SPINE)
@@ -95,7 +95,7 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 @pytest.fixture
 def damaged(country: Country, monkeypatch: pytest.MonkeyPatch) -> Country:
     """A publication that is numbered and that the store does not take, as an earlier version could make."""
-    whole_job()
+    country.after(whole_job)
     cards = [card_record(row) for row in CARDS]
     cards[0] = card_record(("b1", *CARDS[0][1:5], f"GD401000{NUL}0000009"), "2026-09-03T00:00:00.000000Z")
     country.write("beta_cards", cards)

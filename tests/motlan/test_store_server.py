@@ -94,11 +94,12 @@ FORBIDDEN = [
 
 
 def test_the_role_that_serves_the_feeds_serves_them_and_changes_nothing(
-    country: Country, monkeypatch: pytest.MonkeyPatch
+    country: Country, store_server: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = load().database_url or ""
-    database = url.partition("//")[2].partition("@")[0]
+    database = "t_feeds"
+    url = store_server(database)
     feeds = feeds_of(url, database)
+    monkeypatch.setenv("MOTLAN_DATABASE_URL", url)
     monkeypatch.setenv("MOTLAN_FEEDS_DATABASE_URL", feeds)
     whole_job()
     key = keys.issue(country.open().store, "beta")
