@@ -1,7 +1,7 @@
 """Whether an id of the bus means one person over the days, against the truth of a synthetic world.
 
-Three figures, which are all 0 where the bus does what it says, and a fourth beside them. `docs/agencies.md` says what happens to
-the records.
+Three figures, which are all 0 where the bus does what it says, and a fourth beside them. `docs/reference/agencies.md` says what
+happens to the records.
 
 - `ids_shared`: persons of the newest publication that hold rows of two true people although the bus could know: a row that
   was corrected from one person's into another's beside a row of the person whose it was, or two rows that people decided,

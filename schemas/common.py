@@ -1,6 +1,6 @@
 """Types of canonical values, each with its pattern and the law, standard or fact behind it.
 
-Facts marked "reported" in docs/domain.md were read in secondary sources; the patterns here stay as wide as they are
+Facts marked "reported" in docs/explanation/domain.md were read in secondary sources; the patterns here stay as wide as they are
 unsure. A pattern tells form only: whether a number obeys deeper rules (check digits, code lists) is a row rule.
 """
 

@@ -5,7 +5,7 @@ Layout of the folder:
 - `world.json`: how it was made; `credentials.json`: user and secret of each agency; `today`: the day the agencies show.
 - `registers/<dataset>/rows.parquet`: every version of every row as served, ordered by (moment, key). `_day` is the first
   day it is served, `_until` the day a newer version replaces it, `_pos` its place in the order.
-- `truth/`: for scoring only; see docs/agencies.md.
+- `truth/`: for scoring only; see docs/reference/agencies.md.
 """
 
 from __future__ import annotations

@@ -28,7 +28,9 @@ def link(
     right: Annotated[
         Path | None, typer.Argument(help="Another; without it, duplicates are looked for in LEFT.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML that says what to compare; see docs/link.md.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML that says what to compare; see docs/how-to/link-files.md.")
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", help="Folder of the results; earlier ones are replaced.")
     ] = None,

@@ -1,6 +1,6 @@
 """How findings become scores and when a run is stopped: `mapping/scoring.yaml`, with defaults where a country has none.
 
-The method and the default figures are reported ones (docs/domain.md, quality dimensions), so all of it is configuration.
+The method and the default figures are reported ones (docs/explanation/domain.md), so all of it is configuration.
 """
 
 from __future__ import annotations

