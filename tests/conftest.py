@@ -320,9 +320,10 @@ def country(country_folder: Path, databases: Databases, monkeypatch: pytest.Monk
     made = declare_country(country_folder, databases)
     monkeypatch.setenv("MOTLAN_HOME", str(country_folder))
     monkeypatch.setenv("MOTLAN_VAR", str(country_folder / "var"))
-    monkeypatch.setenv("MOTLAN_DATABASE_URL", databases.make())
+    url = databases.make()
+    monkeypatch.setenv("MOTLAN_DATABASE_URL", url)
     monkeypatch.setenv("MOTLAN_THREADS", os.environ.get("MOTLAN_THREADS", "1"))
     monkeypatch.setenv("COUNTRY_URL", f"file://{country_folder / 'registers'}")
     yield made
-    databases.drop(os.environ["MOTLAN_DATABASE_URL"])
+    databases.drop(os.environ.get("MOTLAN_DATABASE_URL", url))
     shutil.rmtree(country_folder)
