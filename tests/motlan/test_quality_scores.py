@@ -100,5 +100,5 @@ def test_dimensions_have_the_words_of_the_declared_half_and_english_ones_without
     assert load_dimensions(ROOT / "mapping" / "dimensions.yaml")["accuracy"].vi == "đúng"
     assert load_dimensions(tmp_path / "dimensions.yaml")["accuracy"].vi == "accuracy"
     (tmp_path / "dimensions.yaml").write_text("beauty: {vi: a, en: b}\n")
-    with pytest.raises(ConfigurationError, match=r"dimensions.yaml:1.*there is no dimension beauty"):
+    with pytest.raises(ConfigurationError, match=r"dimensions.yaml, line 1: there is no dimension beauty"):
         load_dimensions(tmp_path / "dimensions.yaml")
