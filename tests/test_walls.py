@@ -13,17 +13,68 @@ from motlan.config import registry
 from tests.conftest import ROOT
 
 AGENCIES = ("population", "insurance", "tax", "education", "bhxh", "bhyt", "mst")
+COUNTRY = (
+    *(
+        "vietnam",
+        "viet nam",
+        "vietnamese",
+        "hanoi",
+        "ha noi",
+        "ho chi minh",
+        "commune",
+        "communes",
+        "province",
+        "provinces",
+    ),
+    *("cccd", "cmnd", "personal id", "tax code", "social code", "social insurance", "health card", "old identity"),
+    *("tcvn", "tcvn3", "vni", "viqr", "cp1258"),
+    *("dung", "du", "sach", "song", "thong nhat"),
+)
+MARKED = re.compile("[\u1ea0-\u1ef9ăđơưĂĐƠƯ]")
+"""Letters that Vietnamese alone has, or nearly."""
+WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+")
 
 
-def test_the_bus_names_no_agency() -> None:
-    names = re.compile(rf"\b({'|'.join(AGENCIES)})\b", re.IGNORECASE)
-    found = [
+def words_of(text: str) -> str:
+    """The words of a line in lower case, those inside of identifiers too: `personalId` and `PERSONAL_ID` are `personal id`."""
+    return f" {' '.join(WORD.findall(text)).lower()} "
+
+
+def named(folder: str, names: tuple[str, ...]) -> list[str]:
+    """The lines of a folder's files that have one of the names, or a letter of the country's own."""
+    looked_for = [f" {name} " for name in names]
+    return [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-        for path in sorted((ROOT / "motlan").rglob("*.py"))
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if names.search(line)
+        if MARKED.search(line) or any(name in words_of(line) for name in looked_for)
     ]
-    assert not found
+
+
+def test_the_bus_names_no_agency_and_no_country_inside_of_identifiers_and_texts_too() -> None:
+    assert named("motlan", AGENCIES + COUNTRY) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "def personal_id_of(row)",
+        "class TaxCode:",
+        "PERSONAL_ID = 1",
+        "asked of the insurance",
+        "x = 'du'",
+        "motlan_tcvn3_from",
+        "# họ",
+    ],
+)
+def test_the_search_for_a_country_looks_into_identifiers_and_texts(line: str) -> None:
+    looked_for = [f" {name} " for name in AGENCIES + COUNTRY]
+    assert MARKED.search(line) or any(name in words_of(line) for name in looked_for)
+
+
+def test_the_search_for_a_country_finds_no_word_inside_of_another() -> None:
+    assert not any(f" {name} " in words_of("during a song2 taxonomy, songs produced") for name in AGENCIES + COUNTRY)
 
 
 def test_no_lock_file_holds_an_address() -> None:

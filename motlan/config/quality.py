@@ -22,11 +22,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from motlan.config.files import Declared, Dimension, Name, Place, Text, check, read, refusal
+from motlan.config.files import Declared, Dimension, Name, Place, Text, check, plainly, read, refusal
 from motlan.errors import ConfigurationError
 from motlan.expressions import Expression, parse
 
 Example = dict[str, Any]
+STILL_THERE = "still_in_the_register"
+"""Name of the end rule that holds where no other is declared."""
 REGISTER_NAMES = frozenset(
     ("records", "accepted", "quarantined", "pulled", "source_rows", "source_total", "age", "freshness", "expected")
 )
@@ -301,16 +303,12 @@ def load(path: Path, known: Known, made: Sequence[RowRule] = (), ends: Sequence[
     )
 
 
-def spine_rules(spine: Sequence[str]) -> tuple[EndRule, ...]:
+def spine_rules(spine: Sequence[str], messages: Mapping[str, Text] | None = None) -> tuple[EndRule, ...]:
     """Return the end rule of those whose rows found persons, which holds where no other is declared."""
-    message = Text(
-        vi="Cơ sở dữ liệu gốc không còn bản ghi này",
-        en="The register whose records found persons has this one no longer",
-    )
+    english = plainly("The register whose records found persons has this one no longer")
+    message = (messages or {}).get(STILL_THERE, english)
     said = {"field": "_key", "dimension": "timeliness", "severity": "error", "message": message}
-    return (
-        (EndRule.model_validate({"name": "still_in_the_register", "datasets": list(spine), **said}),) if spine else ()
-    )
+    return (EndRule.model_validate({"name": STILL_THERE, "datasets": list(spine), **said}),) if spine else ()
 
 
 def _names(rule: Rule, known: Known, path: Path, place: Place) -> None:

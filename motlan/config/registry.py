@@ -34,6 +34,7 @@ from motlan.errors import ConfigurationError
 from motlan.expressions import Expression, parse
 
 _Bounds = TypeVar("_Bounds", Limits, Pace)
+_Rule = TypeVar("_Rule", bound=quality.Rule)
 
 VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 
@@ -207,6 +208,7 @@ class Registry:
     rules: quality.Rules
     scoring: scoring.Scoring
     dimensions: Mapping[Dimension, Text]
+    messages: Mapping[str, Text]
 
     @property
     def row_rules(self) -> tuple[RowRule, ...]:
@@ -233,7 +235,13 @@ class Registry:
         bound = (rule.bound(dataset.mapped) for rule in self.row_rules if rule.applies_to(dataset.name))
         asked = [rule for rule in bound if rule]
         read = dict.fromkeys(column for field in dataset.fields for column in dataset.columns_of(field))
-        return [*built_in(asked, read, Limits(**dataset.limits).field_length), *asked]
+        own = built_in(asked, read, Limits(**dataset.limits).field_length)
+        return [*(self.worded(rule) for rule in own), *asked]
+
+    def worded(self, rule: _Rule) -> _Rule:
+        """Return a rule of the bus's own with the declared half's message, where it has one."""
+        said = self.messages.get(rule.name)
+        return rule.model_copy(update={"message": said}) if said else rule
 
     def dataset(self, name: str) -> Dataset:
         """Return a dataset.
@@ -405,6 +413,12 @@ def _facets(home: Path, datasets: dict[str, Dataset], entities: dict[str, Entity
     }
 
 
+def _messages(path: Path) -> dict[str, Text]:
+    """Read what people are told where a rule of the bus's own is broken, where the declared half has words for it."""
+    content = read(path) if path.exists() else {}
+    return {name: check(Text, said, path, (name,)) for name, said in content.items()}
+
+
 def _cross_check(datasets: dict[str, Dataset], entities: dict[str, Entity], facets: dict[str, FacetEntity]) -> None:
     """Refuse names that lead nowhere, before anything runs."""
     for dataset in datasets.values():
@@ -451,12 +465,15 @@ def load(home: Path | None = None) -> Registry:
     )
     spine = [name for entity in entities.values() for name in entity.matching.spine]
     models = [*(entity.model for entity in entities.values()), *(facet.model for facet in facets.values())]
+    messages = _messages(home / "mapping" / "messages.yaml")
+    made = schema_rules(models, messages.get("schema"))
     return Registry(
         home=home,
         datasets=datasets,
         entities=entities,
         facets=facets,
-        rules=quality.load(home / "mapping" / "quality.yaml", known, schema_rules(models), quality.spine_rules(spine)),
+        rules=quality.load(home / "mapping" / "quality.yaml", known, made, quality.spine_rules(spine, messages)),
         scoring=scoring.load(home / "mapping" / "scoring.yaml", frozenset(datasets), fields),
         dimensions=scoring.load_dimensions(home / "mapping" / "dimensions.yaml"),
+        messages=messages,
     )
