@@ -112,8 +112,11 @@ class Dataset(Declared):
     @cached_property
     def mapped(self) -> quality.Mapped:
         """What row rules are asked of."""
-        sent = {field: columns[0] for field in self.fields if (columns := self.columns_of(field))}
-        return quality.Mapped(self.expressions, self.columns, sent)
+        columns = self.columns.keys() - {self.key, self.cursor, self.moment}
+        raw = {column: f"raw_{column}" for column in columns}
+        sent = {field: made.sent(columns) for field, made in self.expressions.items()}
+        named = {field: parse(text).with_names(raw) for field, text in sent.items() if text}
+        return quality.Mapped(self.expressions, named)
 
     def columns_of(self, field: str) -> list[str]:
         """Return the raw columns that a field is made of, in the mapping's order, through other fields where it says so.
@@ -460,7 +463,8 @@ def load(home: Path | None = None) -> Registry:
     fields = frozenset(field for entity in entities.values() for field in entity.fields)
     known = quality.Known(
         mapped={name: frozenset(dataset.fields) for name, dataset in datasets.items()},
-        raw={name: frozenset(dataset.columns) for name, dataset in datasets.items()},
+        sent={name: frozenset(dataset.mapped.sent) for name, dataset in datasets.items()},
+        entities={name: dataset.entity for name, dataset in datasets.items()},
         fields=fields,
     )
     spine = [name for entity in entities.values() for name in entity.matching.spine]

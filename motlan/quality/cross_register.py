@@ -235,9 +235,9 @@ def _rows_query(entity: Entity, rules: Rules, as_of: str) -> str:
 
 
 def _asked(rule: Rule) -> str:
-    if rule.datasets == "*":
+    if rule.among is None:
         return "true"
-    return f"r.dataset in ({', '.join(map(literal, rule.datasets))})"
+    return f"r.dataset in ({', '.join(map(literal, rule.among))})"
 
 
 def _found(engine: duckdb.DuckDBPyConnection, relation: str, rules: Sequence[Rule], tally: Tally) -> Iterable[str]:
