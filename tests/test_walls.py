@@ -1,5 +1,6 @@
 """The walls of docs/architecture.md, as far as they can be seen from the files."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -47,13 +48,22 @@ def named(folder: str, names: tuple[str, ...]) -> list[str]:
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
         for path in sorted((ROOT / folder).rglob("*"))
         if path.is_file() and path.suffix != ".pyc"
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for number, line in enumerate([str(path.relative_to(ROOT)), *path.read_text(encoding="utf-8").splitlines()])
         if MARKED.search(line) or any(name in words_of(line) for name in looked_for)
     ]
 
 
 def test_the_bus_names_no_agency_and_no_country_inside_of_identifiers_and_texts_too() -> None:
     assert named("motlan", AGENCIES + COUNTRY) == []
+
+
+def test_the_countrys_functions_import_the_expressions_alone() -> None:
+    for path in (ROOT / "mapping" / "functions").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        imported += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+        ours = [name for name in imported if name.split(".")[0] not in sys.stdlib_module_names]
+        assert all(re.match(r"(motlan\.expressions|mapping\.functions)(\.|$)", name) for name in ours), path.name
 
 
 @pytest.mark.parametrize(
