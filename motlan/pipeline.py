@@ -292,9 +292,9 @@ def publish(run: str | None = None, *, mend: bool = False) -> Counts:
             approval.require(work.store, current)
             runs.require_open(connection, current.id)
             counts = publication.publish(connection, current)
-            provinces = rule_counts.Tally.load(work.scratch(current.id) / cross_register.TALLY)
+            areas = rule_counts.Tally.load(work.scratch(current.id) / cross_register.TALLY)
             results = current.steps["cross_check"]["rules"]
-            rule_counts.record(connection, current.id, work.registry.rules.by_name, results, provinces)
+            rule_counts.record(connection, current.id, work.registry.rules.by_name, results, areas)
         return counts
 
     counts = runs.step(work.store, run, "publish", do, lock="publish")

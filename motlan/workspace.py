@@ -20,6 +20,8 @@ from motlan.config import registry as declared
 from motlan.config.registry import Dataset, Registry
 from motlan.errors import ConfigurationError, ContractError
 from motlan.expressions import (
+    DUCKDB,
+    Dialect,
     abreast,
     code_lists,
     code_lists_digest,
@@ -30,7 +32,7 @@ from motlan.expressions import (
     load_code_lists,
     quote,
 )
-from motlan.expressions.duckdb.named import named_calls
+from motlan.expressions.duckdb.named import NAMED, named_calls
 from motlan.lake.iceberg import Lake, read_parquet
 from motlan.lake.newest import newest
 from motlan.ledger.runs import Counts
@@ -179,6 +181,11 @@ class Workspace:
         else:
             sessions = [self.engine(where, of=fit) for _ in range(fit)]
         yield from abreast(sessions, tasks, do)
+
+    @property
+    def dialect(self) -> Dialect:
+        """How expressions are written in the SQL that `bulk_engine` runs: in full, or with calls by name for another engine."""
+        return NAMED if self.settings.engine == "spark" else DUCKDB
 
     def calls(self) -> AbstractContextManager[None]:
         """Let expressions be written as the engine of the steps reads them."""

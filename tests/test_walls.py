@@ -1,5 +1,6 @@
 """The walls of docs/architecture.md, as far as they can be seen from the files."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -13,17 +14,77 @@ from motlan.config import registry
 from tests.conftest import ROOT
 
 AGENCIES = ("population", "insurance", "tax", "education", "bhxh", "bhyt", "mst")
+COUNTRY = (
+    *(
+        "vietnam",
+        "viet nam",
+        "vietnamese",
+        "hanoi",
+        "ha noi",
+        "ho chi minh",
+        "commune",
+        "communes",
+        "province",
+        "provinces",
+    ),
+    *("cccd", "cmnd", "personal id", "tax code", "social code", "social insurance", "health card", "old identity"),
+    *("tcvn", "tcvn3", "vni", "viqr", "cp1258"),
+    *("dung", "du", "sach", "song", "thong nhat"),
+)
+MARKED = re.compile("[\u1ea0-\u1ef9ăđơưĂĐƠƯ]")
+"""Letters that Vietnamese alone has, or nearly."""
+WORD = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+")
 
 
-def test_the_bus_names_no_agency() -> None:
-    names = re.compile(rf"\b({'|'.join(AGENCIES)})\b", re.IGNORECASE)
-    found = [
+def words_of(text: str) -> str:
+    """The words of a line in lower case, those inside of identifiers too: `personalId` and `PERSONAL_ID` are `personal id`."""
+    return f" {' '.join(WORD.findall(text)).lower()} "
+
+
+def named(folder: str, names: tuple[str, ...]) -> list[str]:
+    """The lines of a folder's files that have one of the names, or a letter of the country's own."""
+    looked_for = [f" {name} " for name in names]
+    return [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-        for path in sorted((ROOT / "motlan").rglob("*.py"))
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if names.search(line)
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
+        for number, line in enumerate([str(path.relative_to(ROOT)), *path.read_text(encoding="utf-8").splitlines()])
+        if MARKED.search(line) or any(name in words_of(line) for name in looked_for)
     ]
-    assert not found
+
+
+def test_the_bus_names_no_agency_and_no_country_inside_of_identifiers_and_texts_too() -> None:
+    assert named("motlan", AGENCIES + COUNTRY) == []
+
+
+def test_the_countrys_functions_import_the_expressions_alone() -> None:
+    for path in (ROOT / "mapping" / "functions").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        imported += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+        ours = [name for name in imported if name.split(".")[0] not in sys.stdlib_module_names]
+        assert all(re.match(r"(motlan\.expressions|mapping\.functions)(\.|$)", name) for name in ours), path.name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "def personal_id_of(row)",
+        "class TaxCode:",
+        "PERSONAL_ID = 1",
+        "asked of the insurance",
+        "x = 'du'",
+        "motlan_tcvn3_from",
+        "# họ",
+    ],
+)
+def test_the_search_for_a_country_looks_into_identifiers_and_texts(line: str) -> None:
+    looked_for = [f" {name} " for name in AGENCIES + COUNTRY]
+    assert MARKED.search(line) or any(name in words_of(line) for name in looked_for)
+
+
+def test_the_search_for_a_country_finds_no_word_inside_of_another() -> None:
+    assert not any(f" {name} " in words_of("during a song2 taxonomy, songs produced") for name in AGENCIES + COUNTRY)
 
 
 def test_no_lock_file_holds_an_address() -> None:

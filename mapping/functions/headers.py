@@ -15,7 +15,7 @@ PACKAGE = Package(
         "date": "(.*_)?ngay_sinh(_.*)?",
         "sex": "gioi_tinh",
         "postcode": "(.*_)?ma_buu_chinh",
-        "place": "(.*_)?(commune|xa|phuong|quan|huyen|tinh)(_.*)?",
+        "place": "(.*_)?(commune|province|xa|phuong|quan|huyen|tinh)(_.*)?",
         "name": "(.*_)?(ho|ten|ho_ten|ho_va_ten|ho_dem)(_.*)?",
     },
 )

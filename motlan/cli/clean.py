@@ -19,7 +19,7 @@ from motlan.workspace import open_workspace
 
 app = typer.Typer(
     help="Cleaners.",
-    epilog=examples("motlan clean explain --as person_name", "motlan clean changes DATASET"),
+    epilog=examples("motlan clean explain --as text", "motlan clean changes DATASET"),
     no_args_is_help=True,
 )
 
@@ -27,10 +27,10 @@ app = typer.Typer(
 @app.command(
     "explain",
     epilog=examples(
-        "motlan clean explain --as person_name",
-        "printf '%s' \"$NAME\" | motlan clean explain --as person_name --json",
+        "motlan clean explain --as text",
+        "printf '%s' \"$VALUE\" | motlan clean explain --as text --json",
         "motlan clean explain --as partial_date --with either",
-        "motlan clean explain --as commune --with 2024-05-01",
+        "motlan clean explain --as code_at --with LIST --with 2024-05-01",
     ),
 )
 def explained(

@@ -64,7 +64,7 @@ def decisions(
     out.print(table if table.row_count else "no value is set aside")
 
 
-@app.command(epilog=examples("motlan golden history PERSON_ID residence_commune"))
+@app.command(epilog=examples("motlan golden history PERSON_ID FIELD"))
 def history(
     person: Annotated[str, typer.Argument(help="The bus's own person id, as `motlan lineage` shows it.")],
     field: Annotated[str, typer.Argument(help="The golden field.")],

@@ -103,7 +103,7 @@ def _print_report(report: dict[str, Any]) -> None:
         f"{report['expected_missed_was']:.1f} -> {report['expected_missed']:.1f}",
         highlight=False,
     )
-    for name in ("outcome", "rule", "province"):
+    for name in ("outcome", "rule", "area"):
         table = Table(
             *(key.replace("_", " ") for key in (report[f"by_{name}"] or [{}])[0]), title=f"rows that change, by {name}"
         )
@@ -148,7 +148,7 @@ def refuse(model: ModelId, as_json: AsJson = False) -> None:
 
 @app.command(epilog=examples("motlan model errors", "motlan model errors --json"))
 def errors(entity: OfEntity = pipeline.ENTITY, as_json: AsJson = False) -> None:
-    """Show how many published links are expected to be wrong, and rows missed, by province, age, ethnicity as declared."""
+    """Show how many published links are expected to be wrong, and rows missed, by area, age, ethnicity as declared."""
     with told(as_json), working("counting", as_json):
         found = expectations.expected(open_workspace(), entity)
     if as_json:

@@ -15,9 +15,7 @@ from motlan.quality.scores import By
 
 BARS = "▁▂▃▄▅▆▇█"
 
-EPILOG = examples(
-    "motlan quality", "motlan quality --by rule --dataset {dataset}", "motlan quality --by province --json"
-)
+EPILOG = examples("motlan quality", "motlan quality --by rule --dataset {dataset}", "motlan quality --by area --json")
 
 
 def quality(

@@ -39,7 +39,7 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command(epilog=examples("motlan release show RUN", "motlan release show RUN --json"))
 def show(run: RunId, as_json: AsJson = False) -> None:
-    """Show what a publication would change, by register and province, and who decided. Numbers only."""
+    """Show what a publication would change, by register and area, and who decided. Numbers only."""
     with told(as_json):
         found = approval.show(open_workspace().store, run)
     if as_json:
@@ -48,12 +48,12 @@ def show(run: RunId, as_json: AsJson = False) -> None:
     out.print(f"run {run}: {found['state']}, {len(found['decisions'])} of {found['approvals']} decisions")
     if found["stale"]:
         out.print("[yellow]stale: others were published since it was compared; run `motlan reconcile` anew[/yellow]")
-    passed = Table("measure", "register", "province", "changed", "known", "limit", "in", title="limits passed")
+    passed = Table("measure", "register", "area", "changed", "known", "limit", "in", title="limits passed")
     for row in found["passed"]:
-        province = row["province"] or "all"
+        area = row["area"] or "all"
         numbers = (f"{row['changed']:,}", f"{row['known']:,}", f"{row['limit']:.2%}")
         over = f"{row['days']} days" if "days" in row else "this run"
-        passed.add_row(row["measure"], row["source"], province, *numbers, over)
+        passed.add_row(row["measure"], row["source"], area, *numbers, over)
     out.print(passed)
     counts = Table("measure", "register", "persons", title="all that changes")
     for measure, by_register in found["counts"].items():

@@ -56,7 +56,7 @@ class Authority(Declared):
         guarded: Whether a change of this field has limits of its own before it is published.
         candidates: Field that holds the values (`;` between them) that a row's value is a guess among; empty where it is certain.
             A guess never beats a certain value, and says the same as any of its candidates.
-        follows: Field whose row says this one too, wherever it is known: the province of a commune.
+        follows: Field whose row says this one too, wherever it is known: the area that a place is in.
         together: Name of a group of fields that are taken whole from one record where a register has several of a person.
         in_force: Expression over the row's canonical fields: rows that hold now beat those that ended. The same for all fields of
             a group, of which it tells whose record stands.
@@ -122,7 +122,7 @@ class Facet(Declared):
 
 
 class ChangeLimits(Declared):
-    """When a publication waits for people, of the persons that a register knows in a province (0 to 1).
+    """When a publication waits for people, of the persons that a register knows in an area (0 to 1).
 
     Attributes:
         approvals: How many people must let it go.

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from motlan.config.files import Text
+from motlan.config.files import Text, plainly
 from motlan.config.quality import Mapped, RowRule
 from motlan.expressions import always_answers
 from motlan.expressions.language import Call
@@ -56,28 +56,29 @@ def _question(field: str, pattern: str, shortest: int | None, longest: int | Non
 _COMMON: Mapping[str, Any] = {"dimension": "validity", "severity": "blocking"}
 
 
-def schema_rules(models: Iterable[type[BaseModel]]) -> tuple[SchemaRule, ...]:
+def schema_rules(models: Iterable[type[BaseModel]], said: Text | None = None) -> tuple[SchemaRule, ...]:
     """Return a blocking rule, `schema_<field>`, for each field of some models that says how its text must look.
 
     Args:
         models: The canonical models; of a field that several have, the first one's type counts.
+        said: Their message, with `{field}` and `{title}`; an English one where absent.
     """
     forms: dict[str, Mapping[str, Any]] = {}
     for model in models:
         for field, content in model.model_json_schema()["properties"].items():
             forms.setdefault(field, next(form for form in content.get("anyOf", [content]) if form["type"] != "null"))
-    return tuple(rule for field, form in forms.items() if (rule := _rule(field, form)))
+    return tuple(rule for field, form in forms.items() if (rule := _rule(field, form, said)))
 
 
-def _rule(field: str, form: Mapping[str, Any]) -> SchemaRule | None:
+def _rule(field: str, form: Mapping[str, Any], said: Text | None) -> SchemaRule | None:
     pattern = form.get("pattern", "").removeprefix("^").removesuffix("$")
     shortest, longest = form.get("minLength"), form.get("maxLength")
-    question, title = _question(field, pattern, shortest, longest), form.get("title", field)
+    question = _question(field, pattern, shortest, longest)
     if not question:
         return None
-    message = Text(
-        vi=f"Giá trị không đúng dạng chuẩn: {title}", en=f"The value has not the form of its canonical type ({field})"
-    )
+    said = said or plainly("The value has not the form of its canonical type ({field})")
+    words = {"field": field, "title": form.get("title", field)}
+    message = Text(vi=said.vi.format(**words), en=said.en.format(**words))
     return SchemaRule(
         **_COMMON,
         name=f"schema_{field}",

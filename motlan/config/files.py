@@ -38,6 +38,11 @@ class Text(Declared):
     en: str
 
 
+def plainly(english: str) -> Text:
+    """Return a text of the bus's own, in English wherever the declared half has no other words for it."""
+    return Text(vi=english, en=english)
+
+
 def read(path: Path) -> dict[str, Any]:
     """Read a declared YAML file.
 

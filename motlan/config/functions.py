@@ -24,11 +24,12 @@ def install_functions(home: Path) -> None:
         ConfigurationError: A module's `PACKAGE` is none, or two functions have one name.
     """
     modules = sorted(path.stem for path in (home / FOLDER).glob("*.py") if path.stem != "__init__")
-    if modules and str(home) not in sys.path:
-        sys.path.insert(0, str(home))
+    folder = ".".join(FOLDER.parts)
+    if modules and folder not in sys.modules:
+        sys.path.insert(0, str(home))  # before any other folder of this name, such as one where the process was started
     packages = []
     for name in modules:
-        found = getattr(importlib.import_module(f"{'.'.join(FOLDER.parts)}.{name}"), "PACKAGE", None)
+        found = getattr(importlib.import_module(f"{folder}.{name}"), "PACKAGE", None)
         if found is None:
             continue
         if not isinstance(found, Package):

@@ -13,20 +13,21 @@ Row rules may quarantine; the others make findings. No rule asks what today is: 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from motlan.config.files import Declared, Dimension, Name, Place, Text, check, read, refusal
+from motlan.config.files import Declared, Dimension, Name, Place, Text, check, plainly, read, refusal
 from motlan.errors import ConfigurationError
 from motlan.expressions import Expression, parse
 
 Example = dict[str, Any]
+STILL_THERE = "still_in_the_register"
+"""Name of the end rule that holds where no other is declared."""
 REGISTER_NAMES = frozenset(
     ("records", "accepted", "quarantined", "pulled", "source_rows", "source_total", "age", "freshness", "expected")
 )
@@ -35,21 +36,52 @@ version, rows pulled and announced in the newest pull that had any, the source's
 the promise, both in seconds, and how many changes the register's own pace lets expect within the promised time."""
 
 
+class OfEntity(Declared):
+    """All datasets whose rows are about an entity, declared today or later."""
+
+    entity: Name
+
+
 class Rule(Declared):
-    """What all rules have."""
+    """What all rules have.
+
+    Attributes:
+        datasets: Those that are asked: their names, all (`"*"`), or all of an entity (`{entity: person}`).
+        excepted: Those that are spared where `datasets` names none.
+    """
 
     section: ClassVar[str]
     name: Name
-    datasets: list[Name] | Literal["*"] = "*"
+    datasets: list[Name] | Literal["*"] | OfEntity = "*"
+    excepted: list[Name] = Field(default=[])
     field: str
     dimension: Dimension
     severity: Literal["blocking", "error", "warning"]
     weight: int = Field(default=1, gt=0)
     message: Text
 
+    _among: tuple[str, ...] | None = PrivateAttr(default=None)
+
+    @property
+    def among(self) -> tuple[str, ...] | None:
+        """The datasets that are asked; None for all there are."""
+        return tuple(self.datasets) if isinstance(self.datasets, list) else self._among
+
+    def find_datasets(self, entities: Mapping[str, str]) -> None:
+        """Settle which datasets are asked.
+
+        Args:
+            entities: Every dataset -> the entity that its rows are about.
+        """
+        if isinstance(self.datasets, OfEntity) or self.excepted:
+            entity = self.datasets.entity if isinstance(self.datasets, OfEntity) else None
+            self._among = tuple(
+                name for name, of in entities.items() if entity in (None, of) and name not in self.excepted
+            )
+
     def applies_to(self, dataset: str) -> bool:
         """Tell whether the rule is asked of a dataset."""
-        return self.datasets == "*" or dataset in self.datasets
+        return self.among is None or dataset in self.among
 
     def expressions(self) -> dict[str, Expression]:
         """The rule's expressions, by key."""
@@ -72,57 +104,33 @@ class Asked(Rule):
         return {"expression": self.parsed}
 
 
-SENT = "sent_"
-"""Before a field's name: the raw column that the field is made of, whatever a register calls it."""
-
-
 @dataclass(frozen=True)
 class Mapped:
-    """What a row rule is asked of: a dataset's canonical fields, its raw columns, and the column that each field is made of."""
+    """What a row rule is asked of: a dataset's canonical fields, and what was sent for each, as expressions.
+
+    `sent` reads raw columns as `raw_<column>`; a field that is made of other fields alone is not in it.
+    """
 
     fields: Mapping[str, Expression]
-    columns: Collection[str]
     sent: Mapping[str, str]
 
 
 class RowRule(Asked):
-    """One question asked of every row of a dataset: canonical fields, `raw_<column>`, `sent_<field>`, `_key`, `_moment`.
+    """One question asked of every row of a dataset: canonical fields, `sent(field)`, `_key`, `_moment`.
 
-    A blocking rule holds for every dataset, declared today or later, but those that `excepted` names: a field that a dataset
-    does not have is null to it. Only one that reads raw columns by their names says which datasets have them.
+    A blocking rule holds for every dataset, or every one of an entity, declared today or later, but those that `excepted`
+    names: a field that a dataset does not have is null to it.
     """
 
     section = "rules"
-    excepted: list[Name] = Field(default=[])
-
-    def applies_to(self, dataset: str) -> bool:
-        """Tell whether the rule is asked of a dataset."""
-        return super().applies_to(dataset) and dataset not in self.excepted
-
-    @property
-    def reads_raw(self) -> bool:
-        """Whether it reads raw columns by their names."""
-        return any(name.startswith("raw_") for name in self.parsed.fields)
-
-    @model_validator(mode="after")
-    def _for_all(self) -> RowRule:
-        if self.datasets != "*" and self.excepted:
-            raise ValueError("a rule names either its datasets or those that are excepted")
-        with suppress(ConfigurationError):  # an expression that cannot be read is refused with its place later
-            if self.datasets != "*" and self.severity == "blocking" and not self.reads_raw:
-                raise ValueError("a blocking rule holds for all datasets: name those that it spares in `excepted`")
-        return self
 
     def bound(self, mapped: Mapped) -> RowRule | None:
         """Return the rule as a dataset is asked it; None where it cannot be asked, or need not be."""
         names: dict[str, str | None] = {}
         for name in self.parsed.fields - mapped.fields.keys() - {"_key", "_moment"}:
-            if name.startswith("raw_") and name.removeprefix("raw_") in mapped.columns:
-                continue
-            column = mapped.sent.get(name.removeprefix(SENT)) if name.startswith(SENT) else None
-            if column is None and (self.severity != "blocking" or name.startswith("raw_")):
+            names[name] = mapped.sent.get(name.removeprefix("sent(").removesuffix(")")) if "(" in name else None
+            if names[name] is None and self.severity != "blocking":
                 return None
-            names[name] = column and f"raw_{column}"
         if not names:
             return self
         return RowRule.model_validate(self.model_dump() | {"expression": self.parsed.with_names(names)})
@@ -238,10 +246,18 @@ class Rules:
 
 @dataclass(frozen=True)
 class Known:
-    """What rules may name: dataset -> its canonical fields, dataset -> its raw columns, and the entities' fields."""
+    """What rules may name.
+
+    Attributes:
+        mapped: Dataset -> its canonical fields.
+        sent: Dataset -> those of them that are made of raw columns.
+        entities: Dataset -> the entity that its rows are about.
+        fields: The entities' fields.
+    """
 
     mapped: Mapping[str, frozenset[str]]
-    raw: Mapping[str, frozenset[str]]
+    sent: Mapping[str, frozenset[str]]
+    entities: Mapping[str, str]
     fields: frozenset[str]
 
     def readable(self, rule: Rule, dataset: str) -> frozenset[str]:
@@ -253,10 +269,9 @@ class Known:
             return golden | {f"count_{name}" for name in self.fields} | frozenset({"rows"})
         if isinstance(rule, RegisterRule):
             return REGISTER_NAMES
-        others = self.fields if rule.severity == "blocking" and rule.datasets == "*" else frozenset()
-        raw = frozenset(f"raw_{column}" for column in self.raw[dataset])
-        sent = frozenset(f"{SENT}{name}" for name in self.mapped[dataset])
-        return self.mapped[dataset] | raw | sent | others | frozenset({"_key", "_moment"})
+        others = self.fields if rule.severity == "blocking" else frozenset()
+        sent = frozenset(f"sent({name})" for name in self.sent[dataset])
+        return self.mapped[dataset] | sent | others | frozenset({"_key", "_moment"})
 
 
 def load(path: Path, known: Known, made: Sequence[RowRule] = (), ends: Sequence[EndRule] = ()) -> Rules:
@@ -287,6 +302,8 @@ def load(path: Path, known: Known, made: Sequence[RowRule] = (), ends: Sequence[
             if rule.name in seen:
                 raise refusal(f"there are two rules {rule.name}", path, [*place, "name"], "give one another name.")
             seen[rule.name] = place
+            _check_datasets(rule, known, path, place)
+            rule.find_datasets(known.entities)
             _names(rule, known, path, place)
             found.append(rule)
         return tuple(found)
@@ -301,25 +318,34 @@ def load(path: Path, known: Known, made: Sequence[RowRule] = (), ends: Sequence[
     )
 
 
-def spine_rules(spine: Sequence[str]) -> tuple[EndRule, ...]:
+def spine_rules(spine: Sequence[str], messages: Mapping[str, Text] | None = None) -> tuple[EndRule, ...]:
     """Return the end rule of those whose rows found persons, which holds where no other is declared."""
-    message = Text(
-        vi="Cơ sở dữ liệu gốc không còn bản ghi này",
-        en="The register whose records found persons has this one no longer",
-    )
+    english = plainly("The register whose records found persons has this one no longer")
+    message = (messages or {}).get(STILL_THERE, english)
     said = {"field": "_key", "dimension": "timeliness", "severity": "error", "message": message}
-    return (
-        (EndRule.model_validate({"name": "still_in_the_register", "datasets": list(spine), **said}),) if spine else ()
-    )
+    return (EndRule.model_validate({"name": STILL_THERE, "datasets": list(spine), **said}),) if spine else ()
+
+
+def _check_datasets(rule: Rule, known: Known, path: Path, place: Place) -> None:
+    """Refuse a rule that names datasets that there are not, or names those that it must not choose."""
+    listed = rule.datasets if isinstance(rule.datasets, list) else []
+    for key, datasets in {"datasets": listed, "excepted": rule.excepted}.items():
+        for dataset in datasets:
+            if dataset not in known.mapped:
+                raise refusal(f"there is no dataset {dataset}", path, [*place, key], _nearest(dataset, known.mapped))
+    if isinstance(rule.datasets, OfEntity) and rule.datasets.entity not in known.entities.values():
+        entity, entities = rule.datasets.entity, set(known.entities.values())
+        raise refusal(f"no dataset is about an entity {entity}", path, [*place, "datasets"], _nearest(entity, entities))
+    if isinstance(rule.datasets, list) and rule.excepted:
+        what = "a rule names either its datasets or those that are excepted"
+        raise refusal(what, path, [*place, "excepted"], "drop one of them.")
+    if isinstance(rule.datasets, list) and rule.severity == "blocking" and isinstance(rule, RowRule):
+        what = "a blocking rule holds for all datasets, or all of an entity"
+        raise refusal(what, path, [*place, "datasets"], "name those that it spares in `excepted`.")
 
 
 def _names(rule: Rule, known: Known, path: Path, place: Place) -> None:
     """Refuse a rule whose names lead nowhere."""
-    named = {"datasets": () if rule.datasets == "*" else rule.datasets, "excepted": getattr(rule, "excepted", ())}
-    for key, datasets in named.items():
-        for dataset in datasets:
-            if dataset not in known.mapped:
-                raise refusal(f"there is no dataset {dataset}", path, [*place, key], _nearest(dataset, known.mapped))
     if rule.field not in known.fields | {"_key", "_moment"}:
         raise refusal(f"there is no field {rule.field}", path, [*place, "field"], _nearest(rule.field, known.fields))
     if isinstance(rule, SetRule):
@@ -342,17 +368,17 @@ def _names(rule: Rule, known: Known, path: Path, place: Place) -> None:
 
 def _reads(rule: Rule, key: str, expression: Expression, known: Known, path: Path, place: Place) -> None:
     """Refuse an expression that reads a name which its datasets do not have."""
-    datasets: Iterable[str] = known.mapped if rule.datasets == "*" else rule.datasets
-    missing = []
-    for dataset in datasets:
-        readable = known.fields if key == "when" else known.readable(rule, dataset)
-        missing.append(sorted(expression.fields - readable))
-        if missing[-1] and rule.datasets != "*":
-            name = missing[-1][0]
-            raise refusal(f"{dataset} has no {name}", path, [*place, key], _nearest(name, readable))
-    if missing and all(missing):
-        name = min(missing, key=len)[0]
-        raise refusal(f"no dataset has {name}", path, [*place, key], "see schemas/ and adapters/agencies.yaml.")
+    readable = {
+        dataset: known.fields if key == "when" else known.readable(rule, dataset)
+        for dataset in (known.mapped if rule.among is None else rule.among)
+    }
+    missing = {dataset: sorted(expression.fields - names) for dataset, names in readable.items()}
+    for dataset, names in missing.items():
+        if names and isinstance(rule.datasets, list):
+            raise refusal(f"{dataset} has no {names[0]}", path, [*place, key], _nearest(names[0], readable[dataset]))
+    if missing and all(missing.values()):
+        name = min(missing.values(), key=len)[0]
+        raise refusal(f"no dataset has {name}", path, [*place, key], _nearest(name, set().union(*readable.values())))
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

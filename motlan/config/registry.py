@@ -34,6 +34,7 @@ from motlan.errors import ConfigurationError
 from motlan.expressions import Expression, parse
 
 _Bounds = TypeVar("_Bounds", Limits, Pace)
+_Rule = TypeVar("_Rule", bound=quality.Rule)
 
 VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 
@@ -111,8 +112,11 @@ class Dataset(Declared):
     @cached_property
     def mapped(self) -> quality.Mapped:
         """What row rules are asked of."""
-        sent = {field: columns[0] for field in self.fields if (columns := self.columns_of(field))}
-        return quality.Mapped(self.expressions, self.columns, sent)
+        columns = self.columns.keys() - {self.key, self.cursor, self.moment}
+        raw = {column: f"raw_{column}" for column in columns}
+        sent = {field: made.sent(columns) for field, made in self.expressions.items()}
+        named = {field: parse(text).with_names(raw) for field, text in sent.items() if text}
+        return quality.Mapped(self.expressions, named)
 
     def columns_of(self, field: str) -> list[str]:
         """Return the raw columns that a field is made of, in the mapping's order, through other fields where it says so.
@@ -207,6 +211,7 @@ class Registry:
     rules: quality.Rules
     scoring: scoring.Scoring
     dimensions: Mapping[Dimension, Text]
+    messages: Mapping[str, Text]
 
     @property
     def row_rules(self) -> tuple[RowRule, ...]:
@@ -233,7 +238,13 @@ class Registry:
         bound = (rule.bound(dataset.mapped) for rule in self.row_rules if rule.applies_to(dataset.name))
         asked = [rule for rule in bound if rule]
         read = dict.fromkeys(column for field in dataset.fields for column in dataset.columns_of(field))
-        return [*built_in(asked, read, Limits(**dataset.limits).field_length), *asked]
+        own = built_in(asked, read, Limits(**dataset.limits).field_length)
+        return [*(self.worded(rule) for rule in own), *asked]
+
+    def worded(self, rule: _Rule) -> _Rule:
+        """Return a rule of the bus's own with the declared half's message, where it has one."""
+        said = self.messages.get(rule.name)
+        return rule.model_copy(update={"message": said}) if said else rule
 
     def dataset(self, name: str) -> Dataset:
         """Return a dataset.
@@ -405,6 +416,12 @@ def _facets(home: Path, datasets: dict[str, Dataset], entities: dict[str, Entity
     }
 
 
+def _messages(path: Path) -> dict[str, Text]:
+    """Read what people are told where a rule of the bus's own is broken, where the declared half has words for it."""
+    content = read(path) if path.exists() else {}
+    return {name: check(Text, said, path, (name,)) for name, said in content.items()}
+
+
 def _cross_check(datasets: dict[str, Dataset], entities: dict[str, Entity], facets: dict[str, FacetEntity]) -> None:
     """Refuse names that lead nowhere, before anything runs."""
     for dataset in datasets.values():
@@ -446,17 +463,21 @@ def load(home: Path | None = None) -> Registry:
     fields = frozenset(field for entity in entities.values() for field in entity.fields)
     known = quality.Known(
         mapped={name: frozenset(dataset.fields) for name, dataset in datasets.items()},
-        raw={name: frozenset(dataset.columns) for name, dataset in datasets.items()},
+        sent={name: frozenset(dataset.mapped.sent) for name, dataset in datasets.items()},
+        entities={name: dataset.entity for name, dataset in datasets.items()},
         fields=fields,
     )
     spine = [name for entity in entities.values() for name in entity.matching.spine]
     models = [*(entity.model for entity in entities.values()), *(facet.model for facet in facets.values())]
+    messages = _messages(home / "mapping" / "messages.yaml")
+    made = schema_rules(models, messages.get("schema"))
     return Registry(
         home=home,
         datasets=datasets,
         entities=entities,
         facets=facets,
-        rules=quality.load(home / "mapping" / "quality.yaml", known, schema_rules(models), quality.spine_rules(spine)),
+        rules=quality.load(home / "mapping" / "quality.yaml", known, made, quality.spine_rules(spine, messages)),
         scoring=scoring.load(home / "mapping" / "scoring.yaml", frozenset(datasets), fields),
         dimensions=scoring.load_dimensions(home / "mapping" / "dimensions.yaml"),
+        messages=messages,
     )

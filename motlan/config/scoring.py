@@ -77,7 +77,7 @@ class Scoring(Declared):
 
     Attributes:
         green: Least score, 0 to 100, that is green; `yellow` likewise; less is red.
-        province_field: Canonical field that rows are grouped by.
+        area: Canonical field by which counts are grouped, such as a region of residence; none where empty.
         dimension_weights: Share of a dimension in its field's score, 1 where absent; `field_weights` likewise.
     """
 
@@ -85,7 +85,7 @@ class Scoring(Declared):
     yellow: float = Field(default=75, ge=0, le=100)
     must_be_full: MustBeFull = MustBeFull()
     due_days: DueDays = DueDays()
-    province_field: Name = "residence_province"
+    area: str = Field(default="", pattern=r"^([a-z][a-z0-9_]*)?$")
     dimension_weights: dict[Dimension, float] = Field(default={})
     field_weights: dict[Name, float] = Field(default={})
     breaker: Breaker = Breaker()
@@ -139,8 +139,9 @@ def load(path: Path, datasets: frozenset[str], fields: frozenset[str]) -> Scorin
     for name in scoring.datasets:
         if name not in datasets:
             raise refusal(f"there is no dataset {name}", path, ["datasets", name], "use one of agencies.yaml.")
-    named = {("must_be_full", "fields"): scoring.must_be_full.fields}
+    named: dict[tuple[str, ...], list[str]] = {("must_be_full", "fields"): scoring.must_be_full.fields}
     named |= {("due_days", "complex_fields"): scoring.due_days.complex_fields}
+    named |= {("area",): [scoring.area] if scoring.area else []}
     for place, names in named.items():
         if unknown := [name for name in names if name not in fields]:
             raise refusal(f"there is no field {unknown[0]}", path, place, "see schemas/.")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from motlan.config.files import Text
+from motlan.config.files import plainly
 from motlan.config.quality import RowRule
 
-_MESSAGE = Text(
-    vi="Khóa hoặc thời điểm của hồ sơ có ký tự không lưu được (U+0000) hoặc dài quá 1.000 byte",
-    en="The record's key or moment has a character that no store holds (U+0000), or is longer than 1,000 bytes",
+_MESSAGE = plainly(
+    "The record's key or moment has a character that no store holds (U+0000), or is longer than 1,000 bytes"
 )
 KEY, MOMENT = (
     RowRule(
@@ -36,7 +35,7 @@ GIVEN = RowRule(
     dimension="completeness",
     severity="blocking",
     expression="_key is not None and _key != ''",
-    message=Text(vi="Thiếu khóa hồ sơ", en="The record has no key"),
+    message=plainly("The record has no key"),
 )
 """Asked where no declared rule holds a row back by its key: rows without one would count as one record."""
 BUILT_IN = (*STORABLE, GIVEN)
@@ -58,10 +57,7 @@ def _bounded(columns: Iterable[str], longest: int) -> list[RowRule]:
     asked = [f"no_longer_than(raw_{column}, {longest})" for column in columns]
     if not asked:
         return []
-    message = Text(
-        vi=f"Có giá trị dài quá {longest} ký tự (đã cắt; toàn văn ở bản gốc đã lưu)",
-        en=f"A value is longer than {longest} characters (cut here; the payload has the whole)",
-    )
+    message = plainly(f"A value is longer than {longest} characters (cut here; the payload has the whole)")
     return [
         RowRule(
             name=BOUNDED,

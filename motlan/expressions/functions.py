@@ -45,6 +45,7 @@ class Function:
         pattern: What every answer but null meets, as a whole (RE2); `@1`, `@2` stand for arguments that are written out.
             A field that comes from such a function need not be checked against that very pattern again.
         storable: Whether no answer ever has a character that the store has no text for (U+0000), whatever is given.
+        gathers: Whether it only puts together or chooses among what it is given: no cleaner.
         code_lists: Code lists that it looks into, beside those that a call names.
         proposed_for: Kind of column that `motlan link --propose` cleans by it, such as `name`.
     """
@@ -57,6 +58,7 @@ class Function:
     idempotent: bool = False
     pattern: str | None = None
     storable: bool = False
+    gathers: bool = False
     code_lists: tuple[str, ...] = ()
     proposed_for: str = ""
 

@@ -2,9 +2,10 @@
 
     member_number is None or length(member_number) == 10
 
-Names are fields, calls are catalogue functions; comparisons, `in`, `is None`, `and`, `or`, `not` and the conditional
-have SQL's three-valued meaning, so an unknown stays unknown. Everything else is refused where it stands, with the
-mend. Nothing is ever evaluated in Python: the text is only parsed, and comes out as SQL.
+Names are fields, calls are catalogue functions; `sent(field)` is a name too: what a source sent for a field. Comparisons, `in`,
+`is None`, `and`, `or`, `not` and the conditional have SQL's three-valued meaning, so an unknown stays unknown. Everything
+else is refused where it stands, with the mend. Nothing is ever evaluated in Python: the text is only parsed, and comes
+out as SQL.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import difflib
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import cast
 from zoneinfo import available_timezones
 
 from motlan.errors import ConfigurationError
@@ -90,8 +92,22 @@ class Expression:
         return _Writer(written(dialect), columns or {}, made or {}).write(self._tree)
 
     def with_names(self, names: Mapping[str, str | None]) -> str:
-        """Return the text with other names in place of some, and a null text in place of those named None."""
+        """Return the text with other expressions in place of some names, and a null text in place of those that have None."""
         return ast.unparse(_Renamed(names).visit(ast.parse(ast.unparse(self._tree), mode="eval")))
+
+    def sent(self, columns: Container[str]) -> str | None:
+        """Return the expression of what was sent for a field that this one makes: its raw columns, behind all cleaning.
+
+        Where several columns are put together, it is them put together; of alternatives the first that reads a column.
+
+        Args:
+            columns: Names of the raw columns.
+
+        Returns:
+            The expression over raw columns; None where it reads none itself.
+        """
+        found = _sent(self._tree, columns)
+        return ast.unparse(found) if found else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -224,8 +240,36 @@ class _Renamed(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.expr:  # ast calls it so
         if node.id not in self.names:
             return node
-        name = self.names[node.id]
-        return ast.Name(name, node.ctx) if name else ast.parse(_NOTHING, mode="eval").body
+        return self._put(node.id)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:  # ast calls it so
+        if (name := _sent_name(node)) and name in self.names:
+            return self._put(name)
+        return cast(ast.expr, self.generic_visit(node))
+
+    def _put(self, name: str) -> ast.expr:
+        return ast.parse(self.names[name] or _NOTHING, mode="eval").body
+
+
+def _sent_name(node: ast.expr) -> str | None:
+    """Return the name that `sent(field)` is: what a source sent for a field. None of everything else."""
+    match node:
+        case ast.Call(func=ast.Name(id="sent"), args=[ast.Name(id=field)], keywords=[]):
+            return f"sent({field})"
+    return None
+
+
+def _sent(node: ast.expr, columns: Container[str]) -> ast.expr | None:
+    match node:
+        case ast.Name(id=name):
+            return node if name in columns else None
+        case ast.Call(func=ast.Name(id=name), args=arguments):
+            if FUNCTIONS[name].gathers and all(_sent(argument, columns) is argument for argument in arguments):
+                return node
+            return next((found for argument in arguments if (found := _sent(argument, columns))), None)
+        case ast.IfExp(body=body, orelse=orelse):
+            return _sent(body, columns) or _sent(orelse, columns)
+    return None
 
 
 class _Checker:
@@ -242,6 +286,8 @@ class _Checker:
                 self.fields.add(name)
             case ast.Constant():
                 _scalar(node, self.where)
+            case ast.Call() if sent := _sent_name(node):
+                self.fields.add(sent)
             case ast.Call():
                 self._call(node)
             case ast.Compare():
@@ -269,6 +315,8 @@ class _Checker:
             raise _refuse(node, self.where, "only a function's plain name can be called", "name a catalogue function")
         name = node.func.id
         function = FUNCTIONS.get(name)
+        if name == "sent":
+            raise _refuse(node, self.where, "sent takes a field's plain name", "write sent(field)")
         if function is None:
             close = difflib.get_close_matches(name, FUNCTIONS, 1, 0.0)
             raise _refuse(node, self.where, f"there is no function {name}", f"did you mean {close[0]}?")
@@ -339,6 +387,8 @@ class _Writer:
                 return self.columns.get(name) or self.dialect.quote(name)
             case ast.Constant() | ast.UnaryOp(op=ast.USub()):
                 return self.dialect.literal(_scalar(node, ""))
+            case ast.Call() if sent := _sent_name(node):
+                return self.columns.get(sent) or self.dialect.quote(sent)
             case ast.Call(func=ast.Name(id=name), args=arguments):
                 return self.dialect.call(name, [self._argument(a) for a in arguments])
             case ast.Compare(left=left, ops=[operator], comparators=[right]):

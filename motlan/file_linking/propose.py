@@ -30,7 +30,7 @@ HEADERS: dict[Kind, str] = {
     "date": r"(.*_)?(dob|birth|birthday|birthdate|date|born)(_.*)?",
     "sex": r"sex|gender",
     "postcode": r"(.*_)?(postcode|post_code|zip|zipcode|zip_code|postal_code)",
-    "place": r"(.*_)?(suburb|city|town|village|ward|district|province|state|county|country)(_.*)?",
+    "place": r"(.*_)?(suburb|city|town|village|ward|district|state|county|country)(_.*)?",
     "name": r"(.*_)?(names?|given|first|last|middle|family|forename|surname|firstname|lastname|fullname)(_.*)?",
 }
 """Kind of column -> pattern of its headers, the first that fits; packages of functions have those of other languages."""

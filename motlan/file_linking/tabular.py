@@ -51,7 +51,7 @@ def wrapped(what: str, where: str, next_step: str) -> Iterator[None]:
 def load(engine: duckdb.DuckDBPyConnection, path: Path, table: str) -> list[str]:
     """Make a temporary table of a file: its columns as text, in order of its rows, and `_row` counting them from 1.
 
-    A column's name is its header in lower case without diacritics, anything else a `_`: `Họ tên` is `ho_ten`. One that
+    A column's name is its header in lower case without diacritics, anything else a `_`: `Año 1` is `ano_1`. One that
     expressions cannot say, or that is taken, gets a `c_` before it.
 
     Returns:
@@ -82,10 +82,16 @@ def load(engine: duckdb.DuckDBPyConnection, path: Path, table: str) -> list[str]
 
 def named(header: str) -> str:
     """Return the name under which expressions read a column."""
-    plain = unicodedata.normalize("NFD", header.replace("đ", "d").replace("Đ", "D"))
-    letters = "".join(char for char in plain if not unicodedata.combining(char)).lower()
+    plain = unicodedata.normalize("NFD", header)
+    letters = "".join(map(_bare, (char for char in plain if not unicodedata.combining(char)))).lower()
     name = re.sub(r"[^a-z0-9]+", "_", letters).strip("_") or "column"
     return f"c_{name}" if name[0].isdigit() or keyword.iskeyword(name) or name in TAKEN else name
+
+
+def _bare(char: str) -> str:
+    """Return the Latin letter that one with a stroke is made of, which Unicode does not take apart; others as they are."""
+    stroked = re.fullmatch("LATIN (?:SMALL|CAPITAL) LETTER ([A-Z]) WITH STROKE", unicodedata.name(char, ""))
+    return stroked[1] if stroked else char
 
 
 def _source(path: Path) -> str:

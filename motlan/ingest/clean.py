@@ -10,7 +10,7 @@ from collections.abc import Container, Mapping, Sequence
 
 from motlan.config.registry import Dataset
 from motlan.expressions import DUCKDB, FUNCTIONS, SPARK, Call, Dialect, Expression, fill, parse
-from motlan.expressions.duckdb.named import naming, verbatim
+from motlan.expressions.duckdb.named import NAMED, verbatim
 from motlan.ingest.raw_columns import stored
 
 RAW = "raw_rows"
@@ -23,7 +23,7 @@ DAY = "_day"
 
 
 def select_canonical(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
-    """Return the query from `raw_rows` to canonical rows, in the SQL of an engine.
+    """Return the query from `raw_rows` to canonical rows, in the SQL of an engine, or as the steps of another are written.
 
     A field may be made from fields that were made from raw columns (an area from the place in it); a name that is both
     a raw column's and a field's means the raw column.
@@ -31,7 +31,7 @@ def select_canonical(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
     Columns: `_ref`, `_run`, `_key`, `_moment`, `_locator`, the mapped canonical fields, and every declared raw column
     under its stored name for the rules that look at what was sent.
     """
-    if dialect is DUCKDB and naming():
+    if dialect is NAMED:
         return verbatim(select_canonical(dataset, SPARK))
     query, quote = _select(dataset, dialect), dialect.quote
     if all(map(_storable, dataset.expressions.values())):

@@ -177,7 +177,7 @@ def _is_stale(connection: sa.Connection, state: str, steps: Mapping[str, Any]) -
 
 
 def show(store: Store, run: str) -> dict[str, Any]:
-    """Return a run's `state`, limits `passed` and `counts` by register and province, and `decisions`. No personal value.
+    """Return a run's `state`, limits `passed` and `counts` by register and area, and `decisions`. No personal value.
 
     `stale` tells whether others were published since it was compared.
     """

@@ -1,6 +1,6 @@
 """The second circuit breaker: a merge that changes too much is not published before people let it go.
 
-Changes are counted by register and province, beside the persons that the register knows there. What a register says for the
+Changes are counted by register and area, beside the persons that the register knows there. What a register says for the
 first time is no change, nor is the first publication. They are counted once more together with those of the publications of the
 last days, so that what comes in small portions is held as well: a person who changed in two of them counts twice. What people
 released they have seen: counting begins anew after it. Counts carry no personal value.
@@ -21,16 +21,18 @@ from motlan.expressions import literal, quote
 from motlan.merge.provenance import BETWEEN, DECIDED, SOURCES, pointer
 from motlan.store import Store, tables
 
-PASSED = ("measure", "source", "province", "changed", "known", "limit")
-"""What is told of a limit that is passed; the province is null where it is passed over the whole country. One that is passed by
+NOWHERE = "null::varchar"
+"""The SQL of the area of persons where the declared half groups by none."""
+PASSED = ("measure", "source", "area", "changed", "known", "limit")
+"""What is told of a limit that is passed; the area is null where it is passed over the whole country. One that is passed by
 several publications together has `days` beside."""
 DETAILS = "guard"
 """Where in the counts of a step the report is kept."""
 Sums = Counter[tuple[str, str, str | None, bool]]
-"""Measure, register, province, and whether it is of the whole country -> persons who changed."""
+"""Measure, register, area, and whether it is of the whole country -> persons who changed."""
 
 
-def count(engine: duckdb.DuckDBPyConnection, entity: Entity, province: str, persons: str) -> list[list[Any]]:
+def count(engine: duckdb.DuckDBPyConnection, entity: Entity, area: str, persons: str) -> list[list[Any]]:
     """Count what a merge changes of some persons, in the connection that compared them.
 
     Reads `fresh`, `published`, `difference`, and `moved` (see `diff`).
@@ -38,20 +40,20 @@ def count(engine: duckdb.DuckDBPyConnection, entity: Entity, province: str, pers
     Args:
         engine: Where golden rows were compared.
         entity: The entity.
-        province: The field that persons are grouped by.
+        area: The field that persons are grouped by.
         persons: SQL of which persons of `moved` these are.
 
     Returns:
-        Of each measure, register and province, and of each measure and register (whole): how many persons.
+        Of each measure, register and area, and of each measure and register (whole): how many persons.
     """
-    place = place_of(entity, province)
+    place = place_of(entity, area)
     changed, moved = _changed(entity, place), _moved(persons, place)
     return [list(row) for row in engine.execute(_measures(entity, changed, moved)).fetchall()]
 
 
-def place_of(entity: Entity, province: str) -> str:
-    """Return the SQL of the province that a person is counted in."""
-    return quote(province) if province in entity.fields else "null::varchar"
+def place_of(entity: Entity, area: str) -> str:
+    """Return the SQL of the area that a person is counted in."""
+    return quote(area) if area in entity.fields else NOWHERE
 
 
 def judge(
@@ -67,25 +69,25 @@ def judge(
         engine: Any engine.
         limits: The entity's.
         counted: What `count` told of all persons.
-        known: Relation of the published links with the province of their persons: `dataset`, `person_id`, `place`.
+        known: Relation of the published links with the area of their persons: `dataset`, `person_id`, `place`.
         before: What `recent` returned.
 
     Returns:
         `held`: how many limits are passed; `guard`: those, in `passed`, all counts by measure and register in `counts`, and these
-        by province in `by_province`.
+        by area in `by_area`.
     """
     sums: Sums = Counter()
-    for name, source, province, whole, changed in counted:
-        sums[name, source, province, bool(whole)] += changed
+    for name, source, area, whole, changed in counted:
+        sums[name, source, area, bool(whole)] += changed
     counts: dict[str, dict[str, int]] = {}
     places: dict[str, dict[str, dict[str, int]]] = {}
-    for (name, source, province, whole), changed in sorted(sums.items(), key=lambda one: _order(one[0])):
+    for (name, source, area, whole), changed in sorted(sums.items(), key=lambda one: _order(one[0])):
         if whole:
             counts.setdefault(name, {})[source] = changed
-        elif province is not None:
-            places.setdefault(name, {}).setdefault(source, {})[province] = changed
+        elif area is not None:
+            places.setdefault(name, {}).setdefault(source, {})[area] = changed
     passed = _passed(engine, limits, sums, before or Counter(), known)
-    told = {"counts": counts, "by_province": places, "passed": passed, "approvals": limits.approvals}
+    told = {"counts": counts, "by_area": places, "passed": passed, "approvals": limits.approvals}
     return {"held": len(passed), DETAILS: told}
 
 
@@ -116,10 +118,10 @@ def recent(store: Store, entity: str, limits: ChangeLimits) -> Sums:
         for name, by_source in (told or {}).get("counts", {}).items():
             for source, changed in by_source.items():
                 sums[name, source, None, True] += changed
-        for name, by_source in (told or {}).get("by_province", {}).items():
+        for name, by_source in (told or {}).get("by_area", {}).items():
             for source, by_place in by_source.items():
-                for province, changed in by_place.items():
-                    sums[name, source, province, False] += changed
+                for area, changed in by_place.items():
+                    sums[name, source, area, False] += changed
     return sums
 
 
@@ -127,16 +129,17 @@ def _changed(entity: Entity, place: str) -> str:
     """Persons and fields that changed, by the register that the new value is of, or the old one where there is none."""
     death = quote(entity.limits.death_field)
     died = f"new.{death} is not null and old.{death} is null" if entity.limits.death_field in entity.fields else "false"
+    area = f"coalesce(new.{place}, old.{place})" if place != NOWHERE else NOWHERE
     lost = " ".join(f"when {literal(field)} then old.{quote(field)} is not null" for field in entity.fields)
     updated = f"""
         select person_id, name as field, coalesce({pointer("name", "new.")}.dataset, {pointer("name", "old.")}.dataset) as source,
-               coalesce(new.{place}, old.{place}) as province, case name {lost} end as known_before,
+               {area} as area, case name {lost} end as known_before,
                name = {literal(entity.limits.death_field)} and {died} as died
         from (select person_id, unnest(_changed) as name from difference where _op = 'updated')
         join fresh as new using (person_id) join published as old using (person_id)"""
     whole = f"""
-        select person_id, field, {pointer("field")}.dataset as source, province, false as known_before, false as died
-        from (select person_id, {place} as province, {SOURCES}, {DECIDED}, split_part(told, ' ', 1) as field
+        select person_id, field, {pointer("field")}.dataset as source, area, false as known_before, false as died
+        from (select person_id, {place} as area, {SOURCES}, {DECIDED}, split_part(told, ' ', 1) as field
               from (select *, unnest(string_split({DECIDED}, {literal(BETWEEN)})) as told from difference where _op != 'updated')
               where told != '')"""
     return f"{updated} union all {whole}"
@@ -145,23 +148,23 @@ def _changed(entity: Entity, place: str) -> str:
 def _moved(persons: str, place: str) -> str:
     """Persons of whom a row went over to another person, who was known before (`merges`) or was not (`splits`)."""
     return f"""
-        select dataset as source, moved.old as person_id, {place} as province,
+        select dataset as source, moved.old as person_id, {place} as area,
                case when known then 'merges' else 'splits' end as measure
         from (from moved where {persons}) as moved left join published on published.person_id = moved.old"""
 
 
 def _measures(entity: Entity, changed: str, moved: str) -> str:
-    """Counts of persons by measure, register and province, and by measure and register (`whole`)."""
+    """Counts of persons by measure, register and area, and by measure and register (`whole`)."""
     guarded = [field for field, rule in entity.authority.items() if rule.guarded]
     among = ", ".join(map(literal, guarded)) or "null"
     return f"""
         with changed as materialized ({changed}), moves as ({moved})
-        select measure, source, province, grouping(province) = 1 as whole, count(distinct person_id) as changed
-        from (select 'changes' as measure, source, province, person_id from changed
-              union all select 'deaths', source, province, person_id from changed where died
-              union all select field, source, province, person_id from changed where field in ({among}) and known_before
-              union all select measure, source, province, person_id from moves)
-        group by grouping sets ((measure, source, province), (measure, source))"""
+        select measure, source, area, grouping(area) = 1 as whole, count(distinct person_id) as changed
+        from (select 'changes' as measure, source, area, person_id from changed
+              union all select 'deaths', source, area, person_id from changed where died
+              union all select field, source, area, person_id from changed where field in ({among}) and known_before
+              union all select measure, source, area, person_id from moves)
+        group by grouping sets ((measure, source, area), (measure, source))"""
 
 
 def _passed(
@@ -175,14 +178,14 @@ def _passed(
     if not any(changed >= limits.minimum for changed in (*sums.values(), *together.values())):
         return []
     found = {
-        (source, province, bool(whole)): number
-        for source, province, whole, number in engine.execute(
+        (source, area, bool(whole)): number
+        for source, area, whole, number in engine.execute(
             f"""select dataset, place, grouping(place) = 1, count(distinct person_id) from {known}
                 group by grouping sets ((dataset, place), (dataset))"""
         ).fetchall()
     }
     passed = [dict(zip(PASSED, row, strict=True)) for row in _beyond(sums, found, limits.minimum, limits.of)]
-    at_once = {(row["measure"], row["source"], row["province"]) for row in passed}
+    at_once = {(row["measure"], row["source"], row["area"]) for row in passed}
     days = {"days": limits.window_days}
     by_and_by = _beyond(together, found, limits.minimum, limits.within)
     return [*passed, *(dict(zip(PASSED, row, strict=True)) | days for row in by_and_by if row[:3] not in at_once)]
@@ -195,11 +198,9 @@ def _beyond(
     sources = {source for source, _, _ in known}
     return sorted(
         (
-            (name, source, province, changed, known.get((source, province, whole), 0), limit(name))
-            for (name, source, province, whole), changed in sums.items()
-            if changed >= minimum
-            and source in sources
-            and changed > known.get((source, province, whole), 0) * limit(name)
+            (name, source, area, changed, known.get((source, area, whole), 0), limit(name))
+            for (name, source, area, whole), changed in sums.items()
+            if changed >= minimum and source in sources and changed > known.get((source, area, whole), 0) * limit(name)
         ),
         key=_order,
     )

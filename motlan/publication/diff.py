@@ -100,7 +100,7 @@ def _judged(
     if not comparing.links:
         return {"held": 0}
     entity = work.registry.entity(run.subject)
-    place = change_guard.place_of(entity, work.registry.scoring.province_field)
+    place = change_guard.place_of(entity, work.registry.scoring.area)
     persons = f"(select person_id, {place} as place from {current(comparing.files(golden_table(entity.name)), ('person_id',))})"
     links = current(comparing.links, ("dataset", "_key"))
     known = f"(select links.dataset, links.person_id, place from {links} as links left join {persons} as p using (person_id))"
@@ -151,11 +151,11 @@ class _Comparing:
     def golden(self) -> Iterator[runs.Counts]:
         """Compare persons, part by part."""
         entity = self.work.registry.entity(self.run.subject)
-        province = self.work.registry.scoring.province_field
+        area = self.work.registry.scoring.area
 
         def finish(part: int) -> runs.Counts:
             persons = within("old", part, self.parts.count)
-            return {"guard": change_guard.count(self.engine, entity, province, persons) if self.links else []}
+            return {"guard": change_guard.count(self.engine, entity, area, persons) if self.links else []}
 
         yield from self._by_id(compared(entity), finish)
 

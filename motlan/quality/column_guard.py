@@ -17,7 +17,7 @@ from motlan.adapter import tellable
 from motlan.config.registry import Dataset
 from motlan.config.scoring import Breaker
 from motlan.errors import ContractError
-from motlan.expressions import DUCKDB, one, parse, quote
+from motlan.expressions import DUCKDB, Dialect, one, parse, quote
 from motlan.ingest.raw_columns import stored
 from motlan.ledger import runs
 from motlan.quality.row_rules import show_raw
@@ -40,7 +40,7 @@ class Spoilt:
     way: str
 
 
-def check(work: Workspace, run: runs.Run, cleaned: runs.Counts, canonical: Callable[[], str]) -> None:
+def check(work: Workspace, run: runs.Run, cleaned: runs.Counts, canonical: Callable[[Dialect], str]) -> None:
     """Stop a sync run of which surely most rows have a column that came out null or failing.
 
     Args:
@@ -61,7 +61,7 @@ def check(work: Workspace, run: runs.Run, cleaned: runs.Counts, canonical: Calla
     with work.engine(f"checking the columns of {dataset.name}") as engine:
         show_raw(engine, dataset, files)
         _take_some(engine, cleaned["accepted"] + cleaned["quarantined"])
-        found = [*_unreadable(engine, dataset, suspected, canonical(), limits), *found]
+        found = [*_unreadable(engine, dataset, suspected, canonical(DUCKDB), limits), *found]
         if not found:
             return
         worst = max(found, key=lambda spoilt: spoilt.bad / spoilt.whole)

@@ -28,13 +28,13 @@ from motlan.slices import slices
 from motlan.workspace import Workspace
 
 TALLY = "tally.json"
-"""File in the run's scratch folder with the counts by province."""
+"""File in the run's scratch folder with the counts by area."""
 FINDING = ("dataset", "_key", "rule", "person_id", "_ref", "dimension", "severity", "field")
 _DAY = r"'^\d{4}-\d{2}-\d{2}'"
 
 
 def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.Counts:
-    """Ask every rule that needs more than a row; leave findings and counts by province in the run's scratch folder.
+    """Ask every rule that needs more than a row; leave findings and counts by area in the run's scratch folder.
 
     Persons are asked part by part. What needs a whole register is gathered before, in a narrow pass over all rows: values that
     are used twice or refer to nobody, and the newest day.
@@ -114,15 +114,15 @@ class _Checking:
 
     def _load(self, engine: duckdb.DuckDBPyConnection, part: int) -> None:
         """Show a part's linked rows and golden records, as narrow as the rules allow."""
-        province = self.work.registry.scoring.province_field
-        place = quote(province) if province in self.entity.fields else "null::varchar"
+        area = self.work.registry.scoring.area
+        place = quote(area) if area in self.entity.fields else "null::varchar"
         row_fields, golden_fields = _used(self.rules)
         kept = [field for field in self.entity.fields if field in row_fields]
-        rows = self.parts.rows([*kept, *({province} & {*self.entity.fields} - {*kept})], part)
+        rows = self.parts.rows([*kept, *({area} & {*self.entity.fields} - {*kept})], part)
         columns = "".join(f", {quote(field)}" for field in kept)
         engine.execute(
             f"""create or replace temp view linked as
-                select dataset, _key, _ref, _moment, person_id, {place} as province{columns} from {rows}"""
+                select dataset, _key, _ref, _moment, person_id, {place} as area{columns} from {rows}"""
         )
         values = "".join(f", {quote(field)}" for field in self.entity.fields if field in golden_fields)
         golden = self.parts.read("golden", part)
@@ -130,7 +130,7 @@ class _Checking:
             failing = read_parquet([str(self._failing(rule))])
             engine.execute(f"create or replace temp view {_failing(rule)} as from {failing}")
         engine.execute(
-            f"create or replace temp view golden as select person_id, {place} as province{values} from {golden};"
+            f"create or replace temp view golden as select person_id, {place} as area{values} from {golden};"
             f"create or replace temp view taken as from {self.parts.read('taken', part)}"
         )
 
@@ -229,15 +229,15 @@ def _rows_query(entity: Entity, rules: Rules, as_of: str) -> str:
     }
     columns = "".join(f", {sql} as {quote('_rule_' + name)}" for name, sql in answers.items())
     return (
-        f"select r.dataset, r._key, r._ref, person_id, coalesce(r.province, g.province) as province{columns} "
+        f"select r.dataset, r._key, r._ref, person_id, coalesce(r.area, g.area) as area{columns} "
         f"from linked as r join (from golden left join taken using (person_id)) as g using (person_id){''.join(joins.values())}"
     )
 
 
 def _asked(rule: Rule) -> str:
-    if rule.datasets == "*":
+    if rule.among is None:
         return "true"
-    return f"r.dataset in ({', '.join(map(literal, rule.datasets))})"
+    return f"r.dataset in ({', '.join(map(literal, rule.among))})"
 
 
 def _found(engine: duckdb.DuckDBPyConnection, relation: str, rules: Sequence[Rule], tally: Tally) -> Iterable[str]:
@@ -246,11 +246,11 @@ def _found(engine: duckdb.DuckDBPyConnection, relation: str, rules: Sequence[Rul
     if not names:
         return []
     sums = ", ".join(f"count({name}), count(*) filter ({name})" for name in names)
-    for dataset, province, *counts in engine.execute(
-        f"select dataset, province, {sums} from {relation} group by dataset, province"
+    for dataset, area, *counts in engine.execute(
+        f"select dataset, area, {sums} from {relation} group by dataset, area"
     ).fetchall():
         for rule, assessed, passed in zip(rules, counts[::2], counts[1::2], strict=True):
-            tally.add(dataset, rule.name, province, assessed, passed)
+            tally.add(dataset, rule.name, area, assessed, passed)
     return [
         f"select dataset, _key, {literal(rule.name)}, person_id, _ref, {literal(rule.dimension)}, "
         f"{literal(rule.severity)}, {literal(rule.field)} from {relation} where {name} is false"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from motlan.config.files import Text
+from motlan.config.files import plainly
 from motlan.config.quality import RowRule
 from motlan.config.storable import STORABLE
 from motlan.expressions import literal, quote
@@ -25,10 +25,7 @@ DRIFT = RowRule(
     dimension="consistency",
     severity="blocking",
     expression="True",
-    message=Text(
-        vi="Cấu trúc dữ liệu nguồn đã thay đổi so với khai báo: có cột thêm, thiếu hoặc đổi kiểu",
-        en="The source's columns differ from what is declared: one is new, missing or of another type",
-    ),
+    message=plainly("The source's columns differ from what is declared: one is new, missing or of another type"),
 )
 """The rule that rows of a drifted chunk break."""
 

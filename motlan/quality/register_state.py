@@ -59,14 +59,14 @@ def _accepted(
     """
     _show_standing(work, engine, dataset, files)
     asked = engine.execute(
-        "select _version, province, _assessed, count(*), max(_moment) from standing group by _version, province, _assessed"
+        "select _version, area, _assessed, count(*), max(_moment) from standing group by _version, area, _assessed"
     ).fetchall()
     names = {version: _rules_of_version(work, version) for version in {row[0] for row in asked}}
     for version, where, words, number, _ in asked:
         for name in decode(names[version], words or []) if words else []:
             tally.add(dataset.name, name, where, number, number)
     broken = engine.execute(
-        "select province, rule, count(*) from (select province, unnest(broken) as rule from faulty) group by all"
+        "select area, rule, count(*) from (select area, unnest(broken) as rule from faulty) group by all"
     ).fetchall()
     for where, name, number in broken:
         tally.add(dataset.name, name, where, 0, -number)
@@ -81,14 +81,14 @@ def _show_standing(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: 
 
     Most records have one row alone, which is read where it is: the others' newest rows are found first.
 
-    Columns of `standing`: `_key`, `_run`, `_moment`, `_version`, `_assessed`, `_errors`, `province`, `versions` (how many rows
-    the record has); of `faulty`: `_key`, `_run`, `province`, `versions`, `broken` (names of rules).
+    Columns of `standing`: `_key`, `_run`, `_moment`, `_version`, `_assessed`, `_errors`, `area`, `versions` (how many rows
+    the record has); of `faulty`: `_key`, `_run`, `area`, `versions`, `broken` (names of rules).
     """
-    province = work.registry.scoring.province_field
-    place = quote(province) if province in dataset.fields else "null::varchar"
+    area = work.registry.scoring.area
+    place = quote(area) if area in dataset.fields else "null::varchar"
     rows, columns = (
         read_parquet(files),
-        f"_key, _run, {MOMENT} as _moment, _version, _assessed, _errors, {place} as province",
+        f"_key, _run, {MOMENT} as _moment, _version, _assessed, _errors, {place} as area",
     )
     some = slices(one(engine, f"select count(*) from {rows}")[0])
     again = "select _key, count(*) as versions from {} where {} group by _key having count(*) > 1"
@@ -105,7 +105,7 @@ def _show_standing(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: 
     )
     engine.execute(
         """create or replace temp table faulty as
-               select _key, _run, province, versions, list_transform(_errors, lambda error: error.rule) as broken
+               select _key, _run, area, versions, list_transform(_errors, lambda error: error.rule) as broken
                from standing where len(_errors) > 0"""
     )
 

@@ -1,4 +1,4 @@
-"""The report of quality: scores by agency, rule, field, dimension, province and day, with colours and their trend, and
+"""The report of quality: scores by agency, rule, field, dimension, area and day, with colours and their trend, and
 how many findings are open and due.
 """
 
@@ -28,7 +28,7 @@ class Line:
 
     Attributes:
         agency: Whose register.
-        name: What is scored: a dimension, or the rule, field, province or day that was asked for; `all` is the register.
+        name: What is scored: a dimension, or the rule, field, area or day that was asked for; `all` is the register.
         score: 0 to 100.
         colour: green, yellow or red.
         trend: Earlier scores, oldest first, this one last.
@@ -67,9 +67,9 @@ def report(
     points = register_scores.history(store, DAYS if by == "day" else RUNS)
     if by == "day":
         points = list({day: (run, day) for run, day in points}.values())
-    past = register_scores.counts_of(store, [run for run, _ in points], by_province=by == "province")
+    past = register_scores.counts_of(store, [run for run, _ in points], by_area=by == "area")
     series = [past[run] for run, _ in points] or [register_scores.current(store, registry)]
-    if points and by != "province":
+    if points and by != "area":
         series[-1] = register_scores.current(store, registry)
     names = [day for _, day in points]
     lines = []
@@ -98,7 +98,7 @@ def _lines(registry: Registry, agency: str, series: list[list[Count]], by: By | 
     """Return the lines of an agency, by what was asked; the trend of each over the series."""
     names = list(dict.fromkeys(_key(count, by) for count in series[-1]))
     names.sort(key=lambda name: DIMENSIONS.index(name) if name in DIMENSIONS else 0)
-    wholly = by in ("field", "province")
+    wholly = by in ("field", "area")
     lines = [
         _line(registry, agency, name, [[c for c in counts if _key(c, by) == name] for counts in series], wholly)
         for name in names

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from motlan.config.quality import RowRule
 from motlan.config.registry import Dataset
-from motlan.expressions import DUCKDB, constant, literal, one, quote
+from motlan.expressions import DUCKDB, Dialect, constant, literal, one, quote
 from motlan.ingest.raw_columns import absent, rule_names, stored
 from motlan.lake.iceberg import PARQUET, read_parquet
 from motlan.lake.newest import PULLED, pull_moment
@@ -43,13 +43,13 @@ def quarantine_table(dataset: str) -> str:
     return f"quarantine.{dataset}"
 
 
-def tag(rules: Sequence[RowRule], canonical: str) -> str:
+def tag(rules: Sequence[RowRule], canonical: str, dialect: Dialect = DUCKDB) -> str:
     """Wrap the canonical query: one true, false or null column for each rule, and the findings as a list.
 
     Most rows have no finding, so the list is made for the others alone.
     """
     answers = "".join(
-        f", ({rule.parsed.sql(DUCKDB, rule_names(rule.parsed.fields))}) as {quote('_rule_' + rule.name)}"
+        f", ({rule.parsed.sql(dialect, rule_names(rule.parsed.fields))}) as {quote('_rule_' + rule.name)}"
         for rule in rules
     )
     broken = [f"{quote('_rule_' + rule.name)} is false" for rule in rules]
@@ -67,7 +67,7 @@ def tag(rules: Sequence[RowRule], canonical: str) -> str:
     )
 
 
-def split(work: Workspace, run: runs.Run, canonical: Callable[[], str]) -> runs.Counts:
+def split(work: Workspace, run: runs.Run, canonical: Callable[[Dialect], str]) -> runs.Counts:
     """Clean and check every row that the run landed; stage accepted and quarantined rows.
 
     Args:
@@ -81,13 +81,12 @@ def split(work: Workspace, run: runs.Run, canonical: Callable[[], str]) -> runs.
     """
     dataset = work.registry.dataset(run.subject)
     rules = work.registry.row_rules_of(dataset)
-    query = tag(rules, canonical())
+    query = tag(rules, canonical(DUCKDB))
     names = [rule.name for rule in rules]
     pinned = {"query": query, "columns": list(dataset.columns), "rules": names, **work.engine_version()}
     version = versions.record(work.store, "clean", dataset.name, pinned)
     exceptions.record_rules(work, rules)
-    with work.calls():
-        query = exceptions.amended(tag(rules, canonical()), exceptions.of(work, run))
+    query = exceptions.amended(tag(rules, canonical(work.dialect), work.dialect), exceptions.of(work, run))
     written = [clean_table(dataset.name), quarantine_table(dataset.name)]
     moment = pull_moment(run.id, run.steps["land"].get("source_as_of"))
     return work.staged(run.id, "clean", written, lambda: _split(work, dataset, run.id, rules, query, version, moment))

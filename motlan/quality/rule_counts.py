@@ -1,4 +1,4 @@
-"""Counts of answers: how many rows a rule assessed and passed, by dataset and province, and since when findings are open.
+"""Counts of answers: how many rows a rule assessed and passed, by dataset and area, and since when findings are open.
 
 What row rules answered is kept beside each clean row as bits, so that a register can be scored as it stands now without
 asking its rows again.
@@ -20,7 +20,7 @@ from motlan.store import tables
 BITS = 62
 """Answers that one whole number of the engine holds."""
 NOWHERE = ""
-"""The province of rows that have none."""
+"""The area of rows that have none."""
 Results = dict[str, dict[str, list[int]]]
 """Dataset -> rule -> [assessed, passed]."""
 
@@ -39,37 +39,37 @@ def decode(names: Sequence[str], words: Sequence[int]) -> list[str]:
 
 
 class Tally:
-    """Counts by dataset, rule and province; open findings by dataset, kind, rule and the day they were first seen."""
+    """Counts by dataset, rule and area; open findings by dataset, kind, rule and the day they were first seen."""
 
     def __init__(self) -> None:
         self.counts: dict[str, dict[str, dict[str, list[int]]]] = {}
         self.open: list[tuple[str, str, str, str, int]] = []
 
-    def add(self, dataset: str, rule: str, province: str | None, assessed: int, passed: int) -> None:
+    def add(self, dataset: str, rule: str, area: str | None, assessed: int, passed: int) -> None:
         """Add what a rule answered about some rows."""
-        provinces = self.counts.setdefault(dataset, {}).setdefault(rule, {})
-        count = provinces.setdefault(province or NOWHERE, [0, 0])
+        areas = self.counts.setdefault(dataset, {}).setdefault(rule, {})
+        count = areas.setdefault(area or NOWHERE, [0, 0])
         count[0] += assessed
         count[1] += passed
 
     def merge(self, counts: Mapping[str, Mapping[str, Mapping[str, Sequence[int]]]]) -> None:
         """Add the counts of another tally."""
         for dataset, rules in counts.items():
-            for rule, provinces in rules.items():
-                for province, (assessed, passed) in provinces.items():
-                    self.add(dataset, rule, province, assessed, passed)
+            for rule, areas in rules.items():
+                for area, (assessed, passed) in areas.items():
+                    self.add(dataset, rule, area, assessed, passed)
 
     def add_open(self, dataset: str, kind: str, subject: str, since: str, number: int) -> None:
         """Add findings that are open: their kind (see `motlan.quality.deadlines`), rule or field, and day (UTC, yyyy-mm-dd)."""
         self.open.append((dataset, kind, subject, since, number))
 
     def results(self) -> Results:
-        """Return the sums over the provinces, of rules that assessed anything."""
+        """Return the sums over the areas, of rules that assessed anything."""
         return {
             dataset: {
-                rule: [sum(count[0] for count in provinces.values()), sum(count[1] for count in provinces.values())]
-                for rule, provinces in rules.items()
-                if any(count[0] for count in provinces.values())
+                rule: [sum(count[0] for count in areas.values()), sum(count[1] for count in areas.values())]
+                for rule, areas in rules.items()
+                if any(count[0] for count in areas.values())
             }
             for dataset, rules in self.counts.items()
         }
@@ -88,7 +88,7 @@ class Tally:
 
 
 def record(
-    connection: sa.Connection, run: str, rules: Mapping[str, Rule], results: Results, provinces: Tally | None = None
+    connection: sa.Connection, run: str, rules: Mapping[str, Rule], results: Results, areas: Tally | None = None
 ) -> None:
     """Keep a run's counts, in the caller's transaction. Rules that are no longer declared are left out."""
     totals = [
@@ -99,18 +99,17 @@ def record(
         if name in rules
     ]
     _insert(connection, tables.rule_results, totals)
-    if provinces:
+    if areas:
         rows = (
-            {"run": run, "dataset": dataset, "rule": name, "province": province}
-            | {"assessed": assessed, "passed": passed}
-            for dataset, answered in provinces.counts.items()
+            {"run": run, "dataset": dataset, "rule": name, "area": area} | {"assessed": assessed, "passed": passed}
+            for dataset, answered in areas.counts.items()
             for name, places in answered.items()
             if name in results.get(dataset, {}) and name in rules
-            for province, (assessed, passed) in places.items()
+            for area, (assessed, passed) in places.items()
             if assessed
         )
-        _insert(connection, tables.province_results, rows)
-        _record_open(connection, results, provinces)
+        _insert(connection, tables.area_results, rows)
+        _record_open(connection, results, areas)
 
 
 def _record_open(connection: sa.Connection, datasets: Iterable[str], tally: Tally) -> None:

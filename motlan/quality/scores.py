@@ -21,12 +21,12 @@ from motlan.config.scoring import DIMENSIONS, Scoring
 from motlan.ledger.runs import SEEN
 from motlan.store import Store, tables
 
-By = Literal["rule", "field", "dimension", "province", "day"]
+By = Literal["rule", "field", "dimension", "area", "day"]
 
 
 @dataclass(frozen=True)
 class Count:
-    """What one rule answered about one dataset (in one province)."""
+    """What one rule answered about one dataset (in one area)."""
 
     dataset: str
     rule: str
@@ -35,7 +35,7 @@ class Count:
     weight: int
     assessed: int
     passed: int
-    province: str = ""
+    area: str = ""
 
     @property
     def score(self) -> float:
@@ -88,15 +88,15 @@ def history(store: Store, limit: int) -> list[tuple[str, str]]:
         return [(run, when) for run, when in reversed(connection.execute(query).all())]
 
 
-def counts_of(store: Store, runs: Iterable[str], *, by_province: bool = False) -> dict[str, list[Count]]:
+def counts_of(store: Store, runs: Iterable[str], *, by_area: bool = False) -> dict[str, list[Count]]:
     """Return what rules answered in each of these reconcile runs."""
-    results, provinces = tables.rule_results.c, tables.province_results.c
+    results, areas = tables.rule_results.c, tables.area_results.c
     columns = [results.run, results.dataset, results.rule, results.field, results.dimension, results.weight]
     query: sa.Select[tuple[object, ...]] = sa.select(*columns, results.assessed, results.passed)
-    if by_province:
-        same = sa.and_(*(getattr(provinces, name) == getattr(results, name) for name in ("run", "dataset", "rule")))
-        query = sa.select(*columns, provinces.assessed, provinces.passed, provinces.province).join_from(
-            tables.rule_results, tables.province_results, same
+    if by_area:
+        same = sa.and_(*(getattr(areas, name) == getattr(results, name) for name in ("run", "dataset", "rule")))
+        query = sa.select(*columns, areas.assessed, areas.passed, areas.area).join_from(
+            tables.rule_results, tables.area_results, same
         )
     wanted = list(runs)
     found: dict[str, list[Count]] = {run: [] for run in wanted}

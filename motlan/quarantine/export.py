@@ -146,7 +146,7 @@ def _harmless(engine: duckdb.DuckDBPyConnection) -> str:
 
 def _write_text(engine: duckdb.DuckDBPyConnection, form: Format, scratch: Path, file: IO[bytes]) -> None:
     if form == "csv":
-        file.write("\N{ZERO WIDTH NO-BREAK SPACE}".encode())  # else Excel reads Vietnamese as Windows-1252
+        file.write("\N{ZERO WIDTH NO-BREAK SPACE}".encode())  # else Excel reads the file as Windows-1252
         engine.execute(
             f"copy ({_harmless(engine)}) to {literal(str(scratch))} (format csv, header true, force_quote *)"
         )

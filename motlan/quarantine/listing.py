@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from motlan.ledger import versions
 from motlan.quality.deadlines import held_until
+from motlan.quality.exceptions import DRIFT
 from motlan.quarantine.decisions import look
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -86,7 +87,8 @@ def reasons(work: Workspace, fingerprints: dict[str, str]) -> list[dict[str, Any
     for rule, fingerprint in fingerprints.items():
         body = versions.read(work.store, fingerprint)[2]
         kept = {key: body[key] for key in ("field", "dimension", "expression")}
-        found.append({"rule": rule, "fingerprint": fingerprint, **kept, **body["message"]})
+        said = work.registry.worded(DRIFT).message.model_dump() if rule == DRIFT.name else body["message"]
+        found.append({"rule": rule, "fingerprint": fingerprint, **kept, **said})
     return found
 
 

@@ -102,7 +102,7 @@ class _Fit:
     def __init__(self, work: Workspace, entity: str, run: str) -> None:
         self.work, self.entity, self.run = work, entity, run
         self.matching: Matching = work.registry.entity(entity).matching
-        self.place = work.registry.scoring.province_field
+        self.place = work.registry.scoring.area
 
     def do(self, before: tuple[str, Model]) -> runs.Counts:
         self._keep_facts()
@@ -161,11 +161,11 @@ class _Fit:
         return self.place in self.work.registry.entity(self.entity).fields
 
     def _compare(self) -> dict[str, Any]:
-        """Count the rows whose group or outcome is another one: all, by outcome, by rule, by province."""
+        """Count the rows whose group or outcome is another one: all, by outcome, by rule, by area."""
         with self.work.engine(f"comparing models of {self.entity}") as engine:
             engine.execute(
                 f"""create temp table both_ as
-                    select now.place as province, was.least != now.least as regrouped, was.rule as was_rule, now.rule as now_rule,
+                    select now.place as area, was.least != now.least as regrouped, was.rule as was_rule, now.rule as now_rule,
                            was.outcome as was_outcome, now.outcome as now_outcome,
                            was.wrong as was_wrong, now.wrong as now_wrong, was.missed as was_missed, now.missed as now_missed
                     from read_parquet({self._file(NOW)}) as now join read_parquet({self._file(WAS)}) as was using (n)"""
@@ -189,7 +189,7 @@ class _Fit:
                     for name, columns in (
                         ("outcome", "was_outcome, now_outcome"),
                         ("rule", "was_rule, now_rule"),
-                        ("province", "province"),
+                        ("area", "area"),
                     )
                 },
             }

@@ -100,13 +100,13 @@ rule_results = Table(
     Column("assessed", BigInteger, nullable=False),
     Column("passed", BigInteger, nullable=False),
 )
-province_results = Table(
-    "province_results",
+area_results = Table(
+    "area_results",
     metadata,
     Column("run", Text, primary_key=True),
     Column("dataset", Text, primary_key=True),
     Column("rule", Text, primary_key=True),
-    Column("province", Text, primary_key=True, comment="of residence; empty where none is known"),
+    Column("area", Text, primary_key=True, comment="of residence; empty where none is known"),
     Column("assessed", BigInteger, nullable=False),
     Column("passed", BigInteger, nullable=False),
     ForeignKeyConstraint(["run", "dataset", "rule"], ["rule_results.run", "rule_results.dataset", "rule_results.rule"]),

@@ -134,3 +134,33 @@ def test_lines_may_break_anywhere() -> None:
 def test_expressions_are_equal_by_their_text() -> None:
     assert parse("a == 'x'", where="here") == Expression("a == 'x'")
     assert len({parse("a"), parse("a"), parse("b")}) == 2
+
+
+@pytest.mark.parametrize(
+    ("expression", "sent"),
+    [
+        ("personal_id(number)", "number"),
+        ("number", "number"),
+        ("person_name(join_words(first, text(last)))", "first"),
+        ("person_name(join_words(first, last))", "join_words(first, last)"),
+        ("commune(coalesce(new, old), updated)", "coalesce(new, old)"),
+        ("coalesce(commune(new, updated), address_commune(address, None, updated))", "new"),
+        ("coalesce(province_of_commune(residence), code_at('provinces', number, updated))", "number"),
+        ("code('sexes', sex) if text(old) is None else text(old)", "sex"),
+        ("province_of_commune(residence)", None),
+    ],
+)
+def test_what_was_sent_for_a_field_is_found_behind_its_cleaners(expression: str, sent: str | None) -> None:
+    columns = {"number", "first", "last", "new", "old", "address", "sex"}
+    assert parse(expression).sent(columns) == sent
+
+
+def test_what_was_sent_is_a_name_of_its_own() -> None:
+    expression = parse("sent(sex) == text(sent(name)) or sex is None")
+    assert expression.fields == {"sent(sex)", "sent(name)", "sex"}
+    assert expression.sql(DUCKDB, {"sent(sex)": "a", "sent(name)": "b", "sex": "c"}).startswith("((a = ")
+    assert expression.with_names({"sent(sex)": "coalesce(x, y)", "sent(name)": None}) == (
+        "coalesce(x, y) == text(text(None)) or sex is None"
+    )
+    with pytest.raises(ConfigurationError, match="sent takes a field's plain name"):
+        parse("sent(sex, name)")

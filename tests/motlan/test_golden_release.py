@@ -42,7 +42,7 @@ def test_two_people_release_it_and_it_is_published(country: Country, held: str) 
     store = country.open().store
     (shown,) = approval.show(store, held)["passed"][-1:]
     assert shown == {
-        "measure": "deaths", "source": "alpha_people", "province": None, "changed": 2, "known": 5, "limit": 0.3,
+        "measure": "deaths", "source": "alpha_people", "area": None, "changed": 2, "known": 5, "limit": 0.3,
     }  # fmt: skip
     assert approval.decide(store, held, "user:a", "approve", "checked with the owner") == "waiting"
     with pytest.raises(AccessError, match="before"):
@@ -135,7 +135,7 @@ def test_changes_that_come_in_small_portions_are_held_together(country: Country)
     store, run = country.open().store, str(second["run"])
     (passed,) = approval.show(store, run)["passed"]
     assert passed == {
-        "measure": "deaths", "source": "alpha_people", "province": None, "changed": 2, "known": 5, "limit": 0.3, "days": 7,
+        "measure": "deaths", "source": "alpha_people", "area": None, "changed": 2, "known": 5, "limit": 0.3, "days": 7,
     }  # fmt: skip
     assert "7 days" in CliRunner().invoke(app, ["release", "show", run]).output
     for who in ("user:a", "user:b"):
@@ -159,12 +159,12 @@ def test_limits_of_the_window_hold_by_register_and_province() -> None:
         told = change_guard.judge(engine, limits, counted, "known", before)
         elsewhere = Counter({("deaths", "zeta", "south", False): 19, ("deaths", "zeta", None, True): 19})
         assert change_guard.judge(engine, limits, counted, "known", elsewhere)["held"] == 0
-    assert told["guard"]["by_province"] == {"deaths": {"zeta": {"north": 19}}}
+    assert told["guard"]["by_area"] == {"deaths": {"zeta": {"north": 19}}}
     assert told["guard"]["passed"] == [
         {
             "measure": "deaths",
             "source": "zeta",
-            "province": "north",
+            "area": "north",
             "changed": 38,
             "known": 900,
             "limit": 0.01,

@@ -53,7 +53,7 @@ def test_a_model_that_drifts_is_released_by_another_person_and_then_links(countr
     assert (
         report["changed"]
         == sum(row["rows"] for row in report["by_rule"])
-        == sum(row["rows"] for row in report["by_province"])
+        == sum(row["rows"] for row in report["by_area"])
     )
     assert report["changed"] >= report["regrouped"]
     assert "GD4" not in json.dumps(report)

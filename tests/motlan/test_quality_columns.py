@@ -153,7 +153,7 @@ def test_a_blocking_rule_for_some_datasets_alone_is_refused(country: Country) ->
 
 
 def test_a_rule_may_read_what_was_sent_for_a_field_whatever_its_column_is_called(country: Country) -> None:
-    rule = {"name": "as_sent", **RULE, "severity": "error", "expression": "sent_birth_date == birth_date"}
+    rule = {"name": "as_sent", **RULE, "severity": "error", "expression": "sent(birth_date) == birth_date"}
     country.declare("mapping/quality.yaml", lambda content: content["rules"].append(rule))
     found = registry.load(country.home)
     texts = {
@@ -163,3 +163,13 @@ def test_a_rule_may_read_what_was_sent_for_a_field_whatever_its_column_is_called
         if rule.name == "as_sent"
     }
     assert texts == {"raw_born == birth_date"}
+
+
+def test_a_rule_may_hold_for_all_datasets_of_an_entity_but_some(country: Country) -> None:
+    rule = {"name": "dated", **RULE, "severity": "blocking", "expression": "birth_date is not None"}
+    rule |= {"datasets": {"entity": "person"}, "excepted": ["beta_cards"]}
+    country.declare("mapping/quality.yaml", lambda content: content["rules"].append(rule))
+    found = registry.load(country.home)
+    asked = {name for name in found.datasets for one in found.row_rules_of(found.dataset(name)) if one.name == "dated"}
+    assert asked == set(found.datasets) - {"beta_cards"}
+    assert not found.rules.by_name["dated"].applies_to("beta_cards")

@@ -36,12 +36,37 @@ def added(section: str, **rule: Any) -> Callable[[Any], None]:
         (added("rules", expression="sex == 'male'", severity="grave"), "severity", "severity", "blocking"),
         (added("rules", expression="sex == 'male'", wieght=2), "wieght", "wieght", "did you mean weight"),
         (added("rules", expression="sex = 'male'"), "expression", "column", "=="),
-        (added("rules", expression="sexx == 'male'"), "expression", "sexx", "schemas"),
+        (added("rules", expression="sexx == 'male'"), "expression", "sexx", "did you mean sex"),
         (
-            added("rules", expression="raw_card == 'x'", datasets=["alpha_people"]),
+            added("rules", expression="sent(personl_id) == 'x'"),
             "expression",
-            "raw_card",
+            "no dataset has sent(personl_id)",
+            "did you mean sent(personal_id)",
+        ),
+        (
+            added("rules", expression="sent(health_card_number) == 'x'", datasets=["alpha_people"]),
+            "expression",
+            "alpha_people has no sent(health_card_number)",
             "did you mean",
+        ),
+        (added("rules", expression="sent('x') == 'x'"), "expression", "sent takes a field", "sent(field)"),
+        (
+            added("cross_rules", expression="sent(sex) == golden_sex"),
+            "expression",
+            "no dataset has sent(sex)",
+            "did you mean",
+        ),
+        (
+            added("person_rules", expression="rows == 1", datasets={"entity": "persn"}),
+            "datasets",
+            "no dataset is about an entity persn",
+            "did you mean person",
+        ),
+        (
+            added("person_rules", expression="rows == 1", datasets=["beta_cards"], excepted=["alpha_people"]),
+            "excepted",
+            "either its datasets or those that are excepted",
+            "drop",
         ),
         (
             added("rules", expression="sex == 'male'", datasets=["gamma"]),
@@ -51,10 +76,10 @@ def added(section: str, **rule: Any) -> Callable[[Any], None]:
         ),
         (added("rules", expression="sex == 'male'", field="shoe"), "field", "no field shoe", "did you mean"),
         (added("rules", expression="sex == 'male'", name="has_a_name"), "name", "two rules", "another name"),
-        (added("cross_rules", expression="sex == 'male'"), "expression", "no dataset has sex", "schemas"),
+        (added("cross_rules", expression="sex == 'male'"), "expression", "no dataset has sex", "did you mean"),
         (added("cross_rules", expression="row_sex == golden_sex", severity="blocking"), "severity", "block", "warning"),
-        (added("person_rules", expression="count_shoe == 1"), "expression", "count_shoe", "schemas"),
-        (added("register_rules", expression="rows > 1"), "expression", "rows", "schemas"),
+        (added("person_rules", expression="count_shoe == 1"), "expression", "count_shoe", "did you mean"),
+        (added("register_rules", expression="rows > 1"), "expression", "rows", "did you mean"),
         (added("set_rules"), "name", "unique or refers", "mend"),
         (added("set_rules", unique=["shoe"]), "name", "no field shoe", "did you mean"),
         (added("set_rules", refers={"dataset": "gamma", "field": "sex"}), "refers", "no dataset gamma", "did you mean"),
@@ -126,13 +151,13 @@ def test_a_person_rule_counts_the_values_of_the_rows_that_it_takes(engine: duckd
             ('d', 'k1', 'r1', 'p1', null, 'A', 'enrolled'), ('d', 'k2', 'r2', 'p1', null, 'B', 'left'),
             ('d', 'k3', 'r3', 'p2', '01', 'A', 'enrolled'), ('d', 'k4', 'r4', 'p2', '01', 'B', 'enrolled'),
             ('e', 'k5', 'r5', 'p1', null, 'C', 'enrolled'))
-            as v(dataset, _key, _ref, person_id, province, school, enrolment_status)"""
+            as v(dataset, _key, _ref, person_id, area, school, enrolment_status)"""
     )
     engine.execute(
-        "create table golden as from (values ('p1', null), ('p2', '02'), ('p3', '03')) as v(person_id, province)"
+        "create table golden as from (values ('p1', null), ('p2', '02'), ('p3', '03')) as v(person_id, area)"
     )
     query = person_rules.answers_query([rule], "d", "linked", "golden", "'2026-10-01'")
-    found = engine.execute(f"select person_id, _key, province, _rule_one_school from ({query}) order by all").fetchall()
+    found = engine.execute(f"select person_id, _key, area, _rule_one_school from ({query}) order by all").fetchall()
     assert found == [("p1", "k1", None, True), ("p2", "k3", "01", False), ("p3", "person/p3", "03", None)]
 
 

@@ -81,7 +81,7 @@ def test_scores_follow_the_registers_as_they_stand_and_keep_their_history(countr
     assert lines["beta", "completeness"]["trend"] == [first["beta"]["completeness"], 100]
     assert lines["beta", "completeness"]["change"] == pytest.approx(100 - first["beta"]["completeness"])
     assert lines["beta", "all"]["colour"] in ("green", "yellow", "red")
-    provinces = report(work.store, work.registry, by="province")["lines"]
+    provinces = report(work.store, work.registry, by="area")["lines"]
     assert {line["name"] for line in provinces} == {""}, "this country knows no provinces"
     days = report(work.store, work.registry, by="day", dataset="beta_cards")["lines"]
     assert [line["agency"] for line in days] == ["beta"]

@@ -88,7 +88,7 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Clean as an earlier version did, which let everything through."""
     with monkeypatch.context() as patch:
         patch.setattr("motlan.ingest.clean._storable", lambda made: True)
-        patch.setattr("motlan.config.registry.schema_rules", lambda models: ())
+        patch.setattr("motlan.config.registry.schema_rules", lambda *_: ())
         yield patch
 
 

@@ -43,14 +43,9 @@ def named_calls(on: bool = True) -> Iterator[None]:
         _naming.reset(token)
 
 
-def naming() -> bool:
-    """Tell whether calls are written by name."""
-    return _naming.get()
-
-
 def written(dialect: Dialect) -> Dialect:
     """Return the dialect to write in where one is asked for."""
-    return NAMED if dialect is DUCKDB and naming() else dialect
+    return NAMED if dialect is DUCKDB and _naming.get() else dialect
 
 
 def verbatim(query: str) -> str:

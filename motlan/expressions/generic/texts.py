@@ -42,6 +42,7 @@ FUNCTIONS = catalogue(
             ((None, ""), None),
         ),
         variadic=True,
+        gathers=True,
     ),
     Function(
         "digits",
@@ -112,6 +113,7 @@ FUNCTIONS = catalogue(
         "The first argument that is not null.",
         (((None, "a"), "a"), (("b", "a"), "b"), ((None, None), None)),
         variadic=True,
+        gathers=True,
     ),
     Function(
         "number",

@@ -1,8 +1,8 @@
 """Pieces of Spark SQL for what DuckDB has built in, and Spark has not or has otherwise.
 
-Spark has no Unicode normalisation in SQL. NFC is done here, exactly for Latin letters (the Vietnamese ones among them)
-and marks of U+0300 to U+036F in whatever order. What other scripts write apart (Greek and Cyrillic letters with marks,
-Hangul in Jamo, Indic and kana signs, compatibility ideographs) stays as it was written, where DuckDB composes it.
+Spark has no Unicode normalisation in SQL. NFC is done here, exactly for Latin letters and marks of U+0300 to U+036F in whatever
+order. What other scripts write apart (Greek and Cyrillic letters with marks, Hangul in Jamo, Indic and kana signs,
+compatibility ideographs) stays as it was written, where DuckDB composes it.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _class(mark: str) -> str:
 
 
 def without_marks(x: str) -> str:
-    """Return SQL of a text whose Latin letters have lost their marks; đ is a letter of its own."""
+    """Return SQL of a text whose Latin letters have lost their marks; one with a stroke is a letter of its own."""
     bare = f"translate(translate({x}, {text(_FROM)}, {text(_TO)}), {text(_COMPOSED)}, {text(_BASES)})"
     return f"regexp_replace({bare}, {text(chr(92) + 'p{M}')}, '')"
 

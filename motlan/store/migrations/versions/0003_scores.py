@@ -1,4 +1,4 @@
-"""What each rule assessed and passed by province, beside the sums of 0001."""
+"""What each rule assessed and passed by area, beside the sums of 0001."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,20 +10,20 @@ down_revision = "0002"
 def upgrade() -> None:
     """Make it."""
     op.create_table(
-        "province_results",
+        "area_results",
         sa.Column("run", sa.Text(), nullable=False),
         sa.Column("dataset", sa.Text(), nullable=False),
         sa.Column("rule", sa.Text(), nullable=False),
-        sa.Column("province", sa.Text(), nullable=False, comment="of residence; empty where none is known"),
+        sa.Column("area", sa.Text(), nullable=False, comment="of residence; empty where none is known"),
         sa.Column("assessed", sa.BigInteger(), nullable=False),
         sa.Column("passed", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["run", "dataset", "rule"], ["rule_results.run", "rule_results.dataset", "rule_results.rule"]
         ),
-        sa.PrimaryKeyConstraint("run", "dataset", "rule", "province"),
+        sa.PrimaryKeyConstraint("run", "dataset", "rule", "area"),
     )
 
 
 def downgrade() -> None:
     """Remove it."""
-    op.drop_table("province_results")
+    op.drop_table("area_results")
