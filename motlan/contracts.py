@@ -95,7 +95,7 @@ def data_contract(registry: Registry, dataset: Dataset) -> dict[str, Any]:
 
 
 def _asked(registry: Registry, rule: Rule, dataset: Dataset) -> bool:
-    if not rule.applies_to(dataset.name):
+    if not (rule.applies_to(dataset.name) and rule.is_about(registry.fields_about(dataset.entity))):
         return False
     if rule.field in registry.entity(dataset.entity).fields:
         return rule.field in dataset.fields

@@ -37,9 +37,6 @@ from motlan.store import tables
 from motlan.store.session import lost
 from motlan.workspace import Workspace, open_workspace
 
-ENTITY = "person"
-"""The entity that reconcile runs are about, until there are several."""
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -184,38 +181,40 @@ def replay(dataset: str, quarantined_by: Sequence[str] = ()) -> Counts:
 
 
 @_private
-def begin_reconcile(job: str | None = None) -> Counts:
-    """Open a reconcile run, whose steps may be processes of their own; fix which sync runs it reads and which publication
-    it compares with.
+def begin_reconcile(entity: str | None = None, job: str | None = None) -> Counts:
+    """Open a reconcile run of a linked entity, whose steps may be processes of their own; fix which sync runs it reads and
+    which publication it compares with. Returns `run` and `entity`.
 
     Args:
+        entity: Its name; the first declared where absent.
         job: What of a scheduler asks for it; an earlier run of the same job is over.
 
     Raises:
         TransientError: Another one is under way. It is named.
     """
-    with _alone("reconcile", ENTITY, job):
-        return _begin_reconcile(job, rests=True)
+    name = open_workspace().registry.linked(entity).name
+    with _alone("reconcile", name, job):
+        return _begin_reconcile(name, job, rests=True)
 
 
-def _begin_reconcile(job: str | None, *, rests: bool) -> Counts:
+def _begin_reconcile(entity: str, job: str | None, *, rests: bool) -> Counts:
     work = open_workspace()
     with work.store.engine.begin() as connection:
-        runs.close_stale(connection, "reconcile", ENTITY, publication.last_number(connection))
-    run = _begin(work, "reconcile", ENTITY, job, rests=rests)
+        runs.close_stale(connection, "reconcile", entity, publication.last_number(connection, entity))
+    run = _begin(work, "reconcile", entity, job, rests=rests)
 
     def begin(_: runs.Run) -> Counts:
         with work.store.engine.connect() as connection:
             inputs = {
                 dataset.name: runs.visible(connection, "sync", dataset.name)
-                for dataset in work.registry.datasets_of(ENTITY)
+                for dataset in work.registry.datasets_of(entity)
             }
-            published = runs.visible(connection, "reconcile", ENTITY)
-            after = publication.last_number(connection)
+            published = runs.visible(connection, "reconcile", entity)
+            after = publication.last_number(connection, entity)
         return {"inputs": inputs, "published": published, "after_publication": after}
 
     runs.step(work.store, run, "begin", begin)
-    return {"run": run, "entity": ENTITY}
+    return {"run": run, "entity": entity}
 
 
 @_private
@@ -263,12 +262,13 @@ def diff(run: str) -> Counts:
 
 
 @_private
-def publish(run: str | None = None, *, mend: bool = False) -> Counts:
+def publish(run: str | None = None, *, entity: str | None = None, mend: bool = False) -> Counts:
     """Make a reconciled run visible and number its feed, once it is proven that the store takes what it changes.
 
     Args:
-        run: The run; by default the newest that people released, else the newest that is reconciled and not yet published,
-            else the newest that is published and not projected yet.
+        run: The run; by default the newest of the entity that people released, else the newest that is reconciled and not yet
+            published, else the newest that is published and not projected yet.
+        entity: The linked entity where no run is named; the first declared where absent.
         mend: Whether to publish all the same, what the store does not take being left out of the projection.
 
     Raises:
@@ -277,7 +277,7 @@ def publish(run: str | None = None, *, mend: bool = False) -> Counts:
         ContractError: The run's comparison is stale: reconcile again; or it changes so much that people have to release it.
     """
     work = open_workspace()
-    run = run or _newest_reconciled(work)
+    run = run or _newest_reconciled(work, work.registry.linked(entity).name)
 
     def do(current: runs.Run) -> Counts:
         if current.state not in runs.SEEN:
@@ -303,16 +303,18 @@ def publish(run: str | None = None, *, mend: bool = False) -> Counts:
 
 
 @_private
-def project(run: str | None = None, *, mend: bool = False) -> Counts:
-    """Bring PostgreSQL's golden tables, feed and corrections up to the newest publication.
+def project(run: str | None = None, *, entity: str | None = None, mend: bool = False) -> Counts:
+    """Bring PostgreSQL's golden tables, feed and corrections of an entity up to the newest publication.
 
     Args:
         run: The run that was published; what its entity has not loaded yet is loaded.
+        entity: The linked entity where no run is named; the first declared where absent.
         mend: Whether what the store does not take is left out; the log tells of it.
     """
     work = open_workspace()
     if run is None:
-        return {"run": run, "publications": projection.project(work, ENTITY, mend=mend)}
+        name = work.registry.linked(entity).name
+        return {"run": run, "publications": projection.project(work, name, mend=mend)}
     current = runs.get(work.store, run)
     with runs.working(work.store, current, "project", lock="publish"):
         return {"run": run, "publications": projection.project(work, current.subject, mend=mend)}
@@ -337,11 +339,16 @@ def sync(dataset: str, watch: Watch | None = None) -> Counts:
 
 
 @_private
-def reconcile() -> Counts:
-    """Do a whole reconcile run. Returns the counts of its steps under their names."""
+def reconcile(entity: str | None = None) -> Counts:
+    """Do a whole reconcile run of a linked entity, the first declared where absent.
+
+    Returns:
+        The counts of its steps under their names.
+    """
     steps = {"link": link, "merge": merge, "cross_check": cross_check, "diff": diff}
-    with _alone("reconcile", ENTITY):
-        run = _begin_reconcile(None, rests=False)["run"]
+    name = open_workspace().registry.linked(entity).name
+    with _alone("reconcile", name):
+        run = _begin_reconcile(name, None, rests=False)["run"]
         return _guarded(run, {name: lambda step=step: step(run) for name, step in steps.items()})
 
 
@@ -356,18 +363,20 @@ def _guarded(run: str, steps: dict[str, Any]) -> Counts:
     return done
 
 
-def _newest_reconciled(work: Workspace) -> str:
+def _newest_reconciled(work: Workspace, entity: str) -> str:
     table = tables.runs.c
     state = sa.case({"released": 0, "reconciled": 1, "waiting": 2}, value=table.state)
     publications = tables.publications.c
     with work.store.engine.connect() as connection:
         # Compared with the newest publication: one that waited while another was published is stale.
-        fresh = table.steps["begin"]["after_publication"].as_integer() == publication.last_number(connection)
-        query = sa.select(table.id).where(table.kind == "reconcile", state.is_not(None))
+        fresh = table.steps["begin"]["after_publication"].as_integer() == publication.last_number(connection, entity)
+        mine = (table.kind == "reconcile", table.subject == entity)
+        query = sa.select(table.id).where(*mine, state.is_not(None))
         query = query.where(sa.or_(fresh, table.state == "reconciled"))
         found = connection.execute(query.order_by(state, table.id.desc()).limit(1)).scalar_one_or_none()
         if found is None:  # a publication that was killed before its projection is mended by the next
-            late = sa.select(publications.run).where(publications.projected_at.is_(None))
+            unloaded = (publications.entity == entity, publications.projected_at.is_(None))
+            late = sa.select(publications.run).where(*unloaded)
             found = connection.execute(late.order_by(publications.number.desc()).limit(1)).scalar_one_or_none()
     if found is None:
         raise ConfigurationError("nothing is reconciled and unpublished", next_step="run `motlan reconcile` first.")

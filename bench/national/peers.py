@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from bench.linking import IDENTITY, link_with_splink
+from bench.linking import ENTITY, IDENTITY, link_with_splink
 from bench.national.pipeline import Setting
 from bench.national.watch import Steps
 from bench.pydantic_rules import PydanticRules
@@ -16,7 +16,6 @@ from motlan.expressions import literal, one
 from motlan.ingest.clean import select_canonical
 from motlan.lake.iceberg import read_parquet
 from motlan.ledger import runs
-from motlan.pipeline import ENTITY
 from motlan.quality import row_rules
 from motlan.workspace import Workspace, open_workspace
 

@@ -139,7 +139,7 @@ def _runs(store: Store, kind: str, subject: str) -> list[str]:
 
 
 def _reconcile_run(store: Store) -> str:
-    for name in _runs(store, "reconcile", pipeline.ENTITY):
+    for name in _runs(store, "reconcile", open_workspace().registry.linked().name):
         if "begin" in runs.get(store, name).steps:
             return name
     return str(pipeline.begin_reconcile()["run"])

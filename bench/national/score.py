@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from bench.linking import FIXED, GOLDEN, THRESHOLDS
+from bench.linking import ENTITY, FIXED, GOLDEN, THRESHOLDS
 from bench.national.pipeline import Setting
 from bench.national.watch import Steps
 from motlan.expressions import literal, one
@@ -22,7 +22,6 @@ from motlan.ledger import runs
 from motlan.linking.link import links_table
 from motlan.linking.stored_models import reviews_table
 from motlan.merge.golden_rows import golden_table
-from motlan.pipeline import ENTITY
 from motlan.workspace import Workspace, open_workspace
 
 FOUNDERS = ("founder", "provisional founder")

@@ -124,7 +124,7 @@ class _Merging:
         )
         kept = ", ".join(("_ref", *value_ages.columns(entity)))
         engine.execute(f"create or replace temp view {value_ages.SINCE} as select {kept} from {since}")
-        placed, taken = "placed" if self.first else None, self.stage.work.registry.rules.agreed_fields
+        placed, taken = "placed" if self.first else None, self.stage.work.registry.rules_of(entity.name).agreed_fields
         ways = merge_ways(entity, "linked_rows", taken, close="close_rows", placed=placed, since=value_ages.SINCE)
         _look_closely(engine, ways)
         close = "close_golden join placed using (person_id)" if placed else "close_golden"

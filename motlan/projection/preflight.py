@@ -112,7 +112,7 @@ def _of_mirror(mirror: Mirror, files: list[str]) -> Asked:
         (*texts, *mirror.fields),
         required,
         indexed=tuple(name for name in mirror.indexed if name in mirror.fields),
-        ids=(mirror.key,),
+        ids=("id" if mirror.key == "id" else "person_id",),
     )
 
 

@@ -116,15 +116,16 @@ def decide(store: Store, run: str, principal: str, action: str, why: str) -> str
     return state
 
 
-def later(connection: sa.Connection, steps: Mapping[str, Any]) -> int:
-    """Return how many publications there were since a run began, by its steps: it does not know of them."""
+def later(connection: sa.Connection, entity: str, steps: Mapping[str, Any]) -> int:
+    """Return how many publications of its entity there were since a run began, by its steps: it does not know of them."""
     table = tables.publications.c
     since = steps.get("begin", {}).get("after_publication", 0)
-    return int(connection.execute(sa.select(sa.func.count()).where(table.number > since)).scalar_one())
+    newer = sa.and_(table.entity == entity, table.number > since)
+    return int(connection.execute(sa.select(sa.func.count()).where(newer)).scalar_one())
 
 
 def _require_fresh(connection: sa.Connection, run: runs.Run) -> None:
-    if number := later(connection, run.steps):
+    if number := later(connection, run.subject, run.steps):
         raise ContractError(
             f"this run is stale: {number} publications were made since it was compared, and it cannot be published",
             where=run.id,
@@ -163,7 +164,7 @@ def listed(store: Store) -> list[dict[str, Any]]:
                 "run": row.id,
                 "entity": row.subject,
                 "state": row.state,
-                STALE: _is_stale(connection, row.state, row.steps),
+                STALE: _is_stale(connection, row.state, row.subject, row.steps),
                 "started_at": row.started_at.isoformat(),
                 "passed": row.steps["diff"]["held"],
                 "decisions": len(decisions(connection, row.id)),
@@ -172,8 +173,8 @@ def listed(store: Store) -> list[dict[str, Any]]:
         ]
 
 
-def _is_stale(connection: sa.Connection, state: str, steps: Mapping[str, Any]) -> bool:
-    return state in ("waiting", "released") and later(connection, steps) > 0
+def _is_stale(connection: sa.Connection, state: str, entity: str, steps: Mapping[str, Any]) -> bool:
+    return state in ("waiting", "released") and later(connection, entity, steps) > 0
 
 
 def show(store: Store, run: str) -> dict[str, Any]:
@@ -188,5 +189,5 @@ def show(store: Store, run: str) -> dict[str, Any]:
             "this run changed nothing that has limits", where=run, next_step="see `motlan release list`."
         )
     with store.engine.connect() as connection:
-        told = {"run": run, "state": found.state, STALE: _is_stale(connection, found.state, found.steps)}
+        told = {"run": run, "state": found.state, STALE: _is_stale(connection, found.state, found.subject, found.steps)}
         return {**told, **details, "decisions": decisions(connection, run)}

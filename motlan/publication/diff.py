@@ -143,7 +143,7 @@ class _Comparing:
 
     def find_unsettled(self) -> None:
         """Make `unsettled`: persons one of whose records is gone from a register that is asked for it by an end rule."""
-        names = ", ".join(literal(rule.name) for rule in self.work.registry.rules.ends) or "null"
+        names = ", ".join(literal(rule.name) for rule in self.work.registry.rules_of(self.run.subject).ends) or "null"
         self.engine.execute(
             f"create temp table unsettled as select distinct person_id from {self.parts.read('findings')} where rule in ({names})"
         )

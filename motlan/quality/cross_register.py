@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -70,10 +71,10 @@ class _Checking:
     parts: Parts
     as_of: str
 
-    @property
+    @cached_property
     def rules(self) -> Rules:
-        """All rules."""
-        return self.work.registry.rules
+        """The rules that are asked of the entity's rows."""
+        return self.work.registry.rules_of(self.entity.name)
 
     def gather(self, engine: duckdb.DuckDBPyConnection) -> None:
         """Keep what fails each set rule; values used twice are looked for in one dataset at a time."""

@@ -31,9 +31,9 @@ def find(
     Columns as those of `motlan.quality.cross_register`: the person is the one that the record was linked to last.
     """
     published = work.lake.files(f"links.{run.subject}", set(run.steps["begin"]["published"]))
-    queries = []
+    queries, ends = [], work.registry.rules_of(run.subject).ends
     for dataset in work.registry.datasets_of(run.subject):
-        asked = [rule for rule in work.registry.rules.ends if rule.applies_to(dataset.name)]
+        asked = [rule for rule in ends if rule.applies_to(dataset.name)]
         gone = work.gone_files(dataset.name, inputs) if asked else []
         if not gone or not published:
             continue
