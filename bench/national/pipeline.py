@@ -25,8 +25,9 @@ from motlan import pipeline
 from motlan.adapter import LOCATOR
 from motlan.config.registry import Dataset
 from motlan.ingest import drift
-from motlan.ingest.land import CHUNK_ROWS, table_of, write_chunks
+from motlan.ingest.land import CHUNK_ROWS, write_chunks
 from motlan.ingest.raw_columns import names, stored
+from motlan.lake.tables import raw_table
 from motlan.ledger import runs
 from motlan.ledger.runs import Counts
 from motlan.store import Store, tables
@@ -172,7 +173,7 @@ def land(steps: Steps, work: Workspace, run: str, paths: list[Path], announced: 
 
     def do(current: runs.Run) -> Counts:
         dataset = work.registry.dataset(current.subject)
-        return work.staged(run, "land", [table_of(dataset.name)], lambda: _write(steps, work, dataset, run, paths))
+        return work.staged(run, "land", [raw_table(dataset.name)], lambda: _write(steps, work, dataset, run, paths))
 
     counts = {"source_total": announced, "source_as_of": None}
     return runs.step(work.store, run, "land", lambda current: {**do(current), **counts})

@@ -28,8 +28,9 @@ from motlan.ingest.deletions import Held
 from motlan.ingest.pull_window import Earning
 from motlan.ingest.raw_columns import is_stored, received, recording, stored
 from motlan.lake.iceberg import PARQUET, read_parquet, require_filled
+from motlan.lake.tables import gone_table, raw_table
 from motlan.ledger import runs
-from motlan.workspace import Workspace, gone_table
+from motlan.workspace import Workspace
 
 CHUNK_ROWS = 100_000
 SHARE_ROWS = 10_240
@@ -49,11 +50,6 @@ META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_sal
 
 Watch = Callable[[int, int], None]
 """Told how many rows came so far, and how many the source announced."""
-
-
-def table_of(dataset: str) -> str:
-    """Return the name of the lake's table of a dataset's raw rows."""
-    return f"raw.{dataset}"
 
 
 def canonical_row(columns: Iterable[str]) -> str:
@@ -256,7 +252,7 @@ def write_chunk(
     Raises:
         InternalError: A row came out without its reference, payload, salt or commitment.
     """
-    target = work.lake.staged_file(table_of(dataset.name), run, number)
+    target = work.lake.staged_file(raw_table(dataset.name), run, number)
     columns = ", ".join(quote(name) for name in raw)
     engine.execute(
         f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {constant(run)} as _run,
@@ -265,7 +261,7 @@ def write_chunk(
                 _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns} from fresh)
             to {literal(str(target))} ({LANDED}{recording(raw)})"""
     )
-    require_filled(table_of(dataset.name), [target])
+    require_filled(raw_table(dataset.name), [target])
     written = pq.read_table(target, columns=["_commitment"]).column(0).combine_chunks()
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(written)]), written), "")
     return hashlib.sha256(joined[0].as_buffer()).hexdigest()
@@ -279,7 +275,7 @@ def _load_landed_before(
     with work.store.engine.connect() as connection:
         seen = runs.visible(connection, "sync", dataset.name)
         replays = runs.replays(connection, dataset.name)
-    if files := work.lake.files(table_of(dataset.name), seen):
+    if files := work.lake.files(raw_table(dataset.name), seen):
         landed, columns = read_parquet(files), _columns_of(engine, files)
         hashed = known_by(columns)
         sent = f"_run not in ({', '.join(map(literal, ['', *replays]))})"
@@ -294,7 +290,7 @@ def _load_landed_now(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset
         "delete from landed_before where of_this_run; "
         'create or replace temp table keyless ("row hash" uhugeint, "how often" bigint)'
     )
-    files = sorted(map(str, work.lake.folder(table_of(dataset.name), run).glob("*.parquet")))
+    files = sorted(map(str, work.lake.folder(raw_table(dataset.name), run).glob("*.parquet")))
     if files:
         hashed = known_by(_columns_of(engine, files))
         engine.execute(f"insert into landed_before select {hashed}, true, false from {read_parquet(files)}")
@@ -320,7 +316,7 @@ def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Cou
         TransientError: The line failed.
     """
     dataset = work.registry.dataset(run.subject)
-    staged = [table_of(dataset.name), gone_table(dataset.name)]
+    staged = [raw_table(dataset.name), gone_table(dataset.name)]
     return work.staged(run.id, "land", staged, lambda: _pull(work, dataset, run.id, watch))
 
 

@@ -21,11 +21,10 @@ from motlan.config.registry import Entity, FacetEntity
 from motlan.errors import ConfigurationError, InternalError
 from motlan.expressions import one, quote
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import corrections_table, golden_table
 from motlan.ledger import log
-from motlan.merge.golden_rows import golden_table
 from motlan.projection import preflight
 from motlan.projection.tables import STAGED, Mirror, mirror_of
-from motlan.publication.diff import corrections_table
 from motlan.store import tables
 from motlan.store.session import PUBLISHER_LOCK, grant_feeds
 from motlan.workspace import Workspace

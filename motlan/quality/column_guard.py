@@ -19,6 +19,7 @@ from motlan.config.scoring import Breaker
 from motlan.errors import ContractError
 from motlan.expressions import DUCKDB, one, parse, quote
 from motlan.ingest.raw_columns import stored
+from motlan.lake.tables import raw_table
 from motlan.ledger import runs
 from motlan.quality.row_rules import show_raw
 from motlan.quality.run_guard import STEP, least_share
@@ -53,7 +54,7 @@ def check(work: Workspace, run: runs.Run, cleaned: runs.Counts, canonical: Calla
         ContractError: There is such a column; the report is in the ledger's run.
     """
     dataset, limits = work.registry.dataset(run.subject), work.registry.scoring.breaker_of(run.subject)
-    files = work.lake.files(f"raw.{dataset.name}", {run.id})
+    files = work.lake.files(raw_table(dataset.name), {run.id})
     found = _failing(work, dataset, cleaned, limits)
     suspected = _suspected(dataset, files, cleaned, limits)
     if not (suspected or found):

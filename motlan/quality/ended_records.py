@@ -12,6 +12,7 @@ import duckdb
 
 from motlan.expressions import literal, one
 from motlan.lake.iceberg import SCRATCH, read_parquet
+from motlan.lake.tables import links_table
 from motlan.ledger import runs
 from motlan.partitioning import Parts
 from motlan.quality.rule_counts import Tally
@@ -30,7 +31,7 @@ def find(
 
     Columns as those of `motlan.quality.cross_register`: the person is the one that the record was linked to last.
     """
-    published = work.lake.files(f"links.{run.subject}", set(run.steps["begin"]["published"]))
+    published = work.lake.files(links_table(run.subject), set(run.steps["begin"]["published"]))
     queries, ends = [], work.registry.rules_of(run.subject).ends
     for dataset in work.registry.datasets_of(run.subject):
         asked = [rule for rule in ends if rule.applies_to(dataset.name)]

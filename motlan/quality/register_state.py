@@ -15,10 +15,10 @@ from motlan.config.registry import Dataset
 from motlan.expressions import make, one, quote
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.newest import MOMENT, newest_first
+from motlan.lake.tables import clean_table
 from motlan.ledger import runs, versions
 from motlan.quality import deadlines
 from motlan.quality.register_rules import ask
-from motlan.quality.row_rules import clean_table
 from motlan.quality.rule_counts import Tally, decode
 from motlan.slices import slices
 from motlan.store import tables

@@ -20,6 +20,7 @@ from motlan.expressions import DUCKDB, constant, literal, one, quote
 from motlan.ingest.raw_columns import absent, rule_names, stored
 from motlan.lake.iceberg import PARQUET, read_parquet
 from motlan.lake.newest import PULLED, pull_moment
+from motlan.lake.tables import clean_table, quarantine_table, raw_table
 from motlan.ledger import runs, versions
 from motlan.quality import exceptions
 from motlan.quality.rule_counts import assessed, decode
@@ -31,16 +32,6 @@ CHUNK_BYTES = 10**9
 """Memory that the engine needs for them."""
 
 FINDINGS = "struct(rule varchar, dimension varchar, severity varchar, field varchar)[]"
-
-
-def clean_table(dataset: str) -> str:
-    """Return the name of the lake's table of a dataset's accepted rows."""
-    return f"clean.{dataset}"
-
-
-def quarantine_table(dataset: str) -> str:
-    """Return the name of the lake's table of a dataset's quarantined rows."""
-    return f"quarantine.{dataset}"
 
 
 def tag(rules: Sequence[RowRule], canonical: str) -> str:
@@ -107,7 +98,7 @@ def _split(
     accepted = quarantined = 0
     filled = dict.fromkeys(dataset.fields, 0)
     results = {rule.name: [0, 0] for rule in rules}
-    landed = list(enumerate(chunks(work.lake.files(f"raw.{dataset.name}", {run}))))
+    landed = list(enumerate(chunks(work.lake.files(raw_table(dataset.name), {run}))))
     for counts in work.side_by_side(f"cleaning {dataset.name}", landed, chunk, need=CHUNK_BYTES):
         accepted, quarantined = accepted + counts.accepted, quarantined + counts.quarantined
         for name, (asked, passed) in counts.rules.items():

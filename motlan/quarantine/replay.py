@@ -20,6 +20,7 @@ from motlan.ingest import land as landing
 from motlan.ingest import payloads
 from motlan.ingest.raw_columns import labels, names, of_files, stored
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import raw_table
 from motlan.ledger import runs
 from motlan.quality.exceptions import DRIFT, waived_file
 from motlan.quarantine import LIVE
@@ -58,7 +59,7 @@ def land(work: Workspace, run: runs.Run, rules: Sequence[str] = ()) -> runs.Coun
         Counts as a pull's (`pulled`, `landed`, `chunks`, ...; no watermark), and `replayed`, which marks such a run.
     """
     dataset = work.registry.dataset(run.subject)
-    table = landing.table_of(dataset.name)
+    table = raw_table(dataset.name)
     return work.staged(run.id, "land", [table], lambda: _land(work, dataset, run.id, rules))
 
 
@@ -112,7 +113,7 @@ def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset
         Its raw columns: stored name -> the source's.
     """
     refs = engine.execute("select distinct split_part(ref, '/', 1), drifted and state = 'open' from picked").fetchall()
-    paths = work.lake.files(landing.table_of(dataset.name), {run for run, _ in refs})
+    paths = work.lake.files(raw_table(dataset.name), {run for run, _ in refs})
     raw, files = of_files(paths), read_parquet(paths)
     unsent = {column: name for column, name in names(dataset.columns).items() if column not in raw}
     late = (f"{_meanwhile(dataset, name, raw)} as {quote(column)}" for column, name in unsent.items())

@@ -16,6 +16,7 @@ from motlan import pipeline
 from motlan.config.registry import Dataset
 from motlan.expressions import literal, quote
 from motlan.ingest.raw_columns import stored
+from motlan.lake.tables import raw_table
 from motlan.ledger import runs
 from motlan.ledger.runs import Counts
 from motlan.linking import model_training
@@ -35,7 +36,7 @@ def run_of(dataset: str) -> str:
 def land(work: Workspace, world: Path, dataset: Dataset) -> None:
     """Put a simulated register's rows where landing leaves them."""
     run = begin("sync", dataset.name, run_of(dataset.name))
-    table = f"raw.{dataset.name}"
+    table = raw_table(dataset.name)
 
     def write() -> Counts:
         landed = _write(
