@@ -25,11 +25,12 @@ from motlan import pipeline
 from motlan.adapter import LOCATOR
 from motlan.config.registry import Dataset
 from motlan.ingest import drift
-from motlan.ingest.land import CHUNK_ROWS, write_chunks
+from motlan.ingest.land import write_chunks
 from motlan.ingest.raw_columns import names, stored
 from motlan.lake.tables import raw_table
 from motlan.ledger import runs
 from motlan.ledger.runs import Counts
+from motlan.settings import sizes
 from motlan.store import Store, tables
 from motlan.workspace import Workspace, open_workspace
 
@@ -220,7 +221,7 @@ def _newest(rows: pa.Table, dataset: Dataset) -> tuple[str, str]:
 
 def _batches(paths: list[Path]) -> Iterator[pa.RecordBatch]:
     for path in paths:
-        yield from pq.ParquetFile(path).iter_batches(CHUNK_ROWS)
+        yield from pq.ParquetFile(path).iter_batches(sizes().landed_chunk_rows)
 
 
 def _as_pulled(rows: pa.Table, dataset: Dataset, drop: str) -> pa.Table:

@@ -30,9 +30,9 @@ from motlan.ingest.raw_columns import is_stored, received, recording, stored
 from motlan.lake.iceberg import PARQUET, read_parquet, require_filled
 from motlan.lake.tables import gone_table, raw_table
 from motlan.ledger import runs
+from motlan.settings import sizes
 from motlan.workspace import Workspace
 
-CHUNK_ROWS = 100_000
 SHARE_ROWS = 10_240
 """Rows of a chunk that one thread writes, and later reads, at a time."""
 LANDED = f"{PARQUET}, row_group_size {SHARE_ROWS}"
@@ -120,7 +120,7 @@ def _chunks(pages: Iterator[Page], bound: int, keep: Callable[[bytes], str] | No
         bound: Bytes of a chunk; the page that reaches it is the last one of it.
         keep: Keeps a payload away at once, where all rows are sure to be new; None where that shows later.
     """
-    chunk, name = _Chunk(), ""
+    chunk, name, most = _Chunk(), "", sizes().landed_chunk_rows
     for page in pages:
         if page.payload is not None:
             name = keep(page.payload) if keep else payloads.digest(page.payload)
@@ -128,7 +128,7 @@ def _chunks(pages: Iterator[Page], bound: int, keep: Callable[[bytes], str] | No
                 chunk.hold(name, page.payload)
         chunk.add(page, name)
         del page  # else it would stand beside the next one
-        if chunk.size >= CHUNK_ROWS or chunk.held >= bound:
+        if chunk.size >= most or chunk.held >= bound:
             ready, chunk = chunk, _Chunk()
             if name in ready.payloads:  # a file goes on behind its first page
                 chunk.payloads[name] = ready.payloads[name]
@@ -233,7 +233,7 @@ def write_chunks(
 
 def _sessions(work: Workspace, announced: int) -> int:
     """Return how many sessions write chunks of so many rows side by side."""
-    return work.settings.abreast(-(-announced // CHUNK_ROWS), CHUNK_BYTES)
+    return work.settings.abreast(-(-announced // sizes().landed_chunk_rows), CHUNK_BYTES)
 
 
 def write_chunk(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from motlan.errors import ConfigurationError, ContractError, MotlanError
 from motlan.ledger import holds
+from motlan.settings import sizes
 from motlan.store import Store, tables
 
 SEEN = ("visible", "published")
@@ -88,7 +89,11 @@ def _under_way(store: Store, kind: str, subject: str, job: str | None) -> sa.Row
     for row in _running(store, kind, subject):
         held, idle = row["holder"] or {}, row["now"] - row["held_at"]
         reason = holds.gone(store, holds.lock_of(kind, subject), held, row["held_at"], row["now"], ours=True)
-        if not reason and held.get("rests") and (idle > holds.PAUSE or (job and job == held.get("job"))):
+        if (
+            not reason
+            and held.get("rests")
+            and (idle > timedelta(seconds=sizes().rest_seconds) or (job and job == held.get("job")))
+        ):
             reason = "another run of it began, and nobody was at work on this one"
         if not reason:
             return row

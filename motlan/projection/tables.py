@@ -10,11 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from motlan.config.registry import Entity, FacetEntity, id_column
+from motlan.settings import sizes
 
-GOLDEN_PART = 8_000_000
-"""Golden rows a partition at the most, when it is made."""
-FEED_PART = 10_000_000
-"""Numbers of a feed that one partition holds."""
 TEXT = 'text collate "C"'
 """Type of every canonical field: equal when the bytes are, on any server, and fast to sort for an index."""
 STAGED = "staged"
@@ -81,7 +78,7 @@ class Mirror:
 
     def golden_parts(self, rows: int) -> list[str]:
         """Return what makes the partitions of the golden table: a power of two of them, by the rows expected."""
-        parts = 1 << (-(-rows // GOLDEN_PART) - 1).bit_length() if rows else 1
+        parts = 1 << (-(-rows // sizes().golden_partition_rows) - 1).bit_length() if rows else 1
         return [
             f"create table {self.golden_table}_{part} partition of {self.golden_table} "
             f"for values with (modulus {parts}, remainder {part})"
@@ -90,10 +87,11 @@ class Mirror:
 
     def feed_parts(self, first: int, last: int) -> list[str]:
         """Return what makes the missing partitions of the feed for the numbers from first to last."""
+        size = sizes().feed_partition_rows
         return [
             f"create table if not exists {self.feed_table}_{part} partition of {self.feed_table} "
-            f"for values from ({part * FEED_PART + 1}) to ({(part + 1) * FEED_PART + 1})"
-            for part in range((first - 1) // FEED_PART, (last - 1) // FEED_PART + 1)
+            f"for values from ({part * size + 1}) to ({(part + 1) * size + 1})"
+            for part in range((first - 1) // size, (last - 1) // size + 1)
         ]
 
     def keys(self) -> list[str]:

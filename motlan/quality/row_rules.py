@@ -24,10 +24,9 @@ from motlan.lake.tables import clean_table, quarantine_table, raw_table
 from motlan.ledger import runs, versions
 from motlan.quality import exceptions
 from motlan.quality.rule_counts import assessed, decode
+from motlan.settings import sizes
 from motlan.workspace import Workspace
 
-CHUNK_ROWS = 200_000
-"""Rows that one query cleans and checks, as near as landed files allow: what bounds the engine's memory."""
 CHUNK_BYTES = 10**9
 """Memory that the engine needs for them."""
 
@@ -118,10 +117,10 @@ def _split(
 def chunks(files: Sequence[str]) -> list[list[str]]:
     """Group landed files into chunks that are worth planning a query for, and still bound its memory.
 
-    They are alike, so that memory is, for much and for little: `CHUNK_ROWS` each, or two halves of less, for two sessions.
+    They are alike, so that memory is, for much and for little: `cleaned_chunk_rows` each, or two halves of less for two sessions.
     """
     counts = [pq.read_metadata(path).num_rows for path in files]
-    bound = max(1, min(CHUNK_ROWS, -(-sum(counts) // 2)))
+    bound = max(1, min(sizes().cleaned_chunk_rows, -(-sum(counts) // 2)))
     groups: dict[int, list[str]] = {}
     for path, count, after in zip(files, counts, accumulate(counts), strict=True):
         groups.setdefault((2 * after - count) // (2 * bound), []).append(path)

@@ -25,6 +25,7 @@ from motlan.ledger import runs
 from motlan.quality.exceptions import DRIFT, waived_file
 from motlan.quarantine import LIVE
 from motlan.quarantine.entries import replayed_file
+from motlan.settings import sizes
 from motlan.store import bulk, tables
 from motlan.workspace import Workspace
 
@@ -161,7 +162,7 @@ def _fixes(work: Workspace, engine: duckdb.DuckDBPyConnection, raw: Mapping[str,
 def _chunks(engine: duckdb.DuckDBPyConnection) -> list[tuple[int, int, bool]]:
     """Return each chunk's first number, its size, and whether its rows are still held back."""
     free, held = one(engine, "select count(*) filter (not _held), count(*) filter (_held) from again")
-    size = landing.CHUNK_ROWS
+    size = sizes().landed_chunk_rows
     return [(first, min(size, free - first), False) for first in range(0, free, size)] + [
         (first, min(size, free + held - first), True) for first in range(free, free + held, size)
     ]

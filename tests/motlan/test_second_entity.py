@@ -239,6 +239,7 @@ def test_the_command_line_names_the_entity(both: Country) -> None:
         answer = CliRunner().invoke(app, [command, "--entity", "company", "--json"])
         assert answer.exit_code == 0, answer.output
     asked = CliRunner().invoke(app, ["lineage", "name", "--entity", "company", "--json"], input="0312345001\n")
+    assert asked.exit_code == 0, asked.output
     assert json.loads(asked.stdout)["fields"][0]["replays_equal"]
 
 
