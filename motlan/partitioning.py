@@ -20,6 +20,7 @@ from motlan.expressions import literal, quote
 from motlan.lake.iceberg import SCRATCH, read_parquet
 from motlan.lake.newest import MOMENT
 from motlan.ledger import runs
+from motlan.ledger.results import Linked
 from motlan.settings import sizes
 from motlan.slices import file_slices
 from motlan.workspace import Workspace, sealed
@@ -158,7 +159,7 @@ def cut(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, input
         run: The run, linked.
         inputs: Dataset -> the sync runs to read.
     """
-    scratch, count = work.scratch(run.id), max(1, -(-run.steps["link"]["persons"] // sizes().range_persons))
+    scratch, count = work.scratch(run.id), max(1, -(-run.result(Linked).persons // sizes().range_persons))
 
     def do() -> runs.Counts:
         columns = {

@@ -20,7 +20,7 @@ from motlan.ingest import land as landing
 from motlan.ingest import watermark
 from motlan.ingest.clean import select_canonical
 from motlan.ingest.land import Watch
-from motlan.ledger import log, runs
+from motlan.ledger import log, results, runs
 from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
 from motlan.merge import merge as survivorship
@@ -104,21 +104,21 @@ def clean(run: str) -> Counts:
     """Map, clean and check what the run landed."""
     work = open_workspace()
 
-    def split(current: runs.Run) -> Counts:
+    def split(current: runs.Run) -> results.Cleaned:
         dataset = work.registry.dataset(current.subject)
-        counts = row_rules.split(work, current, partial(select_canonical, dataset))
-        landed = current.steps["land"]["landed"]
-        if counts["accepted"] + counts["quarantined"] != landed:
+        cleaned = row_rules.split(work, current, partial(select_canonical, dataset))
+        landed = current.result(results.Landed)
+        if cleaned.accepted + cleaned.quarantined != landed.landed:
             raise InternalError(
-                f"{landed} rows landed, {counts['accepted']} accepted and {counts['quarantined']} quarantined",
+                f"{landed.landed} rows landed, {cleaned.accepted} accepted and {cleaned.quarantined} quarantined",
                 where=current.subject,
                 next_step="report this: no row may be lost, and nothing of the run is published.",
             )
         # Rows of a replay were blocked before, and a drifted chunk is held as a whole: neither tells of a worse source.
-        if "replayed" not in current.steps["land"] and not exceptions.of(work, current).drifted:
-            column_guard.check(work, current, counts, partial(select_canonical, dataset))
-            run_guard.check(work, current, counts)
-        return counts
+        if landed.replayed is None and not exceptions.of(work, current).drifted:
+            column_guard.check(work, current, cleaned, partial(select_canonical, dataset))
+            run_guard.check(work, current, cleaned)
+        return cleaned
 
     return runs.step(work.store, run, "clean", split)
 
@@ -129,22 +129,22 @@ def commit_sync(run: str) -> Counts:
     work = open_workspace()
 
     def commit(current: runs.Run) -> Counts:
-        landed, cleaned = current.steps["land"], current.steps["clean"]
-        changes = entries.prepare(work, current) if landed["landed"] else None
+        landed, cleaned = current.result(results.Landed), current.result(results.Cleaned)
+        changes = entries.prepare(work, current) if landed.landed else None
         with work.store.publishing() as connection:
-            gone = landed.get("gone", 0)
-            state = "visible" if landed["landed"] or gone else "unchanged"
+            gone = landed.gone or 0
+            state = "visible" if landed.landed or gone else "unchanged"
             if runs.get(work.store, run).state in runs.SEEN:
                 return {"state": state}
             runs.require_open(connection, run)
-            for counts in (landed, cleaned):
-                for table, snapshot in counts["snapshots"].items():
+            for snapshots in (landed.snapshots, cleaned.snapshots):
+                for table, snapshot in snapshots.items():
                     runs.record_snapshot(connection, run, table, snapshot)
             watermark.move(connection, current, work.registry.dataset(current.subject), landed)
-            if landed["landed"]:
-                rule_counts.record(connection, run, work.registry.rules.by_name, {current.subject: cleaned["rules"]})
-                body = {"run": run, "dataset": current.subject, "rows": landed["landed"], "chunks": landed["chunks"]}
-                log.append(connection, "landing", {**body, "version": cleaned["version"]})
+            if landed.landed:
+                rule_counts.record(connection, run, work.registry.rules.by_name, {current.subject: cleaned.rules})
+                body = {"run": run, "dataset": current.subject, "rows": landed.landed, "chunks": landed.chunks}
+                log.append(connection, "landing", {**body, "version": cleaned.version})
             if gone:
                 log.append(connection, "records gone", {"run": run, "dataset": current.subject, "records": gone})
             told = entries.apply(connection, run, current.subject, changes) if changes else {}
@@ -203,7 +203,7 @@ def _begin_reconcile(entity: str, job: str | None, *, rests: bool) -> Counts:
         runs.close_stale(connection, "reconcile", entity, publication.last_number(connection, entity))
     run = _begin(work, "reconcile", entity, job, rests=rests)
 
-    def begin(_: runs.Run) -> Counts:
+    def begin(_: runs.Run) -> results.Begun:
         with work.store.engine.connect() as connection:
             inputs = {
                 dataset.name: runs.visible(connection, "sync", dataset.name)
@@ -211,7 +211,7 @@ def _begin_reconcile(entity: str, job: str | None, *, rests: bool) -> Counts:
             }
             published = runs.visible(connection, "reconcile", entity)
             after = publication.last_number(connection, entity)
-        return {"inputs": inputs, "published": published, "after_publication": after}
+        return results.Begun(inputs=inputs, published=published, after_publication=after)
 
     runs.step(work.store, run, "begin", begin)
     return {"run": run, "entity": entity}
@@ -222,9 +222,9 @@ def link(run: str) -> Counts:
     """Link all current rows to persons."""
     work = open_workspace()
 
-    def do(current: runs.Run) -> Counts:
-        began = current.steps["begin"]
-        return linking.link(work, current, began["inputs"], began["published"])
+    def do(current: runs.Run) -> results.Linked:
+        began = current.result(results.Begun)
+        return results.Linked.read(linking.link(work, current, began.inputs, began.published))
 
     return runs.step(work.store, run, "link", do)
 
@@ -234,7 +234,10 @@ def merge(run: str) -> Counts:
     """Merge linked rows into golden records."""
     work = open_workspace()
     return runs.step(
-        work.store, run, "merge", lambda current: survivorship.merge(work, current, current.steps["begin"]["inputs"])
+        work.store,
+        run,
+        "merge",
+        lambda current: survivorship.merge(work, current, current.result(results.Begun).inputs),
     )
 
 
@@ -246,7 +249,7 @@ def cross_check(run: str) -> Counts:
         work.store,
         run,
         "cross_check",
-        lambda current: cross_register.check(work, current, current.steps["begin"]["inputs"]),
+        lambda current: cross_register.check(work, current, current.result(results.Begun).inputs),
     )
 
 
@@ -255,8 +258,8 @@ def diff(run: str) -> Counts:
     """Stage what changed since the last publication. The run is whole then, and waits to be published."""
     work = open_workspace()
 
-    def do(current: runs.Run) -> Counts:
-        return differences.diff(work, current, current.steps["begin"]["published"])
+    def do(current: runs.Run) -> results.Compared:
+        return differences.diff(work, current, current.result(results.Begun).published)
 
     return runs.step(work.store, run, "diff", do, ends="reconciled")
 
@@ -279,7 +282,7 @@ def publish(run: str | None = None, *, entity: str | None = None, mend: bool = F
     work = open_workspace()
     run = run or _newest_reconciled(work, work.registry.linked(entity).name)
 
-    def do(current: runs.Run) -> Counts:
+    def do(current: runs.Run) -> results.Published:
         if current.state not in runs.SEEN:
             approval.require(work.store, current)
             projection.ensure(work, work.registry.entity(current.subject))
@@ -288,14 +291,14 @@ def publish(run: str | None = None, *, entity: str | None = None, mend: bool = F
         with work.store.publishing() as connection:
             current = runs.get(work.store, current.id)
             if current.state in runs.SEEN:
-                return publication.told(connection, current.id)
+                return publication.find_published(connection, current.id)
             approval.require(work.store, current)
             runs.require_open(connection, current.id)
-            counts = publication.publish(connection, current)
+            published = publication.publish(connection, current)
             provinces = rule_counts.Tally.load(work.scratch(current.id) / cross_register.TALLY)
-            results = current.steps["cross_check"]["rules"]
-            rule_counts.record(connection, current.id, work.registry.rules.by_name, results, provinces)
-        return counts
+            answers = current.result(results.CrossChecked).rules
+            rule_counts.record(connection, current.id, work.registry.rules.by_name, answers, provinces)
+        return published
 
     counts = runs.step(work.store, run, "publish", do, lock="publish")
     work.sweep(run)

@@ -29,6 +29,7 @@ from motlan.ingest.land import write_chunks
 from motlan.ingest.raw_columns import names, stored
 from motlan.lake.tables import raw_table
 from motlan.ledger import runs
+from motlan.ledger.results import Linked
 from motlan.ledger.runs import Counts
 from motlan.settings import sizes
 from motlan.store import Store, tables
@@ -129,7 +130,7 @@ def run(steps: Steps, setting: Setting) -> dict[str, Any]:
     if setting.load:
         with steps.step("project", rows=totals["rows"]):
             pipeline.project(name)
-    return {"run": name, **totals, "persons": runs.get(work.store, name).steps["link"]["persons"]}
+    return {"run": name, **totals, "persons": runs.get(work.store, name).result(Linked).persons}
 
 
 def _runs(store: Store, kind: str, subject: str) -> list[str]:

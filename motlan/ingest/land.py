@@ -30,6 +30,7 @@ from motlan.ingest.raw_columns import is_stored, received, recording, stored
 from motlan.lake.iceberg import PARQUET, read_parquet, require_filled
 from motlan.lake.tables import gone_table, raw_table
 from motlan.ledger import runs
+from motlan.ledger.results import Landed
 from motlan.settings import sizes
 from motlan.workspace import Workspace
 
@@ -301,15 +302,8 @@ def _columns_of(engine: duckdb.DuckDBPyConnection, files: Sequence[str]) -> list
     return [row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall() if is_stored(row[0])]
 
 
-def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Counts:
+def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> Landed:
     """Pull what changed since the watermark and stage it in the lake.
-
-    Returns:
-        Counts: `pulled` (records, see `motlan.ingest.completeness`), `landed` (rows not landed before), `source_rows`
-        and `source_total` (the source's own counts), `source_as_of` (its own moment), `cursor`, `key` and more of the
-        watermark that was earned, `cursors` (records whose cursor earns none, by reason; see `motlan.ingest.watermark`),
-        `gone` (records that the source no longer has, where everything was pulled), `chunks` (digests of commitments),
-        `drift` and `profile` (see `motlan.ingest.drift`), `snapshots`.
 
     Raises:
         ContractError: The source broke its word.
@@ -317,7 +311,7 @@ def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Cou
     """
     dataset = work.registry.dataset(run.subject)
     staged = [raw_table(dataset.name), gone_table(dataset.name)]
-    return work.staged(run.id, "land", staged, lambda: _pull(work, dataset, run.id, watch))
+    return Landed.read(work.staged(run.id, Landed.step, staged, lambda: _pull(work, dataset, run.id, watch)))
 
 
 def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> runs.Counts:

@@ -19,6 +19,7 @@ from motlan.lake.iceberg import read_parquet
 from motlan.lake.newest import pull_moment
 from motlan.lake.tables import clean_table, golden_table, links_table, raw_table
 from motlan.ledger import versions
+from motlan.ledger.results import Merged
 from motlan.linking import stored_models as kept
 from motlan.linking.link import load_frequencies
 from motlan.linking.model import Model
@@ -153,9 +154,10 @@ def _set_aside(work: Workspace, entity: str) -> pa.Table:
         table.kind == "reconcile", table.subject == entity, table.state == "published"
     )
     with work.store.engine.connect() as connection:
-        told = connection.execute(published.order_by(table.id.desc()).limit(1)).scalar_one_or_none() or {}
-        holding = value_overrides.holding(connection, entity, told.get("decided_until", 0))
-    return value_overrides.without(holding, told.get("lapsed", ()))
+        found = connection.execute(published.order_by(table.id.desc()).limit(1)).scalar_one_or_none()
+        merged = Merged.read(found) if found else None
+        holding = value_overrides.holding(connection, entity, merged.decided_until if merged else 0)
+    return value_overrides.without(holding, merged.lapsed if merged else ())
 
 
 def _since(work: Workspace, engine: duckdb.DuckDBPyConnection, name: str, links: pa.Table) -> pa.Table:

@@ -18,7 +18,7 @@ from motlan.expressions import literal, one, quote
 from motlan.lake.iceberg import changes, created, current, staging
 from motlan.lake.tables import corrections_table, findings_table, golden_table, key_of, links_table
 from motlan.lake.tables import published as published_rows
-from motlan.ledger import runs
+from motlan.ledger import results, runs
 from motlan.merge import conflicts, related_entities
 from motlan.merge.golden_rows import Compared, compared
 from motlan.merge.provenance import SOURCES
@@ -37,28 +37,24 @@ _EVENT = """case when len(_others) > 0 and _op = 'removed' then case when len(_o
 FINDING_COLUMNS = ("person_id", "_ref", "dimension", "severity", "field")
 
 
-def diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
+def diff(work: Workspace, run: runs.Run, published: list[str]) -> results.Compared:
     """Stage what turns the published state into this run's.
 
     Golden changes carry `_ordinal` (1, 2, ... in the order of the feed, null where no value changed): the feed's numbers
     are these, counted on from the last publication's. A removed person whose rows went over to others, a created one whose rows
     were others', and one that won rows of others or lost some to them carry these persons' ids in `_others`: a merge, a split,
     a move.
-
-    Returns:
-        Counts: `created`, `updated`, `removed` persons in the feed, `changes` (their sum), `merged`, `split` and `moved` (those
-        among the removed, the created and the updated that have others), `versions` (golden rows written),
-        `corrections` and `findings` (changed), `facets` (of each entity beside it, changes in its feed and `versions`),
-        `held` and `guard` (see `guard.judge`), `snapshots`.
     """
     beside = [golden_table(facet.name) for facet in work.registry.facets_of(run.subject)]
     tables = [golden_table(run.subject), corrections_table(run.subject), findings_table(run.subject), *beside]
-    return work.staged(run.id, "diff", tables, lambda: _diff(work, run, published), resumes=True)
+    name = results.Compared.step
+    counts = work.staged(run.id, name, tables, lambda: _diff(work, run, published), resumes=True)
+    return results.Compared.read(counts)
 
 
 def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
     with work.bulk_engine(f"comparing {run.subject}") as engine:
-        parts = cut(work, engine, run, run.steps["begin"]["inputs"])
+        parts = cut(work, engine, run, run.result(results.Begun).inputs)
         comparing = _Comparing(work, engine, run, published, parts)
         comparing.find_moved()
         comparing.find_unsettled()
@@ -175,7 +171,7 @@ class _Comparing:
         if self.parts.files(what.name, part):
             fresh = self.parts.read(what.name, part)
             counts["created"] = counts["versions"] = one(self.engine, f"select count(*) from {fresh}")[0]
-        if counts["created"] and what.table not in self.run.steps["merge"]["staged"]:
+        if counts["created"] and what.table not in self.run.result(results.Merged).staged:
             placed = f"(from {fresh} join ({what.ordinals(fresh, told)}) using ({quote(what.key[0])}))"
             self._write(what.table, part, what.created(placed))
         return counts

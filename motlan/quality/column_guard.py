@@ -21,6 +21,7 @@ from motlan.expressions import DUCKDB, one, parse, quote
 from motlan.ingest.raw_columns import stored
 from motlan.lake.tables import raw_table
 from motlan.ledger import runs
+from motlan.ledger.results import Cleaned
 from motlan.quality.row_rules import show_raw
 from motlan.quality.run_guard import STEP, least_share
 from motlan.workspace import Workspace
@@ -41,7 +42,7 @@ class Spoilt:
     way: str
 
 
-def check(work: Workspace, run: runs.Run, cleaned: runs.Counts, canonical: Callable[[], str]) -> None:
+def check(work: Workspace, run: runs.Run, cleaned: Cleaned, canonical: Callable[[], str]) -> None:
     """Stop a sync run of which surely most rows have a column that came out null or failing.
 
     Args:
@@ -61,7 +62,7 @@ def check(work: Workspace, run: runs.Run, cleaned: runs.Counts, canonical: Calla
         return
     with work.engine(f"checking the columns of {dataset.name}") as engine:
         show_raw(engine, dataset, files)
-        _take_some(engine, cleaned["accepted"] + cleaned["quarantined"])
+        _take_some(engine, cleaned.accepted + cleaned.quarantined)
         found = [*_unreadable(engine, dataset, suspected, canonical(), limits), *found]
         if not found:
             return
@@ -94,13 +95,13 @@ def _sources(dataset: Dataset) -> dict[str, list[str]]:
     return found
 
 
-def _suspected(dataset: Dataset, files: Sequence[str], cleaned: runs.Counts, limits: Breaker) -> list[str]:
+def _suspected(dataset: Dataset, files: Sequence[str], cleaned: Cleaned, limits: Breaker) -> list[str]:
     """Return the columns that were sent much more often than anything was made of them, as Parquet's own counts tell."""
     sent, names = dict.fromkeys(dataset.columns, 0), {stored(column): column for column in dataset.columns}
     for path in files:
         for column, filled in _filled(path, names):
             sent[names[column]] += filled
-    made = cleaned["filled"]
+    made = cleaned.filled
     return [
         column
         for column, fields in _sources(dataset).items()
@@ -119,14 +120,14 @@ def _filled(path: str, columns: Mapping[str, str]) -> Iterator[tuple[str, int]]:
                 yield column.path_in_schema, group.num_rows - nulls
 
 
-def _failing(work: Workspace, dataset: Dataset, cleaned: runs.Counts, limits: Breaker) -> list[Spoilt]:
+def _failing(work: Workspace, dataset: Dataset, cleaned: Cleaned, limits: Breaker) -> list[Spoilt]:
     """Return the columns whose field surely breaks a rule in most rows.
 
     Of a rule that only wants the field to be there, because people may lack it: in all rows, or in most of many.
     """
     found = []
     for rule in work.registry.row_rules_of(dataset):
-        assessed, passed = cleaned["rules"].get(rule.name, (0, 0))
+        assessed, passed = cleaned.rules.get(rule.name, (0, 0))
         failed, columns = assessed - passed, dataset.columns_of(rule.field) if rule.field in dataset.fields else []
         if rule.severity == "warning" or not columns or not surely_most(failed, assessed, limits):
             continue

@@ -21,6 +21,7 @@ from motlan.expressions import DUCKDB, literal, make, one, quote
 from motlan.lake.iceberg import SCRATCH, read_parquet
 from motlan.lake.newest import pull_moment
 from motlan.ledger import runs
+from motlan.ledger.results import CrossChecked
 from motlan.partitioning import Parts, cut, linked
 from motlan.quality import deadlines, ended_records, person_rules, set_rules
 from motlan.quality.register_state import standing
@@ -34,14 +35,11 @@ FINDING = ("dataset", "_key", "rule", "person_id", "_ref", "dimension", "severit
 _DAY = r"'^\d{4}-\d{2}-\d{2}'"
 
 
-def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.Counts:
+def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> CrossChecked:
     """Ask every rule that needs more than a row; leave findings and counts by province in the run's scratch folder.
 
     Persons are asked part by part. What needs a whole register is gathered before, in a narrow pass over all rows: values that
     are used twice or refer to nobody, and the newest day.
-
-    Returns:
-        Counts: `findings`, `rules` (dataset -> rule -> [assessed, passed], row rules as the register stands).
     """
     tally, where = Tally(), f"checking {run.subject} across registers"
     with work.bulk_engine(where) as engine:
@@ -59,7 +57,7 @@ def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
             standing(work, engine, dataset, inputs.get(dataset.name, []), tally)
     tally.save(work.scratch(run.id) / TALLY)
     found = sum(counts["findings"] for counts in counted) + ended
-    return {"findings": found, "rules": tally.results()}
+    return CrossChecked(findings=found, rules=tally.results())
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from motlan.lake.iceberg import read_parquet
 from motlan.lake.newest import newest_first
 from motlan.lake.tables import corrections_table, findings_table
 from motlan.ledger import runs
+from motlan.ledger.results import Begun
 from motlan.partitioning import Parts
 from motlan.quality.rule_counts import Tally
 from motlan.store import Store, tables
@@ -91,7 +92,7 @@ def count_changes(
     for kind, name, column in _APPENDED:
         key = ("dataset", "_key", column)
         now = parts.read(name)
-        files = work.lake.files(_TABLES[name](run.subject), set(run.steps["begin"]["published"]))
+        files = work.lake.files(_TABLES[name](run.subject), set(run.result(Begun).published))
         since = literal(run.id)
         if files:
             now = f"{now} left join {open_changes(files, key)} using ({', '.join(map(quote, key))})"

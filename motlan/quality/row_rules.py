@@ -22,6 +22,7 @@ from motlan.lake.iceberg import PARQUET, read_parquet
 from motlan.lake.newest import PULLED, pull_moment
 from motlan.lake.tables import clean_table, quarantine_table, raw_table
 from motlan.ledger import runs, versions
+from motlan.ledger.results import Cleaned, Landed
 from motlan.quality import exceptions
 from motlan.quality.rule_counts import assessed, decode
 from motlan.settings import sizes
@@ -57,17 +58,13 @@ def tag(rules: Sequence[RowRule], canonical: str) -> str:
     )
 
 
-def split(work: Workspace, run: runs.Run, canonical: Callable[[], str]) -> runs.Counts:
+def split(work: Workspace, run: runs.Run, canonical: Callable[[], str]) -> Cleaned:
     """Clean and check every row that the run landed; stage accepted and quarantined rows.
 
     Args:
         work: The open installation.
         run: A sync run whose landing is done.
         canonical: Writes the query from `raw_rows` to canonical rows.
-
-    Returns:
-        Counts: `accepted`, `quarantined` (their sum is what landed), `version`, `rules` (rule -> rows assessed and passed),
-        `filled` (field -> rows that have it), `snapshots`.
     """
     dataset = work.registry.dataset(run.subject)
     rules = work.registry.row_rules_of(dataset)
@@ -79,8 +76,11 @@ def split(work: Workspace, run: runs.Run, canonical: Callable[[], str]) -> runs.
     with work.calls():
         query = exceptions.amended(tag(rules, canonical()), exceptions.of(work, run))
     written = [clean_table(dataset.name), quarantine_table(dataset.name)]
-    moment = pull_moment(run.id, run.steps["land"].get("source_as_of"))
-    return work.staged(run.id, "clean", written, lambda: _split(work, dataset, run.id, rules, query, version, moment))
+    moment = pull_moment(run.id, run.result(Landed).source_as_of)
+    counts = work.staged(
+        run.id, Cleaned.step, written, lambda: _split(work, dataset, run.id, rules, query, version, moment)
+    )
+    return Cleaned.read(counts)
 
 
 def _split(

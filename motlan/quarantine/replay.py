@@ -22,6 +22,7 @@ from motlan.ingest.raw_columns import labels, names, of_files, stored
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.tables import raw_table
 from motlan.ledger import runs
+from motlan.ledger.results import Landed
 from motlan.quality.exceptions import DRIFT, waived_file
 from motlan.quarantine import LIVE
 from motlan.quarantine.entries import replayed_file
@@ -53,15 +54,11 @@ def waits(work: Workspace, dataset: str, rules: Sequence[str] = ()) -> bool:
         return connection.execute(waiting(dataset, rules).limit(1)).first() is not None
 
 
-def land(work: Workspace, run: runs.Run, rules: Sequence[str] = ()) -> runs.Counts:
-    """Land the waiting rows of the run's dataset again, in place of a pull.
-
-    Returns:
-        Counts as a pull's (`pulled`, `landed`, `chunks`, ...; no watermark), and `replayed`, which marks such a run.
-    """
+def land(work: Workspace, run: runs.Run, rules: Sequence[str] = ()) -> Landed:
+    """Land the waiting rows of the run's dataset again, in place of a pull; it earns no watermark."""
     dataset = work.registry.dataset(run.subject)
     table = raw_table(dataset.name)
-    return work.staged(run.id, "land", [table], lambda: _land(work, dataset, run.id, rules))
+    return Landed.read(work.staged(run.id, Landed.step, [table], lambda: _land(work, dataset, run.id, rules)))
 
 
 def _land(work: Workspace, dataset: Dataset, run: str, rules: Sequence[str]) -> runs.Counts:
@@ -181,6 +178,6 @@ def _still_drifted(work: Workspace, dataset: Dataset, run: str) -> bool:
     """Tell whether what drifted in a run is still not what is declared."""
     if dataset.contract != "quarantine":
         return False
-    drift = runs.get(work.store, run).steps["land"]["drift"]
+    drift = runs.get(work.store, run).result(Landed).drift
     declared = set(dataset.columns)
     return bool(set(drift["added"]) - declared or set(drift["missing"]) & declared or drift["retyped"])

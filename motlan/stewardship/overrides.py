@@ -14,6 +14,7 @@ from motlan.errors import ConfigurationError, DataError
 from motlan.expressions import literal, quote
 from motlan.lake.tables import golden_table
 from motlan.ledger import accesses, log
+from motlan.ledger.results import Merged
 from motlan.merge import value_overrides
 from motlan.merge.provenance import pointer
 from motlan.store import tables
@@ -101,8 +102,11 @@ def _states(connection: sa.Connection, entity: str) -> dict[int, str]:
     query = sa.select(run.steps["merge"]).where(
         run.kind == "reconcile", run.subject == entity, run.steps.has_key("merge")
     )
-    told = connection.execute(query.order_by(run.id.desc()).limit(1)).scalar_one_or_none() or {}
-    return dict.fromkeys(told.get("lapsed", ()), "lapsed") | dict.fromkeys(told.get("heard_again", ()), SAID_AGAIN)
+    found = connection.execute(query.order_by(run.id.desc()).limit(1)).scalar_one_or_none()
+    if found is None:
+        return {}
+    merged = Merged.read(found)
+    return dict.fromkeys(merged.lapsed, "lapsed") | dict.fromkeys(merged.heard_again, SAID_AGAIN)
 
 
 def heard_again(work: Workspace, entity: str) -> int:
