@@ -36,8 +36,8 @@ from motlan.config import registry as declared
 from motlan.errors import ConfigurationError
 from motlan.expressions import connect, literal, quote
 from motlan.lake.iceberg import Lake
+from motlan.lake.tables import golden_table
 from motlan.ledger import runs
-from motlan.merge.golden_rows import golden_table
 from motlan.projection.load import project
 from motlan.projection.tables import mirror_of
 from motlan.settings import Settings

@@ -28,10 +28,10 @@ import sqlalchemy as sa
 
 from motlan.expressions import one
 from motlan.lake.iceberg import current, read_parquet
+from motlan.lake.tables import golden_table, links_table
 from motlan.ledger import runs
 from motlan.linking import stored_models as decisions
-from motlan.linking.link import KEY, links_table
-from motlan.merge.golden_rows import golden_table
+from motlan.linking.link import KEY
 from motlan.workspace import Workspace
 
 _ENDS = ("removed", "merged", "dissolved")

@@ -18,7 +18,9 @@ Told = Callable[[DagRunResult], None]
 
 def dag_ids(work: Workspace) -> list[str]:
     """Return the DAGs of the main job, in its order."""
-    return [*(f"sync_{dataset}" for dataset in work.registry.datasets), "reconcile", "publish"]
+    entities = work.registry.entities
+    reconciled = [f"{step}_{entity}" for entity in entities for step in ("reconcile", "publish")]
+    return [*(f"sync_{dataset}" for dataset in work.registry.datasets), *reconciled]
 
 
 def run(work: Workspace, runner: Runner, told: Told) -> list[dict[str, Any]]:

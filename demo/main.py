@@ -27,7 +27,6 @@ from demo.up import free_port, up
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
-from motlan.pipeline import ENTITY
 from motlan.quality.scores import by_agency
 from motlan.settings import load
 from motlan.store import server
@@ -35,6 +34,8 @@ from motlan.store.folders import make_private
 from motlan.workspace import Workspace, open_workspace
 from simulators.agencies import AGENCIES
 
+ENTITY = "person"
+"""The linked entity that is scored."""
 SAMPLE = 1000
 STATE = ("lake", "payloads", "scratch", "world", "report.json")
 """What a new demo begins without; the installed server and Airflow's own tables stay."""

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 
 from motlan.expressions import literal, one, quote
 from motlan.lake.iceberg import current, read_parquet
+from motlan.lake.tables import links_table, raw_table
 from motlan.ledger import runs
 from motlan.lineage.evidence import golden_rows
-from motlan.linking.link import KEY, links_table
+from motlan.linking.link import KEY
 from motlan.workspace import Workspace
 
 # Columns of the truth for the golden fields that identify.
@@ -38,7 +39,7 @@ def score(work: Workspace, world: Path, day: int, entity: str = "person") -> dic
         landed = [
             f"select {literal(name)} as dataset, _key from {read_parquet(files)}"
             for name in work.registry.datasets
-            if (files := work.lake.files(f"raw.{name}", set(runs.visible(connection, "sync", name))))
+            if (files := work.lake.files(raw_table(name), set(runs.visible(connection, "sync", name))))
         ]
     with work.engine("scoring") as engine:
         # The bus's engine cannot open the truth's files, on purpose: they are handed in.

@@ -73,7 +73,7 @@ class _Airflow:
         """Return the ids of the bus's DAGs that were read so far, the last step first."""
         found = self.call("GET", "/dags", params={"tags": "motlan", "limit": 100})["dags"]
         order = {"publish": 0, "reconcile": 1}
-        return sorted((dag["dag_id"] for dag in found), key=lambda dag_id: (order.get(dag_id, 2), dag_id))
+        return sorted((dag["dag_id"] for dag in found), key=lambda name: (order.get(name.partition("_")[0], 2), name))
 
     def runs(self, since: datetime) -> list[dict[str, Any]]:
         """Return the newest DAG runs that were queued since a moment, the oldest of them first."""
@@ -247,7 +247,7 @@ def _wait_for_dags(running: Services, airflow: _Airflow) -> list[str]:
     while True:
         running.tend(_say)
         dags = _patiently(running, airflow.dags) if airflow.healthy() else []
-        if {"reconcile", "publish"} < set(dags):
+        if {"sync", "reconcile", "publish"} == {dag_id.partition("_")[0] for dag_id in dags}:
             return dags
         if broken := _patiently(running, airflow.broken_files) if dags else []:
             raise ServiceDiedError(

@@ -13,6 +13,7 @@ from typing import Any
 
 from motlan.config.quality import RegisterRule, RowRule, Rule, SetRule
 from motlan.config.registry import Dataset, Registry
+from motlan.lake.tables import clean_table
 
 ODCS_VERSION = "v3.2.0"
 JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
@@ -78,7 +79,7 @@ def data_contract(registry: Registry, dataset: Dataset) -> dict[str, Any]:
         "schema": [
             {
                 "name": dataset.name,
-                "physicalName": f"clean.{dataset.name}",
+                "physicalName": clean_table(dataset.name),
                 "physicalType": "table",
                 "logicalType": "object",
                 "description": f"Newest accepted row of each record of {dataset.name}, as {entity.name}.",
@@ -95,7 +96,7 @@ def data_contract(registry: Registry, dataset: Dataset) -> dict[str, Any]:
 
 
 def _asked(registry: Registry, rule: Rule, dataset: Dataset) -> bool:
-    if not rule.applies_to(dataset.name):
+    if not (rule.applies_to(dataset.name) and rule.is_about(registry.fields_about(dataset.entity))):
         return False
     if rule.field in registry.entity(dataset.entity).fields:
         return rule.field in dataset.fields

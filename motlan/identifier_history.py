@@ -13,11 +13,14 @@ import pyarrow.parquet as pq
 
 from motlan.config.registry import Dataset
 from motlan.expressions import literal, quote
+from motlan.lake import tables
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.newest import MOMENT, newest_first
+from motlan.lake.tables import gone_table
+from motlan.lake.tables import identifiers_table as identifiers_table
 from motlan.workspace import Workspace
 
-PERIOD_KEY = ("dataset", "_key", "field", "period")
+PERIOD_KEY = tables.KEYS[tables.IDENTIFIERS]
 """What identifies a row of `identifiers_table`: a record, an identifier, and its how-manieth value of it, from 1."""
 PERIOD_COLUMNS = ("person_id", "value", "since", "until")
 """The person, the value, the moment of the record's first row that has it, and of the first that has another; null of a value
@@ -26,11 +29,6 @@ NAMES = "numbers"
 """What a linking leaves in its run's scratch folder of the numbers that a thing may be named by: see `named_query`."""
 OLDER = 1_000_000
 """What is added to the age of a row of a record that is gone, where it is told of the one that came after it."""
-
-
-def identifiers_table(entity: str) -> str:
-    """Return the name of the lake's table of the numbers that persons bore, of records whose numbers changed."""
-    return f"identifiers.{entity}"
 
 
 def histories(
@@ -57,7 +55,7 @@ def histories(
         followed = [name for name in matching.followed if name in dataset.fields]
         if dataset.name in matching.spine and followed and (files := work.clean_files(dataset.name, inputs)):
             rows += sum(pq.read_metadata(path).num_rows for path in files)
-            gone = work.lake.files(f"gone.{dataset.name}", set(inputs.get(dataset.name, ())))
+            gone = work.lake.files(gone_table(dataset.name), set(inputs.get(dataset.name, ())))
             said = [quote(name) if name in dataset.fields else f"null::varchar as {quote(name)}" for name in fields]
             parts.append(_moved(dataset, files, gone, said, followed, spine))
     return f"({' union all '.join(parts)})" if parts and rows > records else None

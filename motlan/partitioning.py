@@ -20,13 +20,11 @@ from motlan.expressions import literal, quote
 from motlan.lake.iceberg import SCRATCH, read_parquet
 from motlan.lake.newest import MOMENT
 from motlan.ledger import runs
+from motlan.ledger.results import Linked
+from motlan.settings import sizes
 from motlan.slices import file_slices
 from motlan.workspace import Workspace, sealed
 
-PERSONS = 1_000_000
-"""Persons in a part, about."""
-AT_A_TIME = 36
-"""Parts that are cut in one pass over the rows: what is gathered for their files fits into memory."""
 OWN = ("person_id", "_key", "_ref", "_moment")
 """Columns of a linked row beside the fields."""
 _DIGITS = 8
@@ -161,7 +159,7 @@ def cut(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, input
         run: The run, linked.
         inputs: Dataset -> the sync runs to read.
     """
-    scratch, count = work.scratch(run.id), max(1, -(-run.steps["link"]["persons"] // PERSONS))
+    scratch, count = work.scratch(run.id), max(1, -(-run.result(Linked).persons // sizes().range_persons))
 
     def do() -> runs.Counts:
         columns = {
@@ -209,7 +207,7 @@ def _cut(
     fields = [name for name in dict.fromkeys(wanted) if name in known]
     kept = ", ".join(f"rows.{quote(name)}" for name in (*OWN[1:-1], *fields)) + f", {MOMENT} as _moment"
     links = f"select _ref, person_id from {work.kept(run.id, 'links')} where dataset = {literal(dataset)}"
-    passes = -(-count // AT_A_TIME)
+    passes = -(-count // sizes().ranges_at_a_time)
     queries = (
         f"""select links.person_id, {kept} from {read_parquet(some)} as rows
             join ({links} and {inside} and {within("person_id", number, passes)}) as links using (_ref)"""

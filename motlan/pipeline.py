@@ -20,7 +20,7 @@ from motlan.ingest import land as landing
 from motlan.ingest import watermark
 from motlan.ingest.clean import select_canonical
 from motlan.ingest.land import Watch
-from motlan.ledger import log, runs
+from motlan.ledger import log, results, runs
 from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
 from motlan.merge import merge as survivorship
@@ -36,9 +36,6 @@ from motlan.settings import debugging
 from motlan.store import tables
 from motlan.store.session import lost
 from motlan.workspace import Workspace, open_workspace
-
-ENTITY = "person"
-"""The entity that reconcile runs are about, until there are several."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -107,21 +104,21 @@ def clean(run: str) -> Counts:
     """Map, clean and check what the run landed."""
     work = open_workspace()
 
-    def split(current: runs.Run) -> Counts:
+    def split(current: runs.Run) -> results.Cleaned:
         dataset = work.registry.dataset(current.subject)
-        counts = row_rules.split(work, current, partial(select_canonical, dataset))
-        landed = current.steps["land"]["landed"]
-        if counts["accepted"] + counts["quarantined"] != landed:
+        cleaned = row_rules.split(work, current, partial(select_canonical, dataset))
+        landed = current.result(results.Landed)
+        if cleaned.accepted + cleaned.quarantined != landed.landed:
             raise InternalError(
-                f"{landed} rows landed, {counts['accepted']} accepted and {counts['quarantined']} quarantined",
+                f"{landed.landed} rows landed, {cleaned.accepted} accepted and {cleaned.quarantined} quarantined",
                 where=current.subject,
                 next_step="report this: no row may be lost, and nothing of the run is published.",
             )
         # Rows of a replay were blocked before, and a drifted chunk is held as a whole: neither tells of a worse source.
-        if "replayed" not in current.steps["land"] and not exceptions.of(work, current).drifted:
-            column_guard.check(work, current, counts, partial(select_canonical, dataset))
-            run_guard.check(work, current, counts)
-        return counts
+        if landed.replayed is None and not exceptions.of(work, current).drifted:
+            column_guard.check(work, current, cleaned, partial(select_canonical, dataset))
+            run_guard.check(work, current, cleaned)
+        return cleaned
 
     return runs.step(work.store, run, "clean", split)
 
@@ -132,22 +129,22 @@ def commit_sync(run: str) -> Counts:
     work = open_workspace()
 
     def commit(current: runs.Run) -> Counts:
-        landed, cleaned = current.steps["land"], current.steps["clean"]
-        changes = entries.prepare(work, current) if landed["landed"] else None
+        landed, cleaned = current.result(results.Landed), current.result(results.Cleaned)
+        changes = entries.prepare(work, current) if landed.landed else None
         with work.store.publishing() as connection:
-            gone = landed.get("gone", 0)
-            state = "visible" if landed["landed"] or gone else "unchanged"
+            gone = landed.gone or 0
+            state = "visible" if landed.landed or gone else "unchanged"
             if runs.get(work.store, run).state in runs.SEEN:
                 return {"state": state}
             runs.require_open(connection, run)
-            for counts in (landed, cleaned):
-                for table, snapshot in counts["snapshots"].items():
+            for snapshots in (landed.snapshots, cleaned.snapshots):
+                for table, snapshot in snapshots.items():
                     runs.record_snapshot(connection, run, table, snapshot)
             watermark.move(connection, current, work.registry.dataset(current.subject), landed)
-            if landed["landed"]:
-                rule_counts.record(connection, run, work.registry.rules.by_name, {current.subject: cleaned["rules"]})
-                body = {"run": run, "dataset": current.subject, "rows": landed["landed"], "chunks": landed["chunks"]}
-                log.append(connection, "landing", {**body, "version": cleaned["version"]})
+            if landed.landed:
+                rule_counts.record(connection, run, work.registry.rules.by_name, {current.subject: cleaned.rules})
+                body = {"run": run, "dataset": current.subject, "rows": landed.landed, "chunks": landed.chunks}
+                log.append(connection, "landing", {**body, "version": cleaned.version})
             if gone:
                 log.append(connection, "records gone", {"run": run, "dataset": current.subject, "records": gone})
             told = entries.apply(connection, run, current.subject, changes) if changes else {}
@@ -184,38 +181,40 @@ def replay(dataset: str, quarantined_by: Sequence[str] = ()) -> Counts:
 
 
 @_private
-def begin_reconcile(job: str | None = None) -> Counts:
-    """Open a reconcile run, whose steps may be processes of their own; fix which sync runs it reads and which publication
-    it compares with.
+def begin_reconcile(entity: str | None = None, job: str | None = None) -> Counts:
+    """Open a reconcile run of a linked entity, whose steps may be processes of their own; fix which sync runs it reads and
+    which publication it compares with. Returns `run` and `entity`.
 
     Args:
+        entity: Its name; the first declared where absent.
         job: What of a scheduler asks for it; an earlier run of the same job is over.
 
     Raises:
         TransientError: Another one is under way. It is named.
     """
-    with _alone("reconcile", ENTITY, job):
-        return _begin_reconcile(job, rests=True)
+    name = open_workspace().registry.linked(entity).name
+    with _alone("reconcile", name, job):
+        return _begin_reconcile(name, job, rests=True)
 
 
-def _begin_reconcile(job: str | None, *, rests: bool) -> Counts:
+def _begin_reconcile(entity: str, job: str | None, *, rests: bool) -> Counts:
     work = open_workspace()
     with work.store.engine.begin() as connection:
-        runs.close_stale(connection, "reconcile", ENTITY, publication.last_number(connection))
-    run = _begin(work, "reconcile", ENTITY, job, rests=rests)
+        runs.close_stale(connection, "reconcile", entity, publication.last_number(connection, entity))
+    run = _begin(work, "reconcile", entity, job, rests=rests)
 
-    def begin(_: runs.Run) -> Counts:
+    def begin(_: runs.Run) -> results.Begun:
         with work.store.engine.connect() as connection:
             inputs = {
                 dataset.name: runs.visible(connection, "sync", dataset.name)
-                for dataset in work.registry.datasets_of(ENTITY)
+                for dataset in work.registry.datasets_of(entity)
             }
-            published = runs.visible(connection, "reconcile", ENTITY)
-            after = publication.last_number(connection)
-        return {"inputs": inputs, "published": published, "after_publication": after}
+            published = runs.visible(connection, "reconcile", entity)
+            after = publication.last_number(connection, entity)
+        return results.Begun(inputs=inputs, published=published, after_publication=after)
 
     runs.step(work.store, run, "begin", begin)
-    return {"run": run, "entity": ENTITY}
+    return {"run": run, "entity": entity}
 
 
 @_private
@@ -223,9 +222,9 @@ def link(run: str) -> Counts:
     """Link all current rows to persons."""
     work = open_workspace()
 
-    def do(current: runs.Run) -> Counts:
-        began = current.steps["begin"]
-        return linking.link(work, current, began["inputs"], began["published"])
+    def do(current: runs.Run) -> results.Linked:
+        began = current.result(results.Begun)
+        return results.Linked.read(linking.link(work, current, began.inputs, began.published))
 
     return runs.step(work.store, run, "link", do)
 
@@ -235,7 +234,10 @@ def merge(run: str) -> Counts:
     """Merge linked rows into golden records."""
     work = open_workspace()
     return runs.step(
-        work.store, run, "merge", lambda current: survivorship.merge(work, current, current.steps["begin"]["inputs"])
+        work.store,
+        run,
+        "merge",
+        lambda current: survivorship.merge(work, current, current.result(results.Begun).inputs),
     )
 
 
@@ -247,7 +249,7 @@ def cross_check(run: str) -> Counts:
         work.store,
         run,
         "cross_check",
-        lambda current: cross_register.check(work, current, current.steps["begin"]["inputs"]),
+        lambda current: cross_register.check(work, current, current.result(results.Begun).inputs),
     )
 
 
@@ -256,19 +258,20 @@ def diff(run: str) -> Counts:
     """Stage what changed since the last publication. The run is whole then, and waits to be published."""
     work = open_workspace()
 
-    def do(current: runs.Run) -> Counts:
-        return differences.diff(work, current, current.steps["begin"]["published"])
+    def do(current: runs.Run) -> results.Compared:
+        return differences.diff(work, current, current.result(results.Begun).published)
 
     return runs.step(work.store, run, "diff", do, ends="reconciled")
 
 
 @_private
-def publish(run: str | None = None, *, mend: bool = False) -> Counts:
+def publish(run: str | None = None, *, entity: str | None = None, mend: bool = False) -> Counts:
     """Make a reconciled run visible and number its feed, once it is proven that the store takes what it changes.
 
     Args:
-        run: The run; by default the newest that people released, else the newest that is reconciled and not yet published,
-            else the newest that is published and not projected yet.
+        run: The run; by default the newest of the entity that people released, else the newest that is reconciled and not yet
+            published, else the newest that is published and not projected yet.
+        entity: The linked entity where no run is named; the first declared where absent.
         mend: Whether to publish all the same, what the store does not take being left out of the projection.
 
     Raises:
@@ -277,9 +280,9 @@ def publish(run: str | None = None, *, mend: bool = False) -> Counts:
         ContractError: The run's comparison is stale: reconcile again; or it changes so much that people have to release it.
     """
     work = open_workspace()
-    run = run or _newest_reconciled(work)
+    run = run or _newest_reconciled(work, work.registry.linked(entity).name)
 
-    def do(current: runs.Run) -> Counts:
+    def do(current: runs.Run) -> results.Published:
         if current.state not in runs.SEEN:
             approval.require(work.store, current)
             projection.ensure(work, work.registry.entity(current.subject))
@@ -288,14 +291,14 @@ def publish(run: str | None = None, *, mend: bool = False) -> Counts:
         with work.store.publishing() as connection:
             current = runs.get(work.store, current.id)
             if current.state in runs.SEEN:
-                return publication.told(connection, current.id)
+                return publication.find_published(connection, current.id)
             approval.require(work.store, current)
             runs.require_open(connection, current.id)
-            counts = publication.publish(connection, current)
+            published = publication.publish(connection, current)
             areas = rule_counts.Tally.load(work.scratch(current.id) / cross_register.TALLY)
-            results = current.steps["cross_check"]["rules"]
-            rule_counts.record(connection, current.id, work.registry.rules.by_name, results, areas)
-        return counts
+            answers = current.result(results.CrossChecked).rules
+            rule_counts.record(connection, current.id, work.registry.rules.by_name, answers, areas)
+        return published
 
     counts = runs.step(work.store, run, "publish", do, lock="publish")
     work.sweep(run)
@@ -303,16 +306,18 @@ def publish(run: str | None = None, *, mend: bool = False) -> Counts:
 
 
 @_private
-def project(run: str | None = None, *, mend: bool = False) -> Counts:
-    """Bring PostgreSQL's golden tables, feed and corrections up to the newest publication.
+def project(run: str | None = None, *, entity: str | None = None, mend: bool = False) -> Counts:
+    """Bring PostgreSQL's golden tables, feed and corrections of an entity up to the newest publication.
 
     Args:
         run: The run that was published; what its entity has not loaded yet is loaded.
+        entity: The linked entity where no run is named; the first declared where absent.
         mend: Whether what the store does not take is left out; the log tells of it.
     """
     work = open_workspace()
     if run is None:
-        return {"run": run, "publications": projection.project(work, ENTITY, mend=mend)}
+        name = work.registry.linked(entity).name
+        return {"run": run, "publications": projection.project(work, name, mend=mend)}
     current = runs.get(work.store, run)
     with runs.working(work.store, current, "project", lock="publish"):
         return {"run": run, "publications": projection.project(work, current.subject, mend=mend)}
@@ -337,11 +342,16 @@ def sync(dataset: str, watch: Watch | None = None) -> Counts:
 
 
 @_private
-def reconcile() -> Counts:
-    """Do a whole reconcile run. Returns the counts of its steps under their names."""
+def reconcile(entity: str | None = None) -> Counts:
+    """Do a whole reconcile run of a linked entity, the first declared where absent.
+
+    Returns:
+        The counts of its steps under their names.
+    """
     steps = {"link": link, "merge": merge, "cross_check": cross_check, "diff": diff}
-    with _alone("reconcile", ENTITY):
-        run = _begin_reconcile(None, rests=False)["run"]
+    name = open_workspace().registry.linked(entity).name
+    with _alone("reconcile", name):
+        run = _begin_reconcile(name, None, rests=False)["run"]
         return _guarded(run, {name: lambda step=step: step(run) for name, step in steps.items()})
 
 
@@ -356,18 +366,20 @@ def _guarded(run: str, steps: dict[str, Any]) -> Counts:
     return done
 
 
-def _newest_reconciled(work: Workspace) -> str:
+def _newest_reconciled(work: Workspace, entity: str) -> str:
     table = tables.runs.c
     state = sa.case({"released": 0, "reconciled": 1, "waiting": 2}, value=table.state)
     publications = tables.publications.c
     with work.store.engine.connect() as connection:
         # Compared with the newest publication: one that waited while another was published is stale.
-        fresh = table.steps["begin"]["after_publication"].as_integer() == publication.last_number(connection)
-        query = sa.select(table.id).where(table.kind == "reconcile", state.is_not(None))
+        fresh = table.steps["begin"]["after_publication"].as_integer() == publication.last_number(connection, entity)
+        mine = (table.kind == "reconcile", table.subject == entity)
+        query = sa.select(table.id).where(*mine, state.is_not(None))
         query = query.where(sa.or_(fresh, table.state == "reconciled"))
         found = connection.execute(query.order_by(state, table.id.desc()).limit(1)).scalar_one_or_none()
         if found is None:  # a publication that was killed before its projection is mended by the next
-            late = sa.select(publications.run).where(publications.projected_at.is_(None))
+            unloaded = (publications.entity == entity, publications.projected_at.is_(None))
+            late = sa.select(publications.run).where(*unloaded)
             found = connection.execute(late.order_by(publications.number.desc()).limit(1)).scalar_one_or_none()
     if found is None:
         raise ConfigurationError("nothing is reconciled and unpublished", next_step="run `motlan reconcile` first.")

@@ -4,11 +4,63 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from motlan.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is done together. Memory grows with these, and with nothing else; results do not depend on them.
+
+    Each is a whole number in the environment: `MOTLAN_` and its name in capitals, such as `MOTLAN_RANGE_PERSONS`.
+
+    Attributes:
+        landed_chunk_rows: Rows that are landed together, and are a chunk.
+        cleaned_chunk_rows: Landed rows that are cleaned and checked together, at the most.
+        bucket_rows: Rows that one join takes at the most: what passes through it fits into the memory of one small machine.
+        range_persons: Persons that are merged, checked and compared together, about.
+        ranges_at_a_time: Person ranges that are cut in one pass over the rows: what is gathered for their files fits into memory.
+        golden_partition_rows: Rows of a partition of a golden table in PostgreSQL: a sort of its index fits into memory.
+        feed_partition_rows: Changes of a partition of a feed in PostgreSQL.
+        random_rows: Rows of each side whose random pairs teach how often different persons agree.
+        count_slack: Rows that a source may send beyond twice its own count before the pull is stopped.
+        rest_seconds: How long nobody may be at work on a run between its steps before a new one takes its place.
+    """
+
+    landed_chunk_rows: int = 100_000
+    cleaned_chunk_rows: int = 200_000
+    bucket_rows: int = 12_500_000
+    range_persons: int = 1_000_000
+    ranges_at_a_time: int = 36
+    golden_partition_rows: int = 8_000_000
+    feed_partition_rows: int = 10_000_000
+    random_rows: int = 400
+    count_slack: int = 100_000
+    rest_seconds: int = 300
+
+
+def sizes() -> Sizes:
+    """Read the sizes.
+
+    Raises:
+        ConfigurationError: One is no whole number, or none above 0 (`rest_seconds`: below 0).
+    """
+    told: dict[str, int] = {}
+    for field in fields(Sizes):
+        variable = f"MOTLAN_{field.name.upper()}"
+        text = os.environ.get(variable)
+        if text is None:
+            continue
+        least = 0 if field.name == "rest_seconds" else 1
+        if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) < least:
+            raise ConfigurationError(
+                "not a size", where=variable, next_step=f"set it to a whole number from {least} on."
+            )
+        told[field.name] = int(text)
+    return Sizes(**told)
 
 
 @dataclass(frozen=True)

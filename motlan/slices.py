@@ -11,9 +11,7 @@ from collections.abc import Callable, Collection
 import pyarrow.parquet as pq
 
 from motlan.expressions import literal
-
-ROWS = 12_500_000
-"""Rows of a slice at the most: what passes through a join of so many fits into the memory that one small machine has."""
+from motlan.settings import sizes
 
 Slice = Callable[[str], str]
 """Gives the SQL of whether a row, by the column of its number, is in it."""
@@ -31,7 +29,7 @@ def whole(_: str) -> str:
 
 def slices(rows: int) -> list[Slice]:
     """Cut so many rows into slices."""
-    count = max(1, -(-rows // ROWS))
+    count = max(1, -(-rows // sizes().bucket_rows))
     if count == 1:
         return [whole]
     return [lambda column, place=place: f"{column} % {count} = {place}" for place in range(count)]  # type: ignore[misc]
@@ -47,9 +45,9 @@ def file_slices(files: Collection[str], column: str) -> list[tuple[list[str], st
         column: The column; never null.
     """
     found: list[tuple[list[str], str]] = []
-    low, high, total = "", "", 0
+    low, high, total, most = "", "", 0, sizes().bucket_rows
     for first, last, rows, path in sorted(_span(path, column) for path in files):
-        if found and total + rows <= ROWS:
+        if found and total + rows <= most:
             low, high, total = min(low, first), max(high, last), total + rows
             paths = [*found.pop()[0], path]
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,11 +19,11 @@ def status(work: Workspace) -> dict[str, Any]:
     """Return where an installation stands.
 
     Returns:
-        `datasets` (name -> state, counts, watermark), `reconcile` (the newest run: state, error), `retries` (runs that are
-        tried again after an error: kind, subject, run, error), `publication`, `corrections` (dataset -> how many are open),
-        `waiting` (runs that people must release), `contradictions` (decisions about pairs that linking could not heed),
-        `values_said_again` (values set aside that their source sent once more after a pause), `quality` and `log` (entries,
-        tree head).
+        `datasets` (name -> state, counts, watermark), `reconcile` (linked entity -> its newest run: state, error), `retries`
+        (runs that are tried again after an error: kind, subject, run, error), `publication`, `corrections` (dataset -> how
+        many are open), `waiting` (runs that people must release), `contradictions` (decisions about pairs that linking could
+        not heed), `values_said_again` (values set aside that their source sent once more after a pause), `quality` and `log`
+        (entries, tree head).
     """
     runs, publications = tables.runs.c, tables.publications.c
     pulled = sa.func.coalesce(~runs.steps["land"].has_key("replayed"), sa.true())  # a replay pulled nothing
@@ -59,7 +58,9 @@ def status(work: Workspace) -> dict[str, Any]:
         "datasets": {
             name: _dataset(last.get(("sync", name)), marks.get(name), given_up) for name in work.registry.datasets
         },
-        "reconcile": _reconcile([row for (kind, _), row in last.items() if kind == "reconcile"], given_up),
+        "reconcile": {
+            entity: _reconcile(last.get(("reconcile", entity)), given_up) for entity in work.registry.entities
+        },
         "retries": trying,
         "corrections": corrections,
         "publication": {
@@ -81,10 +82,9 @@ def status(work: Workspace) -> dict[str, Any]:
     }
 
 
-def _reconcile(newest: Sequence[sa.RowMapping], given_up: dict[str, str]) -> dict[str, Any]:
-    if not newest:
+def _reconcile(run: sa.RowMapping | None, given_up: dict[str, str]) -> dict[str, Any]:
+    if run is None:
         return {"state": "never run"}
-    run = max(newest, key=lambda row: str(row["id"]))
     return {
         **_state(run, given_up),
         "run": run["id"],

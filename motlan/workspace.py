@@ -35,6 +35,8 @@ from motlan.expressions import (
 from motlan.expressions.duckdb.named import NAMED, named_calls
 from motlan.lake.iceberg import Lake, read_parquet
 from motlan.lake.newest import newest
+from motlan.lake.tables import clean_table, gone_table, published
+from motlan.ledger import runs
 from motlan.ledger.runs import Counts
 from motlan.settings import Settings
 from motlan.store import Store, open_store
@@ -245,11 +247,18 @@ class Workspace:
 
     def clean_files(self, dataset: str, inputs: Mapping[str, Sequence[str]]) -> list[str]:
         """Return the files of a dataset's accepted rows that some sync runs added; none where it has no table yet."""
-        return self.lake.files(f"clean.{dataset}", set(inputs.get(dataset, ())))
+        return self.lake.files(clean_table(dataset), set(inputs.get(dataset, ())))
 
     def gone_files(self, dataset: str, inputs: Mapping[str, Sequence[str]]) -> list[str]:
         """Return the files that name the records which a register no longer had, as some sync runs found."""
         return self.lake.files(gone_table(dataset), set(inputs.get(dataset, ())))
+
+    def published_rows(self, entity: str, table: str) -> str | None:
+        """Return the SQL of the published rows of one of a linked entity's tables (see `motlan.lake.tables`); None where it has
+        none.
+        """
+        with self.store.engine.connect() as connection:
+            return published(self.lake, table, runs.visible(connection, "reconcile", entity))
 
     def staged(
         self, run: str, step: str, tables: Sequence[str], write: Callable[[], Counts], *, resumes: bool = False
@@ -295,11 +304,6 @@ def sealed(seal: Path, do: Callable[[], Counts]) -> Counts:
         draft.rename(seal)
     counts: Counts = json.loads(seal.read_text(encoding="utf-8"))
     return counts
-
-
-def gone_table(dataset: str) -> str:
-    """Return the name of the lake's table of the records that a register no longer had: `_key`, `_run`."""
-    return f"gone.{dataset}"
 
 
 def but_gone(rows: str, gone: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from bench.linking import IDENTITY, link_with_splink
+from bench.linking import ENTITY, IDENTITY, link_with_splink
 from bench.national.pipeline import Setting
 from bench.national.watch import Steps
 from bench.pydantic_rules import PydanticRules
@@ -15,8 +15,8 @@ from motlan.config.registry import Dataset
 from motlan.expressions import literal, one
 from motlan.ingest.clean import select_canonical
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import clean_table, raw_table
 from motlan.ledger import runs
-from motlan.pipeline import ENTITY
 from motlan.quality import row_rules
 from motlan.workspace import Workspace, open_workspace
 
@@ -39,7 +39,7 @@ def splink(steps: Steps, setting: Setting, memory_limit: str) -> dict[str, str]:
     count = 0
     with duckdb.connect(config={"memory_limit": setting.memory_limit, "threads": setting.threads}) as con:
         for dataset in work.registry.datasets_of(ENTITY):
-            if files := _files(work, f"clean.{dataset.name}", dataset.name):
+            if files := _files(work, clean_table(dataset.name), dataset.name):
                 query = (
                     f"select {literal(dataset.name)} as dataset, _key, {_fields(dataset)} from {read_parquet(files)}"
                 )
@@ -75,7 +75,7 @@ def pydantic(steps: Steps, setting: Setting) -> dict[str, float]:
             asked = work.registry.row_rules_of(dataset)
             sample = PydanticRules(dataset, asked)
             with work.engine(f"sampling {dataset.name}") as engine:
-                row_rules.show_raw(engine, dataset, _files(work, f"raw.{dataset.name}", dataset.name)[:1])
+                row_rules.show_raw(engine, dataset, _files(work, raw_table(dataset.name), dataset.name)[:1])
                 sample.run(engine, row_rules.tag(asked, select_canonical(dataset)), PYDANTIC_ROWS)
             total += sample.seconds / max(sample.rows, 1) * sum(setting.rows(dataset.name))
             differs += sample.differs

@@ -25,10 +25,13 @@ from motlan import pipeline
 from motlan.adapter import LOCATOR
 from motlan.config.registry import Dataset
 from motlan.ingest import drift
-from motlan.ingest.land import CHUNK_ROWS, table_of, write_chunks
+from motlan.ingest.land import write_chunks
 from motlan.ingest.raw_columns import names, stored
+from motlan.lake.tables import raw_table
 from motlan.ledger import runs
+from motlan.ledger.results import Linked
 from motlan.ledger.runs import Counts
+from motlan.settings import sizes
 from motlan.store import Store, tables
 from motlan.workspace import Workspace, open_workspace
 
@@ -127,7 +130,7 @@ def run(steps: Steps, setting: Setting) -> dict[str, Any]:
     if setting.load:
         with steps.step("project", rows=totals["rows"]):
             pipeline.project(name)
-    return {"run": name, **totals, "persons": runs.get(work.store, name).steps["link"]["persons"]}
+    return {"run": name, **totals, "persons": runs.get(work.store, name).result(Linked).persons}
 
 
 def _runs(store: Store, kind: str, subject: str) -> list[str]:
@@ -139,7 +142,7 @@ def _runs(store: Store, kind: str, subject: str) -> list[str]:
 
 
 def _reconcile_run(store: Store) -> str:
-    for name in _runs(store, "reconcile", pipeline.ENTITY):
+    for name in _runs(store, "reconcile", open_workspace().registry.linked().name):
         if "begin" in runs.get(store, name).steps:
             return name
     return str(pipeline.begin_reconcile()["run"])
@@ -172,7 +175,7 @@ def land(steps: Steps, work: Workspace, run: str, paths: list[Path], announced: 
 
     def do(current: runs.Run) -> Counts:
         dataset = work.registry.dataset(current.subject)
-        return work.staged(run, "land", [table_of(dataset.name)], lambda: _write(steps, work, dataset, run, paths))
+        return work.staged(run, "land", [raw_table(dataset.name)], lambda: _write(steps, work, dataset, run, paths))
 
     counts = {"source_total": announced, "source_as_of": None}
     return runs.step(work.store, run, "land", lambda current: {**do(current), **counts})
@@ -219,7 +222,7 @@ def _newest(rows: pa.Table, dataset: Dataset) -> tuple[str, str]:
 
 def _batches(paths: list[Path]) -> Iterator[pa.RecordBatch]:
     for path in paths:
-        yield from pq.ParquetFile(path).iter_batches(CHUNK_ROWS)
+        yield from pq.ParquetFile(path).iter_batches(sizes().landed_chunk_rows)
 
 
 def _as_pulled(rows: pa.Table, dataset: Dataset, drop: str) -> pa.Table:

@@ -13,16 +13,13 @@ from typing import Any
 
 import duckdb
 
-from bench.linking import FIXED, GOLDEN, THRESHOLDS
+from bench.linking import ENTITY, FIXED, GOLDEN, THRESHOLDS
 from bench.national.pipeline import Setting
 from bench.national.watch import Steps
 from motlan.expressions import literal, one
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import clean_table, golden_table, links_table, reviews_table
 from motlan.ledger import runs
-from motlan.linking.link import links_table
-from motlan.linking.stored_models import reviews_table
-from motlan.merge.golden_rows import golden_table
-from motlan.pipeline import ENTITY
 from motlan.workspace import Workspace, open_workspace
 
 FOUNDERS = ("founder", "provisional founder")
@@ -185,7 +182,7 @@ def _ceiling(work: Workspace) -> str:
     """Return the query that counts, of each field, the persons of `compared` of whom some row says the true value."""
     parts = []
     for dataset in work.registry.datasets_of(ENTITY):
-        if files := work.lake.files(f"clean.{dataset.name}", _all_runs(work, dataset.name)):
+        if files := work.lake.files(clean_table(dataset.name), _all_runs(work, dataset.name)):
             fields = ", ".join(name if name in dataset.fields else f"null::varchar as {name}" for name in GOLDEN)
             parts.append(f"select hash('{dataset.name}/' || _key) as n, {fields} from {read_parquet(files)}")
     said = ", ".join(f"bool_or(f.{name} = c.true_{name}) as {name}" for name in GOLDEN)

@@ -9,8 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motlan import pipeline
-from motlan.cli.output import LARGEST, AsJson, asked_why, err, examples, local_time, me, out, told
+from motlan.cli.output import LARGEST, AsJson, OfEntity, asked_why, err, examples, local_time, me, opened, out, told
 from motlan.merge import value_overrides
 from motlan.stewardship import overrides
 from motlan.stewardship.golden_history import history as read_history
@@ -27,12 +26,12 @@ app = typer.Typer(
 def set_aside(
     person: Annotated[str, typer.Argument(help="The bus's own person id, as `motlan lineage` shows it.")],
     field: Annotated[str, typer.Argument(help="The golden field, such as that of a wrong death.")],
-    entity: Annotated[str, typer.Option(help="The canonical entity.")] = pipeline.ENTITY,
+    entity: OfEntity = None,
     as_json: AsJson = False,
 ) -> None:
     """Set aside the value that a golden field was taken from. The next reconcile goes without it. Asks why."""
     with told(as_json):
-        number = overrides.set_aside(open_workspace(), entity, person, field, me(), asked_why())
+        number = overrides.set_aside(*opened(entity), person, field, me(), asked_why())
     _told(number, value_overrides.SET_ASIDE, as_json)
 
 
@@ -48,12 +47,10 @@ def believe_again(
 
 
 @app.command(epilog=examples("motlan golden decisions", "motlan golden decisions --json"))
-def decisions(
-    entity: Annotated[str, typer.Option(help="The canonical entity.")] = pipeline.ENTITY, as_json: AsJson = False
-) -> None:
+def decisions(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """List the values that are set aside, and those that their source said again since: records, fields, who, why; no value."""
     with told(as_json):
-        found = overrides.listed(open_workspace(), entity)
+        found = overrides.listed(*opened(entity))
     if as_json:
         out.print_json(json.dumps(found))
         return
@@ -68,12 +65,12 @@ def decisions(
 def history(
     person: Annotated[str, typer.Argument(help="The bus's own person id, as `motlan lineage` shows it.")],
     field: Annotated[str, typer.Argument(help="The golden field.")],
-    entity: Annotated[str, typer.Option(help="The canonical entity.")] = pipeline.ENTITY,
+    entity: OfEntity = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a golden field was, when the bus said so, and of when the record is. The look is written into the ledger."""
     with told(as_json):
-        found = read_history(open_workspace(), entity, person, field, me())
+        found = read_history(*opened(entity), person, field, me())
     if as_json:
         out.print_json(json.dumps(found))
         return

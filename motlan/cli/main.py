@@ -29,7 +29,7 @@ from motlan.cli import (
     review,
     watermark,
 )
-from motlan.cli.output import AsJson, Quiet, Wait, err, examples, local_time, me, out, told, working
+from motlan.cli.output import AsJson, OfEntity, Quiet, Wait, err, examples, local_time, me, out, told, working
 from motlan.ingest import watermark as watermarks
 from motlan.ingest.drift import described
 from motlan.ledger.holds import patient
@@ -110,10 +110,10 @@ def sync(
 
 
 @app.command(epilog=examples("motlan reconcile"))
-def reconcile(as_json: AsJson = False, wait: Wait = None) -> None:
+def reconcile(entity: OfEntity = None, as_json: AsJson = False, wait: Wait = None) -> None:
     """Link all rows to persons, merge them, check across registers, and stage what changed."""
     with told(as_json), patient(wait), working("reconciling", as_json):
-        counts = pipeline.reconcile()
+        counts = pipeline.reconcile(entity)
     _show(counts, as_json, "reconcile")
 
 
@@ -123,19 +123,19 @@ Mend = Annotated[
 
 
 @app.command(epilog=examples("motlan publish"))
-def publish(mend: Mend = False, as_json: AsJson = False, wait: Wait = None) -> None:
+def publish(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False, wait: Wait = None) -> None:
     """Publish the newest reconciled run: number its feed, append to the log, load the projection."""
     with told(as_json), patient(wait), working("publishing", as_json):
-        published = pipeline.publish(mend=mend)
+        published = pipeline.publish(entity=entity, mend=mend)
         projected = pipeline.project(published["run"], mend=mend)
     _show({"publish": published, "project": projected}, as_json, "publish")
 
 
 @app.command(epilog=examples("motlan project", "motlan project --mend"))
-def project(mend: Mend = False, as_json: AsJson = False) -> None:
+def project(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False) -> None:
     """Load publications into the golden tables and the feed that are not there yet, such as after a failure."""
     with told(as_json), working("projecting", as_json):
-        projected = pipeline.project(mend=mend)
+        projected = pipeline.project(entity=entity, mend=mend)
     _show({"project": projected}, as_json, "project")
 
 
@@ -169,11 +169,9 @@ def status(as_json: AsJson = False) -> None:
     for agency, scores in found["quality"].items():
         quality.add_row(agency, *("" if score is None else f"{score:.2f}" for score in scores.values()))
     out.print(quality)
-    reconciled = found["reconcile"]
-    if reconciled["state"] in ("failed", "abandoned"):
-        out.print(
-            f"[red]reconcile {reconciled['run']} {reconciled['state']}: {escape(reconciled['error'] or '')}[/red]"
-        )
+    for entity, run in found["reconcile"].items():
+        if run["state"] in ("failed", "abandoned"):
+            out.print(f"[red]reconcile {entity} {run['run']} {run['state']}: {escape(run['error'] or '')}[/red]")
     for retry in found["retries"]:
         said = f"{retry['kind']} {retry['subject']} is tried again (run {retry['run']}), after: {retry['error']}"
         out.print(f"[yellow]{escape(said)}[/yellow]")
@@ -201,7 +199,7 @@ def status(as_json: AsJson = False) -> None:
 )
 def lineage(
     field: Annotated[str | None, typer.Argument(help="A golden field; all that are filled where absent.")] = None,
-    entity: Annotated[str, typer.Option(help="The canonical entity.")] = pipeline.ENTITY,
+    entity: OfEntity = None,
     person: Annotated[str, typer.Option(help="The bus's own id of a person, in place of an identifier.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -216,17 +214,18 @@ def lineage(
 
     with told(as_json):
         work = open_workspace()
+        of = work.registry.linked(entity)
         if field:
-            check_field(work, entity, field)
+            check_field(work, of.name, field)
         if not person:
             identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
-            person = find_person(work, entity, identifier.strip())
-        chains = trace(work, entity, person, [field] if field else [], principal=me())
-        numbers = [row for row in numbers_of(work, entity, person) if field in (None, row["field"])]
+            person = find_person(work, of.name, identifier.strip())
+        chains = trace(work, of.name, person, [field] if field else [], principal=me())
+        numbers = [row for row in numbers_of(work, of.name, person) if field in (None, row["field"])]
     if as_json:
-        out.print_json(json.dumps({"person_id": person, "fields": chains, "numbers": numbers}))
+        out.print_json(json.dumps({of.id_column: person, "fields": chains, "numbers": numbers}))
     else:
-        tree = Tree(f"{entity} {person}")
+        tree = Tree(f"{of.name} {person}")
         for chain in chains:
             _grow(tree, chain)
         for row in numbers:

@@ -10,8 +10,20 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motlan import pipeline
-from motlan.cli.output import AsJson, asked_why, err, examples, local_time, me, out, releaser, told, working
+from motlan.cli.output import (
+    AsJson,
+    OfEntity,
+    asked_why,
+    err,
+    examples,
+    local_time,
+    me,
+    opened,
+    out,
+    releaser,
+    told,
+    working,
+)
 from motlan.linking import stored_models as models
 from motlan.linking.model import Model
 from motlan.linking.model_charts import weights_svg
@@ -24,16 +36,16 @@ app = typer.Typer(
     epilog=examples("motlan model show", "motlan model fit", "motlan model release MODEL"),
     no_args_is_help=True,
 )
-OfEntity = Annotated[str, typer.Option("--entity", help="The canonical entity.")]
 ModelId = Annotated[str, typer.Argument(help="Its id, or the first 8 digits or more.")]
 LONGEST_BAR = 24
 
 
 @app.command("list", epilog=examples("motlan model list", "motlan model list --json"))
-def list_(entity: OfEntity = pipeline.ENTITY, as_json: AsJson = False) -> None:
+def list_(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """List the models: proposed, released, superseded, refused."""
     with told(as_json):
-        found = models.listed(open_workspace().store, entity)
+        work, of = opened(entity)
+        found = models.listed(work.store, of)
     if as_json:
         out.print_json(json.dumps(found))
         return
@@ -54,13 +66,13 @@ def list_(entity: OfEntity = pipeline.ENTITY, as_json: AsJson = False) -> None:
 def show(
     model: Annotated[str | None, typer.Argument(help="Its id, or 8 digits of it; by default the released one.")] = None,
     svg: Annotated[Path | None, typer.Option("--svg", help="Draw the weights to this file as well.")] = None,
-    entity: OfEntity = pipeline.ENTITY,
+    entity: OfEntity = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a model's weights, its thresholds, and what it would change."""
     with told(as_json):
-        work = open_workspace()
-        found = model_proposals.shown(work, model, entity)
+        work, of = opened(entity)
+        found = model_proposals.shown(work, model, of)
         body = Model.model_validate(found.pop("body"))
         if svg:
             svg.write_text(weights_svg(work.registry.entity(found["entity"]).matching, body), encoding="utf-8")
@@ -114,10 +126,10 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 @app.command(epilog=examples("motlan model fit", "motlan model fit --json"))
-def fit(entity: OfEntity = pipeline.ENTITY, as_json: AsJson = False) -> None:
+def fit(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """Learn a model from what is landed, link all rows under it in scratch, and propose it with a report of what changes."""
     with told(as_json), working("fitting", as_json):
-        found = model_proposals.fit(open_workspace(), entity, me())
+        found = model_proposals.fit(*opened(entity), me())
     if as_json:
         out.print_json(json.dumps(found))
         return
@@ -147,10 +159,10 @@ def refuse(model: ModelId, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog=examples("motlan model errors", "motlan model errors --json"))
-def errors(entity: OfEntity = pipeline.ENTITY, as_json: AsJson = False) -> None:
+def errors(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """Show how many published links are expected to be wrong, and rows missed, by area, age, ethnicity as declared."""
     with told(as_json), working("counting", as_json):
-        found = expectations.expected(open_workspace(), entity)
+        found = expectations.expected(*opened(entity))
     if as_json:
         out.print_json(json.dumps(found))
         return

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,6 +20,9 @@ from motlan.expressions import failure
 from motlan.settings import debugging, load
 from motlan.store import open_store
 from motlan.store.session import lost
+
+if TYPE_CHECKING:
+    from motlan.workspace import Workspace
 
 # A pipe has no width of its own; 80 columns would cut the tables.
 _WIDTH = None if sys.stdout.isatty() else 120
@@ -33,6 +36,12 @@ LARGEST = 2**63 - 1
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 
+OfEntity = Annotated[
+    str | None,
+    typer.Option("--entity", help="The linked entity; by default the first that matching.yaml declares."),
+]
+
+
 def _first_dataset() -> str:
     try:
         return next(iter(registry.load().datasets))
@@ -41,6 +50,18 @@ def _first_dataset() -> str:
 
 
 EXAMPLE = _first_dataset()
+
+
+def opened(entity: str | None) -> tuple[Workspace, str]:
+    """Open the installation for a linked entity; return it and the entity's name, the first declared where none is given.
+
+    Raises:
+        ConfigurationError: There is no such entity.
+    """
+    from motlan.workspace import open_workspace
+
+    work = open_workspace()
+    return work, work.registry.linked(entity).name
 
 
 def examples(*lines: str) -> str:

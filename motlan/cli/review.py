@@ -11,8 +11,20 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motlan import pipeline
-from motlan.cli.output import LARGEST, AsJson, asked_why, err, examples, local_time, me, out, told, working
+from motlan.cli.output import (
+    LARGEST,
+    AsJson,
+    OfEntity,
+    asked_why,
+    err,
+    examples,
+    local_time,
+    me,
+    opened,
+    out,
+    told,
+    working,
+)
 from motlan.errors import ConfigurationError
 from motlan.stewardship import control_pairs, review_decisions, review_measures, review_queue
 from motlan.stewardship.review_decisions import Said
@@ -23,7 +35,6 @@ app = typer.Typer(
     epilog=examples("motlan review next --count 5", "motlan review show 1", "motlan review decide 1 same"),
     no_args_is_help=True,
 )
-OfEntity = Annotated[str, typer.Option("--entity", help="The canonical entity.")]
 Assignment = Annotated[int, typer.Argument(max=LARGEST, help="Its number, as `motlan review list` shows it.")]
 
 
@@ -37,12 +48,12 @@ def _told(done: Any, as_json: bool, line: str) -> None:
 @app.command("next", epilog=examples("motlan review next", "motlan review next --count 20 --json"))
 def next_(
     count: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 1,
-    entity: OfEntity = pipeline.ENTITY,
+    entity: OfEntity = None,
     as_json: AsJson = False,
 ) -> None:
     """Take the next pairs. Which they are, nobody chooses; the answer of some is known, to measure reviewers."""
     with told(as_json), working("choosing pairs", as_json):
-        taken = review_queue.take(open_workspace(), entity, me(), count)
+        taken = review_queue.take(*opened(entity), me(), count)
     _told({"assignments": taken}, as_json, f"assigned to you: {', '.join(map(str, taken)) or 'nothing waits'}")
 
 
@@ -56,19 +67,19 @@ def list_(
             "strongly contradicts.",
         ),
     ] = False,
-    entity: OfEntity = pipeline.ENTITY,
+    entity: OfEntity = None,
     as_json: AsJson = False,
 ) -> None:
     """List the pairs that are yours to decide, or to decide anew, and how many wait in all. No value of any person."""
     with told(as_json):
-        work = open_workspace()
+        work, of = opened(entity)
         if contradicted:
-            by_machine = [{**row, "reason": "machine"} for row in review_measures.contradicted(work, entity)]
-            found: dict[str, Any] = {"contradicted": [*review_measures.reopened(work, entity), *by_machine]}
+            by_machine = [{**row, "reason": "machine"} for row in review_measures.contradicted(work, of)]
+            found: dict[str, Any] = {"contradicted": [*review_measures.reopened(work, of), *by_machine]}
         else:
             found = {
-                "waiting": review_queue.waiting(work, entity),
-                "assigned": review_queue.assigned(work, entity, me()),
+                "waiting": review_queue.waiting(work, of),
+                "assigned": review_queue.assigned(work, of, me()),
             }
     if as_json:
         out.print_json(json.dumps(found))
@@ -147,10 +158,10 @@ def withdraw(
 
 
 @app.command(epilog=examples("motlan review decisions", "motlan review decisions --json"))
-def decisions(entity: OfEntity = pipeline.ENTITY, as_json: AsJson = False) -> None:
+def decisions(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """List your own decisions, those that were withdrawn included."""
     with told(as_json):
-        found = review_decisions.listed(open_workspace(), entity, me())
+        found = review_decisions.listed(*opened(entity), me())
     if as_json:
         out.print_json(json.dumps(found))
         return
@@ -165,12 +176,12 @@ def decisions(entity: OfEntity = pipeline.ENTITY, as_json: AsJson = False) -> No
 @app.command("export", epilog=examples("motlan review export --out pairs.ndjson"))
 def export_(
     to: Annotated[Path, typer.Option("--out", help="The file; only you may read it.")],
-    entity: OfEntity = pipeline.ENTITY,
+    entity: OfEntity = None,
     as_json: AsJson = False,
 ) -> None:
     """Write your undecided pairs to a file (NDJSON), to decide them offline. The look is written down."""
     with told(as_json), working("exporting", as_json):
-        found = review_queue.export(open_workspace(), entity, me())
+        found = review_queue.export(*opened(entity), me())
         _write(to, "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in found))
     _told({"pairs": len(found), "file": str(to)}, as_json, f"pairs {len(found)}, file {to}")
 
@@ -207,20 +218,20 @@ def import_(
 @app.command(epilog=examples("motlan review sample --count 200"))
 def sample(
     count: Annotated[int, typer.Option(min=1, max=LARGEST, help="How many links.")] = 100,
-    entity: OfEntity = pipeline.ENTITY,
+    entity: OfEntity = None,
     as_json: AsJson = False,
 ) -> None:
     """Put a sample of the links that the machine made to review, to estimate how many are right."""
     with told(as_json), working("sampling", as_json):
-        added = control_pairs.sample(open_workspace(), entity, count)
+        added = control_pairs.sample(*opened(entity), count)
     _told({"sampled": added}, as_json, f"{added} links are put to review")
 
 
 @app.command(epilog=examples("motlan review reviewers", "motlan review reviewers --json"))
-def reviewers(entity: OfEntity = pipeline.ENTITY, as_json: AsJson = False) -> None:
+def reviewers(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """Measure reviewers: by pairs whose answer is known, and by agreement with each other."""
     with told(as_json):
-        found = review_measures.reviewers(open_workspace(), entity)
+        found = review_measures.reviewers(*opened(entity))
     if as_json:
         out.print_json(json.dumps(found))
         return
@@ -236,10 +247,10 @@ def reviewers(entity: OfEntity = pipeline.ENTITY, as_json: AsJson = False) -> No
 
 
 @app.command(epilog=examples("motlan review calibration", "motlan review calibration --json"))
-def calibration(entity: OfEntity = pipeline.ENTITY, as_json: AsJson = False) -> None:
+def calibration(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """Hold the model's probabilities, and the sampled links, against what people found."""
     with told(as_json):
-        found = review_measures.calibration(open_workspace(), entity)
+        found = review_measures.calibration(*opened(entity))
     if as_json:
         out.print_json(json.dumps(found))
         return

@@ -13,11 +13,11 @@ Row rules may quarantine; the others make findings. No rule asks what today is: 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -28,6 +28,7 @@ from motlan.expressions import Expression, parse
 Example = dict[str, Any]
 STILL_THERE = "still_in_the_register"
 """Name of the end rule that holds where no other is declared."""
+_R = TypeVar("_R", bound="Rule")
 REGISTER_NAMES = frozenset(
     ("records", "accepted", "quarantined", "pulled", "source_rows", "source_total", "age", "freshness", "expected")
 )
@@ -40,6 +41,12 @@ class OfEntity(Declared):
     """All datasets whose rows are about an entity, declared today or later."""
 
     entity: Name
+
+
+_PREFIXES = ("sent(", "row_", "golden_", "count_")
+"""Before a field's name in expressions: which of its values is read."""
+_BESIDE_FIELDS = REGISTER_NAMES | {"dataset", "row_moment", "as_of", "rows"}
+"""Names in expressions that are no entity's fields."""
 
 
 class Rule(Declared):
@@ -86,6 +93,22 @@ class Rule(Declared):
     def expressions(self) -> dict[str, Expression]:
         """The rule's expressions, by key."""
         return {}
+
+    def is_about(self, fields: Collection[str]) -> bool:
+        """Tell whether the rule can be asked of an entity with these fields: one that names no dataset reads no other field."""
+        return self.datasets != "*" or self._fields() <= {*fields, "_key", "_moment"}
+
+    def _fields(self) -> set[str]:
+        """Return the canonical fields that the rule is about or reads."""
+        read = {name for expression in self.expressions().values() for name in expression.fields}
+        named = {
+            name.removeprefix(prefix).removesuffix(")")
+            for name in read
+            for prefix in _PREFIXES
+            if name.startswith(prefix)
+        }
+        plain = {name for name in read if not name.startswith((*_PREFIXES, "raw_"))}
+        return {self.field, *named, *plain} - _BESIDE_FIELDS
 
 
 class Asked(Rule):
@@ -237,6 +260,26 @@ class Rules:
         """Index them."""
         every: tuple[Rule, ...] = (*self.rows, *self.sets, *self.registers, *self.cross, *self.persons, *self.ends)
         object.__setattr__(self, "by_name", {rule.name: rule for rule in every})
+
+    def of(self, datasets: Collection[str], fields: Collection[str]) -> Rules:
+        """Return the rules that are asked of an entity.
+
+        Args:
+            datasets: The entity's datasets.
+            fields: The entity's fields.
+        """
+
+        def asked(rules: Iterable[_R]) -> tuple[_R, ...]:
+            return tuple(rule for rule in rules if any(map(rule.applies_to, datasets)) and rule.is_about(fields))
+
+        return Rules(
+            asked(self.rows),
+            asked(self.sets),
+            asked(self.registers),
+            asked(self.cross),
+            asked(self.persons),
+            asked(self.ends),
+        )
 
     @property
     def agreed_fields(self) -> list[str]:

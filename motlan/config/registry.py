@@ -173,7 +173,9 @@ class Grant(Declared):
 
 @dataclass(frozen=True)
 class Entity:
-    """A canonical entity: its fields in order, and which of them identify."""
+    """A linked entity: what records of several registers are linked to, such as a person. Its fields in order, and which of
+    them identify.
+    """
 
     name: str
     model: type[BaseModel]
@@ -183,6 +185,16 @@ class Entity:
     matching: Matching
     grants: Mapping[str, Grant]
     limits: ChangeLimits
+
+    @property
+    def id_column(self) -> str:
+        """Name of its ids' column where others read it, in the feeds and in PostgreSQL. In the bus it is `entity_id`."""
+        return id_column(self.name)
+
+
+def id_column(entity: str) -> str:
+    """Return the name of the column of a linked entity's ids where others read it, such as `person_id`."""
+    return f"{entity}_id"
 
 
 @dataclass(frozen=True)
@@ -235,7 +247,9 @@ class Registry:
 
     def row_rules_of(self, dataset: Dataset) -> list[RowRule]:
         """Return the row rules as a dataset is asked them: of what the store holds, the canonical schema's, the declared ones."""
-        bound = (rule.bound(dataset.mapped) for rule in self.row_rules if rule.applies_to(dataset.name))
+        fields = self.fields_about(dataset.entity)
+        asked_here = (rule for rule in self.row_rules if rule.applies_to(dataset.name) and rule.is_about(fields))
+        bound = (rule.bound(dataset.mapped) for rule in asked_here)
         asked = [rule for rule in bound if rule]
         read = dict.fromkeys(column for field in dataset.fields for column in dataset.columns_of(field))
         own = built_in(asked, read, Limits(**dataset.limits).field_length)
@@ -265,6 +279,24 @@ class Registry:
         if name not in self.entities:
             raise ConfigurationError(f"there is no entity {name}", next_step=f"use one of {', '.join(self.entities)}.")
         return self.entities[name]
+
+    def linked(self, name: str | None = None) -> Entity:
+        """Return a linked entity by its name; by default the first that `matching.yaml` declares.
+
+        Raises:
+            ConfigurationError: It is not declared.
+        """
+        return self.entity(next(iter(self.entities)) if name is None else name)
+
+    def rules_of(self, entity: str) -> quality.Rules:
+        """Return the rules asked of an entity's rows: those that name one of its datasets, or none and read its fields."""
+        return self.rules.of({dataset.name for dataset in self.datasets_of(entity)}, self.fields_about(entity))
+
+    def fields_about(self, entity: str) -> frozenset[str]:
+        """Return the fields that rules may ask an entity's rows about: its own, and those of the entities beside it."""
+        return frozenset(
+            {*self.entities[entity].fields, *(field for facet in self.facets_of(entity) for field in facet.fields)}
+        )
 
     def served(self, name: str) -> Entity | FacetEntity:
         """Return an entity that has a feed, be it the main one or one beside it.
@@ -360,9 +392,12 @@ def _entities(home: Path, datasets: dict[str, Dataset]) -> dict[str, Entity]:
     authority, matching, grants = (read(path) for path in files.values())
     used = {dataset.entity for dataset in datasets.values()}
     found: dict[str, Entity] = {}
-    for name in sorted(used):
+    for name in sorted(used, key=lambda name: (list(matching).index(name) if name in matching else -1, name)):
         if name not in models:
             raise ConfigurationError(f"no model of {name}", where="schemas", next_step="add it to schemas.ENTITIES.")
+        for kind, declared in (("authority", authority), ("matching", matching)):
+            if name not in declared:
+                raise refusal(f"{name} has datasets and is not declared here", files[kind], [], f"declare {name}.")
         fields = models[name].model_fields
         extras = {field: info.json_schema_extra for field, info in fields.items()}
         identity = [field for field, extra in extras.items() if isinstance(extra, dict) and extra.get("identity")]

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from motlan import __version__
-from motlan.config.registry import Entity, FacetEntity, Grant
+from motlan.config.registry import Entity, FacetEntity, Grant, id_column
 from motlan.errors import AccessError, ConfigurationError, unforeseen
 from motlan.feeds import keys, pages
 from motlan.ledger import accesses
@@ -174,7 +174,7 @@ def _granted(work: Workspace, entity: str, agency: str) -> tuple[Entity | FacetE
 
 def _read(work: Workspace, entity: Entity | FacetEntity, grant: Grant, after: int, limit: int) -> list[dict[str, Any]]:
     main = isinstance(entity, Entity)
-    ids = ("person_id",) if main else ("id", "person_id")
+    ids = (entity.id_column,) if isinstance(entity, Entity) else ("id", id_column(entity.facet.of))
     feed = sa.table(
         f"feed_{entity.name}",
         *(sa.column(name) for name in ("seq", "publication", *ids, "event", "changed", *(["others"] if main else []))),

@@ -7,6 +7,7 @@ from motlan.expressions import DUCKDB, FUNCTIONS, Expression, one, quote
 from motlan.ingest.clean import RAW, select_canonical
 from motlan.ingest.raw_columns import absent, sql_names
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import raw_table
 from motlan.ledger import runs
 from motlan.workspace import Workspace
 
@@ -42,7 +43,7 @@ def changes(work: Workspace, dataset: Dataset) -> dict[str, dict[str, int]]:
     """
     with work.store.engine.connect() as connection:
         visible = runs.visible(connection, "sync", dataset.name)
-    files = work.lake.files(f"raw.{dataset.name}", {max(visible)}) if visible else []
+    files = work.lake.files(raw_table(dataset.name), {max(visible)}) if visible else []
     if not files:
         return {}
     with work.engine(f"counting changes of {dataset.name}") as engine:

@@ -21,11 +21,10 @@ import pyarrow as pa
 from motlan.adapter import Adapter, SourceCount, Watermark
 from motlan.errors import ContractError
 from motlan.expressions import literal, one, quote
+from motlan.settings import sizes
 
 TRIES = 4
 """How often a source is pulled in one run, while its count moves."""
-SLACK = 100_000
-"""Rows that may come beyond twice as many as were counted, before a source is taken for one that sends without end."""
 
 
 @dataclass
@@ -86,9 +85,9 @@ class Census:
             ContractError: They are more than twice as many as the source counts, and do not end.
         """
         self.rows, self._held = self.rows + rows.num_rows, None
-        if self.rows > 2 * self.count.rows + SLACK:
+        if self.rows > 2 * self.count.rows + sizes().count_slack:
             self.count = self.adapter.count(self.since)
-            if self.rows > 2 * self.count.rows + SLACK:
+            if self.rows > 2 * self.count.rows + sizes().count_slack:
                 raise self._refusal()
         if self.count.of_lines:
             return

@@ -19,9 +19,10 @@ from motlan.errors import ContractError
 from motlan.expressions import one
 from motlan.ingest.completeness import Census
 from motlan.lake.iceberg import read_parquet, staging
+from motlan.lake.tables import gone_table, raw_table
 from motlan.ledger import runs
 from motlan.store import tables
-from motlan.workspace import Workspace, but_gone, gone_marks, gone_table
+from motlan.workspace import Workspace, but_gone, gone_marks
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Held:
         """Find the files."""
         with work.store.engine.connect() as connection:
             seen = set(runs.visible(connection, "sync", dataset.name))
-        files = (work.lake.files(table, seen) for table in (f"raw.{dataset.name}", gone_table(dataset.name)))
+        files = (work.lake.files(table, seen) for table in (raw_table(dataset.name), gone_table(dataset.name)))
         return cls(work, engine, dataset, *files)
 
     def keys(self, run: str) -> str:
         """Return the SQL of the keys that are held, each once, those that a run staged among them."""
-        staged = sorted(map(str, self.work.lake.folder(f"raw.{self.dataset.name}", run).glob("*.parquet")))
+        staged = sorted(map(str, self.work.lake.folder(raw_table(self.dataset.name), run).glob("*.parquet")))
         rows = f"(select _key, _ref from {read_parquet([*self.raw, *staged])} where _key is not null)"
         return f"(select distinct _key from {but_gone(rows, self.gone)})"
 

@@ -28,10 +28,12 @@ from motlan.ingest.deletions import Held
 from motlan.ingest.pull_window import Earning
 from motlan.ingest.raw_columns import is_stored, received, recording, stored
 from motlan.lake.iceberg import PARQUET, read_parquet, require_filled
+from motlan.lake.tables import gone_table, raw_table
 from motlan.ledger import runs
-from motlan.workspace import Workspace, gone_table
+from motlan.ledger.results import Landed
+from motlan.settings import sizes
+from motlan.workspace import Workspace
 
-CHUNK_ROWS = 100_000
 SHARE_ROWS = 10_240
 """Rows of a chunk that one thread writes, and later reads, at a time."""
 LANDED = f"{PARQUET}, row_group_size {SHARE_ROWS}"
@@ -49,11 +51,6 @@ META = ("_ref", "_run", "_key", "_cursor", "_moment", "_payload", LOCATOR, "_sal
 
 Watch = Callable[[int, int], None]
 """Told how many rows came so far, and how many the source announced."""
-
-
-def table_of(dataset: str) -> str:
-    """Return the name of the lake's table of a dataset's raw rows."""
-    return f"raw.{dataset}"
 
 
 def canonical_row(columns: Iterable[str]) -> str:
@@ -124,7 +121,7 @@ def _chunks(pages: Iterator[Page], bound: int, keep: Callable[[bytes], str] | No
         bound: Bytes of a chunk; the page that reaches it is the last one of it.
         keep: Keeps a payload away at once, where all rows are sure to be new; None where that shows later.
     """
-    chunk, name = _Chunk(), ""
+    chunk, name, most = _Chunk(), "", sizes().landed_chunk_rows
     for page in pages:
         if page.payload is not None:
             name = keep(page.payload) if keep else payloads.digest(page.payload)
@@ -132,7 +129,7 @@ def _chunks(pages: Iterator[Page], bound: int, keep: Callable[[bytes], str] | No
                 chunk.hold(name, page.payload)
         chunk.add(page, name)
         del page  # else it would stand beside the next one
-        if chunk.size >= CHUNK_ROWS or chunk.held >= bound:
+        if chunk.size >= most or chunk.held >= bound:
             ready, chunk = chunk, _Chunk()
             if name in ready.payloads:  # a file goes on behind its first page
                 chunk.payloads[name] = ready.payloads[name]
@@ -237,7 +234,7 @@ def write_chunks(
 
 def _sessions(work: Workspace, announced: int) -> int:
     """Return how many sessions write chunks of so many rows side by side."""
-    return work.settings.abreast(-(-announced // CHUNK_ROWS), CHUNK_BYTES)
+    return work.settings.abreast(-(-announced // sizes().landed_chunk_rows), CHUNK_BYTES)
 
 
 def write_chunk(
@@ -256,7 +253,7 @@ def write_chunk(
     Raises:
         InternalError: A row came out without its reference, payload, salt or commitment.
     """
-    target = work.lake.staged_file(table_of(dataset.name), run, number)
+    target = work.lake.staged_file(raw_table(dataset.name), run, number)
     columns = ", ".join(quote(name) for name in raw)
     engine.execute(
         f"""copy (select {literal(f"{run}/{number}/")} || _position as _ref, {constant(run)} as _run,
@@ -265,7 +262,7 @@ def write_chunk(
                 _payload, {LOCATOR}, _salt, {commitment(raw)} as _commitment, {columns} from fresh)
             to {literal(str(target))} ({LANDED}{recording(raw)})"""
     )
-    require_filled(table_of(dataset.name), [target])
+    require_filled(raw_table(dataset.name), [target])
     written = pq.read_table(target, columns=["_commitment"]).column(0).combine_chunks()
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(written)]), written), "")
     return hashlib.sha256(joined[0].as_buffer()).hexdigest()
@@ -279,7 +276,7 @@ def _load_landed_before(
     with work.store.engine.connect() as connection:
         seen = runs.visible(connection, "sync", dataset.name)
         replays = runs.replays(connection, dataset.name)
-    if files := work.lake.files(table_of(dataset.name), seen):
+    if files := work.lake.files(raw_table(dataset.name), seen):
         landed, columns = read_parquet(files), _columns_of(engine, files)
         hashed = known_by(columns)
         sent = f"_run not in ({', '.join(map(literal, ['', *replays]))})"
@@ -294,7 +291,7 @@ def _load_landed_now(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset
         "delete from landed_before where of_this_run; "
         'create or replace temp table keyless ("row hash" uhugeint, "how often" bigint)'
     )
-    files = sorted(map(str, work.lake.folder(table_of(dataset.name), run).glob("*.parquet")))
+    files = sorted(map(str, work.lake.folder(raw_table(dataset.name), run).glob("*.parquet")))
     if files:
         hashed = known_by(_columns_of(engine, files))
         engine.execute(f"insert into landed_before select {hashed}, true, false from {read_parquet(files)}")
@@ -305,23 +302,16 @@ def _columns_of(engine: duckdb.DuckDBPyConnection, files: Sequence[str]) -> list
     return [row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall() if is_stored(row[0])]
 
 
-def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> runs.Counts:
+def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> Landed:
     """Pull what changed since the watermark and stage it in the lake.
-
-    Returns:
-        Counts: `pulled` (records, see `motlan.ingest.completeness`), `landed` (rows not landed before), `source_rows`
-        and `source_total` (the source's own counts), `source_as_of` (its own moment), `cursor`, `key` and more of the
-        watermark that was earned, `cursors` (records whose cursor earns none, by reason; see `motlan.ingest.watermark`),
-        `gone` (records that the source no longer has, where everything was pulled), `chunks` (digests of commitments),
-        `drift` and `profile` (see `motlan.ingest.drift`), `snapshots`.
 
     Raises:
         ContractError: The source broke its word.
         TransientError: The line failed.
     """
     dataset = work.registry.dataset(run.subject)
-    staged = [table_of(dataset.name), gone_table(dataset.name)]
-    return work.staged(run.id, "land", staged, lambda: _pull(work, dataset, run.id, watch))
+    staged = [raw_table(dataset.name), gone_table(dataset.name)]
+    return Landed.read(work.staged(run.id, Landed.step, staged, lambda: _pull(work, dataset, run.id, watch)))
 
 
 def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> runs.Counts:

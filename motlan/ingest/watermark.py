@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -19,6 +18,7 @@ from motlan.expressions import literal, quote
 from motlan.ingest.cursors import Cursors, canonical_moment
 from motlan.ingest.raw_columns import stored
 from motlan.ledger import runs
+from motlan.ledger.results import Landed
 from motlan.store import tables
 
 ODD = {
@@ -102,7 +102,7 @@ def read(connection: sa.Connection, dataset: str) -> Stored | None:
     return Stored(*found) if found else None
 
 
-def move(connection: sa.Connection, run: runs.Run, dataset: Dataset, landed: Mapping[str, Any]) -> None:
+def move(connection: sa.Connection, run: runs.Run, dataset: Dataset, landed: Landed) -> None:
     """Move a dataset's watermark forward over what a run landed, in the caller's transaction; never back.
 
     It stays where somebody set it, reset it, or another run moved it, while this run pulled.
@@ -111,15 +111,16 @@ def move(connection: sa.Connection, run: runs.Run, dataset: Dataset, landed: Map
         connection: The publisher's.
         run: The run.
         dataset: Its dataset.
-        landed: The counts of its landing.
+        landed: Its landing.
     """
-    if not landed["cursor"]:
+    if not landed.cursor:
         return
     stored = read(connection, dataset.name)
-    if (stored.cursor if stored else "") != landed.get("began_at", stored.cursor if stored else ""):
+    known = stored.cursor if stored else ""
+    if landed.began_at not in (None, known):
         return
-    new = Stored(landed["cursor"], landed["key"], landed.get("written", ""), run.id)
-    held = landed.get("held", stored.cursor if stored else "")
+    new = Stored(landed.cursor, landed.key, landed.written or "", run.id)
+    held = known if landed.held is None else landed.held
     if stored and held:
         rank = Cursors(dataset.cursor_kind).rank
         if (rank(held), stored.key) >= (rank(new.cursor), new.key):

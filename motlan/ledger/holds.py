@@ -26,8 +26,6 @@ from motlan.errors import TransientError
 from motlan.settings import patience as declared_patience
 from motlan.store import Store, tables
 
-PAUSE = timedelta(minutes=5)
-"""So long between two tasks of a scheduler its run is under way, on a busy machine too; then another may take its place."""
 LEASE = timedelta(hours=2)
 """After so long without a task a scheduler's run counts as abandoned; no wait between two tries is longer than one hour."""
 POLL = 0.25

@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from motlan.errors import ConfigurationError, ContractError, MotlanError
+from motlan.errors import ConfigurationError, ContractError, InternalError, MotlanError
 from motlan.ledger import holds
+from motlan.ledger.results import Result
+from motlan.settings import sizes
 from motlan.store import Store, tables
 
 SEEN = ("visible", "published")
@@ -26,6 +28,7 @@ STOPPED = ("failed", "abandoned")
 WAITING = ("reconciled", "waiting", "released")
 """States of a run that is whole and not published yet: nobody is at work on it."""
 Counts = dict[str, Any]
+R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,23 @@ class Run:
     subject: str
     state: str
     steps: dict[str, Counts]
+
+    def result(self, kind: type[R]) -> R:
+        """Return what a step of the run returned.
+
+        Raises:
+            InternalError: The step is not done.
+        """
+        found = self.find_result(kind)
+        if found is None:
+            raise InternalError(
+                f"the step {kind.step} of this run is not done", where=self.id, next_step="report this."
+            )
+        return found
+
+    def find_result(self, kind: type[R]) -> R | None:
+        """Return what a step of the run returned; None where it is not done."""
+        return kind.read(self.steps[kind.step]) if kind.step in self.steps else None
 
 
 def begin(store: Store, kind: str, subject: str, job: str | None = None, *, rests: bool = False) -> Run:
@@ -88,7 +108,11 @@ def _under_way(store: Store, kind: str, subject: str, job: str | None) -> sa.Row
     for row in _running(store, kind, subject):
         held, idle = row["holder"] or {}, row["now"] - row["held_at"]
         reason = holds.gone(store, holds.lock_of(kind, subject), held, row["held_at"], row["now"], ours=True)
-        if not reason and held.get("rests") and (idle > holds.PAUSE or (job and job == held.get("job"))):
+        if (
+            not reason
+            and held.get("rests")
+            and (idle > timedelta(seconds=sizes().rest_seconds) or (job and job == held.get("job")))
+        ):
             reason = "another run of it began, and nobody was at work on this one"
         if not reason:
             return row
@@ -194,7 +218,7 @@ def step(
     store: Store,
     run: str,
     name: str,
-    work: Callable[[Run], Counts],
+    work: Callable[[Run], Result | Counts],
     *,
     lock: str | None = None,
     ends: str | None = None,
@@ -205,7 +229,7 @@ def step(
         store: The open store.
         run: The run's id.
         name: The step's name.
-        work: Does it; returns small counts without personal values.
+        work: Does it; returns its result, small and without personal values.
         lock: What one process at a time does; the run's kind where absent.
         ends: The state of the run when the step is done, where nobody is at work on it then.
 
@@ -221,7 +245,8 @@ def step(
         if name in current.steps:  # done by the one that had the lock before
             return current.steps[name]
         started = time.perf_counter()
-        counts = work(current)
+        found = work(current)
+        counts = found.counts() if isinstance(found, Result) else found
         counts = {"run": run, **counts, "seconds": round(time.perf_counter() - started, 3)}
         with store.engine.begin() as connection:
             require_open(connection, run)

@@ -14,16 +14,16 @@ import sqlalchemy as sa
 
 from motlan.expressions import literal
 from motlan.ingest import payloads
-from motlan.ingest.land import table_of
 from motlan.ingest.raw_columns import of_file
-from motlan.lake.iceberg import current, read_parquet
+from motlan.lake.iceberg import read_parquet
 from motlan.lake.newest import pull_moment
-from motlan.ledger import runs, versions
+from motlan.lake.tables import clean_table, golden_table, links_table, raw_table
+from motlan.ledger import versions
+from motlan.ledger.results import Merged
 from motlan.linking import stored_models as kept
-from motlan.linking.link import KEY, links_table, load_frequencies
+from motlan.linking.link import load_frequencies
 from motlan.linking.model import Model
 from motlan.merge import value_ages, value_overrides
-from motlan.merge.golden_rows import golden_table
 from motlan.merge.provenance import DECIDED, SOURCES, pointed
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -83,16 +83,11 @@ def chunk_of(ref: str) -> tuple[str, int]:
 
 def golden_rows(work: Workspace, entity: str) -> str:
     """Return the SQL of the published golden rows."""
-    files = work.lake.files(golden_table(entity), _published(work, entity))
-    if not files:
+    golden = work.published_rows(entity, golden_table(entity))
+    if golden is None:
         return "(select null as person_id where false)"
     columns = ", ".join(["person_id", *work.registry.entity(entity).fields, SOURCES, DECIDED, "_merge_version"])
-    return pointed(f"(select {columns} from {current(files, ('person_id',))})")
-
-
-def _published(work: Workspace, entity: str) -> set[str]:
-    with work.store.engine.connect() as connection:
-        return set(runs.visible(connection, "reconcile", entity))
+    return pointed(f"(select {columns} from {golden})")
 
 
 def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
@@ -106,16 +101,16 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
     with work.engine(f"gathering evidence of {entity}") as engine:
         engine.register("asked", pa.table({"person_id": list(persons)}))
         golden = _table(engine, f"select * from {golden_rows(work, entity)} semi join asked using (person_id)")
-        files = work.lake.files(links_table(entity), _published(work, entity))
-        links = _table(engine, f"select * from {current(files, KEY)} semi join asked using (person_id)")
+        published = work.published_rows(entity, links_table(entity))
+        links = _table(engine, f"select * from {published} semi join asked using (person_id)")
         refs: dict[str, set[str]] = {}
         for row in links.select(["dataset", "_ref", "compared", "compared_ref"]).to_pylist():
             refs.setdefault(row["dataset"], set()).add(row["_ref"])
             refs.setdefault(row["compared"].split("/", 1)[0], set()).add(row["compared_ref"])
-        raw = {dataset: _landed(work, engine, table_of(dataset), wanted) for dataset, wanted in sorted(refs.items())}
+        raw = {dataset: _landed(work, engine, raw_table(dataset), wanted) for dataset, wanted in sorted(refs.items())}
         cleaned_by: dict[str, str] = {}
         for dataset, wanted in refs.items():
-            cleaned = _landed(work, engine, f"clean.{dataset}", wanted, "_ref, _version")
+            cleaned = _landed(work, engine, clean_table(dataset), wanted, "_ref, _version")
             cleaned_by.update(zip(cleaned["_ref"].to_pylist(), cleaned["_version"].to_pylist(), strict=True))
         since = _since(work, engine, entity, links)
         chunks = {chunk_of(ref) for wanted in refs.values() for ref in wanted}
@@ -159,9 +154,10 @@ def _set_aside(work: Workspace, entity: str) -> pa.Table:
         table.kind == "reconcile", table.subject == entity, table.state == "published"
     )
     with work.store.engine.connect() as connection:
-        told = connection.execute(published.order_by(table.id.desc()).limit(1)).scalar_one_or_none() or {}
-        holding = value_overrides.holding(connection, entity, told.get("decided_until", 0))
-    return value_overrides.without(holding, told.get("lapsed", ()))
+        found = connection.execute(published.order_by(table.id.desc()).limit(1)).scalar_one_or_none()
+        merged = Merged.read(found) if found else None
+        holding = value_overrides.holding(connection, entity, merged.decided_until if merged else 0)
+    return value_overrides.without(holding, merged.lapsed if merged else ())
 
 
 def _since(work: Workspace, engine: duckdb.DuckDBPyConnection, name: str, links: pa.Table) -> pa.Table:
@@ -196,7 +192,7 @@ def _landed(
 
 def _chunk_files(work: Workspace, dataset: str, chunks: set[tuple[str, int]]) -> dict[tuple[str, int], str]:
     wanted = {f"/run={run}/{chunk:06d}.parquet": (run, chunk) for run, chunk in chunks}
-    paths = work.lake.files(table_of(dataset), {run for run, _ in chunks})
+    paths = work.lake.files(raw_table(dataset), {run for run, _ in chunks})
     return {chunk: path for path in paths for ending, chunk in wanted.items() if path.endswith(ending)}
 
 

@@ -10,10 +10,9 @@ import sqlalchemy as sa
 from motlan import identifier_history
 from motlan.adapter import tellable
 from motlan.errors import ConfigurationError, DataError
-from motlan.ingest.land import table_of
 from motlan.ingest.raw_columns import stored
-from motlan.lake.iceberg import current
-from motlan.ledger import accesses, runs
+from motlan.lake.tables import identifiers_table, raw_table
+from motlan.ledger import accesses
 from motlan.lineage.evidence import Evidence, gather, golden_rows, run_of
 from motlan.lineage.replay import replay
 from motlan.store import tables
@@ -69,12 +68,8 @@ def numbers_of(work: Workspace, entity: str, person: str) -> list[Chain]:
 
 def _numbers(work: Workspace, entity: str) -> str:
     """Return the SQL of the published numbers that persons bore, with periods."""
-    with work.store.engine.connect() as connection:
-        files = work.lake.files(
-            identifier_history.identifiers_table(entity), set(runs.visible(connection, "reconcile", entity))
-        )
-    if files:
-        return current(files, identifier_history.PERIOD_KEY)
+    if found := work.published_rows(entity, identifiers_table(entity)):
+        return found
     columns = (*identifier_history.PERIOD_KEY, *identifier_history.PERIOD_COLUMNS)
     return f"(select {', '.join(f'null::varchar as {name}' for name in columns)} where false)"
 
@@ -149,7 +144,7 @@ def _source(work: Workspace, evidence: Evidence, pointer: Chain) -> Chain:
         "link": {"rule": link["rule"], "weight": link["weight"], "version": link["_link_version"]},
         "cleaned_by": {"expression": expression.text, "version": evidence.cleaned_by[ref]},
         "landed": {
-            "table": table_of(dataset),
+            "table": raw_table(dataset),
             "row": ref,
             "at": landed_at.isoformat(),
             "locator": row["_locator"],

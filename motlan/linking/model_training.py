@@ -19,9 +19,8 @@ from motlan.expressions import literal, one, quote
 from motlan.linking import model as models
 from motlan.linking.linking_rows import cuts
 from motlan.linking.model import Model
+from motlan.settings import sizes
 
-RANDOM_ROWS = 400
-"""Rows of each side whose pairs teach u: 160,000 pairs."""
 ROUNDS = 30
 BORROWED = 0.01
 """Share of rows that bear somebody else's identifier, until the data tell."""
@@ -271,8 +270,8 @@ class Teacher:
         return [(tuple(row[:-1]), float(row[-1])) for row in found]
 
     def _drawn(self, table: str) -> str:
-        """Return the SQL of the `RANDOM_ROWS` rows with the least numbers, found by these alone: rows are wide."""
-        last = one(self.engine, f"select max(n) from (select n from {table} order by n limit {RANDOM_ROWS})")[0]
+        """Return the SQL of the first rows with the least numbers, found by these alone: rows are wide."""
+        last = one(self.engine, f"select max(n) from (select n from {table} order by n limit {sizes().random_rows})")[0]
         return f"(from {table} where n <= {last if last is not None else -1})"
 
 

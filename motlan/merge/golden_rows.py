@@ -12,15 +12,11 @@ import pyarrow.parquet as pq
 from motlan.config.registry import Entity
 from motlan.expressions import quote
 from motlan.lake.iceberg import created, staging
+from motlan.lake.tables import GOLDEN, KEYS, golden_table
 from motlan.ledger import runs
 from motlan.merge.provenance import DECIDED, SOURCES
 from motlan.partitioning import Parts
 from motlan.workspace import Workspace
-
-
-def golden_table(entity: str) -> str:
-    """Return the name of the lake's table of an entity's golden versions."""
-    return f"golden.{entity}"
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ class Compared:
 def compared(entity: Entity) -> Compared:
     """Return what is compared of an entity's golden rows."""
     columns = (*entity.fields, SOURCES, DECIDED, "_merge_version")
-    return Compared(golden_table(entity.name), "golden", ("person_id",), columns, entity.fields, others=True)
+    return Compared(golden_table(entity.name), "golden", KEYS[GOLDEN], columns, entity.fields, others=True)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from motlan.config.registry import Entity, FacetEntity
 from motlan.expressions import constant, literal, make, one, quote
 from motlan.lake.iceberg import SCRATCH
 from motlan.ledger import runs, versions
+from motlan.ledger.results import Begun, Merged
 from motlan.merge import related_entities, value_ages, value_overrides
 from motlan.merge.conflicts import conflicts_query, lost_query
 from motlan.merge.field_survivorship import taken_from
@@ -31,16 +32,8 @@ def body(entity: Entity) -> Mapping[str, str]:
     return {"query": merge_query(entity, "linked_rows", since=value_ages.SINCE)}
 
 
-def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.Counts:
-    """Merge the linked rows of a reconcile run into golden rows and conflicts, left in its scratch folder.
-
-    Returns:
-        Counts: `persons`, `fields` (filled golden fields), `disputed`, `conflicts`, `set_aside` (values), `decided_until`
-        (the newest decision about a value that it honours), `lapsed` (those that it does not, because the source said something
-        else meanwhile) and `heard_again` (those of them whose value is said again), `facets` (rows of each entity beside it),
-        `version`, `staged`
-        (tables whose rows are staged for the lake already, because none is published).
-    """
+def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> Merged:
+    """Merge the linked rows of a reconcile run into golden rows and conflicts, left in its scratch folder."""
     entity, where = work.registry.entity(run.subject), f"merging {run.subject}"
     version = versions.record(work.store, "merge", run.subject, {**body(entity), **work.engine_version()})
     with work.store.engine.connect() as connection:
@@ -48,7 +41,7 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
         holding = value_overrides.holding(connection, entity.name, until)
     lapsed = value_overrides.lapsed(work, entity.name, inputs, holding)
     decisions = value_overrides.without(holding, lapsed.numbers)
-    published = set(run.steps["begin"]["published"])
+    published = set(run.result(Begun).published)
     new = [facet for facet in work.registry.facets_of(run.subject) if not facet.facet.key]
     new = [facet for facet in new if not work.lake.files(related_entities.compared(facet).table, published)]
     first = not work.lake.files(compared(entity).table, published)
@@ -67,8 +60,15 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
         }
     totals = {name: sum(count[name] for count in counts) for name in COUNTS}
     staged = [*([compared(entity).table] if first else []), *(related_entities.compared(facet).table for facet in new)]
-    decided: runs.Counts = {"decided_until": until, "lapsed": lapsed.numbers, "heard_again": lapsed.said_again}
-    return {**totals, "facets": beside, **decided, "version": version, "staged": staged}
+    return Merged(
+        **totals,
+        facets=beside,
+        decided_until=until,
+        lapsed=lapsed.numbers,
+        heard_again=lapsed.said_again,
+        version=version,
+        staged=staged,
+    )
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class _Merging:
         )
         kept = ", ".join(("_ref", *value_ages.columns(entity)))
         engine.execute(f"create or replace temp view {value_ages.SINCE} as select {kept} from {since}")
-        placed, taken = "placed" if self.first else None, self.stage.work.registry.rules.agreed_fields
+        placed, taken = "placed" if self.first else None, self.stage.work.registry.rules_of(entity.name).agreed_fields
         ways = merge_ways(entity, "linked_rows", taken, close="close_rows", placed=placed, since=value_ages.SINCE)
         _look_closely(engine, ways)
         close = "close_golden join placed using (person_id)" if placed else "close_golden"

@@ -15,9 +15,10 @@ from motlan import identifier_history, ids
 from motlan.config.registry import FacetEntity
 from motlan.expressions import DUCKDB, literal, one, parse, quote
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import golden_table
 from motlan.ledger import runs
 from motlan.merge.field_survivorship import in_force
-from motlan.merge.golden_rows import Compared, Stage, golden_table
+from motlan.merge.golden_rows import Compared, Stage
 from motlan.partitioning import OWN, Parts, number, spread
 from motlan.slices import slices
 from motlan.workspace import Workspace, sealed

@@ -21,11 +21,10 @@ from motlan.config.registry import Entity, FacetEntity
 from motlan.errors import ConfigurationError, InternalError
 from motlan.expressions import one, quote
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import corrections_table, golden_table
 from motlan.ledger import log
-from motlan.merge.golden_rows import golden_table
 from motlan.projection import preflight
 from motlan.projection.tables import STAGED, Mirror, mirror_of
-from motlan.publication.diff import corrections_table
 from motlan.store import tables
 from motlan.store.session import PUBLISHER_LOCK, grant_feeds
 from motlan.workspace import Workspace
@@ -42,9 +41,9 @@ BATCH = 100_000
 """Rows sent to the store at a time."""
 _EVENT = "coalesce(_event, case when len(_others) > 0 then case _op when 'removed' then 'merged' else 'split' end else _op end)"
 """What the feed calls a change, as the comparison said, or as it follows where an earlier version did not say it."""
+_OWNER = "unhex(replace(person_id, '-', ''))"
 _SOURCES = {
     "id": "unhex(replace(id, '-', ''))",
-    "person_id": "unhex(replace(person_id, '-', ''))",
     "key": "_key",
     "ref": "_ref",
     "as_of": "_moment",
@@ -92,9 +91,9 @@ def _ensure(connection: sa.Connection, entity: Entity | FacetEntity) -> None:
 
 def _corrections(entity: Entity) -> str:
     return (
-        f"create table if not exists corrections_{entity.name} (dataset text, key text, field text, person_id uuid not null, "
-        "ref text not null, value text, golden_value text, authority text, opened bigint not null, "
-        "refreshed bigint not null, severity text, evidence jsonb, primary key (dataset, key, field))"
+        f"create table if not exists corrections_{entity.name} (dataset text, key text, field text, "
+        f"{entity.id_column} uuid not null, ref text not null, value text, golden_value text, authority text, "
+        "opened bigint not null, refreshed bigint not null, severity text, evidence jsonb, primary key (dataset, key, field))"
     )
 
 
@@ -292,7 +291,11 @@ class _Publication:
                 *(f"null::varchar as {quote(field)}" for field in mirror.fields),
             )
         )
-        sources = _SOURCES | {"seq": f"{first_seq} - 1 + _ordinal::bigint", "publication": f"{self.number}::bigint"}
+        sources = _SOURCES | {
+            mirror.owner: _OWNER,
+            "seq": f"{first_seq} - 1 + _ordinal::bigint",
+            "publication": f"{self.number}::bigint",
+        }
         columns = dict.fromkeys((*mirror.feed, *mirror.golden, *mirror.fields))
         chosen = ", ".join(f"{sources.get(column, quote(column))} as {quote(column)}" for column in columns)
         relation = f"(from {read_parquet(files)} union all by name select {late} where false)"
@@ -341,7 +344,7 @@ class _Publication:
             self.cursor.execute(statement)
 
     def _load_corrections(self, entity: Entity, files: list[str]) -> None:
-        name = f"corrections_{entity.name}"
+        name, own = f"corrections_{entity.name}", entity.id_column
         self.watch(f"change {name}")
         rows = f"select * exclude (_changed, _run) from {self._mended(name, read_parquet(files))}"
         reader = self.engine.sql(rows).to_arrow_reader(BATCH)
@@ -350,10 +353,10 @@ class _Publication:
             f"analyze {STAGED}",
             f"delete from {name} c using {STAGED} s "
             "where (c.dataset, c.key, c.field) = (s.dataset, s._key, s.field) and s._op = 'removed'",
-            f"insert into {name} (dataset, key, field, person_id, ref, value, golden_value, authority, opened, "
+            f"insert into {name} (dataset, key, field, {own}, ref, value, golden_value, authority, opened, "
             "refreshed, severity, evidence) select dataset, _key, field, person_id::uuid, _ref, value, golden_value, "
             f"authority, {self.number}, {self.number}, severity, evidence::jsonb from {STAGED} where _op != 'removed' "
-            "on conflict (dataset, key, field) do update set person_id = excluded.person_id, ref = excluded.ref, "
+            f"on conflict (dataset, key, field) do update set {own} = excluded.{own}, ref = excluded.ref, "
             "value = excluded.value, golden_value = excluded.golden_value, authority = excluded.authority, "
             "severity = excluded.severity, evidence = excluded.evidence, refreshed = excluded.refreshed",
             f"drop table {STAGED}",

@@ -15,9 +15,8 @@ from motlan.config.registry import Entity
 from motlan.errors import InternalError
 from motlan.expressions import one, quote
 from motlan.lake.iceberg import read_parquet
-from motlan.merge.golden_rows import golden_table
+from motlan.lake.tables import corrections_table, golden_table
 from motlan.projection.tables import Mirror, mirror_of
-from motlan.publication.diff import corrections_table
 from motlan.workspace import Workspace
 
 INDEX_BYTES = 2_600
@@ -112,7 +111,7 @@ def _of_mirror(mirror: Mirror, files: list[str]) -> Asked:
         (*texts, *mirror.fields),
         required,
         indexed=tuple(name for name in mirror.indexed if name in mirror.fields),
-        ids=(mirror.key,),
+        ids=("id" if mirror.key == "id" else "person_id",),
     )
 
 

@@ -9,23 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from motlan.config.registry import Entity, FacetEntity
+from motlan.config.registry import Entity, FacetEntity, id_column
+from motlan.settings import sizes
 
-GOLDEN_PART = 8_000_000
-"""Golden rows a partition at the most, when it is made."""
-FEED_PART = 10_000_000
-"""Numbers of a feed that one partition holds."""
 TEXT = 'text collate "C"'
 """Type of every canonical field: equal when the bytes are, on any server, and fast to sort for an index."""
 STAGED = "staged"
 """Name of the temporary table through which changes come."""
-_PERSON_GOLDEN = {"person_id": "uuid not null", "publication": "bigint not null", "standing": "text"}
+_LINKED_GOLDEN = {"publication": "bigint not null", "standing": "text"}
 _ENDED = "('removed', 'merged', 'dissolved')"
 STAYS = ("updated", "moved", "disputed", "restored")
 """Events of who is there before and after: of these the changed fields are told."""
 _FACET_GOLDEN = {
-    "id": "uuid not null",
-    "person_id": "uuid",
     "dataset": "text not null",
     "key": "text not null",
     "ref": "text not null",
@@ -43,6 +38,7 @@ class Mirror:
     Attributes:
         name: The entity's name.
         key: The column of the bus's own id.
+        owner: The column of the id of the linked entity: the key, or whose it is beside.
         fields: The canonical fields, each a nullable column of both tables.
         golden: Further columns of `golden_<name>`, with their types.
         feed: Further columns of `feed_<name>`. `seq` counts 1, 2, 3, ...; `event` is created, split (off from others), updated,
@@ -54,6 +50,7 @@ class Mirror:
 
     name: str
     key: str
+    owner: str
     fields: tuple[str, ...]
     golden: dict[str, str]
     feed: dict[str, str]
@@ -81,7 +78,7 @@ class Mirror:
 
     def golden_parts(self, rows: int) -> list[str]:
         """Return what makes the partitions of the golden table: a power of two of them, by the rows expected."""
-        parts = 1 << (-(-rows // GOLDEN_PART) - 1).bit_length() if rows else 1
+        parts = 1 << (-(-rows // sizes().golden_partition_rows) - 1).bit_length() if rows else 1
         return [
             f"create table {self.golden_table}_{part} partition of {self.golden_table} "
             f"for values with (modulus {parts}, remainder {part})"
@@ -90,10 +87,11 @@ class Mirror:
 
     def feed_parts(self, first: int, last: int) -> list[str]:
         """Return what makes the missing partitions of the feed for the numbers from first to last."""
+        size = sizes().feed_partition_rows
         return [
             f"create table if not exists {self.feed_table}_{part} partition of {self.feed_table} "
-            f"for values from ({part * FEED_PART + 1}) to ({(part + 1) * FEED_PART + 1})"
-            for part in range((first - 1) // FEED_PART, (last - 1) // FEED_PART + 1)
+            f"for values from ({part * size + 1}) to ({(part + 1) * size + 1})"
+            for part in range((first - 1) // size, (last - 1) // size + 1)
         ]
 
     def keys(self) -> list[str]:
@@ -139,13 +137,16 @@ class Mirror:
 def mirror_of(entity: Entity | FacetEntity) -> Mirror:
     """Return the tables of an entity, be it the main one or one beside it."""
     if isinstance(entity, Entity):
-        person = {"person_id": "uuid not null", **_EVENT, "others": "uuid[]"}
-        feed = {**_NUMBERED, **person}
+        own = {entity.id_column: "uuid not null"}
+        feed = {**_NUMBERED, **own, **_EVENT, "others": "uuid[]"}
         identifiers = tuple(entity.matching.identifiers)
-        return Mirror(entity.name, "person_id", entity.fields, _PERSON_GOLDEN, feed, identifiers)
-    feed = {**_NUMBERED, "id": "uuid not null", "person_id": "uuid", **_EVENT}
-    indexed = ("person_id", *([entity.facet.key] if entity.facet.key else []))
-    return Mirror(entity.name, "id", entity.fields, _FACET_GOLDEN, feed, indexed)
+        return Mirror(
+            entity.name, entity.id_column, entity.id_column, entity.fields, own | _LINKED_GOLDEN, feed, identifiers
+        )
+    owner = id_column(entity.facet.of)
+    ids = {"id": "uuid not null", owner: "uuid"}
+    indexed = (owner, *([entity.facet.key] if entity.facet.key else []))
+    return Mirror(entity.name, "id", owner, entity.fields, ids | _FACET_GOLDEN, {**_NUMBERED, **ids, **_EVENT}, indexed)
 
 
 def _create(table: str, columns: dict[str, str], partitioned: str) -> str:

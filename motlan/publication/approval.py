@@ -5,7 +5,6 @@ Who, when and why are kept for ever. Nobody decides twice about one run, be it o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,8 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from motlan.errors import AccessError, ConfigurationError, ContractError
 from motlan.ledger import log, runs
+from motlan.ledger.results import Begun, Compared
 from motlan.principals import ACCOUNT, aliases, humans
-from motlan.publication.change_guard import DETAILS
 from motlan.store import Store, tables
 
 STALE = "stale"
@@ -29,7 +28,7 @@ def require(store: Store, run: runs.Run) -> None:
     Raises:
         ContractError: It passes limits and people have not let it go yet, or refused it.
     """
-    passed = run.steps["diff"].get("held", 0)
+    passed = run.result(Compared).held
     if not passed or run.state in runs.SEEN:
         return
     with store.engine.begin() as connection:
@@ -62,7 +61,7 @@ def decisions(connection: sa.Connection, run: str) -> list[dict[str, Any]]:
 
 
 def _needed(run: runs.Run) -> int:
-    return int(run.steps["diff"][DETAILS]["approvals"])
+    return int((run.result(Compared).guard or {})["approvals"])
 
 
 def _people(connection: sa.Connection, decided: list[dict[str, Any]]) -> int:
@@ -116,15 +115,15 @@ def decide(store: Store, run: str, principal: str, action: str, why: str) -> str
     return state
 
 
-def later(connection: sa.Connection, steps: Mapping[str, Any]) -> int:
-    """Return how many publications there were since a run began, by its steps: it does not know of them."""
-    table = tables.publications.c
-    since = steps.get("begin", {}).get("after_publication", 0)
-    return int(connection.execute(sa.select(sa.func.count()).where(table.number > since)).scalar_one())
+def later(connection: sa.Connection, run: runs.Run) -> int:
+    """Return how many publications of its entity there were since a run began: it does not know of them."""
+    table, began = tables.publications.c, run.find_result(Begun)
+    newer = sa.and_(table.entity == run.subject, table.number > (began.after_publication if began else 0))
+    return int(connection.execute(sa.select(sa.func.count()).where(newer)).scalar_one())
 
 
 def _require_fresh(connection: sa.Connection, run: runs.Run) -> None:
-    if number := later(connection, run.steps):
+    if number := later(connection, run):
         raise ContractError(
             f"this run is stale: {number} publications were made since it was compared, and it cannot be published",
             where=run.id,
@@ -153,27 +152,28 @@ def listed(store: Store) -> list[dict[str, Any]]:
     """
     table = tables.runs.c
     query = (
-        sa.select(table.id, table.subject, table.state, table.started_at, table.steps)
+        sa.select(table.id, table.kind, table.subject, table.state, table.steps, table.started_at)
         .where(table.kind == "reconcile", table.steps["diff"]["held"].as_integer() > 0)
         .order_by(table.id.desc())
     )
     with store.engine.connect() as connection:
+        found = [(runs.Run(*row), began) for *row, began in connection.execute(query)]
         return [
             {
-                "run": row.id,
-                "entity": row.subject,
-                "state": row.state,
-                STALE: _is_stale(connection, row.state, row.steps),
-                "started_at": row.started_at.isoformat(),
-                "passed": row.steps["diff"]["held"],
-                "decisions": len(decisions(connection, row.id)),
+                "run": run.id,
+                "entity": run.subject,
+                "state": run.state,
+                STALE: _is_stale(connection, run),
+                "started_at": began.isoformat(),
+                "passed": run.result(Compared).held,
+                "decisions": len(decisions(connection, run.id)),
             }
-            for row in connection.execute(query)
+            for run, began in found
         ]
 
 
-def _is_stale(connection: sa.Connection, state: str, steps: Mapping[str, Any]) -> bool:
-    return state in ("waiting", "released") and later(connection, steps) > 0
+def _is_stale(connection: sa.Connection, run: runs.Run) -> bool:
+    return run.state in ("waiting", "released") and later(connection, run) > 0
 
 
 def show(store: Store, run: str) -> dict[str, Any]:
@@ -182,11 +182,11 @@ def show(store: Store, run: str) -> dict[str, Any]:
     `stale` tells whether others were published since it was compared.
     """
     found = runs.get(store, run)
-    details = found.steps.get("diff", {}).get(DETAILS)
-    if details is None:
+    compared = found.find_result(Compared)
+    if compared is None or compared.guard is None:
         raise ConfigurationError(
             "this run changed nothing that has limits", where=run, next_step="see `motlan release list`."
         )
     with store.engine.connect() as connection:
-        told = {"run": run, "state": found.state, STALE: _is_stale(connection, found.state, found.steps)}
-        return {**told, **details, "decisions": decisions(connection, run)}
+        told = {"run": run, "state": found.state, STALE: _is_stale(connection, found)}
+        return {**told, **compared.guard, "decisions": decisions(connection, run)}

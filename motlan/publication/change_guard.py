@@ -46,14 +46,19 @@ def count(engine: duckdb.DuckDBPyConnection, entity: Entity, area: str, persons:
     Returns:
         Of each measure, register and area, and of each measure and register (whole): how many persons.
     """
-    place = place_of(entity, area)
-    changed, moved = _changed(entity, place), _moved(persons, place)
+    changed, moved = _changed(entity, area), _moved(persons, place_of(entity, area))
     return [list(row) for row in engine.execute(_measures(entity, changed, moved)).fetchall()]
 
 
-def place_of(entity: Entity, area: str) -> str:
-    """Return the SQL of the area that a person is counted in."""
-    return quote(area) if area in entity.fields else NOWHERE
+def place_of(entity: Entity, area: str, row: str = "") -> str:
+    """Return the SQL of the area that a person is counted in.
+
+    Args:
+        entity: The entity.
+        area: The field that persons are grouped by.
+        row: Alias of the row, with its point.
+    """
+    return f"{row}{quote(area)}" if area in entity.fields else NOWHERE
 
 
 def judge(
@@ -125,31 +130,33 @@ def recent(store: Store, entity: str, limits: ChangeLimits) -> Sums:
     return sums
 
 
-def _changed(entity: Entity, place: str) -> str:
+def _changed(entity: Entity, area: str) -> str:
     """Persons and fields that changed, by the register that the new value is of, or the old one where there is none."""
     death = quote(entity.limits.death_field)
     died = f"new.{death} is not null and old.{death} is null" if entity.limits.death_field in entity.fields else "false"
-    area = f"coalesce(new.{place}, old.{place})" if place != NOWHERE else NOWHERE
     lost = " ".join(f"when {literal(field)} then old.{quote(field)} is not null" for field in entity.fields)
+    here, new, old = (place_of(entity, area, row) for row in ("", "new.", "old."))
+    # Columns made here begin with a line, as no field does: a field may be called `name`.
     updated = f"""
-        select person_id, name as field, coalesce({pointer("name", "new.")}.dataset, {pointer("name", "old.")}.dataset) as source,
-               {area} as area, case name {lost} end as known_before,
-               name = {literal(entity.limits.death_field)} and {died} as died
-        from (select person_id, unnest(_changed) as name from difference where _op = 'updated')
+        select person_id, _name as _field,
+               coalesce({pointer("_name", "new.")}.dataset, {pointer("_name", "old.")}.dataset) as _source,
+               coalesce({new}, {old}) as _area, case _name {lost} end as _known_before,
+               _name = {literal(entity.limits.death_field)} and {died} as _died
+        from (select person_id, unnest(_changed) as _name from difference where _op = 'updated')
         join fresh as new using (person_id) join published as old using (person_id)"""
     whole = f"""
-        select person_id, field, {pointer("field")}.dataset as source, area, false as known_before, false as died
-        from (select person_id, {place} as area, {SOURCES}, {DECIDED}, split_part(told, ' ', 1) as field
-              from (select *, unnest(string_split({DECIDED}, {literal(BETWEEN)})) as told from difference where _op != 'updated')
-              where told != '')"""
+        select person_id, _field, {pointer("_field")}.dataset, _area, false, false
+        from (select person_id, {here} as _area, {SOURCES}, {DECIDED}, split_part(_told, ' ', 1) as _field
+              from (select *, unnest(string_split({DECIDED}, {literal(BETWEEN)})) as _told from difference where _op != 'updated')
+              where _told != '')"""
     return f"{updated} union all {whole}"
 
 
 def _moved(persons: str, place: str) -> str:
     """Persons of whom a row went over to another person, who was known before (`merges`) or was not (`splits`)."""
     return f"""
-        select dataset as source, moved.old as person_id, {place} as area,
-               case when known then 'merges' else 'splits' end as measure
+        select dataset as _source, moved.old as person_id, {place} as _area,
+               case when known then 'merges' else 'splits' end as _measure
         from (from moved where {persons}) as moved left join published on published.person_id = moved.old"""
 
 
@@ -159,12 +166,12 @@ def _measures(entity: Entity, changed: str, moved: str) -> str:
     among = ", ".join(map(literal, guarded)) or "null"
     return f"""
         with changed as materialized ({changed}), moves as ({moved})
-        select measure, source, area, grouping(area) = 1 as whole, count(distinct person_id) as changed
-        from (select 'changes' as measure, source, area, person_id from changed
-              union all select 'deaths', source, area, person_id from changed where died
-              union all select field, source, area, person_id from changed where field in ({among}) and known_before
-              union all select measure, source, area, person_id from moves)
-        group by grouping sets ((measure, source, area), (measure, source))"""
+        select _measure, _source, _area, grouping(_area) = 1 as whole, count(distinct person_id) as changed
+        from (select 'changes' as _measure, _source, _area, person_id from changed
+              union all select 'deaths', _source, _area, person_id from changed where _died
+              union all select _field, _source, _area, person_id from changed where _field in ({among}) and _known_before
+              union all select _measure, _source, _area, person_id from moves)
+        group by grouping sets ((_measure, _source, _area), (_measure, _source))"""
 
 
 def _passed(

@@ -16,16 +16,16 @@ import duckdb
 from motlan.config.registry import FacetEntity
 from motlan.expressions import literal, one, quote
 from motlan.lake.iceberg import changes, created, current, staging
-from motlan.ledger import runs
+from motlan.lake.tables import corrections_table, findings_table, golden_table, key_of, links_table
+from motlan.lake.tables import published as published_rows
+from motlan.ledger import results, runs
 from motlan.merge import conflicts, related_entities
-from motlan.merge.golden_rows import Compared, compared, golden_table
+from motlan.merge.golden_rows import Compared, compared
 from motlan.merge.provenance import SOURCES
 from motlan.partitioning import Parts, cut, within
 from motlan.publication import change_guard
 from motlan.workspace import Workspace
 
-CORRECTION_KEY = ("dataset", "_key", "field")
-FINDING_KEY = ("dataset", "_key", "rule")
 _OPS = ("created", "updated", "removed")
 _EVENTS_OF = {"removed": "merged", "created": "split", "updated": "moved"}
 """What happened to persons whose rows went over to others or were others', by what became of their golden rows."""
@@ -37,48 +37,34 @@ _EVENT = """case when len(_others) > 0 and _op = 'removed' then case when len(_o
 FINDING_COLUMNS = ("person_id", "_ref", "dimension", "severity", "field")
 
 
-def corrections_table(entity: str) -> str:
-    """Return the name of the lake's table of corrections: created is opened, updated refreshed, removed closed."""
-    return f"corrections.{entity}"
-
-
-def findings_table(entity: str) -> str:
-    """Return the name of the lake's table of what the cross-register rules found."""
-    return f"findings.{entity}"
-
-
-def diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
+def diff(work: Workspace, run: runs.Run, published: list[str]) -> results.Compared:
     """Stage what turns the published state into this run's.
 
     Golden changes carry `_ordinal` (1, 2, ... in the order of the feed, null where no value changed): the feed's numbers
     are these, counted on from the last publication's. A removed person whose rows went over to others, a created one whose rows
     were others', and one that won rows of others or lost some to them carry these persons' ids in `_others`: a merge, a split,
     a move.
-
-    Returns:
-        Counts: `created`, `updated`, `removed` persons in the feed, `changes` (their sum), `merged`, `split` and `moved` (those
-        among the removed, the created and the updated that have others), `versions` (golden rows written),
-        `corrections` and `findings` (changed), `facets` (of each entity beside it, changes in its feed and `versions`),
-        `held` and `guard` (see `guard.judge`), `snapshots`.
     """
     beside = [golden_table(facet.name) for facet in work.registry.facets_of(run.subject)]
     tables = [golden_table(run.subject), corrections_table(run.subject), findings_table(run.subject), *beside]
-    return work.staged(run.id, "diff", tables, lambda: _diff(work, run, published), resumes=True)
+    name = results.Compared.step
+    counts = work.staged(run.id, name, tables, lambda: _diff(work, run, published), resumes=True)
+    return results.Compared.read(counts)
 
 
 def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
     with work.bulk_engine(f"comparing {run.subject}") as engine:
-        parts = cut(work, engine, run, run.steps["begin"]["inputs"])
+        parts = cut(work, engine, run, run.result(results.Begun).inputs)
         comparing = _Comparing(work, engine, run, published, parts)
         comparing.find_moved()
         comparing.find_unsettled()
         golden = list(comparing.golden())
         guarded = _judged(work, engine, run, comparing, [counts["guard"] for counts in golden])
         written = {
-            table: comparing.keyed(table, name, key, columns)
-            for table, name, key, columns in (
-                (corrections_table(run.subject), "conflicts", CORRECTION_KEY, conflicts.COLUMNS),
-                (findings_table(run.subject), "findings", FINDING_KEY, FINDING_COLUMNS),
+            table: comparing.keyed(table, name, columns)
+            for table, name, columns in (
+                (corrections_table(run.subject), "conflicts", conflicts.COLUMNS),
+                (findings_table(run.subject), "findings", FINDING_COLUMNS),
             )
         }
         beside = {facet.name: comparing.facet(facet) for facet in work.registry.facets_of(run.subject)}
@@ -101,8 +87,10 @@ def _judged(
         return {"held": 0}
     entity = work.registry.entity(run.subject)
     place = change_guard.place_of(entity, work.registry.scoring.area)
-    persons = f"(select person_id, {place} as place from {current(comparing.files(golden_table(entity.name)), ('person_id',))})"
-    links = current(comparing.links, ("dataset", "_key"))
+    golden, links = (
+        published_rows(work.lake, table(entity.name), comparing.published) for table in (golden_table, links_table)
+    )
+    persons = f"(select person_id, {place} as place from {golden})"
     known = f"(select links.dataset, links.person_id, place from {links} as links left join {persons} as p using (person_id))"
     before = change_guard.recent(work.store, entity.name, entity.limits)
     return change_guard.judge(engine, entity.limits, [row for rows in counted for row in rows], known, before)
@@ -121,7 +109,7 @@ class _Comparing:
     @cached_property
     def links(self) -> list[str]:
         """Files of the published links; none before the first publication."""
-        return self.files(f"links.{self.run.subject}")
+        return self.files(links_table(self.run.subject))
 
     def files(self, table: str) -> list[str]:
         """Return the published files of a table."""
@@ -143,7 +131,7 @@ class _Comparing:
 
     def find_unsettled(self) -> None:
         """Make `unsettled`: persons one of whose records is gone from a register that is asked for it by an end rule."""
-        names = ", ".join(literal(rule.name) for rule in self.work.registry.rules.ends) or "null"
+        names = ", ".join(literal(rule.name) for rule in self.work.registry.rules_of(self.run.subject).ends) or "null"
         self.engine.execute(
             f"create temp table unsettled as select distinct person_id from {self.parts.read('findings')} where rule in ({names})"
         )
@@ -183,7 +171,7 @@ class _Comparing:
         if self.parts.files(what.name, part):
             fresh = self.parts.read(what.name, part)
             counts["created"] = counts["versions"] = one(self.engine, f"select count(*) from {fresh}")[0]
-        if counts["created"] and what.table not in self.run.steps["merge"]["staged"]:
+        if counts["created"] and what.table not in self.run.result(results.Merged).staged:
             placed = f"(from {fresh} join ({what.ordinals(fresh, told)}) using ({quote(what.key[0])}))"
             self._write(what.table, part, what.created(placed))
         return counts
@@ -246,8 +234,9 @@ class _Comparing:
         ).fetchall()
         return {_EVENTS_OF[op]: int(count) for op, count in found}
 
-    def keyed(self, table: str, name: str, key: Sequence[str], columns: Sequence[str]) -> int:
+    def keyed(self, table: str, name: str, columns: Sequence[str]) -> int:
         """Stage the changes of rows that may go over from a person to another of any part; return how many."""
+        key = key_of(table)
         fresh, kept = self.parts.read(name), ", ".join(map(quote, (*key, *columns)))
         if files := self.files(table):
             self.engine.execute(f"create or replace temp view fresh as select {kept} from {fresh}")

@@ -9,55 +9,50 @@ import sqlalchemy as sa
 
 from motlan.errors import ContractError
 from motlan.ledger import log, runs
+from motlan.ledger.results import Begun, Compared, Linked, Merged, Published
 from motlan.store import tables
 
 
-def last_number(connection: sa.Connection) -> int:
-    """Return the number of the newest publication, 0 where there is none."""
-    return int(
-        connection.execute(sa.select(sa.func.coalesce(sa.func.max(tables.publications.c.number), 0))).scalar_one()
-    )
+def last_number(connection: sa.Connection, entity: str | None = None) -> int:
+    """Return the number of the newest publication, of an entity or of all; 0 where there is none.
+
+    All publications are numbered together, without gaps; the changes of each entity have numbers of their own.
+    """
+    table = tables.publications.c
+    query = sa.select(sa.func.coalesce(sa.func.max(table.number), 0))
+    return int(connection.execute(query.where(table.entity == entity) if entity else query).scalar_one())
 
 
-def publish(connection: sa.Connection, run: runs.Run) -> runs.Counts:
+def publish(connection: sa.Connection, run: runs.Run) -> Published:
     """Make a reconciled run visible, in the publisher's transaction.
 
-    Returns:
-        Counts: `number` of the publication (None where nothing changed), `first_seq`, `last_seq`, `changes`.
-
     Raises:
-        ContractError: Another run was published since this one began: its comparison is stale.
+        ContractError: Another run of its entity was published since this one began: its comparison is stale.
     """
-    counts, began = run.steps["diff"], run.steps["begin"]
-    facets = counts.get("facets", {})
-    changed = run.steps["link"]["changed"] + sum(counts[name] for name in ("versions", "corrections", "findings"))
-    changed += sum(facet["versions"] for facet in facets.values())
+    linked, compared = run.result(Linked), run.result(Compared)
+    changed = linked.changed + compared.versions + compared.corrections + compared.findings
+    changed += sum(facet["versions"] for facet in compared.facets.values())
     last_seq = sa.func.coalesce(sa.func.max(tables.publications.c.first_seq + tables.publications.c.changes), 1) - 1
-    seq = int(connection.execute(sa.select(last_seq)).scalar_one())
+    seq = int(connection.execute(sa.select(last_seq).where(tables.publications.c.entity == run.subject)).scalar_one())
     if not changed:
         runs.set_state(connection, run.id, "unchanged")
-        return {"number": None, "first_seq": seq + 1, "last_seq": seq, "changes": 0}
-    number = last_number(connection)
-    if number != began["after_publication"]:
+        return Published(number=None, first_seq=seq + 1, last_seq=seq, changes=0)
+    if last_number(connection, run.subject) != run.result(Begun).after_publication:
         raise ContractError(
             "another run was published since this one began", where=run.id, next_step="run `motlan reconcile` again."
         )
-    values = {"number": number + 1, "run": run.id, "entity": run.subject, "first_seq": seq + 1}
-    connection.execute(sa.insert(tables.publications).values(**values, changes=counts["changes"]))
-    for name, facet in facets.items():
-        _number_facet(connection, number + 1, name, facet["changes"])
-    for step in ("link", "diff"):
-        for table, snapshot in run.steps[step]["snapshots"].items():
+    number = last_number(connection) + 1
+    values = {"number": number, "run": run.id, "entity": run.subject, "first_seq": seq + 1}
+    connection.execute(sa.insert(tables.publications).values(**values, changes=compared.changes))
+    for name, facet in compared.facets.items():
+        _number_facet(connection, number, name, facet["changes"])
+    for snapshots in (linked.snapshots, compared.snapshots):
+        for table, snapshot in snapshots.items():
             runs.record_snapshot(connection, run.id, table, snapshot)
     runs.set_state(connection, run.id, "published")
-    decided = {step: run.steps[step]["version"] for step in ("link", "merge")}
-    log.append(connection, "publication", {**values, "changes": counts["changes"], "versions": decided})
-    return {
-        "number": number + 1,
-        "first_seq": seq + 1,
-        "last_seq": seq + counts["changes"],
-        "changes": counts["changes"],
-    }
+    decided = {"link": linked.version, "merge": run.result(Merged).version}
+    log.append(connection, "publication", {**values, "changes": compared.changes, "versions": decided})
+    return Published(number=number, first_seq=seq + 1, last_seq=seq + compared.changes, changes=compared.changes)
 
 
 def _number_facet(connection: sa.Connection, publication: int, entity: str, changes: int) -> None:
@@ -69,9 +64,9 @@ def _number_facet(connection: sa.Connection, publication: int, entity: str, chan
     connection.execute(sa.insert(table).values(**values))
 
 
-def told(connection: sa.Connection, run: str) -> runs.Counts:
+def find_published(connection: sa.Connection, run: str) -> Published:
     """Return what publishing a run gave, for a retry after a kill."""
     table = tables.publications
     found = connection.execute(sa.select(table).where(table.c.run == run)).one()
     last_seq = found.first_seq + found.changes - 1
-    return {"number": found.number, "first_seq": found.first_seq, "last_seq": last_seq, "changes": found.changes}
+    return Published(number=found.number, first_seq=found.first_seq, last_seq=last_seq, changes=found.changes)

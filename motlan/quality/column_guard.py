@@ -19,7 +19,9 @@ from motlan.config.scoring import Breaker
 from motlan.errors import ContractError
 from motlan.expressions import DUCKDB, Dialect, one, parse, quote
 from motlan.ingest.raw_columns import stored
+from motlan.lake.tables import raw_table
 from motlan.ledger import runs
+from motlan.ledger.results import Cleaned
 from motlan.quality.row_rules import show_raw
 from motlan.quality.run_guard import STEP, least_share
 from motlan.workspace import Workspace
@@ -40,7 +42,7 @@ class Spoilt:
     way: str
 
 
-def check(work: Workspace, run: runs.Run, cleaned: runs.Counts, canonical: Callable[[Dialect], str]) -> None:
+def check(work: Workspace, run: runs.Run, cleaned: Cleaned, canonical: Callable[[Dialect], str]) -> None:
     """Stop a sync run of which surely most rows have a column that came out null or failing.
 
     Args:
@@ -53,14 +55,14 @@ def check(work: Workspace, run: runs.Run, cleaned: runs.Counts, canonical: Calla
         ContractError: There is such a column; the report is in the ledger's run.
     """
     dataset, limits = work.registry.dataset(run.subject), work.registry.scoring.breaker_of(run.subject)
-    files = work.lake.files(f"raw.{dataset.name}", {run.id})
+    files = work.lake.files(raw_table(dataset.name), {run.id})
     found = _failing(work, dataset, cleaned, limits)
     suspected = _suspected(dataset, files, cleaned, limits)
     if not (suspected or found):
         return
     with work.engine(f"checking the columns of {dataset.name}") as engine:
         show_raw(engine, dataset, files)
-        _take_some(engine, cleaned["accepted"] + cleaned["quarantined"])
+        _take_some(engine, cleaned.accepted + cleaned.quarantined)
         found = [*_unreadable(engine, dataset, suspected, canonical(DUCKDB), limits), *found]
         if not found:
             return
@@ -93,13 +95,13 @@ def _sources(dataset: Dataset) -> dict[str, list[str]]:
     return found
 
 
-def _suspected(dataset: Dataset, files: Sequence[str], cleaned: runs.Counts, limits: Breaker) -> list[str]:
+def _suspected(dataset: Dataset, files: Sequence[str], cleaned: Cleaned, limits: Breaker) -> list[str]:
     """Return the columns that were sent much more often than anything was made of them, as Parquet's own counts tell."""
     sent, names = dict.fromkeys(dataset.columns, 0), {stored(column): column for column in dataset.columns}
     for path in files:
         for column, filled in _filled(path, names):
             sent[names[column]] += filled
-    made = cleaned["filled"]
+    made = cleaned.filled
     return [
         column
         for column, fields in _sources(dataset).items()
@@ -118,14 +120,14 @@ def _filled(path: str, columns: Mapping[str, str]) -> Iterator[tuple[str, int]]:
                 yield column.path_in_schema, group.num_rows - nulls
 
 
-def _failing(work: Workspace, dataset: Dataset, cleaned: runs.Counts, limits: Breaker) -> list[Spoilt]:
+def _failing(work: Workspace, dataset: Dataset, cleaned: Cleaned, limits: Breaker) -> list[Spoilt]:
     """Return the columns whose field surely breaks a rule in most rows.
 
     Of a rule that only wants the field to be there, because people may lack it: in all rows, or in most of many.
     """
     found = []
     for rule in work.registry.row_rules_of(dataset):
-        assessed, passed = cleaned["rules"].get(rule.name, (0, 0))
+        assessed, passed = cleaned.rules.get(rule.name, (0, 0))
         failed, columns = assessed - passed, dataset.columns_of(rule.field) if rule.field in dataset.fields else []
         if rule.severity == "warning" or not columns or not surely_most(failed, assessed, limits):
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from motlan.expressions import DUCKDB, literal, make, one, quote
 from motlan.lake.iceberg import SCRATCH, read_parquet
 from motlan.lake.newest import pull_moment
 from motlan.ledger import runs
+from motlan.ledger.results import CrossChecked
 from motlan.partitioning import Parts, cut, linked
 from motlan.quality import deadlines, ended_records, person_rules, set_rules
 from motlan.quality.register_state import standing
@@ -33,14 +35,11 @@ FINDING = ("dataset", "_key", "rule", "person_id", "_ref", "dimension", "severit
 _DAY = r"'^\d{4}-\d{2}-\d{2}'"
 
 
-def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.Counts:
+def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> CrossChecked:
     """Ask every rule that needs more than a row; leave findings and counts by area in the run's scratch folder.
 
     Persons are asked part by part. What needs a whole register is gathered before, in a narrow pass over all rows: values that
     are used twice or refer to nobody, and the newest day.
-
-    Returns:
-        Counts: `findings`, `rules` (dataset -> rule -> [assessed, passed], row rules as the register stands).
     """
     tally, where = Tally(), f"checking {run.subject} across registers"
     with work.bulk_engine(where) as engine:
@@ -58,7 +57,7 @@ def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> runs.
             standing(work, engine, dataset, inputs.get(dataset.name, []), tally)
     tally.save(work.scratch(run.id) / TALLY)
     found = sum(counts["findings"] for counts in counted) + ended
-    return {"findings": found, "rules": tally.results()}
+    return CrossChecked(findings=found, rules=tally.results())
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,10 @@ class _Checking:
     parts: Parts
     as_of: str
 
-    @property
+    @cached_property
     def rules(self) -> Rules:
-        """All rules."""
-        return self.work.registry.rules
+        """The rules that are asked of the entity's rows."""
+        return self.work.registry.rules_of(self.entity.name)
 
     def gather(self, engine: duckdb.DuckDBPyConnection) -> None:
         """Keep what fails each set rule; values used twice are looked for in one dataset at a time."""

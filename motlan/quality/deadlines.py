@@ -19,7 +19,9 @@ from motlan.config.scoring import DueDays
 from motlan.expressions import literal, quote
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.newest import newest_first
+from motlan.lake.tables import corrections_table, findings_table
 from motlan.ledger import runs
+from motlan.ledger.results import Begun
 from motlan.partitioning import Parts
 from motlan.quality.rule_counts import Tally
 from motlan.store import Store, tables
@@ -30,8 +32,8 @@ CONFLICTS: tuple[Kind, ...] = ("cross", "correction")
 """Kinds of findings that two records or registers have a part in."""
 _APPENDED = (("cross", "findings", "rule"), ("correction", "conflicts", "field"))
 """Kind, file in the run's scratch folder, and the column that names the rule or field."""
-_TABLES = {"findings": "findings", "conflicts": "corrections"}
-"""File in the scratch folder -> namespace of the lake's table that keeps its changes."""
+_TABLES = {"findings": findings_table, "conflicts": corrections_table}
+"""File in the scratch folder -> the lake's table that keeps its changes, by the entity."""
 
 
 def day_of(run: str) -> str:
@@ -90,7 +92,7 @@ def count_changes(
     for kind, name, column in _APPENDED:
         key = ("dataset", "_key", column)
         now = parts.read(name)
-        files = work.lake.files(f"{_TABLES[name]}.{run.subject}", set(run.steps["begin"]["published"]))
+        files = work.lake.files(_TABLES[name](run.subject), set(run.result(Begun).published))
         since = literal(run.id)
         if files:
             now = f"{now} left join {open_changes(files, key)} using ({', '.join(map(quote, key))})"

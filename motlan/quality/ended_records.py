@@ -12,7 +12,9 @@ import duckdb
 
 from motlan.expressions import literal, one
 from motlan.lake.iceberg import SCRATCH, read_parquet
+from motlan.lake.tables import links_table
 from motlan.ledger import runs
+from motlan.ledger.results import Begun
 from motlan.partitioning import Parts
 from motlan.quality.rule_counts import Tally
 from motlan.workspace import Workspace
@@ -30,10 +32,10 @@ def find(
 
     Columns as those of `motlan.quality.cross_register`: the person is the one that the record was linked to last.
     """
-    published = work.lake.files(f"links.{run.subject}", set(run.steps["begin"]["published"]))
-    queries = []
+    published = work.lake.files(links_table(run.subject), set(run.result(Begun).published))
+    queries, ends = [], work.registry.rules_of(run.subject).ends
     for dataset in work.registry.datasets_of(run.subject):
-        asked = [rule for rule in work.registry.rules.ends if rule.applies_to(dataset.name)]
+        asked = [rule for rule in ends if rule.applies_to(dataset.name)]
         gone = work.gone_files(dataset.name, inputs) if asked else []
         if not gone or not published:
             continue

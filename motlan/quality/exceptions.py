@@ -17,6 +17,7 @@ from motlan.config.storable import STORABLE
 from motlan.expressions import literal, quote
 from motlan.lake.iceberg import read_parquet
 from motlan.ledger import runs, versions
+from motlan.ledger.results import Landed
 from motlan.workspace import Workspace
 
 DRIFT = RowRule(
@@ -51,7 +52,7 @@ def waived_file(work: Workspace, run: str) -> Path:
 def of(work: Workspace, run: runs.Run) -> Exceptions:
     """Read a run's exceptions."""
     held = work.registry.dataset(run.subject).contract == "quarantine"
-    drifted = run.steps["land"].get("drift", {}).get("chunks", ()) if held else ()
+    drifted = run.result(Landed).drift.get("chunks", ()) if held else ()
     waived = waived_file(work, run.id)
     return Exceptions(frozenset(drifted), waived if waived.exists() else None)
 

@@ -15,10 +15,11 @@ from motlan.config.registry import Dataset
 from motlan.expressions import make, one, quote
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.newest import MOMENT, newest_first
+from motlan.lake.tables import clean_table
 from motlan.ledger import runs, versions
+from motlan.ledger.results import Landed
 from motlan.quality import deadlines
 from motlan.quality.register_rules import ask
-from motlan.quality.row_rules import clean_table
 from motlan.quality.rule_counts import Tally, decode
 from motlan.slices import slices
 from motlan.store import tables
@@ -141,16 +142,17 @@ def _newest_pull(work: Workspace, dataset: Dataset, newest: str | None) -> dict[
     A pull of which nothing was announced cannot have come short: what it lets stand is the one before.
     """
     landed = _landed(work, dataset)
-    announced = landed if landed.get("source_rows") else _landed(work, dataset, announced=True)
+    announced = landed if landed and landed.source_rows else _landed(work, dataset, announced=True)
     return {
-        **{name: announced.get(name) for name in ("pulled", "source_rows")},
-        "source_total": landed.get("source_total"),
-        "age": _seconds(newest, landed.get("source_as_of")),
+        "pulled": announced.pulled if announced else None,
+        "source_rows": announced.source_rows if announced else None,
+        "source_total": landed.source_total if landed else None,
+        "age": _seconds(newest, landed.source_as_of if landed else None),
     }
 
 
-def _landed(work: Workspace, dataset: Dataset, *, announced: bool = False) -> dict[str, Any]:
-    """Return what the newest pull counted, or the newest of which rows were announced."""
+def _landed(work: Workspace, dataset: Dataset, *, announced: bool = False) -> Landed | None:
+    """Return the newest pull, or the newest of which rows were announced; None where there is none."""
     table = tables.runs.c
     query = (
         sa.select(table.steps["land"])
@@ -162,7 +164,8 @@ def _landed(work: Workspace, dataset: Dataset, *, announced: bool = False) -> di
     if announced:
         query = query.where(table.steps["land"]["source_rows"].astext.cast(sa.BigInteger) > 0)
     with work.store.engine.connect() as connection:
-        return connection.execute(query).scalar_one_or_none() or {}
+        found = connection.execute(query).scalar_one_or_none()
+    return Landed.read(found) if found else None
 
 
 def _seconds(since: str | None, until: str | None) -> int | None:

@@ -68,7 +68,9 @@ def report(
     if by == "day":
         points = list({day: (run, day) for run, day in points}.values())
     past = register_scores.counts_of(store, [run for run, _ in points], by_area=by == "area")
-    series = [past[run] for run, _ in points] or [register_scores.current(store, registry)]
+    series = register_scores.carried(registry, (past[run] for run, _ in points)) or [
+        register_scores.current(store, registry)
+    ]
     if points and by != "area":
         series[-1] = register_scores.current(store, registry)
     names = [day for _, day in points]

@@ -20,27 +20,18 @@ from motlan.expressions import DUCKDB, Dialect, constant, literal, one, quote
 from motlan.ingest.raw_columns import absent, rule_names, stored
 from motlan.lake.iceberg import PARQUET, read_parquet
 from motlan.lake.newest import PULLED, pull_moment
+from motlan.lake.tables import clean_table, quarantine_table, raw_table
 from motlan.ledger import runs, versions
+from motlan.ledger.results import Cleaned, Landed
 from motlan.quality import exceptions
 from motlan.quality.rule_counts import assessed, decode
+from motlan.settings import sizes
 from motlan.workspace import Workspace
 
-CHUNK_ROWS = 200_000
-"""Rows that one query cleans and checks, as near as landed files allow: what bounds the engine's memory."""
 CHUNK_BYTES = 10**9
 """Memory that the engine needs for them."""
 
 FINDINGS = "struct(rule varchar, dimension varchar, severity varchar, field varchar)[]"
-
-
-def clean_table(dataset: str) -> str:
-    """Return the name of the lake's table of a dataset's accepted rows."""
-    return f"clean.{dataset}"
-
-
-def quarantine_table(dataset: str) -> str:
-    """Return the name of the lake's table of a dataset's quarantined rows."""
-    return f"quarantine.{dataset}"
 
 
 def tag(rules: Sequence[RowRule], canonical: str, dialect: Dialect = DUCKDB) -> str:
@@ -67,17 +58,13 @@ def tag(rules: Sequence[RowRule], canonical: str, dialect: Dialect = DUCKDB) -> 
     )
 
 
-def split(work: Workspace, run: runs.Run, canonical: Callable[[Dialect], str]) -> runs.Counts:
+def split(work: Workspace, run: runs.Run, canonical: Callable[[Dialect], str]) -> Cleaned:
     """Clean and check every row that the run landed; stage accepted and quarantined rows.
 
     Args:
         work: The open installation.
         run: A sync run whose landing is done.
         canonical: Writes the query from `raw_rows` to canonical rows.
-
-    Returns:
-        Counts: `accepted`, `quarantined` (their sum is what landed), `version`, `rules` (rule -> rows assessed and passed),
-        `filled` (field -> rows that have it), `snapshots`.
     """
     dataset = work.registry.dataset(run.subject)
     rules = work.registry.row_rules_of(dataset)
@@ -88,8 +75,11 @@ def split(work: Workspace, run: runs.Run, canonical: Callable[[Dialect], str]) -
     exceptions.record_rules(work, rules)
     query = exceptions.amended(tag(rules, canonical(work.dialect), work.dialect), exceptions.of(work, run))
     written = [clean_table(dataset.name), quarantine_table(dataset.name)]
-    moment = pull_moment(run.id, run.steps["land"].get("source_as_of"))
-    return work.staged(run.id, "clean", written, lambda: _split(work, dataset, run.id, rules, query, version, moment))
+    moment = pull_moment(run.id, run.result(Landed).source_as_of)
+    counts = work.staged(
+        run.id, Cleaned.step, written, lambda: _split(work, dataset, run.id, rules, query, version, moment)
+    )
+    return Cleaned.read(counts)
 
 
 def _split(
@@ -106,7 +96,7 @@ def _split(
     accepted = quarantined = 0
     filled = dict.fromkeys(dataset.fields, 0)
     results = {rule.name: [0, 0] for rule in rules}
-    landed = list(enumerate(chunks(work.lake.files(f"raw.{dataset.name}", {run}))))
+    landed = list(enumerate(chunks(work.lake.files(raw_table(dataset.name), {run}))))
     for counts in work.side_by_side(f"cleaning {dataset.name}", landed, chunk, need=CHUNK_BYTES):
         accepted, quarantined = accepted + counts.accepted, quarantined + counts.quarantined
         for name, (asked, passed) in counts.rules.items():
@@ -126,10 +116,10 @@ def _split(
 def chunks(files: Sequence[str]) -> list[list[str]]:
     """Group landed files into chunks that are worth planning a query for, and still bound its memory.
 
-    They are alike, so that memory is, for much and for little: `CHUNK_ROWS` each, or two halves of less, for two sessions.
+    They are alike, so that memory is, for much and for little: `cleaned_chunk_rows` each, or two halves of less for two sessions.
     """
     counts = [pq.read_metadata(path).num_rows for path in files]
-    bound = max(1, min(CHUNK_ROWS, -(-sum(counts) // 2)))
+    bound = max(1, min(sizes().cleaned_chunk_rows, -(-sum(counts) // 2)))
     groups: dict[int, list[str]] = {}
     for path, count, after in zip(files, counts, accumulate(counts), strict=True):
         groups.setdefault((2 * after - count) // (2 * bound), []).append(path)

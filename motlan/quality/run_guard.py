@@ -14,6 +14,7 @@ from motlan.config.quality import RowRule
 from motlan.config.storable import BUILT_IN
 from motlan.errors import ContractError
 from motlan.ledger import runs
+from motlan.ledger.results import Cleaned
 from motlan.store import Store, tables
 from motlan.workspace import Workspace
 
@@ -31,7 +32,7 @@ def least_share(part: int, whole: int, z: float = SURE) -> float:
     return max(0.0, (middle - spread) / (1 + z2 / whole))
 
 
-def check(work: Workspace, run: runs.Run, cleaned: runs.Counts) -> None:
+def check(work: Workspace, run: runs.Run, cleaned: Cleaned) -> None:
     """Stop a sync run whose share of blocked rows, or its rise above the last runs, passes a limit.
 
     Args:
@@ -42,8 +43,8 @@ def check(work: Workspace, run: runs.Run, cleaned: runs.Counts) -> None:
     Raises:
         ContractError: A limit is passed; the report is in the ledger's run.
     """
-    blocked = cleaned["quarantined"]
-    whole = cleaned["accepted"] + blocked
+    blocked = cleaned.quarantined
+    whole = cleaned.accepted + blocked
     limits = work.registry.scoring.breaker_of(run.subject)
     if whole < limits.minimum_rows:
         return
@@ -73,11 +74,11 @@ def check(work: Workspace, run: runs.Run, cleaned: runs.Counts) -> None:
     )
 
 
-def _broken(work: Workspace, cleaned: runs.Counts) -> dict[str, int]:
+def _broken(work: Workspace, cleaned: Cleaned) -> dict[str, int]:
     """Return how many rows broke each blocking rule, of those that any row broke."""
     rules = {**work.registry.rules.by_name, **{rule.name: rule for rule in BUILT_IN}}
     found = {}
-    for name, (assessed, passed) in cleaned["rules"].items():
+    for name, (assessed, passed) in cleaned.rules.items():
         rule = rules.get(name)
         if isinstance(rule, RowRule) and rule.severity == "blocking" and assessed > passed:
             found[name] = assessed - passed
@@ -95,7 +96,7 @@ def _share_before(store: Store, run: runs.Run, number: int) -> float | None:
         .limit(number)
     )
     with store.engine.connect() as connection:
-        cleaned = [counts for counts in connection.scalars(query) if counts]
-    blocked = sum(counts["quarantined"] for counts in cleaned)
-    whole = blocked + sum(counts["accepted"] for counts in cleaned)
+        before = [Cleaned.read(counts) for counts in connection.scalars(query) if counts]
+    blocked = sum(cleaned.quarantined for cleaned in before)
+    whole = blocked + sum(cleaned.accepted for cleaned in before)
     return blocked / whole if whole else None

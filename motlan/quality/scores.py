@@ -88,6 +88,30 @@ def history(store: Store, limit: int) -> list[tuple[str, str]]:
         return [(run, when) for run, when in reversed(connection.execute(query).all())]
 
 
+def _newest_of_each(store: Store) -> list[str]:
+    """Return the newest reconcile run of each linked entity that scored registers."""
+    table = tables.runs.c
+    scored = sa.exists().where(tables.rule_results.c.run == table.id)
+    seen = (table.kind == "reconcile", table.state.in_((*SEEN, "unchanged")))
+    with store.engine.connect() as connection:
+        query = sa.select(sa.func.max(table.id)).where(*seen, scored).group_by(table.subject)
+        return sorted(connection.scalars(query))
+
+
+def carried(registry: Registry, series: Iterable[list[Count]]) -> list[list[Count]]:
+    """Return the counts of reconcile runs, each with those of the newest run before it of every other linked entity."""
+    standing: dict[str, list[Count]] = {}
+    found = []
+    for counts in series:
+        known = [count for count in counts if count.dataset in registry.datasets]
+        scored: dict[str, list[Count]] = {}
+        for count in known:
+            scored.setdefault(registry.datasets[count.dataset].entity, []).append(count)
+        standing |= scored
+        found.append([count for own in standing.values() for count in own] if scored else known)
+    return found
+
+
 def counts_of(store: Store, runs: Iterable[str], *, by_area: bool = False) -> dict[str, list[Count]]:
     """Return what rules answered in each of these reconcile runs."""
     results, areas = tables.rule_results.c, tables.area_results.c
@@ -122,9 +146,9 @@ def _landed(store: Store) -> list[Count]:
 
 
 def current(store: Store, registry: Registry) -> list[Count]:
-    """Return what the rules say of every register as it stands."""
-    newest = history(store, 1)
-    standing = counts_of(store, [newest[0][0]])[newest[0][0]] if newest else []
+    """Return what the rules say of every register as it stands: by the newest reconcile run of each linked entity."""
+    newest = _newest_of_each(store)
+    standing = [count for counts in counts_of(store, newest).values() for count in counts]
     scored = {count.dataset for count in standing}
     landed = (
         [count for count in _landed(store) if count.dataset not in scored] if scored < set(registry.datasets) else []

@@ -18,9 +18,9 @@ from motlan.config.storable import STORABLE
 from motlan.errors import ConfigurationError, ContractError, DataError
 from motlan.expressions import literal
 from motlan.ingest import payloads
-from motlan.ingest.land import table_of
 from motlan.ingest.raw_columns import is_stored, labels, of_files
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import raw_table
 from motlan.ledger import accesses
 from motlan.quarantine import LIVE
 from motlan.store import tables
@@ -53,7 +53,7 @@ def find(work: Workspace, entry: str) -> dict[str, Any]:
 
 def raw_row(work: Workspace, entry: Mapping[str, Any]) -> dict[str, str | None]:
     """Return an entry's row as its source sent it, by the source's names. Its caller has written down the look."""
-    files = work.lake.files(table_of(entry["dataset"]), {entry["ref"].split("/", 1)[0]})
+    files = work.lake.files(raw_table(entry["dataset"]), {entry["ref"].split("/", 1)[0]})
     with work.engine(f"reading the quarantine of {entry['dataset']}") as engine:
         query = f"select * from {read_parquet(files)} where _ref = {literal(entry['ref'])}"
         rows = engine.execute(query)

@@ -18,8 +18,8 @@ from motlan.ingest.land import canonical_row
 from motlan.ingest.raw_columns import stored
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.newest import MOMENT, newest_first
+from motlan.lake.tables import clean_table, quarantine_table
 from motlan.ledger import runs
-from motlan.quality.row_rules import clean_table, quarantine_table
 from motlan.quarantine import LIVE
 from motlan.store import bulk, tables
 from motlan.workspace import Workspace

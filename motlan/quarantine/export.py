@@ -23,9 +23,9 @@ import sqlalchemy as sa
 from motlan import processes
 from motlan.errors import ConfigurationError
 from motlan.expressions import literal, one, quote
-from motlan.ingest.land import table_of
 from motlan.ingest.raw_columns import labels, of_files
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import raw_table
 from motlan.ledger import accesses
 from motlan.quarantine.listing import Wanted, reasons
 from motlan.store import bulk, tables
@@ -107,7 +107,7 @@ def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: str, wa
     if not runs:
         engine.execute(f"create temp table exported as select {own} from entries")
         return 0
-    files = work.lake.files(table_of(dataset), runs)
+    files = work.lake.files(raw_table(dataset), runs)
     landed, shown = read_parquet(files), labels(of_files(files), taken, folded=True)
     raw = ", ".join(f"landed.{quote(column)} as {quote(name)}" for column, name in shown.items())
     engine.execute(

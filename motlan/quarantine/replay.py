@@ -20,10 +20,13 @@ from motlan.ingest import land as landing
 from motlan.ingest import payloads
 from motlan.ingest.raw_columns import labels, names, of_files, stored
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import raw_table
 from motlan.ledger import runs
+from motlan.ledger.results import Landed
 from motlan.quality.exceptions import DRIFT, waived_file
 from motlan.quarantine import LIVE
 from motlan.quarantine.entries import replayed_file
+from motlan.settings import sizes
 from motlan.store import bulk, tables
 from motlan.workspace import Workspace
 
@@ -51,15 +54,11 @@ def waits(work: Workspace, dataset: str, rules: Sequence[str] = ()) -> bool:
         return connection.execute(waiting(dataset, rules).limit(1)).first() is not None
 
 
-def land(work: Workspace, run: runs.Run, rules: Sequence[str] = ()) -> runs.Counts:
-    """Land the waiting rows of the run's dataset again, in place of a pull.
-
-    Returns:
-        Counts as a pull's (`pulled`, `landed`, `chunks`, ...; no watermark), and `replayed`, which marks such a run.
-    """
+def land(work: Workspace, run: runs.Run, rules: Sequence[str] = ()) -> Landed:
+    """Land the waiting rows of the run's dataset again, in place of a pull; it earns no watermark."""
     dataset = work.registry.dataset(run.subject)
-    table = landing.table_of(dataset.name)
-    return work.staged(run.id, "land", [table], lambda: _land(work, dataset, run.id, rules))
+    table = raw_table(dataset.name)
+    return Landed.read(work.staged(run.id, Landed.step, [table], lambda: _land(work, dataset, run.id, rules)))
 
 
 def _land(work: Workspace, dataset: Dataset, run: str, rules: Sequence[str]) -> runs.Counts:
@@ -112,7 +111,7 @@ def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset
         Its raw columns: stored name -> the source's.
     """
     refs = engine.execute("select distinct split_part(ref, '/', 1), drifted and state = 'open' from picked").fetchall()
-    paths = work.lake.files(landing.table_of(dataset.name), {run for run, _ in refs})
+    paths = work.lake.files(raw_table(dataset.name), {run for run, _ in refs})
     raw, files = of_files(paths), read_parquet(paths)
     unsent = {column: name for column, name in names(dataset.columns).items() if column not in raw}
     late = (f"{_meanwhile(dataset, name, raw)} as {quote(column)}" for column, name in unsent.items())
@@ -160,7 +159,7 @@ def _fixes(work: Workspace, engine: duckdb.DuckDBPyConnection, raw: Mapping[str,
 def _chunks(engine: duckdb.DuckDBPyConnection) -> list[tuple[int, int, bool]]:
     """Return each chunk's first number, its size, and whether its rows are still held back."""
     free, held = one(engine, "select count(*) filter (not _held), count(*) filter (_held) from again")
-    size = landing.CHUNK_ROWS
+    size = sizes().landed_chunk_rows
     return [(first, min(size, free - first), False) for first in range(0, free, size)] + [
         (first, min(size, free + held - first), True) for first in range(free, free + held, size)
     ]
@@ -179,6 +178,6 @@ def _still_drifted(work: Workspace, dataset: Dataset, run: str) -> bool:
     """Tell whether what drifted in a run is still not what is declared."""
     if dataset.contract != "quarantine":
         return False
-    drift = runs.get(work.store, run).steps["land"]["drift"]
+    drift = runs.get(work.store, run).result(Landed).drift
     declared = set(dataset.columns)
     return bool(set(drift["added"]) - declared or set(drift["missing"]) & declared or drift["retyped"])

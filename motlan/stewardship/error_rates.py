@@ -12,9 +12,8 @@ import duckdb
 
 from motlan.config.review import Group, review_rules
 from motlan.expressions import literal, quote
+from motlan.lake.tables import golden_table, reviews_table
 from motlan.ledger import runs
-from motlan.linking.stored_models import reviews_table
-from motlan.merge.golden_rows import golden_table
 from motlan.stewardship import published_links
 from motlan.stewardship.review_measures import calibration
 from motlan.workspace import Workspace
@@ -40,9 +39,9 @@ def expected(work: Workspace, entity: str) -> dict[str, Any]:
 def _load(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, groups: dict[str, Group]) -> None:
     """Make `told`: each published row that is linked to another or left to people, with its groups."""
     links = published_links.links(work, entity)
-    reviews = published_links.relation(work, entity, reviews_table(entity))
+    reviews = work.published_rows(entity, reviews_table(entity))
     none = "(select '' as dataset, '' as _key, 0.0 as probability where false)"
-    golden = published_links.relation(work, entity, golden_table(entity), ("person_id",))
+    golden = work.published_rows(entity, golden_table(entity))
     own = sorted({group.row for group in groups.values() if group.row})
     merged = sorted({group.golden for group in groups.values() if group.golden})
     fields = "".join(f", {quote(field)}" for field in own)

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from motlan.errors import DataError
 from motlan.expressions import literal, quote
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import golden_table
 from motlan.ledger import accesses, runs
-from motlan.merge.golden_rows import golden_table
 from motlan.merge.provenance import pointer
 from motlan.store import tables
 from motlan.workspace import Workspace

@@ -15,6 +15,7 @@ from motlan.config.matching import Matching
 from motlan.errors import ConfigurationError, MotlanError
 from motlan.expressions import literal, one, quote
 from motlan.lake.iceberg import staging
+from motlan.lake.tables import frequencies_table
 from motlan.ledger import runs
 from motlan.linking import stages, stored_models, valid_decisions
 from motlan.linking.link import load_frequencies
@@ -50,7 +51,7 @@ def fit(work: Workspace, entity: str, principal: str) -> dict[str, Any]:
         sweep.sweep(work)
         learned, told = work.scratch(run.id) / "model.json", _Fit(work, entity, run.id)
         try:
-            counts = work.staged(run.id, "fit", [stored_models.frequencies_table(entity)], lambda: told.do(before))
+            counts = work.staged(run.id, "fit", [frequencies_table(entity)], lambda: told.do(before))
         except BaseException as error:
             runs.fail(work.store, run.id, str(error) if isinstance(error, MotlanError) else type(error).__name__)
             raise
@@ -140,7 +141,7 @@ class _Fit:
             linking = stages.link_all(engine, self.matching, facts, known[1] if known else None, **given)
             engine.execute(f"copy ({self._grouped(facts)}) to {self._file(name)} (format parquet)")
             if not known and one(engine, "select count(*) from frequencies")[0]:
-                target = self.work.lake.staged_file(stored_models.frequencies_table(self.entity), self.run)
+                target = self.work.lake.staged_file(frequencies_table(self.entity), self.run)
                 engine.execute(staging("from frequencies", self.run, target))
             return linking.model
 

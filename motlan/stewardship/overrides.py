@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from motlan.errors import ConfigurationError, DataError
 from motlan.expressions import literal, quote
-from motlan.lake.iceberg import current
-from motlan.ledger import accesses, log, runs
+from motlan.lake.tables import golden_table
+from motlan.ledger import accesses, log
+from motlan.ledger.results import Merged
 from motlan.merge import value_overrides
-from motlan.merge.golden_rows import golden_table
 from motlan.merge.provenance import pointer
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -102,8 +102,11 @@ def _states(connection: sa.Connection, entity: str) -> dict[int, str]:
     query = sa.select(run.steps["merge"]).where(
         run.kind == "reconcile", run.subject == entity, run.steps.has_key("merge")
     )
-    told = connection.execute(query.order_by(run.id.desc()).limit(1)).scalar_one_or_none() or {}
-    return dict.fromkeys(told.get("lapsed", ()), "lapsed") | dict.fromkeys(told.get("heard_again", ()), SAID_AGAIN)
+    found = connection.execute(query.order_by(run.id.desc()).limit(1)).scalar_one_or_none()
+    if found is None:
+        return {}
+    merged = Merged.read(found)
+    return dict.fromkeys(merged.lapsed, "lapsed") | dict.fromkeys(merged.heard_again, SAID_AGAIN)
 
 
 def heard_again(work: Workspace, entity: str) -> int:
@@ -113,14 +116,13 @@ def heard_again(work: Workspace, entity: str) -> int:
 
 def _source(work: Workspace, entity: str, person: str, field: str) -> tuple[str, str, str, str]:
     """Return the register, key, landed row and value of a published golden field."""
-    with work.store.engine.connect() as connection:
-        files = work.lake.files(golden_table(entity), set(runs.visible(connection, "reconcile", entity)))
+    golden = work.published_rows(entity, golden_table(entity))
     found: list[Any] = []
-    if files:
+    if golden:
         with work.engine(f"looking at a {entity}") as engine:
             found = engine.execute(
                 f"""select p.dataset, p.key, p.ref, value from (
-                        select {pointer(literal(field))} as p, {quote(field)} as value from {current(files, ("person_id",))}
+                        select {pointer(literal(field))} as p, {quote(field)} as value from {golden}
                         where person_id = $person) where p is not null""",
                 {"person": person},
             ).fetchall()

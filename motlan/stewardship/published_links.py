@@ -9,10 +9,9 @@ import pyarrow as pa
 
 from motlan.errors import ConfigurationError
 from motlan.expressions import literal, quote
-from motlan.lake.iceberg import current
+from motlan.lake.tables import links_table
 from motlan.ledger import runs
 from motlan.linking import stored_models as models
-from motlan.linking.link import KEY, links_table
 from motlan.linking.model import Model
 from motlan.workspace import Workspace
 
@@ -29,20 +28,13 @@ def inputs(work: Workspace, entity: str) -> dict[str, list[str]]:
         return {name: runs.visible(connection, "sync", name) for name in names}
 
 
-def relation(work: Workspace, entity: str, table: str, key: Sequence[str] = KEY) -> str | None:
-    """Return the SQL of what a table of appended versions holds after the newest publication; None where it has nothing."""
-    with work.store.engine.connect() as connection:
-        files = work.lake.files(table, set(runs.visible(connection, "reconcile", entity)))
-    return current(files, key) if files else None
-
-
 def links(work: Workspace, entity: str) -> str:
     """Return the SQL of the published links.
 
     Raises:
         ConfigurationError: Nothing is published yet.
     """
-    found = relation(work, entity, links_table(entity))
+    found = work.published_rows(entity, links_table(entity))
     if found is None:
         raise ConfigurationError(
             "nothing is linked yet", next_step="run `motlan reconcile` and `motlan publish` first."

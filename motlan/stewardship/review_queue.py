@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from motlan.config.review import Review, review_rules
 from motlan.errors import AccessError, ConfigurationError, DataError
 from motlan.expressions import literal, one
+from motlan.lake.tables import reviews_table
 from motlan.ledger import accesses
 from motlan.linking import stored_models as decisions
 from motlan.linking.decision_constraints import CONTRADICTION
-from motlan.linking.stored_models import reviews_table
 from motlan.linking.valid_decisions import STALE
 from motlan.principals import aliases
 from motlan.stewardship import control_pairs, published_links, record_pairs
@@ -144,7 +144,7 @@ def _waiting(
 
 def _unsure(work: Workspace, entity: str) -> str:
     """Return the SQL of the pairs that the newest publication leaves to people."""
-    relation = published_links.relation(work, entity, reviews_table(entity))
+    relation = work.published_rows(entity, reviews_table(entity))
     mine, theirs = ("dataset", "_key"), ("other_dataset", "other_key")
     names = published_links.ordered(mine, theirs)
     if relation is None:

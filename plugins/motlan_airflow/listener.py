@@ -18,7 +18,7 @@ from motlan_airflow.steps import FIRST_TASKS
 
 log = logging.getLogger(__name__)
 
-OUR_DAGS = re.compile(r"sync_\w+|reconcile|publish")
+OUR_DAGS = re.compile(r"(sync|reconcile|publish)_\w+")
 
 
 @hookimpl

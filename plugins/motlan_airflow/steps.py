@@ -28,9 +28,6 @@ from motlan.errors import (
 START = datetime(2026, 1, 1, tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))
 """Start date of every DAG; its zone is the one that the registry's schedules are written in."""
 
-RECONCILED = Asset("motlan://reconciled")
-"""New when a reconcile run is whole and waits to be published; its events name the run."""
-
 FIRST_TASKS = ("begin", "publish")
 """The tasks whose result names the bus's run; the listener asks them which run a failed task belonged to."""
 
@@ -68,6 +65,11 @@ def dataset_asset(dataset: str) -> Asset:
     return Asset(f"motlan://datasets/{dataset}")
 
 
+def reconciled_asset(entity: str) -> Asset:
+    """Return the asset that is new when a reconcile run of an entity is whole and waits to be published; its events name it."""
+    return Asset(f"motlan://reconciled/{entity}")
+
+
 def first_step(task_id: str, function: str, *arguments: Any) -> Any:
     """Make the task that opens a run of the bus, for this DAG. Its result is the run's id.
 
@@ -84,16 +86,23 @@ def first_step(task_id: str, function: str, *arguments: Any) -> Any:
     return call()
 
 
-def first_step_after(asset: Asset, task_id: str, function: str) -> Any:
+def first_step_after(asset: Asset, task_id: str, function: str, *, entity: str) -> Any:
     """Make the task that works on the run which the newest event of an asset names, or on the pipeline's choice.
 
     The pipeline chooses where the DAG was started by hand. Its result is the run's id.
+
+    Args:
+        asset: The asset.
+        task_id: The task's name in Airflow, one of `FIRST_TASKS`.
+        function: Name of the pipeline's function.
+        entity: The linked entity of which the pipeline chooses.
     """
 
     @task(task_id=task_id, **_settings())
     def call(triggering_asset_events: Any = None) -> str:
         events = triggering_asset_events[asset] if asset in (triggering_asset_events or ()) else ()
-        return _call(function, max((event.extra["run"] for event in events), default=None))["run"]
+        run = max((event.extra["run"] for event in events), default=None)
+        return _call(function, run, entity=entity)["run"]
 
     return call()
 
@@ -150,12 +159,12 @@ def _first_wait() -> float:
     return float(os.environ.get("MOTLAN_TASK_RETRY_SECONDS", "30"))
 
 
-def _call(function: str, *arguments: Any) -> dict[str, Any]:
+def _call(function: str, *arguments: Any, **named: Any) -> dict[str, Any]:
     # Late: a DAG file is parsed every few seconds, and must not pull the engine in each time.
     from motlan import pipeline
 
     try:
-        return getattr(pipeline, function)(*arguments)
+        return getattr(pipeline, function)(*arguments, **named)
     except MotlanError as error:
         raise error from None
     except Exception as error:  # noqa: BLE001 - every foreign error is wrapped, because its text may quote a value

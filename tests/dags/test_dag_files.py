@@ -19,13 +19,13 @@ def test_the_files_import_from_the_root_folder(facts: dict[str, Any]) -> None:
 
 
 def test_every_dataset_has_a_sync_of_its_name(facts: dict[str, Any]) -> None:
-    assert set(facts["dags"]) == {"sync_toy_people", "sync_toy_members", "reconcile", "publish"}
+    assert set(facts["dags"]) == {"sync_toy_people", "sync_toy_members", "reconcile_toy", "publish_toy"}
 
 
 def test_the_real_registry_gives_real_syncs(home_of: Any, facts_of: Any) -> None:
     real = facts_of({**home_of("real"), "PYTHONPATH": ""})
     assert real["broken"] == {}
-    assert {f"sync_{name}" for name in real["datasets"]} | {"reconcile", "publish"} == set(real["dags"])
+    assert {f"sync_{name}" for name in real["datasets"]} | {"reconcile_person", "publish_person"} == set(real["dags"])
 
 
 def test_steps_run_in_their_order(facts: dict[str, Any]) -> None:
@@ -33,12 +33,12 @@ def test_steps_run_in_their_order(facts: dict[str, Any]) -> None:
     assert tasks == {
         "sync_toy_people": ["begin", "land", "clean", "commit"],
         "sync_toy_members": ["begin", "land", "clean", "commit"],
-        "reconcile": ["wait_for_publish", "begin", "link", "merge", "cross_check", "diff"],
-        "publish": ["publish", "project"],
+        "reconcile_toy": ["wait_for_publish_toy", "begin", "link", "merge", "cross_check", "diff"],
+        "publish_toy": ["publish", "project"],
     }
 
 
-@pytest.mark.parametrize("dag_id", ["sync_toy_people", "reconcile", "publish"])
+@pytest.mark.parametrize("dag_id", ["sync_toy_people", "reconcile_toy", "publish_toy"])
 def test_no_step_runs_beside_another(facts: dict[str, Any], dag_id: str) -> None:
     dag = facts["dags"][dag_id]
     assert all(
@@ -55,9 +55,10 @@ def test_a_sync_keeps_the_declared_schedule_and_one_run_at_a_time(facts: dict[st
 def test_assets_chain_sync_reconcile_and_publish(facts: dict[str, Any]) -> None:
     dags = facts["dags"]
     assert dags["sync_toy_people"]["outlets"] == {"commit": ["motlan://datasets/toy_people"]}
-    assert dags["reconcile"]["assets"] == ["AssetAny", "motlan://datasets/toy_members", "motlan://datasets/toy_people"]
-    assert dags["reconcile"]["outlets"] == {"diff": ["motlan://reconciled"]}
-    assert dags["publish"]["assets"] == ["AssetAll", "motlan://reconciled"]
+    synced = ["motlan://datasets/toy_members", "motlan://datasets/toy_people"]
+    assert dags["reconcile_toy"]["assets"] == ["AssetAny", *synced]
+    assert dags["reconcile_toy"]["outlets"] == {"diff": ["motlan://reconciled/toy"]}
+    assert dags["publish_toy"]["assets"] == ["AssetAll", "motlan://reconciled/toy"]
 
 
 def test_a_dag_explains_itself_in_both_languages(facts: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ class Played:
     def __init__(self, env: dict[str, str], log: Path) -> None:
         with Runner(env, log) as runner:
             runner.add_env({"FAKE_FAILURES": json.dumps(FAILURES)})
-            order = ["sync_toy_people", "sync_toy_members", "reconcile", "publish", "no_such_dag"]
+            order = ["sync_toy_people", "sync_toy_members", "reconcile_toy", "publish_toy", "no_such_dag"]
             self.results: dict[str, DagRunResult] = {dag_id: runner.run_dag(dag_id) for dag_id in order}
         self.calls = [json.loads(line) for line in Path(env["FAKE_JOURNAL"]).read_text().splitlines()]
         self.log = log.read_text()
@@ -70,7 +70,7 @@ class TestRuns:
         assert failed == [["run-of-toy_people", "ContractError"], ["reconcile-1", "MotlanError"]]
 
     def test_a_librarys_message_goes_nowhere(self, played: Played) -> None:
-        result = played.results["reconcile"]
+        result = played.results["reconcile_toy"]
         assert "unforeseen ValueError" in (result.error or "")
         assert SECRET not in played.log + json.dumps(played.calls, ensure_ascii=False) + str(result)
 
@@ -102,15 +102,15 @@ class TestRuns:
 def test_a_dead_worker_is_an_error_that_names_its_log(tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
     with Runner({}, log) as runner, pytest.raises(MotlanError, match=str(log)):
-        runner.run_dag("reconcile")
+        runner.run_dag("reconcile_toy")
 
 
 @pytest.mark.slow
 def test_what_a_killed_worker_left_running_does_not_hold_up_the_next(home_of: Any, tmp_path: Path) -> None:
     env = home_of("killed")
     with Runner(env, tmp_path / "log") as runner:
-        assert runner.run_dag("publish").state == "success"
+        assert runner.run_dag("publish_toy").state == "success"
     with psycopg.connect(env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg", "")) as airflow:
         airflow.execute("update dag_run set state = 'running'")
     with Runner(env, tmp_path / "log") as runner:
-        assert runner.run_dag("reconcile").state == "success"
+        assert runner.run_dag("reconcile_toy").state == "success"

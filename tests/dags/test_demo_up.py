@@ -59,7 +59,7 @@ def test_first_syncs_lead_to_a_publication_and_sigterm_ends_everything(home_of: 
     env = home_of("up", PATH=os.environ["PATH"])
     up = Up(env, tmp_path / "screen")
     try:
-        text = up.wait_for("publish", "success")
+        text = up.wait_for("publish_toy", "success")
         assert len(up.left_running()) > 5
     finally:
         up.process.send_signal(signal.SIGTERM)

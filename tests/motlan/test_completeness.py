@@ -146,7 +146,7 @@ def test_a_source_that_never_stands_still_has_what_it_had_between_two_counts() -
 
 
 def test_a_source_that_sends_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(completeness, "SLACK", 10)
+    monkeypatch.setenv("MOTLAN_COUNT_SLACK", "10")
     register = Register(people(1, 100), [10, 12])
     with duckdb.connect() as engine, pytest.raises(ContractError, match="counts 12 records"):
         census = Census(register, None, engine, register.source.key)

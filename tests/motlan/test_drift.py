@@ -99,7 +99,7 @@ def test_under_quarantine_the_rows_of_a_drifted_chunk_wait_until_it_is_declared(
 
 @pytest.mark.slow
 def test_rows_of_a_drifted_chunk_can_be_waived_together(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("motlan.ingest.land.CHUNK_ROWS", 25)
+    monkeypatch.setenv("MOTLAN_LANDED_CHUNK_ROWS", "25")
     declare(country, contract="quarantine", page_rows=25)
     country.write(CARD, cards(1, 25) + [record | {"id": f"j{record['id']}"} for record in cards(2, 25, phone="0900")])
     done = pipeline.sync(CARD)

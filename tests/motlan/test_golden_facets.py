@@ -5,7 +5,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
-from motlan import partitioning, pipeline, slices
+from motlan import pipeline
 from motlan.config import registry
 from motlan.errors import ConfigurationError
 from motlan.feeds import keys
@@ -64,7 +64,7 @@ def test_a_row_is_a_membership_of_its_person_and_changes_with_it(declared: Count
 
 def test_households_found_in_slices_are_the_same(declared: Country, monkeypatch: pytest.MonkeyPatch) -> None:
     declared.after(whole_job)
-    monkeypatch.setattr(slices, "ROWS", 2)
+    monkeypatch.setenv("MOTLAN_BUCKET_ROWS", "2")
     again = whole_job()["reconcile"]
     assert again["merge"]["facets"] == {"membership": 5, "household": 3}
     assert again["diff"]["facets"]["household"] == {"changes": 0, "versions": 0}
@@ -77,7 +77,7 @@ def test_another_number_of_parts_numbers_what_lies_beside_persons_alike(
         pipeline.sync(dataset)
     tables = ("golden.membership", "golden.household")
     whole = staged(declared, reconcile(), tables)
-    monkeypatch.setattr(partitioning, "PERSONS", 1)
+    monkeypatch.setenv("MOTLAN_RANGE_PERSONS", "1")
     run = reconcile()
     assert staged(declared, run, tables) == whole
     assert len(list(declared.open().lake.folder("golden.membership", run).glob("*.parquet"))) > 1

@@ -34,8 +34,8 @@ def work(
     monkeypatch.setenv("MOTLAN_HOME", str(ROOT))
     monkeypatch.setenv("MOTLAN_VAR", str(tmp_path / "var"))
     monkeypatch.setenv("MOTLAN_DATABASE_URL", store_server(f"t_project_{abs(hash(request.node.name)):x}"))
-    monkeypatch.setattr(tables, "GOLDEN_PART", ROWS // 4)
-    monkeypatch.setattr(tables, "FEED_PART", ROWS + 2)
+    monkeypatch.setenv("MOTLAN_GOLDEN_PARTITION_ROWS", str(ROWS // 4))
+    monkeypatch.setenv("MOTLAN_FEED_PARTITION_ROWS", str(ROWS + 2))
     opened = open_workspace()
     make_rows(opened, tmp_path, ROWS)
     return opened

@@ -166,7 +166,7 @@ def test_a_new_run_of_the_same_job_takes_the_place_of_the_earlier(country: Count
 
 def test_a_run_that_waits_long_for_its_next_try_gives_way(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     first = pipeline.begin_sync("alpha_people", "airflow sync_alpha_people")["run"]
-    monkeypatch.setattr(holds, "PAUSE", timedelta(0))
+    monkeypatch.setenv("MOTLAN_REST_SECONDS", "0")
     assert pipeline.sync("alpha_people")["commit"]["state"] == "visible"
     assert runs.get(store, first).state == "abandoned"
 

@@ -42,7 +42,7 @@ def test_every_golden_field_replays_equal(work: Workspace) -> None:
 def test_a_chunk_that_was_all_landed_before_does_not_shift_the_log(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("motlan.ingest.land.CHUNK_ROWS", 4)
+    monkeypatch.setenv("MOTLAN_LANDED_CHUNK_ROWS", "4")
     whole_job()
     appeared = spine_record(("a6", "001301000006", "Võ Thị Mai", "2001-01-01", "female", None))
     country.write("alpha_people", [*(spine_record(row) for row in SPINE), appeared])

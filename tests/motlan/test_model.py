@@ -98,7 +98,7 @@ def test_expected_errors_are_told_by_groups(country: Country) -> None:
             f"select sum(1 - probability), count(*) from {published_links.links(work, 'person')} where weight is not null"
         ).fetchall()[0]
         missed, reviews = engine.execute(
-            f"select sum(probability), count(*) from {published_links.relation(work, 'person', 'reviews.person')}"
+            f"select sum(probability), count(*) from {work.published_rows('person', 'reviews.person')}"
         ).fetchall()[0]
     told = found["all"]
     assert (told["links"], told["reviews"]) == (links, reviews)

@@ -14,11 +14,9 @@ import duckdb
 import pytest
 
 from motlan import partitioning, pipeline, slices
-from motlan.ingest import land
 from motlan.lake.iceberg import read_parquet
 from motlan.ledger import runs
 from motlan.merge.golden_rows import Compared
-from motlan.quality import row_rules
 from tests.conftest import Country
 from tests.motlan.test_pipeline import BOTH, sync_both, whole_job
 
@@ -68,7 +66,7 @@ def test_every_id_is_in_one_part_and_parts_follow_the_order_of_ids(count: int) -
 
 def test_two_numbers_of_parts_give_the_same_rows(landed: Country, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = staged(landed, reconcile())
-    monkeypatch.setattr(partitioning, "PERSONS", 1)
+    monkeypatch.setenv("MOTLAN_RANGE_PERSONS", "1")
     run = reconcile()
     assert staged(landed, run) == whole
     assert len(list(landed.open().lake.folder("golden.person", run).glob("*.parquet"))) > 1
@@ -80,16 +78,16 @@ def test_another_number_of_parts_changes_nothing_that_is_published(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     country.after(whole_job)
-    monkeypatch.setattr(partitioning, "PERSONS", 2)
+    monkeypatch.setenv("MOTLAN_RANGE_PERSONS", "2")
     again = whole_job()
     assert again["reconcile"]["diff"]["versions"] == again["reconcile"]["diff"]["findings"] == 0
     assert again["publish"]["number"] is None
 
 
 def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slices, "ROWS", 3)
-    monkeypatch.setattr(partitioning, "PERSONS", 1)
-    monkeypatch.setattr(partitioning, "AT_A_TIME", 2)
+    monkeypatch.setenv("MOTLAN_BUCKET_ROWS", "3")
+    monkeypatch.setenv("MOTLAN_RANGE_PERSONS", "1")
+    monkeypatch.setenv("MOTLAN_RANGES_AT_A_TIME", "2")
 
 
 def test_slices_of_few_rows_give_the_same_rows(landed: Country, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +103,8 @@ def test_slices_of_few_rows_give_the_same_rows(landed: Country, monkeypatch: pyt
 def test_files_of_few_rows_are_read_in_slices_and_give_the_same_rows(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(land, "CHUNK_ROWS", 2)
-    monkeypatch.setattr(row_rules, "CHUNK_ROWS", 2)
+    monkeypatch.setenv("MOTLAN_LANDED_CHUNK_ROWS", "2")
+    monkeypatch.setenv("MOTLAN_CLEANED_CHUNK_ROWS", "2")
     sync_both()
     whole = staged(country, reconcile())
     in_slices(monkeypatch)
@@ -122,7 +120,7 @@ def test_files_of_few_rows_are_read_in_slices_and_give_the_same_rows(
 def test_slices_of_files_have_each_file_once_and_tell_what_may_be_in_them(
     most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slices, "ROWS", most)
+    monkeypatch.setenv("MOTLAN_BUCKET_ROWS", str(most))
     counts = {"run-b/0": 6, "run-a/10": 7, "run-a/9": 9, "run-a/1": 5, "run-b/1": 8, "run-c/0": 0}
     for name, count in counts.items():
         path = tmp_path / f"{name.replace('/', '-')}.parquet"
@@ -160,7 +158,7 @@ def test_slices_of_few_rows_change_nothing_that_is_published(country: Country, m
 def test_a_run_that_is_killed_between_parts_goes_on(
     landed: Country, step: str, one_part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(partitioning, "PERSONS", 2)
+    monkeypatch.setenv("MOTLAN_RANGE_PERSONS", "2")
     whole = staged(landed, reconcile())
     place, name = one_part.rsplit(".", 1)
     module, owner = place.rsplit(".", 1)

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from motlan import pipeline
+from motlan.lake.tables import identities_table, links_table
 from motlan.ledger import runs
 from motlan.linking import link as linking
 from motlan.linking import valid_decisions
-from motlan.linking.person_ids import identities_table
 from tests.conftest import Country, card_record, spine_record
 from tests.motlan.test_pipeline import rows, whole_job
 
@@ -70,7 +70,7 @@ def linked(country: Country) -> dict[str, str]:
     with work.store.engine.connect() as connection:
         seen = set(runs.visible(connection, "reconcile", "person"))
     with work.engine("looking") as engine:
-        files = work.lake.files(linking.links_table("person"), seen)
+        files = work.lake.files(links_table("person"), seen)
         return dict(engine.execute(f"select _key, person_id from {linking.current(files, linking.KEY)}").fetchall())
 
 

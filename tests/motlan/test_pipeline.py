@@ -46,7 +46,7 @@ def test_every_landed_row_is_accepted_or_quarantined(country: Country) -> None:
 
 
 def test_a_pull_of_many_chunks_loses_nothing(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("motlan.ingest.land.CHUNK_ROWS", 4)
+    monkeypatch.setenv("MOTLAN_LANDED_CHUNK_ROWS", "4")
     done = whole_job()
     assert done["alpha_people"]["clean"]["accepted"] == len(SPINE)
     assert len(done["alpha_people"]["land"]["chunks"]) == 2
@@ -235,7 +235,7 @@ def test_a_register_that_counts_otherwise_than_it_sends_stops_the_run_before_any
 def test_records_that_are_written_while_a_register_is_pulled_land_once_each(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("motlan.ingest.land.CHUNK_ROWS", 4)
+    monkeypatch.setenv("MOTLAN_LANDED_CHUNK_ROWS", "4")
     later = [spine_record((f"a{n}", None, "Lê Văn Tám", "1990-02-03", "male", None), LATER) for n in range(6, 9)]
     original: Callable = FileAdapter.pull
 

@@ -220,7 +220,7 @@ def test_rules_of_every_scope_find_what_is_wrong_and_nothing_else(country: Count
 def test_landed_files_go_in_alike_chunks(
     counts: list[int], sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_rules, "CHUNK_ROWS", 25)
+    monkeypatch.setenv("MOTLAN_CLEANED_CHUNK_ROWS", "25")
     files = []
     for number, count in enumerate(counts):
         files.append(str(tmp_path / f"{number:06d}.parquet"))

@@ -19,6 +19,7 @@ from motlan.cli.main import app
 from motlan.errors import ConfigurationError, ContractError, DataError
 from motlan.ingest import payloads
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import clean_table
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
@@ -209,7 +210,7 @@ def test_a_waived_row_is_accepted_as_it_is_with_its_findings(country: Country) -
     assert (done["clean"]["accepted"], done["clean"]["quarantined"]) == (1, 0)
     work = country.open()
     with work.engine("reading") as engine:
-        files = read_parquet(work.lake.files(f"clean.{CARD}", {done["run"]}))
+        files = read_parquet(work.lake.files(clean_table(CARD), {done["run"]}))
         (found,) = engine.execute(f"select list_transform(_errors, lambda e: e.rule) from {files}").fetchall()
     assert found == (["has_a_name"],)
     shown = listing.show(work, only(country)["id"], ME)

@@ -19,6 +19,7 @@ from motlan.cli.main import app
 from motlan.errors import ConfigurationError
 from motlan.expressions import quote
 from motlan.ingest.raw_columns import stored
+from motlan.lake.tables import clean_table, raw_table
 from motlan.ledger import log, runs
 from motlan.status import status
 from tests.conftest import Country, spine_record
@@ -51,7 +52,7 @@ def landed(country: Country) -> list[tuple[str | None, str | None]]:
     """Return key and cursor, as sent, of every landed row."""
     work = country.open()
     with work.engine("counting") as engine, work.store.engine.connect() as connection:
-        files = work.lake.files(f"raw.{PEOPLE}", runs.visible(connection, "sync", PEOPLE))
+        files = work.lake.files(raw_table(PEOPLE), runs.visible(connection, "sync", PEOPLE))
         sent = ", ".join(quote(stored(name)) for name in ("id", "updated"))
         return engine.execute(f"select {sent} from read_parquet({files}) order by all").fetchall()
 
@@ -202,7 +203,7 @@ def test_a_moment_is_kept_in_utc_or_not_at_all(country: Country) -> None:
     pipeline.sync(PEOPLE)
     work = country.open()
     with work.engine("counting") as engine, work.store.engine.connect() as connection:
-        files = work.lake.files(f"clean.{PEOPLE}", runs.visible(connection, "sync", PEOPLE))
+        files = work.lake.files(clean_table(PEOPLE), runs.visible(connection, "sync", PEOPLE))
         moments = engine.execute(f"select _key, _moment from read_parquet({files}) order by all").fetchall()
     assert moments == [("a", "2026-09-01T00:00:00.000000Z"), ("b", None), ("c", None)]
 

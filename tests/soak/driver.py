@@ -24,7 +24,6 @@ import psutil
 from motlan import pipeline
 from motlan.config import registry
 from motlan.errors import TransientError
-from motlan.ingest import land as landing
 from motlan.settings import load
 from motlan.store import server, supervisor
 from motlan.store.session import lost
@@ -187,7 +186,7 @@ def _newest(*states: str) -> str:
 
 def main(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     """Do rounds until there were enough kills, and one more without any; return both states and the kills."""
-    landing.CHUNK_ROWS = 20
+    os.environ["MOTLAN_LANDED_CHUNK_ROWS"] = "20"
     chance, registers = random.Random(seed), Registers(seed)
     calm, killed = Bus(folder / "calm"), Bus(folder / "killed")
     killed.enter()

@@ -7,8 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from motlan import sweep
-from motlan.ingest.land import META, table_of
+from motlan.ingest.land import META
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import raw_table
 from motlan.ledger import log, runs
 from motlan.store import tables
 from motlan.workspace import Workspace, open_workspace
@@ -52,7 +53,7 @@ def state() -> dict[str, Any]:
 
 
 def _landed(work: Workspace, dataset: str, seen: list[str]) -> list[str]:
-    files = work.lake.files(table_of(dataset), seen)
+    files = work.lake.files(raw_table(dataset), seen)
     with work.engine("reading what landed") as engine:
         own = ", ".join(name for name in META if name not in ("_key", "_cursor"))
         return sorted(

@@ -16,9 +16,9 @@ from motlan import pipeline
 from motlan.config.registry import Dataset
 from motlan.expressions import literal, quote
 from motlan.ingest.raw_columns import stored
+from motlan.lake.tables import raw_table
 from motlan.ledger import runs
 from motlan.ledger.runs import Counts
-from motlan.linking import model_training
 from motlan.merge import related_entities, value_overrides
 from motlan.store import tables
 from motlan.workspace import Workspace, open_workspace
@@ -35,7 +35,7 @@ def run_of(dataset: str) -> str:
 def land(work: Workspace, world: Path, dataset: Dataset) -> None:
     """Put a simulated register's rows where landing leaves them."""
     run = begin("sync", dataset.name, run_of(dataset.name))
-    table = f"raw.{dataset.name}"
+    table = raw_table(dataset.name)
 
     def write() -> Counts:
         landed = _write(
@@ -118,6 +118,6 @@ def run_all(world: Path, environment: Mapping[str, str]) -> tuple[dict[str, Coun
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        patch.setattr(model_training, "RANDOM_ROWS", 100)  # 10,000 random pairs: Spark compares names slowly
+        patch.setenv("MOTLAN_RANDOM_ROWS", "100")  # 10,000 random pairs: Spark compares names slowly
         work = open_bus(world)
         return clean(work) | reconcile(), work.lake.root

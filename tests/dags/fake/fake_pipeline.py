@@ -28,12 +28,12 @@ def begin_sync(dataset, job=None):
     return {"run": f"run-of-{dataset}", "dataset": dataset}
 
 
-def begin_reconcile(job=None):
-    _call("begin_reconcile")
+def begin_reconcile(entity, job=None):
+    _call("begin_reconcile", entity)
     return {"run": "reconcile-1"}
 
 
-def publish(run=None):
+def publish(run=None, *, entity=None):
     _call("publish", run)
     return {"run": "reconcile-1", "changes": 3}
 

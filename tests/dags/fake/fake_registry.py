@@ -14,7 +14,9 @@ def load() -> SimpleNamespace:
                 title=SimpleNamespace(vi=f"Đồng bộ {name}", en=f"Sync of {name}"),
                 freshness=86400,
                 owner="Cơ quan thử nghiệm",
+                entity="toy",
             )
             for name, agency in names.items()
-        }
+        },
+        entities={"toy": SimpleNamespace(name="toy")},
     )
