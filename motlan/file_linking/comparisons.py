@@ -33,7 +33,9 @@ def comparison(field: str, word: str) -> dict[str, Any]:
         word: One of `READY`.
     """
     left, right = f"left_{field}", f"right_{field}"
-    same = {"is": "same", "when": f"{left} == {right}"} | ({} if word in _PLAIN else {"common": True})
+    same = {"is": "same", "when": f"{left} == {right}"} | (
+        {} if word in _PLAIN else {"term_frequency_adjustment": True}
+    )
     levels = [
         {"is": "missing", "when": f"{left} is None or {right} is None", "missing": True},
         same,

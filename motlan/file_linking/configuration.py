@@ -109,7 +109,9 @@ def configuration(path: Path, sides: int) -> Configuration:
     if files.one_to_one and sides == 1:
         raise refusal("one_to_one is for two files", path, ["one_to_one"], "drop it, or give RIGHT.")
     rest["comparisons"] = _written_out(rest.get("comparisons"), path)
-    matching = check(Matching, {"least": LEAST, **rest, "spine": ["right"] if sides == 2 else []}, path, [])
+    matching = check(
+        Matching, {"min_training_pairs": LEAST, **rest, "spine": ["right"] if sides == 2 else []}, path, []
+    )
     _check_expressions(matching, path)
     _check_levels(matching, path)
     return Configuration(path, files, matching)
@@ -130,8 +132,12 @@ def _written_out(comparisons: Any, path: Path) -> Any:
 
 def _check_expressions(matching: Matching, path: Path) -> None:
     """Refuse what cannot be read, by this file's own name."""
-    blocks = [text for key in matching.keys for side in key for text in side]
-    for name, texts in {"blocks": blocks, "derived": matching.derived.values(), "teaching": matching.teaching}.items():
+    rules = [text for key in matching.keys for side in key for text in side]
+    for name, texts in {
+        "blocking_rules": rules,
+        "derived": matching.derived.values(),
+        "teaching": matching.teaching,
+    }.items():
         for text in texts:
             parse(text, where=f"{path.parent.name}/{path.name}, {name}")
 

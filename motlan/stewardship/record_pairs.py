@@ -13,10 +13,12 @@ import pyarrow as pa
 from motlan.config.matching import Matching
 from motlan.errors import DataError
 from motlan.expressions import literal, one, quote
-from motlan.linking import linking_rows, stages
+from motlan.linking import linking_rows
 from motlan.linking import model as models
 from motlan.linking.link import load_frequencies
 from motlan.linking.model import Model
+from motlan.linking.relations import Relations
+from motlan.linking.scored_pairs import prior_log_odds
 from motlan.slices import number
 from motlan.stewardship import published_links
 from motlan.store.tables import PAIR
@@ -31,7 +33,7 @@ class Weighed:
     """Pairs, loaded and weighed in an engine session.
 
     The session has the tables `asked` (`number`, the pair, `n`, `other`), `asked_facts` (`n` and the rows' fields) and
-    `weighed` (`number`, `weight`, and of each comparison `level_<name>`, from 0, and `bits_<name>`).
+    `weighed` (`number`, `match_weight`, and of each comparison `level_<name>`, from 0, and `weight_<name>`).
     """
 
     engine: duckdb.DuckDBPyConnection
@@ -41,15 +43,15 @@ class Weighed:
     @property
     def prior(self) -> float:
         """The log2 odds of a pair before anything is compared."""
-        return stages.odds(0, self.model.known, self.model.persons)
+        return prior_log_odds(self.model.known, self.model.persons)
 
     def described(self) -> list[dict[str, Any]]:
-        """Describe the pairs, in the order asked: `fields` side by side, `waterfall`, `prior`, `weight`."""
+        """Describe the pairs, in the order asked: `fields` side by side, `waterfall`, `prior`, `match_weight`."""
         fields = self.matching.fields
         columns = ", ".join(f"{side}.{quote(field)}" for side in ("mine", "theirs") for field in fields)
-        levels = ", ".join(f"{quote('level_' + name)}, {quote('bits_' + name)}" for name in self.matching.comparisons)
+        levels = ", ".join(f"{quote('level_' + name)}, {quote('weight_' + name)}" for name in self.matching.comparisons)
         found = self.engine.execute(
-            f"""select weight, {levels}, {columns} from weighed join asked using (number)
+            f"""select match_weight, {levels}, {columns} from weighed join asked using (number)
                 join asked_facts as mine on mine.dataset = left_dataset and mine._key = left_key
                 join asked_facts as theirs on theirs.dataset = right_dataset and theirs._key = right_key order by number"""
         ).fetchall()
@@ -63,7 +65,7 @@ class Weighed:
                 "comparison": name,
                 "level": row[1 + 2 * place],
                 "is": self._named(name, row[1 + 2 * place]),
-                "bits": row[2 + 2 * place],
+                "match_weight": row[2 + 2 * place],
             }
             for place, name in enumerate(self.matching.comparisons)
         ]
@@ -74,7 +76,7 @@ class Weighed:
             ],
             "waterfall": waterfall,
             "prior": self.prior,
-            "weight": row[0],
+            "match_weight": row[0],
             "probability": 1 / (1 + 2 ** -(row[0] + self.prior)),
         }
 
@@ -117,15 +119,16 @@ def weigh(
     )
     _orient(engine, matching)
     everything = matching.model_copy(update={"spine": []})
-    linking_rows.load_values(engine, everything, "asked_facts")
-    linking_rows.load_left(engine, everything, model, "asked_facts")
+    relations = Relations(engine)
+    linking_rows.load_values(relations, everything, "asked_facts")
+    linking_rows.load_left(relations, everything, model, "asked_facts")
     parts = ", ".join(
         f"{models.level_of(matching, name)} as {quote('level_' + name)}, "
-        f"{models.weight_of(matching, model, name)} as {quote('bits_' + name)}"
+        f"{models.weight_of(matching, model, name)} as {quote('weight_' + name)}"
         for name in matching.comparisons
     )
     engine.execute(
-        f"""create temp table weighed as select number, {models.weight(matching, model)} as weight, {parts}
+        f"""create temp table weighed as select number, {models.weight(matching, model)} as match_weight, {parts}
             from asked join left_rows as l on l.n = asked.n join left_rows as r on r.n = asked.other"""
     )
     if one(engine, "select count(*) from weighed")[0] != len(pairs):
