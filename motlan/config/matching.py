@@ -45,14 +45,14 @@ class Comparison(Declared):
     Attributes:
         levels: From the most alike to the least.
         frequency: Field (or derived field) whose value's frequency counts on levels with a term frequency adjustment.
-        learned_from: Which pairs teach its m: those of one `identifier`, or those equal in all of `teaching`.
+        learned_from: Which pairs teach its m: those of one `identifier`, or those equal in all of `training_key`.
         given: Expression over `left_` and `right_` fields: where it holds, pairs of different persons agree more often (or less),
             so that u is learned apart for them.
     """
 
     levels: list[Level]
     frequency: Name | None = None
-    learned_from: Literal["identifier", "teaching"] = "identifier"
+    learned_from: Literal["identifier", "training_key"] = "identifier"
     given: str | None = None
 
     @property
@@ -116,7 +116,7 @@ class Matching(Declared):
         derived: Name -> expression over fields, made once for each row.
         exact: Expressions that, equal and unique on both sides, make a candidate without an identifier.
         exact_when: Where the exact key holds.
-        teaching: Expressions; rows equal in all of them teach how often identifiers agree.
+        training_key: Expressions; rows equal in all of them teach how often identifiers agree.
         blocking_rules: Keys of which two rows must share one to be candidates of what is left.
         histories: Identifiers that a record of the spine may get anew: those that it bore before are its own still.
         doubts: Name -> expression over `left_` and `right_` fields: where one holds of two rows that share no identifier,
@@ -135,7 +135,7 @@ class Matching(Declared):
     derived: dict[Name, str] = Field(default={})
     exact: list[str] = Field(default=[])
     exact_when: str = "True"
-    teaching: list[str] = Field(default=[])
+    training_key: list[str] = Field(default=[])
     blocking_rules: list[BlockingRule | list[str]]
     histories: list[Name] = Field(default=[])
     doubts: dict[Name, str] = Field(default={})
@@ -155,7 +155,7 @@ class Matching(Declared):
     @cached_property
     def fields(self) -> tuple[str, ...]:
         """The canonical fields that linking reads, in order."""
-        return tuple(sorted(self._names({*self.exact, self.exact_when, *self.teaching}) - set(self.derived)))
+        return tuple(sorted(self._names({*self.exact, self.exact_when, *self.training_key}) - set(self.derived)))
 
     @cached_property
     def steps(self) -> dict[str, str]:

@@ -42,5 +42,5 @@ def comparison(field: str, word: str) -> dict[str, Any]:
         *({"is": name, "when": when.format(left=left, right=right)} for name, when in READY[word]),
         {"is": "another", "when": "True"},
     ]
-    also = {"learned_from": "teaching"} if word == "identifier" else {} if word in _PLAIN else {"frequency": field}
+    also = {"learned_from": "training_key"} if word == "identifier" else {} if word in _PLAIN else {"frequency": field}
     return {**also, "levels": levels}

@@ -136,7 +136,7 @@ def _check_expressions(matching: Matching, path: Path) -> None:
     for name, texts in {
         "blocking_rules": rules,
         "derived": matching.derived.values(),
-        "teaching": matching.teaching,
+        "training_key": matching.training_key,
     }.items():
         for text in texts:
             parse(text, where=f"{path.parent.name}/{path.name}, {name}")

@@ -2,7 +2,7 @@
 
 Two rows that share a blocking key are of one person or of two; which is not known, so the share of pairs that are, and m,
 are found together (Winkler 1988; Linacre and others 2022). A key teaches only those comparisons that it is not made of.
-Fields that change together (town and street) mislead it where few others tell: declare keys of different fields.
+Fields that change together (town and street) mislead it where there are few others: declare keys of different fields.
 Samples are taken by the rows' own hashed keys: the same on every run.
 """
 
@@ -28,7 +28,7 @@ UNSEEN = 0.5 / RANDOM_ROWS**2
 """u of a level on which no random pair was."""
 START_PAIRS = 5
 """Pairs as which the m that a configuration begins with counts beside those learned from."""
-LESSONS = 3
+TRAINING_KEYS = 3
 """Blocking keys that teach m, at most."""
 
 Origins = Mapping[str, frozenset[str]]
@@ -54,8 +54,8 @@ def learn(relations: Relations, matching: Matching, collision: Mapping[str, floa
     tables = ["left_rows", *(["spine_rows"] if matching.spine else [])]
     (persons,) = relations.fetch_one(f"select count(*) from {tables[-1]}")
     start = models.declared(matching).model_copy(update={"collision": dict(collision), "persons": max(persons, 1)})
-    lessons, pairs = _lessons(relations, matching, origins)
-    if not lessons:
+    keys, pairs = _training_keys(relations, matching, origins)
+    if not keys:
         return None
     try:
         from splink.internals.exceptions import SplinkException
@@ -66,11 +66,11 @@ def learn(relations: Relations, matching: Matching, collision: Mapping[str, floa
         ) from None
     logging.getLogger("splink").setLevel(logging.ERROR)
     try:
-        with _Classroom(relations, matching, tables) as classroom:
-            u = _scaled(classroom.learn_u(list(matching.comparisons)), matching, collision)
+        with _SplinkRows(relations, matching, tables) as rows:
+            u = _scaled(rows.learn_u(list(matching.comparisons)), matching, collision)
             m = dict(start.m)
-            for number, names in lessons:
-                m |= classroom.learn_m(number, names, u)
+            for number, names in keys:
+                m |= rows.learn_m(number, names, u)
     except (SplinkException, ValueError):
         raise ContractError(
             "Splink could not learn from these pairs",
@@ -85,17 +85,19 @@ def learn(relations: Relations, matching: Matching, collision: Mapping[str, floa
 
 
 def _settled(m: float, u: float, start: float, pairs: int) -> float:
-    """Return m of a level, the start value counted as a few pairs; u where neither a lesson's nor a random pair was on it."""
+    """Return m of a level, the start value counted as a few pairs; u where no training pair and no random pair was on it."""
     if not m and u <= UNSEEN:
         return u
     return round((m * pairs + start * START_PAIRS) / (pairs + START_PAIRS), 9)
 
 
-def _lessons(relations: Relations, matching: Matching, origins: Origins) -> tuple[list[tuple[int, list[str]]], int]:
-    """Choose the blocking keys that teach most: each as its number, and the comparisons it may teach; and count their pairs."""
+def _training_keys(
+    relations: Relations, matching: Matching, origins: Origins
+) -> tuple[list[tuple[int, list[str]]], int]:
+    """Choose the blocking keys to learn from, each with the comparisons that its pairs may teach; and count their pairs."""
     open_, chosen, total = set(matching.comparisons), [], 0
     made = {name: _columns(_compared(matching, name), matching, origins) for name in matching.comparisons}
-    for _ in range(LESSONS):
+    for _ in range(TRAINING_KEYS):
         best: tuple[int, int, int, list[str]] | None = None
         for number, (left, right) in enumerate(matching.keys):
             if left != right and not matching.spine:
@@ -146,25 +148,25 @@ def pairs_of_key(relations: Relations, matching: Matching, number: int) -> int:
 
 
 def _scaled(u: dict[str, list[float]], matching: Matching, collision: Mapping[str, float]) -> dict[str, list[float]]:
-    """Give the levels whose weight is by value together the share that the frequencies tell: that is what rarity is against."""
+    """Give the levels whose weight is by value together the share that the frequencies show: that is what rarity is against."""
     for name, share in collision.items():
-        common = [
+        adjusted = [
             number for number, level in enumerate(matching.comparisons[name].levels) if level.term_frequency_adjustment
         ]
-        total = sum(u[name][number] for number in common)
-        for number in common:
+        total = sum(u[name][number] for number in adjusted)
+        for number in adjusted:
             u[name][number] *= share / total
     return u
 
 
-class _Classroom:
+class _SplinkRows:
     """The rows as Splink reads them: `em_left` (and `em_right`), with `key_<number>` for each blocking key."""
 
     def __init__(self, relations: Relations, matching: Matching, tables: list[str]) -> None:
         self.relations, self.engine = relations, relations.engine
         self.matching, self.tables = matching, tables
 
-    def __enter__(self) -> _Classroom:
+    def __enter__(self) -> _SplinkRows:
         names = ["em_left", "em_right"][: len(self.tables)]
         for side, (name, table) in enumerate(zip(names, self.tables, strict=True)):
             keys = [

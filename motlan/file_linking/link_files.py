@@ -32,7 +32,7 @@ from motlan.linking.linking_rows import (
     load_spine,
     load_values,
 )
-from motlan.linking.model_training import Teacher
+from motlan.linking.model_training import ModelTrainer
 from motlan.linking.relations import Relations, union
 from motlan.linking.scored_pairs import prior_log_odds
 
@@ -53,7 +53,7 @@ class Summary:
         pairs: Pairs that were compared.
         links: Those that are linked.
         reviews: Those for a person to decide.
-        clusters: Groups of rows, rows alone included.
+        clusters: Clusters of rows, singletons included.
         threshold: Least probability of a link.
         expected_precision: Of the links, by the model's own probabilities.
         expected_recall: Of the true pairs among those compared, likewise.
@@ -83,7 +83,7 @@ def link_files(
         right: Another; None looks for duplicates in `left`.
         configured: The configuration.
         out: Folder of the results; earlier ones are replaced when all new ones are written.
-        say: Is told what goes on.
+        say: Called with what goes on.
 
     Raises:
         ConfigurationError: A file, a column or a field is not there.
@@ -184,12 +184,12 @@ class _Job:
         relations, matching = self.relations, self.matching
         load_values(relations, matching, "facts")
         load_spine(relations, matching, "facts")
-        teacher = Teacher(relations, matching, compared_with(matching))
-        collision = teacher.count_frequencies()
-        load_left(relations, matching, teacher.start_with(collision), "facts")
+        trainer = ModelTrainer(relations, matching, compared_with(matching))
+        collision = trainer.count_frequencies()
+        load_left(relations, matching, trainer.start_with(collision), "facts")
         drop_values(relations, matching)
         self._check_blocking_rules()
-        self._learn(teacher, collision)
+        self._learn(trainer, collision)
         drop_all_rows(relations, matching)
         self.say("comparing")
         self.linking = Linking(self.engine, matching, self.model)
@@ -206,7 +206,7 @@ class _Job:
         self.linking = Linking(self.engine, self.matching, self.model, remembered=True)
         self.linking.run()
 
-    def _learn(self, teacher: Teacher, collision: dict[str, float]) -> None:
+    def _learn(self, trainer: ModelTrainer, collision: dict[str, float]) -> None:
         """Learn from rows with one identifier, else by expectation and maximisation; too few pairs teach nothing."""
         found = None
         if not self.matching.identifiers:
@@ -214,7 +214,7 @@ class _Job:
             found = expectation_maximisation.learn(self.relations, self.matching, collision, self.configured.origins)
         else:
             self.say("learning from rows with one identifier")
-        self.model = found or teacher.learn(collision)
+        self.model = found or trainer.learn(collision)
         if self.model.pairs:
             self.learned_by = "em" if found else "identifier"
 
@@ -346,12 +346,12 @@ class _Job:
         self.relations.make(
             "pairs",
             """select c.n, c.other, c.match_weight, c.prior,
-                      coalesce(made.probability, asked.probability, c.probability) as probability,
-                      case when mine.person = theirs.person then 'link' when asked.n is not null then 'review'
+                      coalesce(made.probability, review.probability, c.probability) as probability,
+                      case when mine.person = theirs.person then 'link' when review.n is not null then 'review'
                            else 'non_link' end as decision
                from compared_pairs as c join groups as mine on mine.n = c.n join groups as theirs on theirs.n = c.other
                left join row_links as made on made.n = c.n and made.compared = c.other
-               left join review_pairs as asked on (asked.n, asked.other) in ((c.n, c.other), (c.other, c.n))""",
+               left join review_pairs as review on (review.n, review.other) in ((c.n, c.other), (c.other, c.n))""",
         )
         best = "qualify row_number() over (partition by n order by probability desc, match_weight desc, other) = 1"
         self.relations.make(

@@ -106,8 +106,8 @@ def propose(left: Path, right: Path | None) -> str:
     content["fields"] = {column.name: column.cleaned for column in compared if column.cleaned != f"text({column.name})"}
     if identifiers:
         content["identifiers"] = identifiers
-        teaching = [column.name for column in compared if column.kind in ("name", "date")]
-        content |= {"teaching": teaching[:3]} if len(teaching) > 1 else {}
+        training_key = [column.name for column in compared if column.kind in ("name", "date")]
+        content |= {"training_key": training_key[:3]} if len(training_key) > 1 else {}
     content["errors"] = {"max_false_link_rate": 0.005, "review_error": 0.05}
     content["blocking_rules"] = rules
     content["comparisons"] = {column.name: READY_FOR[column.kind] for column in compared}
@@ -184,7 +184,7 @@ def _make_cleaned(engine: duckdb.DuckDBPyConnection, columns: Sequence[Column], 
 def _blocking_rules(
     engine: duckdb.DuckDBPyConnection, columns: Sequence[Column], sides: Sequence[str]
 ) -> list[list[str]]:
-    """Choose keys by how many pairs they make: columns that are rare enough alone, then pairs of columns, each in two at most."""
+    """Choose keys by how many pairs they make: columns that are rare enough, then pairs of columns, each in two at most."""
     most = PAIRS_A_ROW * sum(one(engine, f"select count(*) from {side}_cleaned")[0] for side in (sides[0], sides[-1]))
     found: list[list[str]] = []
     used = dict.fromkeys((column.name for column in columns), 0)

@@ -67,7 +67,7 @@ def settle(
     duplicates: Iterable[Pair],
     rows: Iterable[int],
     links: Sequence[Edge],
-    rest: Sequence[Edge],
+    pairs: Sequence[Edge],
 ) -> Settled:
     """Put persons together by decisions first, then by the machine's pairs, the heaviest first.
 
@@ -77,7 +77,7 @@ def settle(
         duplicates: Pairs of these that are one person's.
         rows: All rows.
         links: Of each row that the machine linked, the pair that it was linked by.
-        rest: The machine's pairs of rows that belong to nobody on the spine.
+        pairs: The machine's pairs of rows that belong to nobody on the spine.
     """
     groups = Groups(constraints.different, spine)
     near: Ways = defaultdict(list)
@@ -85,7 +85,7 @@ def settle(
         groups.join(*pair, founders=True)
         _connect(near, *pair, None)
     refused: dict[Pair, Edge] = {}
-    edges = [edge for edge in (*links, *rest) if edge.match_weight is not None and edge.rule != PROVISIONAL]
+    edges = [edge for edge in (*links, *pairs) if edge.match_weight is not None and edge.rule != PROVISIONAL]
     for edge in sorted(edges, key=lambda edge: (-(edge.match_weight or 0), edge.pair)):
         if groups.join(*edge.pair):
             _connect(near, *edge.pair, edge)
@@ -167,14 +167,14 @@ def apply(relations: Relations, constraints: Constraints, links: str, reviews: s
         for rows in ("spine_rows", "left_rows")
     )
     there = {*spine, *left}
-    linked, rest = _edges(relations, links, there)
+    linked, clustered = _edges(relations, links, there)
     duplicates = [
         (row, person)
         for row, person in relations.fetch(
             "select n, person from duplicates semi join persons_decided_on using (person)"
         )
     ]
-    _write(relations, settle(constraints, set(spine), duplicates, there, linked, rest), links, reviews)
+    _write(relations, settle(constraints, set(spine), duplicates, there, linked, clustered), links, reviews)
 
 
 def _edges(relations: Relations, links: str, there: set[int]) -> tuple[list[Edge], list[Edge]]:
@@ -186,11 +186,11 @@ def _edges(relations: Relations, links: str, there: set[int]) -> tuple[list[Edge
                 from {links} semi join persons_decided_on using (person)"""
         )
     ]
-    rest = relations.fetch(
+    clustered = relations.fetch(
         """select n, other, 'pair' as rule, match_weight, probability
            from cluster_edges semi join rows_decided_on using (n)"""
     )
-    return linked, [Edge(*row) for row in rest]
+    return linked, [Edge(*row) for row in clustered]
 
 
 def _write(relations: Relations, found: Settled, links: str, reviews: str) -> None:
@@ -199,8 +199,8 @@ def _write(relations: Relations, found: Settled, links: str, reviews: str) -> No
     shares = dict.fromkeys(("match_weight", "probability"), pa.float64())
     settled = relations.load("settled_rows", found.linked, {**numbers, "rule": pa.string(), **shares})
     founders = relations.load("founders_by_decision", [(row,) for row in found.founders], {"n": pa.int64()})
-    pairs = [(edge.n, sum(edge.pair) - edge.n, edge.match_weight, edge.probability) for edge in found.refused]
-    refused = relations.load("refused_pairs", pairs, {"n": pa.int64(), "other": pa.int64(), **shares})
+    refused_pairs = [(edge.n, sum(edge.pair) - edge.n, edge.match_weight, edge.probability) for edge in found.refused]
+    refused = relations.load("refused_pairs", refused_pairs, {"n": pa.int64(), "other": pa.int64(), **shares})
     relations.make(
         "settled_links",
         f"""select s.n, s.person, s.compared, s.rule, s.match_weight, s.probability,

@@ -24,7 +24,7 @@ def cluster_rows(context: Context, unlinked: str, reviews: str) -> None:
     Args:
         context: The linking.
         unlinked: Relation of the rows that are linked to nobody.
-        reviews: Relation with the `n` of rows that people are asked about already.
+        reviews: Relation with the `n` of rows that have a review already.
     """
     rows = context.relations.fetch_one(f"select count(*) from {unlinked}")[0]
     pairs = pairs_by_blocking_rules(context.matching, unlinked, unlinked, "l.n < r.n")

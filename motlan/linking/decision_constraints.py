@@ -3,7 +3,7 @@
 A decision binds a pair, whatever identifiers its rows bear. `same` carries over: rows of one group are one person. `different`
 holds between their whole groups. Two decisions contradict each other where rows that are said to be different are connected by
 rows that are said to be the same, or where a row is said to be two persons of the spine that nobody says are one. Then nobody
-chooses: no `same` on a way between the two is applied, `different` holds on, and all of them are for people to look at again.
+chooses: no `same` on a way between the two is applied, `different` holds on, and all of them are for people to decide again.
 
 What the machine joins is checked last, of the groups that a decision speaks of alone: pairs are taken in the order of their
 weight, and one that would bring together what is different, or two persons of the spine, is refused. So the outcome does not
@@ -70,7 +70,7 @@ class Groups:
         return {self.of(foe) for foe in self._foes.get(self.of(row), ())}
 
     def join(self, one: int, other: int, *, founders: bool = False) -> bool:
-        """Make one group of two rows' groups; tell whether they are one.
+        """Make one group of two rows' groups; return whether they are one.
 
         Args:
             one: A row.
@@ -133,12 +133,12 @@ def consistent(
         spine: Which of their rows are of the spine.
         duplicates: Pairs of rows of the spine that the machine takes for one person's, the surest first: row, founder.
     """
-    told, apart, founding = frozenset(same), frozenset(different), set(spine)
-    against = _against(told, apart)
-    kept = told - against
+    alike, apart, founding = frozenset(same), frozenset(different), set(spine)
+    against = _against(alike, apart)
+    kept = alike - against
     classes, accepted = _classes(kept, apart, founding, duplicates)
     two = _of_two(kept, founding, classes)
-    opposed = {pair for pair in apart if _connected(told, pair)} if against else set()
+    opposed = {pair for pair in apart if _connected(alike, pair)} if against else set()
     founders = {row: min(classes.rows(row)) for row in {*founding, *(row for pair in accepted for row in pair)}}
     return Constraints(
         kept - two,
@@ -167,8 +167,8 @@ def _against(same: Iterable[Pair], different: Iterable[Pair]) -> set[Pair]:
 
 def _connected(same: Iterable[Pair], pair: Pair) -> bool:
     groups = Groups()
-    for told in same:
-        groups.join(*told, founders=True)
+    for one, other in same:
+        groups.join(one, other, founders=True)
     return groups.of(pair[0]) == groups.of(pair[1])
 
 
@@ -206,7 +206,7 @@ def _of_two(same: Iterable[Pair], spine: set[int], classes: Groups) -> set[Pair]
         together[whole.of(row)].add(classes.of(row))
     for persons in together.values():
         for pair in combinations(sorted(persons), 2):
-            found |= {told for way in ways_between(near, *pair) for told in meant[way]}
+            found |= {decided for way in ways_between(near, *pair) for decided in meant[way]}
     return found
 
 

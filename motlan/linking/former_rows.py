@@ -198,7 +198,7 @@ def _agrees(context: Context) -> str:
 
 
 def find_reviews(context: Context, doubtful: str, links: str, reviews: str, name: str) -> None:
-    """Make reviews of the rows of `doubtful` that are linked to nobody, before what else people may be asked of them.
+    """Make reviews of the rows of `doubtful` that are linked to nobody, before other reviews of them.
 
     Args:
         context: The linking.

@@ -21,7 +21,7 @@ from motlan.linking import apply_decisions, clustering, decision_constraints, de
 from motlan.linking.decision_constraints import Constraints
 from motlan.linking.linking_rows import Kept, Tables, compared_with
 from motlan.linking.model import Model
-from motlan.linking.model_training import Teacher
+from motlan.linking.model_training import ModelTrainer
 from motlan.linking.relations import Relations, Step, union
 from motlan.linking.scored_pairs import NO_LINKS, Context
 
@@ -86,10 +86,10 @@ def load_all(rows: Tables | Kept, model: Model | None = None) -> Model:
     """
     rows.load_spine()
     if model is None:
-        teacher = Teacher(rows.relations, rows.matching, compared_with(rows.matching), rows.buckets)
-        collision = teacher.count_frequencies(learn=teacher.has_enough(rows.count_left()))
-        rows.load_left(teacher.start_with(collision))
-        model = teacher.learn(collision)
+        trainer = ModelTrainer(rows.relations, rows.matching, compared_with(rows.matching), rows.buckets)
+        collision = trainer.count_frequencies(learn=trainer.has_enough(rows.count_left()))
+        rows.load_left(trainer.start_with(collision))
+        model = trainer.learn(collision)
     else:
         rows.load_left(model)
     rows.finish()
@@ -112,7 +112,7 @@ class Linking:
     Args:
         engine: A session with `spine_rows` and `left_rows`.
         matching: The declaration.
-        model: The model; `run` completes it where that is asked.
+        model: The model; `run` completes it if it is to calibrate.
         buckets: How many buckets the rows have that are kept outside of memory; 0 of tables in memory.
         former: Whether there are `earlier_rows`: their numbers are their records' too.
         arrived: Relation (`n`, `_ref`) of every accepted row of the spine; None where that is not known.
@@ -148,7 +148,7 @@ class Linking:
         return self.context.model
 
     def run(self, *, calibrate: bool = False) -> Model:
-        """Run all stages; return the model, completed where `calibrate` is asked."""
+        """Run all stages; return the model, completed where it is to `calibrate`."""
         self.relations.run(_Plan(self, calibrate).steps, self.results)
         return self.model
 

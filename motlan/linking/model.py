@@ -17,7 +17,7 @@ from motlan.config.matching import Matching, sql
 from motlan.expressions import DUCKDB, Expression, literal, parse, quote
 
 RESIDUAL_KNOWN = 0.3
-"""Share of rows left by deterministic linking whose person is on the spine, until the data tell."""
+"""Share of rows left by deterministic linking whose person is on the spine, until the data show it."""
 
 
 class Model(BaseModel):
@@ -95,7 +95,7 @@ def rarity(comparison: str) -> str:
 
 
 def counted(matching: Matching) -> list[str]:
-    """Return the comparisons that ask how frequent a value is."""
+    """Return the comparisons in which the frequency of a value counts."""
     return [name for name, comparison in matching.comparisons.items() if comparison.frequency]
 
 

@@ -23,7 +23,7 @@ RANDOM_ROWS = 400
 """Rows of each side whose pairs teach u: 160,000 pairs."""
 ROUNDS = 30
 BORROWED = 0.01
-"""Share of rows that bear somebody else's identifier, until the data tell."""
+"""Share of rows that bear somebody else's identifier, until the data show it."""
 LEAN = 20.0
 """Pairs of different persons that are supposed beside those seen, where u is learned too."""
 FEWEST = 2
@@ -85,7 +85,7 @@ def smoothed(counts: Sequence[float], says: Sequence[float], added: float = 0.5)
     return [count / total for count in meant]
 
 
-class Teacher:
+class ModelTrainer:
     """Learns a model from `left_rows` and the rows that they are compared with, as `Linking` takes them.
 
     Args:
@@ -156,16 +156,16 @@ class Teacher:
         m = dict(self.start.m)
         learned, pairs, matched = 0, 0, 0.0
         borrowed: dict[str, list[float]] = {}
-        for lesson, keys in self._lessons():
-            names = [name for name, c in self.matching.comparisons.items() if c.learned_from == lesson]
+        for source, keys in self._training_sets():
+            names = [name for name, c in self.matching.comparisons.items() if c.learned_from == source]
             patterns = self._patterns(names, keys)
             seen = sum(count for _, count in patterns)
             if seen < self.matching.min_training_pairs:
                 continue
-            found = maximise(patterns, names, u, m, learn_u=lesson == "identifier")
+            found = maximise(patterns, names, u, m, learn_u=source == "identifier")
             m |= found.m
             learned += int(seen)
-            if lesson == "identifier":
+            if source == "identifier":
                 borrowed, pairs = found.u, self._pairs(keys[0], rows)
                 matched = pairs * found.true
         first = self.matching.identifiers[0] if self.matching.identifiers else None
@@ -197,13 +197,13 @@ class Teacher:
             true = maximise(patterns, names, u, m).true
             self._set_same(u, identifier, self._pairs(identifier, rows) * (1 - true) / (rows * self.persons))
 
-    def _lessons(self) -> list[tuple[str, list[str]]]:
-        lessons = []
+    def _training_sets(self) -> list[tuple[str, list[str]]]:
+        sets = []
         if self.matching.identifiers:
-            lessons.append(("identifier", [self.matching.identifiers[0]]))
-        if self.matching.teaching:
-            lessons.append(("teaching", self.matching.teaching))
-        return lessons
+            sets.append(("identifier", [self.matching.identifiers[0]]))
+        if self.matching.training_key:
+            sets.append(("training_key", self.matching.training_key))
+        return sets
 
     def _known(self, m: dict[str, list[float]], first: str | None, matched: float) -> float:
         """Estimate the share of rows whose person is on the spine: true pairs by identifier, over how often it agrees."""
@@ -266,9 +266,9 @@ class Teacher:
             for levels, count in found:
                 counts[levels[place]] += count
             shares = smoothed(counts, [0.0 if level.missing else 1.0 for level in declared])
-            common = [number for number, level in enumerate(declared) if level.term_frequency_adjustment]
-            if name in collision and common:
-                shares = _rescaled(shares, common, collision[name], self.start.u[name])
+            adjusted = [number for number, level in enumerate(declared) if level.term_frequency_adjustment]
+            if name in collision and adjusted:
+                shares = _rescaled(shares, adjusted, collision[name], self.start.u[name])
             u[name] = shares
         return u
 
@@ -305,11 +305,11 @@ def _joined(keys: Sequence[str]) -> str:
     return " and ".join([*equal, "l.n != r.n"])
 
 
-def _rescaled(shares: list[float], common: list[int], collision: float, declared: list[float]) -> list[float]:
-    """Give the common levels together the share that the frequencies tell, split as declared."""
-    split = sum(declared[number] for number in common)
-    others = sum(share for number, share in enumerate(shares) if number not in common)
+def _rescaled(shares: list[float], adjusted: list[int], collision: float, declared: list[float]) -> list[float]:
+    """Give the levels with a term frequency adjustment together the share that the frequencies show, split as declared."""
+    split = sum(declared[number] for number in adjusted)
+    others = sum(share for number, share in enumerate(shares) if number not in adjusted)
     return [
-        collision * declared[number] / split if number in common else share * (1 - collision) / others
+        collision * declared[number] / split if number in adjusted else share * (1 - collision) / others
         for number, share in enumerate(shares)
     ]

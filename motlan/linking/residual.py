@@ -9,7 +9,7 @@ learned too. A row's own part in what is learned of its pattern is left out, so 
 A pattern is a text, `dataset status levels already_linked`:
 
 - `status`, a digit for each identifier: 0 the row bears none, 1 one that nobody on the spine has, 2 one that the spine has;
-- `levels`, a letter for each comparison: its level where it is learned from `teaching`, else its group of levels (a says
+- `levels`, a letter for each comparison: its level where it is learned from `training_key`, else its group of levels (a says
   nothing, b the first that does, c the others);
 - `already_linked`, 1 where another row of the dataset is linked to the person already, else 0.
 """
@@ -67,7 +67,7 @@ def find_patterns(context: Context, persons: str, unlinked: str, spine: str, dou
         persons: Relation that `gather_persons` made.
         unlinked: Relation of the rows.
         spine: Relation of the rows that they were compared with.
-        doubted: Relation (`n`, `person`, `doubt`) of pairs for people; None for those alone of which a doubt is declared.
+        doubted: Relation (`n`, `person`, `doubt`) of pairs for people; None for only those of which a doubt is declared.
     """
     matching, model = context.matching, context.model
     doubt, joined = models.doubt(matching), ""
@@ -103,17 +103,17 @@ def _of_levels(matching: Matching, model: Model) -> tuple[list[str], list[str]]:
 
 
 def groups(matching: Matching, comparison: str) -> list[list[int]]:
-    """Return the levels of a comparison that patterns tell apart, a list each."""
+    """Return the levels of a comparison that patterns keep apart, a list each."""
     levels = matching.comparisons[comparison].levels
-    if matching.comparisons[comparison].learned_from == "teaching":
+    if matching.comparisons[comparison].learned_from == "training_key":
         return [[number] for number in range(len(levels))]
     first = matching.comparisons[comparison].first
     missing = [number for number, level in enumerate(levels) if level.missing]
     return [missing, [first], [number for number in range(len(levels)) if number not in (*missing, first)]]
 
 
-def _cases(told: Iterable[tuple[int, str]]) -> str:
-    return " ".join(f"when {level} then {value}" for level, value in told)
+def _cases(values: Iterable[tuple[int, str]]) -> str:
+    return " ".join(f"when {level} then {value}" for level, value in values)
 
 
 def _weight(model: Model, comparison: str, group: Sequence[int]) -> float:
@@ -201,7 +201,7 @@ class Patterns:
         return round(math.log2(true / none / self._random(pattern) / max(self.model.persons, 1)), 6)
 
     def prior(self, pattern: str) -> float:
-        """Return the share of rows whose true pair is of a pattern, until the data tell."""
+        """Return the share of rows whose true pair is of a pattern, until the data show it."""
         return RESIDUAL_KNOWN * 0.5 * self._shares(pattern)[0]
 
     def _random(self, pattern: str) -> float:
@@ -235,43 +235,45 @@ class Patterns:
         """Learn the odds of each pattern's pairs, and the shares of rows that are known.
 
         Args:
-            seen: What the rows with candidates show: `bits` are all that speaks for a row, less its pattern's odds.
+            seen: Of the rows with candidates: pattern of the best pair, the row's log2 odds less that pattern's, rows.
             totals: `dataset status` -> rows, those without candidates too.
 
         Returns:
-            Kind -> log2 odds of a pair whose other fields say nothing; status -> share of rows whose person is on the spine.
+            Pattern -> log2 odds of a pair whose other fields say nothing; status -> share of rows whose person is on the spine.
         """
         of_group: dict[str, list[tuple[str, float, int]]] = {}
         chance = {pattern: self.odds(pattern, 1.0, 1.0) for pattern in {pattern for pattern, _, _ in seen}}
-        for pattern, bits, count in seen:
-            of_group.setdefault(" ".join(pattern.split(" ")[:2]), []).append((pattern, bits + chance[pattern], count))
+        for pattern, log_odds, count in seen:
+            of_group.setdefault(" ".join(pattern.split(" ")[:2]), []).append(
+                (pattern, log_odds + chance[pattern], count)
+            )
         odds: dict[str, float] = {}
         known: dict[str, list[tuple[float, int]]] = {}
         for group, rows in totals.items():
-            true = self._maximised(of_group.get(group, []), rows)
+            true = self._maximise(of_group.get(group, []), rows)
             none = 1 - _clamped(sum(true.values()))
             odds |= {pattern: chance[pattern] + round(math.log2(share / none), 6) for pattern, share in true.items()}
             known.setdefault(group.split(" ")[1], []).append((1 - none, rows))
         shares = {
-            status: round(sum(share * rows for share, rows in told) / sum(rows for _, rows in told), 6)
-            for status, told in sorted(known.items())
+            status: round(sum(share * rows for share, rows in parts) / sum(rows for _, rows in parts), 6)
+            for status, parts in sorted(known.items())
         }
         return odds, shares
 
-    def _maximised(self, seen: Seen, rows: int) -> dict[str, float]:
-        """Find, for each pattern, the share of rows whose true pair is of it, as one row more of the pattern would be told."""
-        told: dict[str, list[tuple[float, int]]] = {}
-        for pattern, bits, count in seen:
-            told.setdefault(pattern, []).append((2**-bits, count))
+    def _maximise(self, seen: Seen, rows: int) -> dict[str, float]:
+        """Find, for each pattern, the share of rows whose true pair is of it, as one more row of the pattern would see it."""
+        of_pattern: dict[str, list[tuple[float, int]]] = {}
+        for pattern, log_odds, count in seen:
+            of_pattern.setdefault(pattern, []).append((2**-log_odds, count))
         lean = max(LEAN * rows, LEAN_ROWS)
         # What is seen of a pattern, less one row of it; and its share by the model of all rows, of those that are known.
-        others = {pattern: 1 - 1 / sum(count for _, count in pairs) for pattern, pairs in told.items()}
-        leaning = {pattern: lean * self.prior(pattern) / RESIDUAL_KNOWN for pattern in told}
-        true = {pattern: self.prior(pattern) for pattern in told}
+        others = {pattern: 1 - 1 / sum(count for _, count in pairs) for pattern, pairs in of_pattern.items()}
+        leaning = {pattern: lean * self.prior(pattern) / RESIDUAL_KNOWN for pattern in of_pattern}
+        true = {pattern: self.prior(pattern) for pattern in of_pattern}
         for _ in range(ROUNDS):
             was, known = true, _clamped(sum(true.values()))
             true = {}
-            for pattern, pairs in told.items():
+            for pattern, pairs in of_pattern.items():
                 none = (1 - known) / was[pattern]
                 hits = sum(count / (1 + none * against) for against, count in pairs)
                 true[pattern] = (hits * others[pattern] + known * leaning[pattern]) / (rows + lean)

@@ -59,7 +59,7 @@ class Context:
 
     @property
     def versions(self) -> str:
-        """The SQL of the columns of a scored pair that tell the versions of rows that are kept."""
+        """The SQL of the columns of a scored pair with the versions of rows that are kept."""
         return ", l.version as row_version, r.version as other_version" if self.buckets else ""
 
     def conditions(self, identifier: str, relation: str) -> list[str]:

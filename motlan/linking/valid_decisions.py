@@ -119,7 +119,7 @@ def _current(engine: duckdb.DuckDBPyConnection, facts: str, records: Iterable[Re
 
 
 def _remember(store: Store, unseen: Sequence[sa.RowMapping], now: Mapping[Record, str]) -> None:
-    """Give decisions that do not tell on which rows they were made those of today."""
+    """Give decisions without the rows that they were made on those of today."""
     table = tables.link_decisions
     with store.engine.begin() as connection:
         for row in unseen:
@@ -188,19 +188,19 @@ def _anothers(
     model: Model | None,
 ) -> set[tuple[Record, str]]:
     """Return the records, by the version that was seen, that are another person's in the version of now."""
-    asked = sorted(versions)
-    if not asked:
+    changed = sorted(versions)
+    if not changed:
         return set()
     matching = work.registry.entity(entity).matching
     refs: dict[str, set[str]] = defaultdict(set)
-    for (dataset, _), seen, now in asked:
+    for (dataset, _), seen, now in changed:
         refs[dataset] |= {seen, now}
     with work.engine(f"holding records of {entity} against what they were") as engine:
         parts = [_rows(work, entity, dataset, inputs, wanted) for dataset, wanted in sorted(refs.items())]
         if parts := [part for part in parts if part]:
             engine.execute(f"create temp table versions_ as {' union all by name '.join(parts)}")
-            found = compared(engine, matching, model or models.declared(matching), [(s, n) for _, s, n in asked])
-            return {(record, seen) for (record, seen, _), changed in zip(asked, found, strict=True) if changed}
+            found = compared(engine, matching, model or models.declared(matching), [(s, n) for _, s, n in changed])
+            return {(record, seen) for (record, seen, _), other in zip(changed, found, strict=True) if other}
     return set()
 
 

@@ -1,4 +1,4 @@
-"""A new model, learned from what is landed; and what it would change, told before anybody releases it.
+"""A new model, learned from what is landed; and what it would change, reported before anybody releases it.
 
 All rows are linked in scratch under the released model and under the new one, on the same rows and the same decisions. So the
 difference is the model's alone. Nothing of it is published.
@@ -50,9 +50,9 @@ def fit(work: Workspace, entity: str, principal: str) -> dict[str, Any]:
         run = runs.begin(work.store, "fit", entity)
         sweep.discard(work, "fit", entity)
         sweep.sweep(work)
-        learned, told = work.scratch(run.id) / "model.json", _Fit(work, entity, run.id)
+        learned, step = work.scratch(run.id) / "model.json", _Fit(work, entity, run.id)
         try:
-            counts = work.staged(run.id, "fit", [stored_models.frequencies_table(entity)], lambda: told.do(before))
+            counts = work.staged(run.id, "fit", [stored_models.frequencies_table(entity)], lambda: step.run_all(before))
         except BaseException as error:
             runs.fail(work.store, run.id, str(error) if isinstance(error, MotlanError) else type(error).__name__)
             raise
@@ -82,8 +82,8 @@ def weights(matching: Matching, model: Model, before: Model | None = None) -> li
         now, was = model.weights(name), before.weights(name) if before else [None] * len(comparison.levels)
         for number, (level, weight, earlier) in enumerate(zip(comparison.levels, now, was, strict=True)):
             if not level.missing:
-                told = {"comparison": name, "level": number, "is": level.is_, "match_weight": weight}
-                found.append(told | ({"was": earlier} if before else {}))
+                row = {"comparison": name, "level": number, "is": level.is_, "match_weight": weight}
+                found.append(row | ({"was": earlier} if before else {}))
     return found
 
 
@@ -108,16 +108,16 @@ class _Fit:
         self.inputs = published_links.inputs(work, entity)
         self.former = False
 
-    def do(self, before: tuple[str, Model]) -> runs.Counts:
+    def run_all(self, before: tuple[str, Model]) -> runs.Counts:
         self._keep_facts()
         comparable = stored_models.fits(self.matching, before[1])
         if comparable:
             self._link(WAS, before)
         model = self._link(NOW, None)
         (self.work.scratch(self.run) / "model.json").write_text(model.model_dump_json(), encoding="utf-8")
-        told = weights(self.matching, model, before[1] if comparable else None)
+        rows = weights(self.matching, model, before[1] if comparable else None)
         drift = _drift(self.matching, before[1], model) if comparable else None
-        return {"drift": drift, "report": {"weights": told, **(self._compare() if comparable else {})}}
+        return {"drift": drift, "report": {"weights": rows, **(self._compare() if comparable else {})}}
 
     def _file(self, name: str) -> str:
         return literal(str(self.work.scratch(self.run) / name))
@@ -147,8 +147,10 @@ class _Fit:
         with self.work.engine(f"linking {self.entity} in scratch") as engine:
             facts = f"(from read_parquet({self._file(FACTS)}))"
             rows = self.work.facts(self.entity, self.inputs)
-            told = valid_decisions.read(self.work, engine, self.entity, self.inputs, rows, known[1] if known else None)
-            given: dict[str, Any] = {"decided": valid_decisions.load(Relations(engine), told)}
+            decisions = valid_decisions.read(
+                self.work, engine, self.entity, self.inputs, rows, known[1] if known else None
+            )
+            given: dict[str, Any] = {"decided": valid_decisions.load(Relations(engine), decisions)}
             if self.former:
                 histories = f"(from read_parquet({self._file(HISTORIES)}))"
                 given["earlier"] = identifier_history.former_query(histories, self.matching.followed)
@@ -166,15 +168,15 @@ class _Fit:
         """Return the SQL of `n`, `place`, `least` (row of its group), `rule`, `outcome`, `wrong` and `missed` (expected)."""
         place = quote(self.place) if self._has_place() else "null::varchar"
         return f"""
-            with told as (select n, person, rule, probability from row_links
+            with made as (select n, person, rule, probability from row_links
                           union all select n, person, 'duplicate', probability from duplicates)
-            select f.n, f.place, min(f.n) over (partition by coalesce(told.person, f.n)) as least,
+            select f.n, f.place, min(f.n) over (partition by coalesce(made.person, f.n)) as least,
                    coalesce(rule, 'founder') as rule,
-                   case when told.n is not null then 'link' when reviews.n is not null then 'review'
+                   case when made.n is not null then 'link' when reviews.n is not null then 'review'
                         else 'non_link' end as outcome,
-                   1 - told.probability as wrong, case when told.n is null then reviews.probability end as missed
+                   1 - made.probability as wrong, case when made.n is null then reviews.probability end as missed
             from (select {ROW} as n, {place} as place from {facts}) as f
-            left join told using (n) left join review_pairs as reviews using (n)"""
+            left join made using (n) left join review_pairs as reviews using (n)"""
 
     def _has_place(self) -> bool:
         return self.place in self.work.registry.entity(self.entity).fields

@@ -104,7 +104,7 @@ def _waiting(
 ) -> list[Chosen]:
     """Choose pairs that still need a reviewer: first those that others began, then sampled links, then by a keyed hash.
 
-    Pairs whose decisions could not be heeded come before all: of contradictions one more reviewer is asked, of what is stale
+    Pairs whose decisions do not hold come before all: of contradictions one more reviewer is asked, of what is stale
     as many as if nobody had been.
     """
     secret = work.store.secret(control_pairs.SECRET).hex()
@@ -199,7 +199,7 @@ def _sampled(connection: sa.Connection, entity: str) -> pa.Table:
 
 
 def _reopened(connection: sa.Connection, entity: str) -> pa.Table:
-    """Return the pairs whose decisions could not be heeded: the pair, `purpose` (why), `match_weight`, `probability`."""
+    """Return the pairs whose decisions do not hold: the pair, `purpose` (why), `match_weight`, `probability`."""
     decision, again = tables.link_decisions.c, decisions.reopened(entity).subquery("again")
     query = (
         sa.select(*(decision[name] for name in PAIR), sa.func.min(again.c.reason))
@@ -319,14 +319,14 @@ def describe(
 def _find_reasons(
     work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, rows: Sequence[sa.RowMapping]
 ) -> list[str | None]:
-    """Return why people decide each pair of `asked_pairs`, where more is known than that it is not probable enough."""
+    """Return why people decide each pair of `given_pairs`, where more is known than that it is not probable enough."""
     reviews = published_links.relation(work, entity, reviews_table(entity))
     found: dict[int, str] = {}
     if reviews:
         pair = published_links.ordered(("dataset", "_key"), ("other_dataset", "other_key"))
         found = dict(
             engine.execute(
-                f"""select number, min(reason) from asked_pairs join (select {pair}, reason from {reviews}) as reviews
+                f"""select number, min(reason) from given_pairs join (select {pair}, reason from {reviews}) as reviews
                     using ({", ".join(PAIR)}) where reason is not null group by number"""
             ).fetchall()
         )
@@ -341,9 +341,9 @@ def _find_reasons(
 def _remember(work: Workspace, engine: duckdb.DuckDBPyConnection, assignments: Sequence[int]) -> None:
     """Keep which landed rows a reviewer was shown: a decision is about these."""
     found = engine.execute(
-        """select mine._ref, theirs._ref from asked_pairs
-           join asked_facts as mine on mine.dataset = left_dataset and mine._key = left_key
-           join asked_facts as theirs on theirs.dataset = right_dataset and theirs._key = right_key order by number"""
+        """select mine._ref, theirs._ref from given_pairs
+           join given_records as mine on mine.dataset = left_dataset and mine._key = left_key
+           join given_records as theirs on theirs.dataset = right_dataset and theirs._key = right_key order by number"""
     ).fetchall()
     table = tables.link_assignments
     with work.store.engine.begin() as connection:
