@@ -28,9 +28,12 @@ def lighter(matching: dict[str, Any]) -> None:
     levels["same but for diacritics"]["u"] = 0.9
 
 
-def test_a_model_that_drifts_is_released_by_another_person_and_then_links(country: Country, tmp_path: Path) -> None:
+def test_there_is_no_model_before_the_first_linking(country: Country) -> None:
     with pytest.raises(ConfigurationError, match="no model"):
         model_proposals.shown(country.open(), None, "person")
+
+
+def test_a_model_that_drifts_is_released_by_another_person_and_then_links(country: Country, tmp_path: Path) -> None:
     work = reviewed(country)
     first, _ = published_links.released(work, "person")
     found = call("ann", "fit")
