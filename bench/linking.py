@@ -164,27 +164,27 @@ def _facts(work: Path) -> str:
 
 def link_ours(work: Path, memory_limit: str, threads: int) -> None:
     """Link by the bus's own stages; write links, reviews and the model."""
-    from motlan.linking import stages
+    from motlan.linking.link_rows import link_all
 
     matching = declared.load().entity(ENTITY).matching
     began = time.perf_counter()
     with connect(temp_dir=work / "spill", allowed=[work], memory_limit=memory_limit, threads=threads) as engine:
-        linking = stages.link_all(engine, matching, _facts(work))
+        linking = link_all(engine, matching, _facts(work))
         spine = ", ".join(map(literal, matching.spine))
         engine.execute(
             """create temp view told as
-                select n, person, compared, rule, weight, probability from linked
-                union all select n, person, person, 'duplicate', weight, probability from doubles"""
+                select n, person, compared, rule, match_weight, probability from row_links
+                union all select n, person, person, 'duplicate', match_weight, probability from duplicates"""
         )
         _write(
             engine,
             work / "ours.parquet",
-            f"""select f.dataset, f._key, coalesce(told.person, {ROW}) as person, told.rule, compared, weight, probability,
+            f"""select f.dataset, f._key, coalesce(told.person, {ROW}) as person, told.rule, compared, match_weight, probability,
                        {ROW} as n, f.dataset in ({spine}) as is_spine
                 from {_facts(work)} as f left join told on told.n = {ROW}""",
         )
-        _write(engine, work / "reviews.parquet", "from reviews")
-        pairs = one(engine, "select count(*) from scored")[0]
+        _write(engine, work / "reviews.parquet", "from review_pairs")
+        pairs = one(engine, "select count(*) from scored_pairs")[0]
     seconds = time.perf_counter() - began
     levels = {
         name: {
@@ -194,7 +194,7 @@ def link_ours(work: Path, memory_limit: str, threads: int) -> None:
         }
         for name, comparison in matching.comparisons.items()
     }
-    told = {"seconds": seconds, "pairs": pairs, "levels": levels, "linked": linking.model.linked}
+    told = {"seconds": seconds, "pairs": pairs, "levels": levels, "linked": linking.model.link_threshold}
     (work / "ours.json").write_text(json.dumps(told), encoding="utf-8")
 
 
@@ -204,21 +204,23 @@ def _write(engine: duckdb.DuckDBPyConnection, target: Path, query: str) -> None:
 
 def link_again(work: Path, memory_limit: str, threads: int) -> None:
     """Link, change one row in a thousand, link again with what is remembered, and count the pairs weighed."""
-    from motlan.linking import stages
+    from motlan.linking.link_rows import link_all
 
     matching = declared.load().entity(ENTITY).matching
     changed = f"hash({ROW}) % 1000 = 0"
     with connect(temp_dir=work / "spill", allowed=[work], memory_limit=memory_limit, threads=threads) as engine:
-        model = stages.link_all(engine, matching, _facts(work)).model
-        whole = one(engine, "select count(*) from scored")[0]
+        first = link_all(engine, matching, _facts(work))
+        whole = one(engine, "select count(*) from scored_pairs")[0]
         engine.execute(
             f"""create temp table changes as select {ROW} as n from {_facts(work)} where {changed};
                 create temp table remembered as
-                select * from scored anti join changes using (n) anti join (select n as other from changes) using (other)"""
+                select * from scored_pairs anti join changes using (n) anti join (select n as other from changes) using (other)"""
         )
+        model = first.model
+        first.close()
         moved = f"(select * replace (if({changed}, null, residence_commune) as residence_commune) from {_facts(work)})"
-        stages.link_all(engine, matching, moved, model, remembered=True)
-        part = one(engine, "select count(*) from scored")[0]
+        link_all(engine, matching, moved, model, remembered=True)
+        part = one(engine, "select count(*) from scored_pairs")[0]
     (work / "again.json").write_text(json.dumps({"incremental_pairs_share": part / whole}), encoding="utf-8")
 
 

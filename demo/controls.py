@@ -69,7 +69,7 @@ def altered_rule(evidence: Evidence, person: str, field: str, dice: random.Rando
     ]
     version = dice.choice(used)
     kind, subject, body = evidence.versions[version]
-    key = "weight" if kind == "link" else "query"
+    key = "match_weight" if kind == "link" else "query"
     changed = {**body, key: str(body[key]).replace("1", "2", 1)}
     return replace(evidence, versions={**evidence.versions, version: (kind, subject, changed)})
 

@@ -41,7 +41,7 @@ def link(
 ) -> None:
     """Link the rows of two files that are about one person, or find duplicates in one.
 
-    Writes pairs.parquet (left_key, right_key, match_weight, match_probability, decision: link, review or none),
+    Writes pairs.parquet (left_key, right_key, match_weight, match_probability, decision: link, review or non_link),
     clusters.parquet (key, cluster_id, file), model.json, and report.html, which shows values of the files. They replace
     earlier ones in one go at the end: a run that is stopped leaves those as they were, and is simply run again.
     """

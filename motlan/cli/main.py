@@ -249,7 +249,7 @@ def _grow(tree: Tree, chain: dict[str, Any]) -> None:
     said = merged.add(
         f"said by {source['dataset']} ({source['owner']}), record {source['key']}, as of {source['source_moment']}"
     )
-    weight = "" if link["weight"] is None else f", weight {link['weight']:.1f}"
+    weight = "" if link["match_weight"] is None else f", weight {link['match_weight']:.1f}"
     said.add(f"linked by {link['rule']}{weight} (version {link['version'][:12]})")
     cleaned = said.add(
         f"cleaned by {source['cleaned_by']['expression']} (version {source['cleaned_by']['version'][:12]})"

@@ -85,7 +85,8 @@ def show(
         f"model {found['model'][:12]}: {found['state']}{drift}, learned from {found['pairs']:,} pairs", highlight=False
     )
     out.print(
-        f"linked from probability {found['linked']}, reviewed from {found['review']}; {found['persons']:,} persons, "
+        f"linked from probability {found['link_threshold']}, reviewed from {found['review_threshold']}; "
+        f"{found['persons']:,} persons, "
         f"{found['known']:.2%} of all rows belong to one of them",
         highlight=False,
     )
@@ -95,12 +96,12 @@ def show(
 
 def _print_weights(found: dict[str, Any]) -> None:
     table = Table("comparison", "level", "bits", "", title="weights")
-    widest = max(abs(row["bits"]) for row in found["weights"]) or 1
+    widest = max(abs(row["match_weight"]) for row in found["weights"]) or 1
     for row in found["weights"]:
-        bar = "█" * max(round(abs(row["bits"]) / widest * LONGEST_BAR), 1)
-        colour = "green" if row["bits"] > 0 else "red"
+        bar = "█" * max(round(abs(row["match_weight"]) / widest * LONGEST_BAR), 1)
+        colour = "green" if row["match_weight"] > 0 else "red"
         table.add_row(
-            escape(row["comparison"]), escape(row["is"]), f"{row['bits']:+.2f}", f"[{colour}]{bar}[/{colour}]"
+            escape(row["comparison"]), escape(row["is"]), f"{row['match_weight']:+.2f}", f"[{colour}]{bar}[/{colour}]"
         )
     out.print(table)
 
@@ -145,7 +146,7 @@ def release(model: ModelId, as_json: AsJson = False) -> None:
     """Let a proposed model decide from the next reconcile on. Past the limit of drift, not by its fitter. Asks why."""
     with told(as_json):
         work = open_workspace()
-        limit = work.registry.entity(models.find(work.store, model)["entity"]).matching.drift
+        limit = work.registry.entity(models.find(work.store, model)["entity"]).matching.max_drift
         done = models.release(work.store, model, releaser(), asked_why(), limit)
     _told(done, "released", as_json)
 

@@ -95,6 +95,12 @@ def list_(
         out.print(table if table.row_count else f"nothing is assigned to you; {title}")
 
 
+_BECAUSE = {
+    "former_number": "a number that the other record bore before",
+    "contradiction": "other decisions that contradict one on it",
+    "stale": "a decision on a record that is another's now",
+}
+"""Why people decide a pair, in words; a declared doubt goes by its own name."""
 _AGAINST = {"contradiction": "other decisions", "stale": "the record, now another's", "machine": "the machine"}
 
 
@@ -105,7 +111,7 @@ def _print_contradicted(found: list[dict[str, Any]]) -> None:
         numbers = ", ".join(str(decision["decision"]) for decision in row["decisions"])
         by = ", ".join(f"{decision['principal']} {decision['recorded_at'][:10]}" for decision in row["decisions"])
         verdict = "same" if row["same"] else "different"
-        weight = "" if row.get("weight") is None else f"{row['weight']:.1f}"
+        weight = "" if row.get("match_weight") is None else f"{row['match_weight']:.1f}"
         table.add_row(numbers, *map(escape, sides), verdict, _AGAINST[row["reason"]], weight, escape(by))
     out.print(table if table.row_count else "no decision is contradicted")
 
@@ -124,11 +130,13 @@ def show(assignment: Assignment, as_json: AsJson = False) -> None:
         differs = None not in (row["left"], row["right"]) and row["left"] != row["right"]
         table.add_row(row["field"], *map(escape, cells), "differs" if differs else "")
     out.print(table)
+    if found["because"]:
+        out.print(f"people decide it because of: {_BECAUSE.get(found['because'], found['because'])}", highlight=False)
     steps = Table("comparison", "level", "bits", title="what it weighs")
     steps.add_row("before anything is compared", "", f"{found['prior']:+.2f}")
     for step in found["waterfall"]:
-        steps.add_row(escape(step["comparison"]), escape(step["is"]), f"{step['bits']:+.2f}")
-    steps.add_row("sum", f"probability {found['probability']:.4f}", f"{found['weight'] + found['prior']:+.2f}")
+        steps.add_row(escape(step["comparison"]), escape(step["is"]), f"{step['match_weight']:+.2f}")
+    steps.add_row("sum", f"probability {found['probability']:.4f}", f"{found['match_weight'] + found['prior']:+.2f}")
     out.print(steps)
 
 

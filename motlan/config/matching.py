@@ -19,7 +19,8 @@ class Level(Declared):
         is_: What the level is, for people.
         when: Expression over `left_` and `right_` fields.
         missing: The level says nothing, because a side is unknown.
-        common: Both sides have the comparison's `frequency` value; the more frequent it is, the less the level says.
+        term_frequency_adjustment: Both sides have the comparison's `frequency` value; the more frequent it is, the less the
+            level says.
         m: How often two rows of one person are on it, to start from.
         u: How often two rows of different persons are on it, to start from.
     """
@@ -27,7 +28,7 @@ class Level(Declared):
     is_: str = Field(alias="is")
     when: str
     missing: bool = False
-    common: bool = False
+    term_frequency_adjustment: bool = False
     m: float | None = Field(default=None, gt=0, le=1)
     u: float | None = Field(default=None, gt=0, le=1)
 
@@ -43,15 +44,15 @@ class Comparison(Declared):
 
     Attributes:
         levels: From the most alike to the least.
-        frequency: Field (or derived field) whose value's frequency counts on `common` levels.
-        learned_from: Which pairs teach its m: those of one `identifier`, or those equal in all of `teaching`.
+        frequency: Field (or derived field) whose value's frequency counts on levels with a term frequency adjustment.
+        learned_from: Which pairs teach its m: those of one `identifier`, or those equal in all of `training_key`.
         given: Expression over `left_` and `right_` fields: where it holds, pairs of different persons agree more often (or less),
             so that u is learned apart for them.
     """
 
     levels: list[Level]
     frequency: Name | None = None
-    learned_from: Literal["identifier", "teaching"] = "identifier"
+    learned_from: Literal["identifier", "training_key"] = "identifier"
     given: str | None = None
 
     @property
@@ -83,7 +84,7 @@ def _geometric(count: int, first: float, ratio: float) -> list[float]:
     return [first, *((1 - first) * part / sum(others) for part in others)] if others else [1.0]
 
 
-class Block(Declared):
+class BlockingRule(Declared):
     """A key that two rows must share to be compared; its two sides may be made differently."""
 
     left: list[str]
@@ -94,16 +95,16 @@ class Errors(Declared):
     """Wanted error rates, from which the thresholds come.
 
     Attributes:
-        linked: Expected share of wrong links among all that the machine makes, at the most.
-        each: A pair is linked where it is wrong with at most this probability, however few such pairs there are.
-        sure: A link of the first two stages is made at once where it is wrong with at most this probability.
-        review: Pairs at least this probable, and not linked, go to a person.
+        max_false_link_rate: Expected share of wrong links among all that the machine makes, at the most.
+        max_link_error: A pair is linked where it is wrong with at most this probability, however few such pairs there are.
+        deterministic_error: A deterministic link is made at once where it is wrong with at most this probability.
+        review_error: Pairs at least this probable, and not linked, go to clerical review.
     """
 
-    linked: float = Field(default=0.0001, gt=0, lt=0.5)
-    each: float = Field(default=0.5, gt=0, le=0.5)
-    sure: float = Field(default=0.0002, gt=0, lt=0.5)
-    review: float = Field(default=0.02, gt=0, lt=1)
+    max_false_link_rate: float = Field(default=0.0001, gt=0, lt=0.5)
+    max_link_error: float = Field(default=0.5, gt=0, le=0.5)
+    deterministic_error: float = Field(default=0.0002, gt=0, lt=0.5)
+    review_error: float = Field(default=0.02, gt=0, lt=1)
 
 
 class Matching(Declared):
@@ -115,17 +116,17 @@ class Matching(Declared):
         derived: Name -> expression over fields, made once for each row.
         exact: Expressions that, equal and unique on both sides, make a candidate without an identifier.
         exact_when: Where the exact key holds.
-        teaching: Expressions; rows equal in all of them teach how often identifiers agree.
-        blocks: Keys that make candidates of what is left.
+        training_key: Expressions; rows equal in all of them teach how often identifiers agree.
+        blocking_rules: Keys of which two rows must share one to be candidates of what is left.
         histories: Identifiers that a record of the spine may get anew: those that it bore before are its own still.
         doubts: Name -> expression over `left_` and `right_` fields: where one holds of two rows that share no identifier,
             people decide, however much else speaks for them.
         errors: Wanted error rates.
         comparisons: Name -> comparison.
         sample: Pairs that a model is learned from, at most.
-        least: Pairs below which the declared m and u stand.
-        share: Largest share of the sample that one dataset may have.
-        drift: Largest change of a level's weight (bits) that a refit may bring without a person's release.
+        min_training_pairs: Pairs below which the declared m and u stand.
+        max_dataset_share: Largest share of the sample that one dataset may have.
+        max_drift: Largest change of a level's weight (bits) that a refit may bring without a person's release.
         turned: Bits that speak against it, from which on a record that was corrected is about somebody else than before.
     """
 
@@ -134,16 +135,16 @@ class Matching(Declared):
     derived: dict[Name, str] = Field(default={})
     exact: list[str] = Field(default=[])
     exact_when: str = "True"
-    teaching: list[str] = Field(default=[])
-    blocks: list[Block | list[str]]
+    training_key: list[str] = Field(default=[])
+    blocking_rules: list[BlockingRule | list[str]]
     histories: list[Name] = Field(default=[])
     doubts: dict[Name, str] = Field(default={})
     errors: Errors = Errors()
     comparisons: dict[Name, Comparison]
     sample: int = Field(default=100_000, gt=0)
-    least: int = Field(default=1_000, gt=0)
-    share: float = Field(default=0.5, gt=0, le=1)
-    drift: float = Field(default=2.0, gt=0)
+    min_training_pairs: int = Field(default=1_000, gt=0)
+    max_dataset_share: float = Field(default=0.5, gt=0, le=1)
+    max_drift: float = Field(default=2.0, gt=0)
     turned: float = Field(default=10.0, gt=0)
 
     @cached_property
@@ -154,7 +155,7 @@ class Matching(Declared):
     @cached_property
     def fields(self) -> tuple[str, ...]:
         """The canonical fields that linking reads, in order."""
-        return tuple(sorted(self._names({*self.exact, self.exact_when, *self.teaching}) - set(self.derived)))
+        return tuple(sorted(self._names({*self.exact, self.exact_when, *self.training_key}) - set(self.derived)))
 
     @cached_property
     def steps(self) -> dict[str, str]:
@@ -184,7 +185,7 @@ class Matching(Declared):
         return tuple(sorted(self._names(set())))
 
     def _names(self, also: set[str]) -> set[str]:
-        texts = also | {text for block in self.keys for side in block for text in side}
+        texts = also | {text for rule in self.keys for side in rule for text in side}
         if also:
             texts |= set(self.derived.values())
         names = {name for text in texts for name in _expression(text).fields} | set(self.identifiers)
@@ -208,10 +209,10 @@ class Matching(Declared):
 
     @cached_property
     def keys(self) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
-        """The blocks as (left, right) expressions."""
+        """The blocking rules as (left, right) expressions."""
         return tuple(
-            (tuple(block.left), tuple(block.right)) if isinstance(block, Block) else (tuple(block), tuple(block))
-            for block in self.blocks
+            (tuple(rule.left), tuple(rule.right)) if isinstance(rule, BlockingRule) else (tuple(rule), tuple(rule))
+            for rule in self.blocking_rules
         )
 
 

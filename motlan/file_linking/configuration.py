@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +15,31 @@ from motlan.config.files import Declared, Name, Place, check, read, refusal
 from motlan.config.matching import Matching
 from motlan.errors import ConfigurationError
 from motlan.expressions import parse
-from motlan.file_linking import comparisons as ready_made
 from motlan.file_linking.tabular import TAKEN
 
 SIDES = ("left", "right")
 LEAST = 50
 """Pairs below which the m and u that a configuration begins with stand, where it says nothing else."""
+
+
+READY: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "exact": (),
+    "identifier": (("one slip of the pen", "one_edit({left}, {right})"),),
+    "code": (("one slip of the pen", "length({left}) >= 4 and one_edit({left}, {right})"),),
+    "name": (
+        ("one slip of the pen", "length({left}) >= 4 and one_edit({left}, {right})"),
+        ("alike", "similarity({left}, {right}) >= 0.88"),
+    ),
+    "text": (("alike", "similarity({left}, {right}) >= 0.88"),),
+    "date": (
+        ("agree as far as known", "dates_agree({left}, {right})"),
+        ("day and month swapped", "date_swapped({left}) == {right}"),
+        ("one slip of the pen", "one_edit({left}, {right})"),
+    ),
+}
+"""Ready-made comparisons: word -> the levels between `same` and `another`. Their m and u are learned."""
+_PLAIN = ("exact", "identifier")
+"""Those whose agreement counts alike for every value."""
 
 
 class Sides(Declared):
@@ -109,7 +129,9 @@ def configuration(path: Path, sides: int) -> Configuration:
     if files.one_to_one and sides == 1:
         raise refusal("one_to_one is for two files", path, ["one_to_one"], "drop it, or give RIGHT.")
     rest["comparisons"] = _written_out(rest.get("comparisons"), path)
-    matching = check(Matching, {"least": LEAST, **rest, "spine": ["right"] if sides == 2 else []}, path, [])
+    matching = check(
+        Matching, {"min_training_pairs": LEAST, **rest, "spine": ["right"] if sides == 2 else []}, path, []
+    )
     _check_expressions(matching, path)
     _check_levels(matching, path)
     return Configuration(path, files, matching)
@@ -120,18 +142,36 @@ def _written_out(comparisons: Any, path: Path) -> Any:
     if not isinstance(comparisons, dict):
         return comparisons
     for name, said in comparisons.items():
-        if isinstance(said, str) and said not in ready_made.READY:
-            mend = f"write {', '.join(ready_made.READY)}, or levels."
+        if isinstance(said, str) and said not in READY:
+            mend = f"write {', '.join(READY)}, or levels."
             raise refusal(f"no comparison is called {said}", path, ["comparisons", name], mend)
-    return {
-        name: ready_made.comparison(name, said) if isinstance(said, str) else said for name, said in comparisons.items()
-    }
+    return {name: _ready_made(name, said) if isinstance(said, str) else said for name, said in comparisons.items()}
+
+
+def _ready_made(field: str, word: str) -> dict[str, Any]:
+    """Write a ready-made comparison out, as `Matching` declares it. Frequencies count, but for `exact` and `identifier`."""
+    left, right = f"left_{field}", f"right_{field}"
+    same = {"is": "same", "when": f"{left} == {right}"} | (
+        {} if word in _PLAIN else {"term_frequency_adjustment": True}
+    )
+    levels = [
+        {"is": "missing", "when": f"{left} is None or {right} is None", "missing": True},
+        same,
+        *({"is": name, "when": when.format(left=left, right=right)} for name, when in READY[word]),
+        {"is": "another", "when": "True"},
+    ]
+    also = {"learned_from": "training_key"} if word == "identifier" else {} if word in _PLAIN else {"frequency": field}
+    return {**also, "levels": levels}
 
 
 def _check_expressions(matching: Matching, path: Path) -> None:
     """Refuse what cannot be read, by this file's own name."""
-    blocks = [text for key in matching.keys for side in key for text in side]
-    for name, texts in {"blocks": blocks, "derived": matching.derived.values(), "teaching": matching.teaching}.items():
+    rules = [text for key in matching.keys for side in key for text in side]
+    for name, texts in {
+        "blocking_rules": rules,
+        "derived": matching.derived.values(),
+        "training_key": matching.training_key,
+    }.items():
         for text in texts:
             parse(text, where=f"{path.parent.name}/{path.name}, {name}")
 

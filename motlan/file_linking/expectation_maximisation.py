@@ -2,7 +2,7 @@
 
 Two rows that share a blocking key are of one person or of two; which is not known, so the share of pairs that are, and m,
 are found together (Winkler 1988; Linacre and others 2022). A key teaches only those comparisons that it is not made of.
-Fields that change together (town and street) mislead it where few others tell: declare keys of different fields.
+Fields that change together (town and street) mislead it where there are few others: declare keys of different fields.
 Samples are taken by the rows' own hashed keys: the same on every run.
 """
 
@@ -12,13 +12,12 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from motlan.config.matching import Matching, sql
 from motlan.errors import ConfigurationError, ContractError
-from motlan.expressions import DUCKDB, one, parse, quote
+from motlan.expressions import DUCKDB, parse, quote
 from motlan.linking import model as models
 from motlan.linking.model import Model
+from motlan.linking.relations import Relations
 
 if TYPE_CHECKING:
     from splink import Linker
@@ -29,36 +28,34 @@ UNSEEN = 0.5 / RANDOM_ROWS**2
 """u of a level on which no random pair was."""
 START_PAIRS = 5
 """Pairs as which the m that a configuration begins with counts beside those learned from."""
-LESSONS = 3
+TRAINING_KEYS = 3
 """Blocking keys that teach m, at most."""
 
 Origins = Mapping[str, frozenset[str]]
 """Field -> the columns that it is made of."""
 
 
-def learn(
-    engine: duckdb.DuckDBPyConnection, matching: Matching, collision: Mapping[str, float], origins: Origins
-) -> Model | None:
-    """Learn m and u from the tables `left_rows` and `spine_rows`; where there is no spine, from `left_rows` alone.
+def learn(relations: Relations, matching: Matching, collision: Mapping[str, float], origins: Origins) -> Model | None:
+    """Learn m and u from `left_rows` and `spine_rows`; where there is no spine, from `left_rows` alone.
 
     Args:
-        engine: The session; Splink's tables are dropped again.
+        relations: The relations of the linking; Splink's tables are dropped again.
         matching: The declaration; its m start the search.
         collision: Comparison -> how often two random rows share its value.
         origins: Of each field.
 
     Returns:
-        The model; None where fewer than `least` pairs share any key.
+        The model; None where fewer than `min_training_pairs` pairs share any key.
 
     Raises:
         ConfigurationError: Splink is not installed.
         ContractError: It could not learn from this data.
     """
     tables = ["left_rows", *(["spine_rows"] if matching.spine else [])]
-    persons = one(engine, f"select count(*) from {tables[-1]}")[0]
+    (persons,) = relations.fetch_one(f"select count(*) from {tables[-1]}")
     start = models.declared(matching).model_copy(update={"collision": dict(collision), "persons": max(persons, 1)})
-    lessons, pairs = _lessons(engine, matching, origins)
-    if not lessons:
+    keys, pairs = _training_keys(relations, matching, origins)
+    if not keys:
         return None
     try:
         from splink.internals.exceptions import SplinkException
@@ -69,16 +66,16 @@ def learn(
         ) from None
     logging.getLogger("splink").setLevel(logging.ERROR)
     try:
-        with _Classroom(engine, matching, tables) as classroom:
-            u = _scaled(classroom.learn_u(list(matching.comparisons)), matching, collision)
+        with _SplinkRows(relations, matching, tables) as rows:
+            u = _scaled(rows.learn_u(list(matching.comparisons)), matching, collision)
             m = dict(start.m)
-            for number, names in lessons:
-                m |= classroom.learn_m(number, names, u)
+            for number, names in keys:
+                m |= rows.learn_m(number, names, u)
     except (SplinkException, ValueError):
         raise ContractError(
             "Splink could not learn from these pairs",
             where="linking",
-            next_step="declare blocks that more rows share, or m and u with a larger `least`.",
+            next_step="declare blocking rules that more rows share, or m and u with a larger `min_training_pairs`.",
         ) from None
     m = {
         name: [_settled(*level, pairs) for level in zip(m[name], u[name], start.m[name], strict=True)]
@@ -88,19 +85,19 @@ def learn(
 
 
 def _settled(m: float, u: float, start: float, pairs: int) -> float:
-    """Return m of a level, the start value counted as a few pairs; u where neither a lesson's nor a random pair was on it."""
+    """Return m of a level, the start value counted as a few pairs; u where no training pair and no random pair was on it."""
     if not m and u <= UNSEEN:
         return u
     return round((m * pairs + start * START_PAIRS) / (pairs + START_PAIRS), 9)
 
 
-def _lessons(
-    engine: duckdb.DuckDBPyConnection, matching: Matching, origins: Origins
+def _training_keys(
+    relations: Relations, matching: Matching, origins: Origins
 ) -> tuple[list[tuple[int, list[str]]], int]:
-    """Choose the blocking keys that teach most: each as its number, and the comparisons it may teach; and count their pairs."""
+    """Choose the blocking keys to learn from, each with the comparisons that its pairs may teach; and count their pairs."""
     open_, chosen, total = set(matching.comparisons), [], 0
     made = {name: _columns(_compared(matching, name), matching, origins) for name in matching.comparisons}
-    for _ in range(LESSONS):
+    for _ in range(TRAINING_KEYS):
         best: tuple[int, int, int, list[str]] | None = None
         for number, (left, right) in enumerate(matching.keys):
             if left != right and not matching.spine:
@@ -109,8 +106,8 @@ def _lessons(
             names = [name for name in matching.comparisons if not made[name] & used]
             gain = len(open_.intersection(names))
             if gain and (best is None or gain > best[0]):
-                pairs = pairs_of_key(engine, matching, number)
-                best = (gain, pairs, number, names) if pairs >= matching.least else best
+                pairs = pairs_of_key(relations, matching, number)
+                best = (gain, pairs, number, names) if pairs >= matching.min_training_pairs else best
         if best is None:
             break
         chosen.append((best[2], best[3]))
@@ -136,7 +133,7 @@ def _columns(fields: Iterable[str], matching: Matching, origins: Origins) -> set
     return found
 
 
-def pairs_of_key(engine: duckdb.DuckDBPyConnection, matching: Matching, number: int) -> int:
+def pairs_of_key(relations: Relations, matching: Matching, number: int) -> int:
     """Count the pairs that share a blocking key, by how many rows have each of its values."""
     sides = []
     for table, texts in zip(
@@ -146,28 +143,30 @@ def pairs_of_key(engine: duckdb.DuckDBPyConnection, matching: Matching, number: 
         sides.append(f"(select {', '.join(parts)}, count(*) as rows from {table} as f group by all)")
     names = ", ".join(f"k{place}" for place in range(len(matching.keys[number][0])))
     pairs = "l.rows * r.rows" if matching.spine else "l.rows * (r.rows - 1) // 2"
-    return int(
-        one(engine, f"select coalesce(sum({pairs}), 0) from {sides[0]} as l join {sides[1]} as r using ({names})")[0]
-    )
+    query = f"select coalesce(sum({pairs}), 0) from {sides[0]} as l join {sides[1]} as r using ({names})"
+    return int(relations.fetch_one(query)[0])
 
 
 def _scaled(u: dict[str, list[float]], matching: Matching, collision: Mapping[str, float]) -> dict[str, list[float]]:
-    """Give the levels whose weight is by value together the share that the frequencies tell: that is what rarity is against."""
+    """Give the levels whose weight is by value together the share that the frequencies show: that is what rarity is against."""
     for name, share in collision.items():
-        common = [number for number, level in enumerate(matching.comparisons[name].levels) if level.common]
-        total = sum(u[name][number] for number in common)
-        for number in common:
+        adjusted = [
+            number for number, level in enumerate(matching.comparisons[name].levels) if level.term_frequency_adjustment
+        ]
+        total = sum(u[name][number] for number in adjusted)
+        for number in adjusted:
             u[name][number] *= share / total
     return u
 
 
-class _Classroom:
+class _SplinkRows:
     """The rows as Splink reads them: `em_left` (and `em_right`), with `key_<number>` for each blocking key."""
 
-    def __init__(self, engine: duckdb.DuckDBPyConnection, matching: Matching, tables: list[str]) -> None:
-        self.engine, self.matching, self.tables = engine, matching, tables
+    def __init__(self, relations: Relations, matching: Matching, tables: list[str]) -> None:
+        self.relations, self.engine = relations, relations.engine
+        self.matching, self.tables = matching, tables
 
-    def __enter__(self) -> _Classroom:
+    def __enter__(self) -> _SplinkRows:
         names = ["em_left", "em_right"][: len(self.tables)]
         for side, (name, table) in enumerate(zip(names, self.tables, strict=True)):
             keys = [
@@ -175,18 +174,13 @@ class _Classroom:
                 for number, key in enumerate(self.matching.keys)
             ]
             columns = [f"f.{quote(column)}" for column in self.matching.columns]
-            self.engine.execute(
-                f"create or replace temp table {name} as select f.n, {', '.join(columns + keys)} from {table} as f"
-            )
-            self.engine.execute(
-                f"create or replace temp table {name}_few as from {name} order by n limit {RANDOM_ROWS}"
-            )
+            self.relations.make(name, f"select f.n, {', '.join(columns + keys)} from {table} as f")
+            self.relations.make(f"{name}_few", f"from {name} order by n limit {RANDOM_ROWS}")
         self.names = names
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in self.names:
-            self.engine.execute(f"drop table {name}; drop table {name}_few")
+        self.relations.drop(*(f"{name}{some}" for name in self.names for some in ("", "_few")))
         for (name,) in self.engine.execute(
             "select table_name from duckdb_tables() where table_name like '%splink\\_\\_%' escape '\\'"
         ).fetchall():

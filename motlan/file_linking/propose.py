@@ -48,7 +48,7 @@ READY_FOR: dict[Kind, str] = {
 }
 SAMPLE = 2_000
 """Rows in which dates and words are looked for."""
-BLOCKS = 6
+BLOCKING_RULES = 6
 PAIRS_A_ROW = 5
 """Candidates a row may get from one blocking key, on average."""
 
@@ -99,15 +99,17 @@ def propose(left: Path, right: Path | None) -> str:
                 next_step="write a configuration with fields: that says what to compare with what.",
             )
         _make_cleaned(engine, compared, sides)
-        blocks = _blocks(engine, [column for column in compared if column.kind not in ("sex", "identifier")], sides)
+        rules = _blocking_rules(
+            engine, [column for column in compared if column.kind not in ("sex", "identifier")], sides
+        )
     content: dict[str, Any] = {"key": key} if key else {}
     content["fields"] = {column.name: column.cleaned for column in compared if column.cleaned != f"text({column.name})"}
     if identifiers:
         content["identifiers"] = identifiers
-        teaching = [column.name for column in compared if column.kind in ("name", "date")]
-        content |= {"teaching": teaching[:3]} if len(teaching) > 1 else {}
-    content["errors"] = {"linked": 0.005, "review": 0.05}
-    content["blocks"] = blocks
+        training_key = [column.name for column in compared if column.kind in ("name", "date")]
+        content |= {"training_key": training_key[:3]} if len(training_key) > 1 else {}
+    content["errors"] = {"max_false_link_rate": 0.005, "review_error": 0.05}
+    content["blocking_rules"] = rules
     content["comparisons"] = {column.name: READY_FOR[column.kind] for column in compared}
     others = sorted({name for names in named for name in names} - set(shared))
     return _written(content, " and ".join(path.name for path in paths), others)
@@ -179,8 +181,10 @@ def _make_cleaned(engine: duckdb.DuckDBPyConnection, columns: Sequence[Column], 
         engine.execute(f"create or replace temp table {side}_cleaned as select _row, {made} from {side}_file")
 
 
-def _blocks(engine: duckdb.DuckDBPyConnection, columns: Sequence[Column], sides: Sequence[str]) -> list[list[str]]:
-    """Choose keys by how many pairs they make: columns that are rare enough alone, then pairs of columns, each in two at most."""
+def _blocking_rules(
+    engine: duckdb.DuckDBPyConnection, columns: Sequence[Column], sides: Sequence[str]
+) -> list[list[str]]:
+    """Choose keys by how many pairs they make: columns that are rare enough, then pairs of columns, each in two at most."""
     most = PAIRS_A_ROW * sum(one(engine, f"select count(*) from {side}_cleaned")[0] for side in (sides[0], sides[-1]))
     found: list[list[str]] = []
     used = dict.fromkeys((column.name for column in columns), 0)
@@ -188,7 +192,7 @@ def _blocks(engine: duckdb.DuckDBPyConnection, columns: Sequence[Column], sides:
     couples = [list(couple) for couple in combinations((single[0] for single in singles), 2)]
     for key in singles + couples:
         fresh = all(used[name] < 2 for name in key) and not any(set(other) <= set(key) for other in found)
-        if len(found) < BLOCKS and fresh and 0 < _pairs(engine, key, sides) <= most:
+        if len(found) < BLOCKING_RULES and fresh and 0 < _pairs(engine, key, sides) <= most:
             found.append(key)
             for name in key:
                 used[name] += 1
@@ -223,7 +227,7 @@ def _written(content: dict[str, Any], files: str, others: Sequence[str]) -> str:
     body = yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=130)
     return (
         f"# How rows of {files} are linked: proposed from the columns, to begin with. See docs/how-to/link-files.md.\n"
-        "# Check first: the key, what identifies, the fields' cleaners, and that the blocks find true pairs.\n"
+        "# Check first: the key, what identifies, the fields' cleaners, and that the blocking rules find true pairs.\n"
         + (f"# Columns of one file alone, to be named under fields: {', '.join(others)}\n" if others else "")
         + body
     )

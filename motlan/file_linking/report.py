@@ -25,9 +25,9 @@ EACH = 3
 """Pairs shown of each kind."""
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999)
 KINDS = {
-    "The best links": "decision = 'link' order by weight desc, n, other",
-    "The worst links": "decision = 'link' order by probability, weight, n, other",
-    "Just under the threshold": "decision != 'link' order by probability desc, weight desc, n, other",
+    "The best links": "decision = 'link' order by match_weight desc, n, other",
+    "The worst links": "decision = 'link' order by probability, match_weight, n, other",
+    "Just under the threshold": "decision != 'link' order by probability desc, match_weight desc, n, other",
 }
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#1c2530;background:#fff;max-width:900px;margin:2em auto;padding:0 1em}
 h1{font-size:1.5em}h2{font-size:1.2em;margin-top:2em}table{border-collapse:collapse;margin:.5em 0}
@@ -42,7 +42,7 @@ def page(
     summary: Summary,
     titles: Mapping[str, str],
 ) -> str:
-    """Draw the report from the tables `pairs`, `best`, `keys`, `left_rows` and `spine_rows` of a linking session.
+    """Draw the report from the tables `pairs`, `best_pairs`, `keys`, `left_rows` and `spine_rows` of a linking session.
 
     Args:
         engine: The session.
@@ -62,7 +62,7 @@ def page(
         weights_svg(matching, model),
         "<h2>What a threshold costs</h2>",
         "<p>Expected by the model from the pairs that were compared; true pairs that share no blocking key are not in it.</p>",
-        curve_svg(points, model.linked),
+        curve_svg(points, model.link_threshold),
         _table(
             [("least probability", "links", "expected precision", "expected recall")]
             + [_row(point) for point in points]
@@ -103,21 +103,22 @@ def _row(point: Point) -> tuple[str, ...]:
 
 
 def _points(engine: duckdb.DuckDBPyConnection) -> list[Point]:
-    """Count what each threshold would link of `best`, and what the probabilities say of it."""
+    """Count what each threshold would link of `best_pairs`, and what the probabilities say of it."""
     listed = ", ".join(f"({threshold}::double)" for threshold in THRESHOLDS)
     rows = engine.execute(
         f"""select threshold, count(n), coalesce(avg(probability), 1),
                    coalesce(sum(probability) / any_value((select sum(probability) from pairs)), 0)
-            from (values {listed}) as t(threshold) left join best on probability >= threshold group by all order by all"""
+            from (values {listed}) as t(threshold)
+            left join best_pairs as best on probability >= threshold group by all order by all"""
     ).fetchall()
     return [Point(*row) for row in rows]
 
 
 def _pairs(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model, which: str) -> list[dict[str, Any]]:
-    """Read a few pairs: keys, decision, the level and bits of each comparison, and the values compared."""
+    """Read a few pairs: keys, decision, the level and weight of each comparison, and the values compared."""
     columns = [f"{models.level_of(matching, name)} as {quote('level ' + name)}" for name in matching.comparisons]
     columns += [
-        f"{models.weight_of(matching, model, name)} as {quote('bits ' + name)}" for name in matching.comparisons
+        f"{models.weight_of(matching, model, name)} as {quote('weight ' + name)}" for name in matching.comparisons
     ]
     for field in _fields(matching):
         columns += [f"{side[0]}.{quote(field)}::varchar as {quote(f'{side} {field}')}" for side in ("left", "right")]
@@ -127,7 +128,7 @@ def _pairs(engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model, 
             from (from pairs where {which} limit {EACH}) as p
             join left_rows as l on l.n = p.n join {others} as r on r.n = p.other
             join keys as a on a.n = p.n join keys as b on b.n = p.other
-            order by p.probability desc, p.weight desc, p.n, p.other"""
+            order by p.probability desc, p.match_weight desc, p.n, p.other"""
     )
     names = [name for name, *_ in result.description or ()]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
@@ -144,7 +145,7 @@ def _pair(matching: Matching, pair: dict[str, Any]) -> str:
     for name, comparison in matching.comparisons.items():
         level = pair[f"level {name}"]
         said = "no level holds" if level is None else comparison.levels[level].is_
-        steps.append(Step(name, said, pair[f"bits {name}"]))
+        steps.append(Step(name, said, pair[f"weight {name}"]))
     values: list[tuple[str, ...]] = [("field", "left", "right")]
     values += [(field, pair[f"left {field}"] or "", pair[f"right {field}"] or "") for field in _fields(matching)]
     title = f"{pair['left_key']} and {pair['right_key']}: {pair['decision']}, probability {pair['probability']:.6f}"

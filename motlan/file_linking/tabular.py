@@ -1,6 +1,6 @@
 """Read a CSV or Parquet file into the engine as text columns whose names expressions can say.
 
-An error tells the file and the line, never what stands there.
+An error has the file and the line, never a value.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _bare(char: str) -> str:
 
 
 def _source(path: Path) -> str:
-    """Return the SQL that reads a file, told by its first bytes."""
+    """Return the SQL that reads a file, recognised by its first bytes."""
     if not path.is_file():
         raise ConfigurationError("there is no such file", where=str(path), next_step="check the path.")
     with path.open("rb") as file:

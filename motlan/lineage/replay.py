@@ -198,11 +198,11 @@ def _bad_links(engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versio
         engine.unregister("frequencies")
         query = f"""
             with pairs as (
-                select links._ref, links.rule, links.weight as told, links.probability,
+                select links._ref, links.rule, links.match_weight as told, links.probability,
                        links.dataset || '/' || links._key = links.founder as own,
                        links.rule in ('probable', 'provisional') as likely,
                        l.dataset in ({_list(body["spine"])}) as is_spine, l._ref is not null and r._ref is not null as whole,
-                       ({body["weight"]}) as weight, l.{body["exact"]} = r.{body["exact"]} as same_key,
+                       ({body["match_weight"]}) as weight, l.{body["exact"]} = r.{body["exact"]} as same_key,
                        {_same_identifiers(body)} as same_identifiers
                 from links
                 left join (select *, {body["exact_key"]} as {body["exact"]} from weighed as d) as l on l._ref = links._ref
@@ -214,7 +214,8 @@ def _bad_links(engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versio
                 when rule = 'provisional founder' then own and not is_spine
                 when rule = 'decided' then whole
                 when rule = 'duplicate' then list_contains(same_identifiers, true)
-                else abs(weight - told) < 0.001 and probability >= if(likely, {body["linked"]}, {body["sure"]})
+                else abs(weight - told) < 0.001
+                    and probability >= if(likely, {body["link_threshold"]}, {body["deterministic_threshold"]})
                     and (likely or rule = 'exact' and same_key or list_contains(same_identifiers, true))
                 end, false)"""
         bad |= {row[0] for row in engine.execute(query).fetchall()}

@@ -141,7 +141,7 @@ def _source(work: Workspace, evidence: Evidence, pointer: Chain) -> Chain:
         "owner": work.registry.dataset(dataset).owner,
         "key": row["_key"],
         "source_moment": row["_moment"],
-        "link": {"rule": link["rule"], "weight": link["weight"], "version": link["_link_version"]},
+        "link": {"rule": link["rule"], "match_weight": link["match_weight"], "version": link["_link_version"]},
         "cleaned_by": {"expression": expression.text, "version": evidence.cleaned_by[ref]},
         "landed": {
             "table": raw_table(dataset),

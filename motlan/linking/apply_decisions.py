@@ -12,18 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
-from motlan.linking.decision_constraints import Constraints, Groups, Pair, make_table, pair_of
-
-DECIDED, PROVISIONAL = "decided", "provisional"
-"""Rules of a row that is its person by decision, and of one that is with others whom nobody on the spine is."""
+from motlan.linking.clustering import PROVISIONAL
+from motlan.linking.decision_constraints import Constraints, Groups, Pair, pair_of
+from motlan.linking.deterministic import DECIDED
+from motlan.linking.relations import Relations
+from motlan.linking.scored_pairs import LINK_COLUMNS
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A pair that the machine joined: row, the other one, and the rule, weight and probability of it.
+    """A pair that the machine joined: row, the other one, and the rule, match weight and probability of it.
 
     Attributes:
         towards: The row of today that it joins the row with, where the other one is an earlier version.
@@ -32,7 +32,7 @@ class Edge:
     n: int
     other: int
     rule: str
-    weight: float | None
+    match_weight: float | None
     probability: float | None
     towards: int | None = None
 
@@ -51,42 +51,42 @@ class Settled:
     """The persons that decisions speak of, put together anew.
 
     Attributes:
-        linked: Rows with their persons, as of the table `linked` (`n` to `probability`).
-        alone: Founders that are not of the spine.
+        linked: Rows with their persons, as of `LINK_COLUMNS` without `bucket`.
+        founders: Founders that are not of the spine.
         refused: The machine's pairs that were refused, and that nobody decided.
     """
 
     linked: list[tuple[Any, ...]] = field(default_factory=list)
-    alone: list[int] = field(default_factory=list)
+    founders: list[int] = field(default_factory=list)
     refused: list[Edge] = field(default_factory=list)
 
 
 def settle(
     constraints: Constraints,
     spine: set[int],
-    doubles: Iterable[Pair],
+    duplicates: Iterable[Pair],
     rows: Iterable[int],
     links: Sequence[Edge],
-    rest: Sequence[Edge],
+    pairs: Sequence[Edge],
 ) -> Settled:
     """Put persons together by decisions first, then by the machine's pairs, the heaviest first.
 
     Args:
         constraints: What people decided.
         spine: The rows of the spine among them.
-        doubles: Pairs of these that are one person's.
+        duplicates: Pairs of these that are one person's.
         rows: All rows.
         links: Of each row that the machine linked, the pair that it was linked by.
-        rest: The machine's pairs of rows that belong to nobody on the spine.
+        pairs: The machine's pairs of rows that belong to nobody on the spine.
     """
     groups = Groups(constraints.different, spine)
     near: Ways = defaultdict(list)
-    for pair in (*sorted(constraints.same), *sorted(doubles)):
+    for pair in (*sorted(constraints.same), *sorted(duplicates)):
         groups.join(*pair, founders=True)
         _connect(near, *pair, None)
     refused: dict[Pair, Edge] = {}
-    edges = [edge for edge in (*links, *rest) if edge.weight is not None and edge.rule != PROVISIONAL]
-    for edge in sorted(edges, key=lambda edge: (-(edge.weight or 0), edge.pair)):
+    edges = [edge for edge in (*links, *pairs) if edge.match_weight is not None and edge.rule != PROVISIONAL]
+    for edge in sorted(edges, key=lambda edge: (-(edge.match_weight or 0), edge.pair)):
         if groups.join(*edge.pair):
             _connect(near, *edge.pair, edge)
         elif edge.pair not in constraints.different:
@@ -100,7 +100,7 @@ def settle(
         founders = [row for row in members if row in spine]
         founder = min(founders or members)
         if not founders:
-            found.alone.append(founder)
+            found.founders.append(founder)
         ways = _ways(near, founder)
         others = [row for row in members if row != founder and row not in spine]
         found.linked.extend(_link(row, founder, own.get(row) or _way(ways, row, there)) for row in others)
@@ -132,87 +132,96 @@ def _way(ways: Mapping[int, tuple[int, Edge | None]], row: int, there: set[int])
         other, _ = ways[other]
     if edge is None:
         return Edge(row, other, DECIDED, None, 1.0)
-    return Edge(row, other, PROVISIONAL, edge.weight, edge.probability)
+    return Edge(row, other, PROVISIONAL, edge.match_weight, edge.probability)
 
 
 def _link(row: int, founder: int, edge: Edge) -> tuple[Any, ...]:
-    return row, founder, edge.other, edge.rule, edge.weight, edge.probability
+    return row, founder, edge.other, edge.rule, edge.match_weight, edge.probability
 
 
-def keep_decisions(engine: duckdb.DuckDBPyConnection, constraints: Constraints) -> None:
-    """Let decisions hold of `linked`, `waiting` and `reviews`, of the persons that they speak of; others are not touched.
+def apply(relations: Relations, constraints: Constraints, links: str, reviews: str) -> None:
+    """Let decisions hold of the persons that they speak of; others are not touched.
+
+    Makes `row_links` and `review_pairs`, and `founders_by_decision` (`n`): rows that are not of the spine and found a person.
 
     Args:
-        engine: A session with the tables that the stages leave, `edges` among them.
-        constraints: As `heed` returned them.
+        relations: The relations, with `binding_decisions`, `duplicates` and `cluster_edges`.
+        constraints: As `constrain` returned them.
+        links: Relation of the links that the stages made.
+        reviews: Relation of the pairs that they leave to people.
     """
-    engine.execute(
-        """create or replace temp table touched as
-           with named as (select n from decided union select other from decided),
-                told as (select n, person from linked union all select n, person from doubles)
-           select distinct coalesce(told.person, named.n) as person from named left join told using (n)"""
+    relations.make(
+        "persons_decided_on",
+        f"""with named as (select n from binding_decisions union select other from binding_decisions),
+                 persons as (select n, person from {links} union all select n, person from duplicates)
+            select distinct coalesce(persons.person, named.n) as person from named left join persons using (n)""",
     )
-    engine.execute(
-        """create or replace temp table settling as
-           select n from linked semi join touched using (person) union select n from doubles semi join touched using (person)
-           union select person from touched"""
+    relations.make(
+        "rows_decided_on",
+        f"""select n from {links} semi join persons_decided_on using (person)
+            union select n from duplicates semi join persons_decided_on using (person)
+            union select person from persons_decided_on""",
     )
     spine, left = (
-        [n for (n,) in engine.execute(f"select n from {table} semi join settling using (n)").fetchall()]
-        for table in ("spine_rows", "left_rows")
+        [n for (n,) in relations.fetch(f"select n from {rows} semi join rows_decided_on using (n)")]
+        for rows in ("spine_rows", "left_rows")
     )
     there = {*spine, *left}
-    links, rest = _edges(engine, there)
-    doubles = engine.execute("select n, person from doubles semi join touched using (person)").fetchall()
-    _write(engine, settle(constraints, set(spine), doubles, there, links, rest))
-
-
-def _edges(engine: duckdb.DuckDBPyConnection, there: set[int]) -> tuple[list[Edge], list[Edge]]:
-    """Read the machine's pairs of `settling`: those that rows were linked by, and those of rows that nobody on the spine is."""
-    links = [
-        Edge(n, compared, rule, weight, probability, compared if compared in there else person)
-        for n, person, compared, rule, weight, probability in engine.execute(
-            "select n, person, compared, rule, weight, probability from linked semi join touched using (person)"
-        ).fetchall()
+    linked, clustered = _edges(relations, links, there)
+    duplicates = [
+        (row, person)
+        for row, person in relations.fetch(
+            "select n, person from duplicates semi join persons_decided_on using (person)"
+        )
     ]
-    rest = engine.execute(
-        "select n, other, 'pair' as rule, weight, probability from edges semi join settling using (n)"
-    ).fetchall()
-    return links, [Edge(*row) for row in rest]
+    _write(relations, settle(constraints, set(spine), duplicates, there, linked, clustered), links, reviews)
 
 
-def _write(engine: duckdb.DuckDBPyConnection, found: Settled) -> None:
-    """Put what is settled into the tables of linking."""
-    numbers = dict.fromkeys(("n", "person", "compared"), pa.int64())
-    shares = dict.fromkeys(("weight", "probability"), pa.float64())
-    make_table(engine, "settled", found.linked, {**numbers, "rule": pa.string(), **shares})
-    make_table(engine, "settled_alone", [(row,) for row in found.alone], {"n": pa.int64()})
-    refused = [(edge.n, sum(edge.pair) - edge.n, edge.weight, edge.probability) for edge in found.refused]
-    make_table(engine, "refused", refused, {"n": pa.int64(), "other": pa.int64(), **shares})
-    engine.execute(
-        """create or replace temp table settled_links as
-               select s.n, s.person, s.compared, s.rule, s.weight, s.probability,
-                      case when was.person = s.person and was.compared = s.compared then was.home end as home
-               from settled as s left join linked as was on was.n = s.n;
-           delete from linked where exists (from settling where settling.n = linked.n);
-           insert into linked from settled_links;
-           create or replace temp table reviews_kept as
-               with persons as (select n, person from settled union all select n, n from settled_alone)
-               select reviews.* from reviews anti join settled on settled.n = reviews.n
-               left join persons as mine on mine.n = reviews.n left join persons as theirs on theirs.n = reviews.other
-               where coalesce(mine.person, reviews.n) != coalesce(theirs.person, reviews.other);
-           create or replace temp table reviews_now as
-               from reviews_kept union all by name
-               (select n, other, weight, probability from refused anti join reviews_kept using (n)
-                qualify row_number() over (partition by n order by weight desc, other) = 1);
-           drop table reviews_kept;
-           drop table reviews; alter table reviews_now rename to reviews"""
+def _edges(relations: Relations, links: str, there: set[int]) -> tuple[list[Edge], list[Edge]]:
+    """Read the machine's pairs of `rows_decided_on`: those that they were linked by, and those of clusters."""
+    linked = [
+        Edge(n, compared, rule, weight, probability, compared if compared in there else person)
+        for n, person, compared, rule, weight, probability in relations.fetch(
+            f"""select n, person, compared, rule, match_weight, probability
+                from {links} semi join persons_decided_on using (person)"""
+        )
+    ]
+    clustered = relations.fetch(
+        """select n, other, 'pair' as rule, match_weight, probability
+           from cluster_edges semi join rows_decided_on using (n)"""
     )
+    return linked, [Edge(*row) for row in clustered]
 
 
-def let_wait(engine: duckdb.DuckDBPyConnection) -> None:
-    """Add to the table `waiting` the rows that found a person by decision and did not before."""
-    engine.execute(
-        """create or replace temp table still as
-               from waiting union all (from left_rows semi join settled_alone using (n) anti join waiting using (n))"""
+def _write(relations: Relations, found: Settled, links: str, reviews: str) -> None:
+    """Make relations of what is settled, and of what stays as it was."""
+    numbers = dict.fromkeys(("n", "person", "compared"), pa.int64())
+    shares = dict.fromkeys(("match_weight", "probability"), pa.float64())
+    settled = relations.load("settled_rows", found.linked, {**numbers, "rule": pa.string(), **shares})
+    founders = relations.load("founders_by_decision", [(row,) for row in found.founders], {"n": pa.int64()})
+    refused_pairs = [(edge.n, sum(edge.pair) - edge.n, edge.match_weight, edge.probability) for edge in found.refused]
+    refused = relations.load("refused_pairs", refused_pairs, {"n": pa.int64(), "other": pa.int64(), **shares})
+    relations.make(
+        "settled_links",
+        f"""select s.n, s.person, s.compared, s.rule, s.match_weight, s.probability,
+                   case when was.person = s.person and was.compared = s.compared then was.bucket end as bucket
+            from {settled} as s left join {links} as was on was.n = s.n""",
+    )
+    relations.show(
+        "row_links",
+        f"""select {LINK_COLUMNS} from {links} anti join rows_decided_on using (n)
+            union all select {LINK_COLUMNS} from settled_links""",
+    )
+    relations.make(
+        "reviews_kept",
+        f"""with persons as (select n, person from {settled} union all select n, n as person from {founders})
+            select r.* from {reviews} as r anti join {settled} as s on s.n = r.n
+            left join persons as mine on mine.n = r.n left join persons as theirs on theirs.n = r.other
+            where coalesce(mine.person, r.n) != coalesce(theirs.person, r.other)""",
+    )
+    relations.make(
+        "review_pairs",
+        f"""from reviews_kept union all by name
+            (select n, other, match_weight, probability from {refused} anti join reviews_kept using (n)
+             qualify row_number() over (partition by n order by match_weight desc, other) = 1)""",
     )

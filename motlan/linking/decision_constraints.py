@@ -3,7 +3,7 @@
 A decision binds a pair, whatever identifiers its rows bear. `same` carries over: rows of one group are one person. `different`
 holds between their whole groups. Two decisions contradict each other where rows that are said to be different are connected by
 rows that are said to be the same, or where a row is said to be two persons of the spine that nobody says are one. Then nobody
-chooses: no `same` on a way between the two is applied, `different` holds on, and all of them are for people to look at again.
+chooses: no `same` on a way between the two is applied, `different` holds on, and all of them are for people to decide again.
 
 What the machine joins is checked last, of the groups that a decision speaks of alone: pairs are taken in the order of their
 weight, and one that would bring together what is different, or two persons of the spine, is refused. So the outcome does not
@@ -16,14 +16,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
-from typing import Any
 
-import duckdb
 import pyarrow as pa
+
+from motlan.linking.relations import Relations
 
 CONTRADICTION = "contradiction"
 """Why a decision is for people again: it contradicts others."""
-SETTLED = "n bigint, person bigint, compared bigint, rule varchar, weight double, probability double"
 
 Pair = tuple[int, int]
 """Two rows by their numbers, the lesser first."""
@@ -71,7 +70,7 @@ class Groups:
         return {self.of(foe) for foe in self._foes.get(self.of(row), ())}
 
     def join(self, one: int, other: int, *, founders: bool = False) -> bool:
-        """Make one group of two rows' groups; tell whether they are one.
+        """Make one group of two rows' groups; return whether they are one.
 
         Args:
             one: A row.
@@ -101,18 +100,18 @@ class Constraints:
         same: Pairs that are one person.
         different: Pairs that are not.
         contradicted: Pairs whose decisions contradict others.
-        doubles: Row of the spine -> the row that founds its person.
+        duplicates: Row of the spine -> the row that founds its person.
     """
 
     same: frozenset[Pair]
     different: frozenset[Pair]
     contradicted: frozenset[Pair]
-    doubles: Mapping[int, int] = field(default_factory=dict)
+    duplicates: Mapping[int, int] = field(default_factory=dict)
 
     def groups(self) -> Groups:
         """Return the groups of rows that are one person by decision, or as rows of the spine."""
         groups = Groups(self.different)
-        for one, other in (*sorted(self.same), *sorted(self.doubles.items())):
+        for one, other in (*sorted(self.same), *sorted(self.duplicates.items())):
             groups.join(one, other, founders=True)
         return groups
 
@@ -124,7 +123,7 @@ class Constraints:
 
 
 def consistent(
-    same: Iterable[Pair], different: Iterable[Pair], spine: Iterable[int] = (), doubles: Sequence[Pair] = ()
+    same: Iterable[Pair], different: Iterable[Pair], spine: Iterable[int] = (), duplicates: Sequence[Pair] = ()
 ) -> Constraints:
     """Find what contradicts itself among decisions, and leave it out.
 
@@ -132,14 +131,14 @@ def consistent(
         same: Pairs that people call the same.
         different: Pairs that they call different.
         spine: Which of their rows are of the spine.
-        doubles: Pairs of rows of the spine that the machine takes for one person's, the surest first: row, founder.
+        duplicates: Pairs of rows of the spine that the machine takes for one person's, the surest first: row, founder.
     """
-    told, apart, founding = frozenset(same), frozenset(different), set(spine)
-    against = _against(told, apart)
-    kept = told - against
-    classes, accepted = _classes(kept, apart, founding, doubles)
+    alike, apart, founding = frozenset(same), frozenset(different), set(spine)
+    against = _against(alike, apart)
+    kept = alike - against
+    classes, accepted = _classes(kept, apart, founding, duplicates)
     two = _of_two(kept, founding, classes)
-    opposed = {pair for pair in apart if _connected(told, pair)} if against else set()
+    opposed = {pair for pair in apart if _connected(alike, pair)} if against else set()
     founders = {row: min(classes.rows(row)) for row in {*founding, *(row for pair in accepted for row in pair)}}
     return Constraints(
         kept - two,
@@ -168,13 +167,13 @@ def _against(same: Iterable[Pair], different: Iterable[Pair]) -> set[Pair]:
 
 def _connected(same: Iterable[Pair], pair: Pair) -> bool:
     groups = Groups()
-    for told in same:
-        groups.join(*told, founders=True)
+    for one, other in same:
+        groups.join(one, other, founders=True)
     return groups.of(pair[0]) == groups.of(pair[1])
 
 
 def _classes(
-    same: Iterable[Pair], different: Iterable[Pair], spine: set[int], doubles: Sequence[Pair]
+    same: Iterable[Pair], different: Iterable[Pair], spine: set[int], duplicates: Sequence[Pair]
 ) -> tuple[Groups, list[Pair]]:
     """Return which rows of the spine are one person's: what people say of two of them, and the machine's that it leaves.
 
@@ -186,7 +185,7 @@ def _classes(
         everything.join(one, other, founders=True)
         if {one, other} <= spine:
             classes.join(one, other)
-    accepted = [pair for pair in doubles if everything.join(*pair, founders=True)]
+    accepted = [pair for pair in duplicates if everything.join(*pair, founders=True)]
     for pair in accepted:
         classes.join(*pair)
     return classes, accepted
@@ -207,7 +206,7 @@ def _of_two(same: Iterable[Pair], spine: set[int], classes: Groups) -> set[Pair]
         together[whole.of(row)].add(classes.of(row))
     for persons in together.values():
         for pair in combinations(sorted(persons), 2):
-            found |= {told for way in ways_between(near, *pair) for told in meant[way]}
+            found |= {decided for way in ways_between(near, *pair) for decided in meant[way]}
     return found
 
 
@@ -243,35 +242,39 @@ def ways_between(near: Near, start: int, end: int) -> set[Pair]:
     return {pair_of(*pair) for pair in met} if end in seen else set()
 
 
-def heed(engine: duckdb.DuckDBPyConnection) -> Constraints:
-    """Make constraints of the table `decided`, before rows are linked.
+def constrain(relations: Relations, decisions: str, found_duplicates: str) -> Constraints:
+    """Make constraints of what people decided, before rows are linked.
 
-    `decided` (`n`, `other`, `same`) has the pairs that bind then, those that follow from others included. `contradicted` (`n`,
-    `other`) has those that contradict others. `doubles` loses what people deny, and gains what they say of rows of the spine.
-    `decided_persons` (`n`, `other`): of other rows, the row of the spine that they are by decision.
+    Makes `binding_decisions` (`n`, `other`, `same`), the pairs that bind, those that follow from others included;
+    `contradicted_pairs` (`n`, `other`), those that contradict others; `duplicates`, less what people deny, and with what they say
+    of rows of the spine; and `decided_persons` (`n`, `other`): of other rows, the row of the spine that they are by decision.
+
+    Args:
+        relations: The relations of the linking.
+        decisions: Relation of what people decided: `n`, `other`, `same`.
+        found_duplicates: Relation of the duplicates that the machine found.
     """
-    told = engine.execute("select distinct n, other, same from decided where n != other order by all").fetchall()
-    named = "(select n from decided union select other from decided)"
-    spine = [
-        n for (n,) in engine.execute(f"select n from spine_rows semi join {named} using (n) order by n").fetchall()
-    ]
-    doubles = engine.execute(
-        f"""select n, person from doubles
-            where person in (select coalesce(d.person, named.n) from {named} as named left join doubles as d using (n))
-            order by weight desc, n"""
-    ).fetchall()
-    found = consistent(
-        (pair_of(one, other) for one, other, same in told if same),
-        (pair_of(one, other) for one, other, same in told if not same),
-        {*spine, *(row for pair in doubles for row in pair)},
-        doubles,
+    decided = relations.fetch(f"select distinct n, other, same from {decisions} where n != other order by all")
+    named = f"(select n from {decisions} union select other from {decisions})"
+    spine = [n for (n,) in relations.fetch(f"select n from spine_rows semi join {named} using (n) order by n")]
+    duplicates = relations.fetch(
+        f"""select n, person from {found_duplicates}
+            where person in (select coalesce(d.person, named.n) from {named} as named
+                             left join {found_duplicates} as d using (n))
+            order by match_weight desc, n"""
     )
-    _keep_doubles(engine, doubles, found)
+    found = consistent(
+        (pair_of(one, other) for one, other, same in decided if same),
+        (pair_of(one, other) for one, other, same in decided if not same),
+        {*spine, *(row for pair in duplicates for row in pair)},
+        duplicates,
+    )
+    _keep_duplicates(relations, found_duplicates, [(row, person) for row, person in duplicates], found)
     bound = [*((*pair, True) for pair in sorted(found.same)), *((*pair, False) for pair in sorted(found.barred()))]
-    make_table(engine, "decided", bound, {"n": pa.int64(), "other": pa.int64(), "same": pa.bool_()})
-    make_table(engine, "contradicted", sorted(found.contradicted), {"n": pa.int64(), "other": pa.int64()})
-    persons = sorted(_persons(found, set(spine)))
-    make_table(engine, "decided_persons", persons, {"n": pa.int64(), "other": pa.int64()})
+    relations.load("binding_decisions", bound, {"n": pa.int64(), "other": pa.int64(), "same": pa.bool_()})
+    pairs = {"n": pa.int64(), "other": pa.int64()}
+    relations.load("contradicted_pairs", sorted(found.contradicted), pairs)
+    relations.load("decided_persons", sorted(_persons(found, set(spine))), pairs)
     return found
 
 
@@ -284,32 +287,20 @@ def _persons(found: Constraints, spine: set[int]) -> Iterator[Pair]:
             yield row, min((other for other in theirs if other in near[row]), default=theirs[0])
 
 
-def _keep_doubles(engine: duckdb.DuckDBPyConnection, before: Sequence[Pair], found: Constraints) -> None:
-    """Write `doubles` as people leave it, of the persons that they speak of."""
+def _keep_duplicates(relations: Relations, found_duplicates: str, before: Sequence[Pair], found: Constraints) -> None:
+    """Make `duplicates` as people leave them, of the persons that they speak of."""
     was = dict(before)
-    if was == dict(found.doubles):
+    if was == dict(found.duplicates):
+        relations.show("duplicates", f"from {found_duplicates}")
         return
-    kinds = {"n": pa.int64(), "person": pa.int64()}
-    make_table(engine, "doubles_now", sorted(found.doubles.items()), kinds)
-    make_table(engine, "doubles_before", sorted(was.items()), kinds)
-    engine.execute(
-        """create or replace temp table doubles_kept as
-               from doubles anti join doubles_before using (n)
-               union all by name
-               select told.n, told.person, case when d.person = told.person then d.weight end as weight,
-                      case when d.person = told.person then d.probability else 1 end as probability
-               from doubles_now as told left join doubles as d on d.n = told.n;
-           drop table doubles; alter table doubles_kept rename to doubles;
-           drop table doubles_now; drop table doubles_before"""
+    columns = {"n": pa.int64(), "person": pa.int64()}
+    now = relations.load("duplicates_by_decision", sorted(found.duplicates.items()), columns)
+    replaced = relations.load("duplicates_replaced", sorted(was.items()), columns)
+    relations.make(
+        "duplicates",
+        f"""select n, person, match_weight, probability from {found_duplicates} anti join {replaced} using (n)
+            union all
+            select now.n, now.person, case when d.person = now.person then d.match_weight end as match_weight,
+                   case when d.person = now.person then d.probability else 1 end as probability
+            from {now} as now left join {found_duplicates} as d on d.n = now.n""",
     )
-
-
-def make_table(
-    engine: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Sequence[Any]], kinds: Mapping[str, pa.DataType]
-) -> None:
-    """Make a table of a few rows."""
-    columns = list(zip(*rows, strict=True)) or [()] * len(kinds)
-    arrays = {key: pa.array(column, kind) for (key, kind), column in zip(kinds.items(), columns, strict=True)}
-    engine.register("told_rows", pa.table(arrays))
-    engine.execute(f"create or replace temp table {name} as from told_rows")
-    engine.unregister("told_rows")

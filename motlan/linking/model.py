@@ -1,7 +1,7 @@
 """The model of linking: m, u and priors (Fellegi and Sunter 1969), and the SQL of a pair's weight under it.
 
-A weight is a sum of log2(m / u) over the comparisons. A level that is `common` counts by the frequency of the value
-itself (Winkler 1989): sharing a frequent name is weak evidence. A model is frozen and stored as a version; so are the
+A match weight is a sum of log2(m / u) over the comparisons. A level with a term frequency adjustment counts by the frequency of
+the value itself (Winkler 1989): sharing a frequent name is weak evidence. A model is frozen and stored as a version; so are the
 frequencies, by its id.
 """
 
@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from motlan.config.matching import Matching, sql
 from motlan.expressions import DUCKDB, Expression, literal, parse, quote
 
-UNTOLD = 0.3
-"""Share of rows left by the first stages whose person is on the spine, until the data tell."""
+RESIDUAL_KNOWN = 0.3
+"""Share of rows left by deterministic linking whose person is on the spine, until the data show it."""
 
 
 class Model(BaseModel):
@@ -31,11 +31,12 @@ class Model(BaseModel):
         collision: Comparison with a frequency -> how often two random rows share its value.
         persons: Rows of the spine: how many candidates a row has before anything is compared.
         known: Share of rows whose person is on the spine.
-        known_of_rest: The same of rows that the first two stages leave, by what they bear of each identifier: 0 none, 1 one
+        residual_known: The same of rows that deterministic linking leaves, by their status of each identifier: 0 none, 1 one
             that nobody on the spine has (so its person may be unknown), 2 one that the spine has (so it is somebody else's).
-        odds_of_rest: Kind of a pair of such rows (see `motlan.linking.residual`) -> its log2 odds where nothing else speaks.
-        linked: A pair of the third stage at least this probable is linked.
-        review: One at least this probable goes to a person.
+        residual_odds: Agreement pattern of a pair of such rows (see `motlan.linking.residual`) -> its log2 odds where nothing
+            else speaks.
+        link_threshold: A pair of probabilistic linking at least this probable is linked.
+        review_threshold: One at least this probable goes to clerical review.
         pairs: Pairs that it was learned from; 0 where it is as declared.
     """
 
@@ -48,10 +49,10 @@ class Model(BaseModel):
     collision: dict[str, float] = {}
     persons: int = 1
     known: float = 0.95
-    known_of_rest: dict[str, float] = {}
-    odds_of_rest: dict[str, float] = {}
-    linked: float = 0.99
-    review: float = 0.02
+    residual_known: dict[str, float] = {}
+    residual_odds: dict[str, float] = {}
+    link_threshold: float = 0.99
+    review_threshold: float = 0.02
     pairs: int = 0
 
     def weights(self, comparison: str, *, borrowed: bool = False, given: bool = False) -> list[float]:
@@ -71,7 +72,7 @@ def declared(matching: Matching) -> Model:
     """Return the model as the declaration starts it."""
     m = {name: [level.m or 0.0 for level in c.levels] for name, c in matching.comparisons.items()}
     u = {name: [level.u or 0.0 for level in c.levels] for name, c in matching.comparisons.items()}
-    return Model(m=m, u=u, review=matching.errors.review)
+    return Model(m=m, u=u, review_threshold=matching.errors.review_error)
 
 
 def sides(expression: Expression) -> dict[str, str]:
@@ -94,7 +95,7 @@ def rarity(comparison: str) -> str:
 
 
 def counted(matching: Matching) -> list[str]:
-    """Return the comparisons that ask how frequent a value is."""
+    """Return the comparisons in which the frequency of a value counts."""
     return [name for name, comparison in matching.comparisons.items() if comparison.frequency]
 
 
@@ -109,15 +110,16 @@ def weight_of(matching: Matching, model: Model, comparison: str, *, same: bool =
     """Return the SQL of a comparison's weight, of pairs that are known to bear the `same` identifier or of any."""
     cases = ""
     compared = matching.comparisons[comparison]
-    weights = [model.weights(comparison, **kind) for kind in ({}, {"borrowed": True}, {"given": True})]
+    weights = [model.weights(comparison, **which) for which in ({}, {"borrowed": True}, {"given": True})]
     for level, usual, borrowed, given in zip(compared.levels, *weights, strict=True):
-        told = f"{usual}::double"
+        term = f"{usual}::double"
         if usual != given:
-            told = f"if(coalesce({condition(str(compared.given))}, false), {given}, {usual})::double"
+            term = f"if(coalesce({condition(str(compared.given))}, false), {given}, {usual})::double"
         if comparison in model.borrowed and usual != borrowed:
-            told = f"{borrowed}::double" if same else f"if({same_identifier(matching)}, {borrowed}, {told})::double"
-        rare = f" + l.{quote(rarity(comparison))}" if level.common else ""
-        cases += f" when {condition(level.when)} then {told}{rare}"
+            term = f"{borrowed}::double" if same else f"if({same_identifier(matching)}, {borrowed}, {term})::double"
+        adjusted = level.term_frequency_adjustment and comparison in model.collision
+        rare = f" + l.{quote(rarity(comparison))}" if adjusted else ""
+        cases += f" when {condition(level.when)} then {term}{rare}"
     return f"(case{cases} else 0 end)"
 
 
@@ -174,7 +176,7 @@ def body(matching: Matching, model: Model) -> Mapping[str, Any]:
     columns, joins = rarities(matching, model, "frequencies", "d")
     derived = dict(zip(matching.steps, sql(matching.steps.values(), "facts", matching.derived), strict=True))
     return {
-        "weight": weight(matching, model),
+        "match_weight": weight(matching, model),
         "rarity": columns,
         "rarity_joins": joins,
         "derived": derived,
@@ -182,11 +184,11 @@ def body(matching: Matching, model: Model) -> Mapping[str, Any]:
         "exact_key": exact_key(matching, "d"),
         "identifiers": list(matching.identifiers),
         "spine": list(matching.spine),
-        "blocks": [[list(left), list(right)] for left, right in matching.keys],
+        "blocking_rules": [[list(left), list(right)] for left, right in matching.keys],
         "histories": list(matching.histories),
         "doubts": dict(matching.doubts),
-        "sure": 1 - matching.errors.sure,
-        "linked": model.linked,
+        "deterministic_threshold": 1 - matching.errors.deterministic_error,
+        "link_threshold": model.link_threshold,
         "model": model.model_dump(),
     }
 

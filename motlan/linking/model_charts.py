@@ -74,7 +74,7 @@ def weights_svg(matching: Matching, model: Model) -> str:
             drawn.append(_bar(middle, y, bits * scale, FOR if bits > 0 else AGAINST))
             drawn.append(_number(middle + bits * scale, y, "says nothing" if level.missing else f"{bits:+.1f}", bits))
             if not level.missing:
-                by_value = " by value" if level.common else ""
+                by_value = " by value" if level.term_frequency_adjustment else ""
                 drawn.append(_text(WIDTH - 6, y + 14, f"{_share(m)}, {_share(u)}{by_value}", "end", FAINT))
             y += ROW
         y += 6

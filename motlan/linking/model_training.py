@@ -12,18 +12,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import duckdb
-
 from motlan.config.matching import Matching, sql
-from motlan.expressions import literal, one, quote
+from motlan.expressions import literal, quote
 from motlan.linking import model as models
-from motlan.linking.linking_rows import cuts
+from motlan.linking.linking_rows import conditions
 from motlan.linking.model import Model
+from motlan.linking.relations import Relations
 from motlan.settings import sizes
 
 ROUNDS = 30
 BORROWED = 0.01
-"""Share of rows that bear somebody else's identifier, until the data tell."""
+"""Share of rows that bear somebody else's identifier, until the data show it."""
 LEAN = 20.0
 """Pairs of different persons that are supposed beside those seen, where u is learned too."""
 FEWEST = 2
@@ -85,67 +84,87 @@ def smoothed(counts: Sequence[float], says: Sequence[float], added: float = 0.5)
     return [count / total for count in meant]
 
 
-class Teacher:
-    """Learns a model from the tables `left_rows` and `spine_rows` of a linking session, as `Linking` takes them."""
+class ModelTrainer:
+    """Learns a model from `left_rows` and the rows that they are compared with, as `Linking` takes them.
 
-    def __init__(self, engine: duckdb.DuckDBPyConnection, matching: Matching, homes: int = 0) -> None:
-        self.engine, self.matching, self.homes = engine, matching, homes
+    Args:
+        relations: The relations of the linking: those rows are among them.
+        matching: The declaration.
+        compared_with: Relation of the spine's rows, or of all.
+        buckets: How many buckets the rows have that are kept outside of memory; 0 of tables in memory.
+    """
+
+    def __init__(self, relations: Relations, matching: Matching, compared_with: str, buckets: int = 0) -> None:
+        self.relations, self.matching, self.right, self.buckets = relations, matching, compared_with, buckets
         self.start = models.declared(matching)
-        self.persons: int = one(engine, "select count(*) from spine_rows")[0]
+        self.persons: int = relations.fetch_one(f"select count(*) from {compared_with}")[0]
+        self.samples = 0
 
-    def frequencies(self) -> dict[str, float]:
-        """Make the table `frequencies`; return how often two random rows share a value, for each comparison that has one."""
-        self.engine.execute(
-            "create or replace temp table frequencies (comparison varchar, value varchar, share double)"
-        )
-        collision = {}
-        for name, comparison in self.matching.comparisons.items():
+    def has_enough(self, rows: int) -> bool:
+        """Return whether there is enough to learn from, with so many rows of `left_rows`."""
+        return self.persons >= 2 and rows >= self.matching.min_training_pairs
+
+    def count_frequencies(self, *, learn: bool = True) -> dict[str, float]:
+        """Make `frequencies`; return how often two random rows share a value, for each comparison that has one.
+
+        Args:
+            learn: Whether there is enough to learn from; else too few rows do not say how frequent a value
+                is, and it stays empty.
+        """
+        queries = ["select null::varchar as comparison, null::varchar as value, null::double as share where false"]
+        collision, made = {}, []
+        for name, comparison in self.matching.comparisons.items() if learn else ():
             if comparison.frequency is None:
                 continue
             value = quote(comparison.frequency)
-            self.engine.execute(
-                f"""create or replace temp table counted as
-                    select {value} as value, count(*) as rows from spine_rows where {value} is not null group by all"""
+            counts = self.relations.make(
+                f"value_counts_{name}",
+                f"select {value} as value, count(*) as rows from {self.right} where {value} is not null group by all",
             )
-            total, squares = one(self.engine, "select sum(rows), sum(rows * rows) from counted")
+            made.append(counts)
+            total, squares = self.relations.fetch_one(f"select sum(rows), sum(rows * rows) from {counts}")
             if not total:
                 continue
             collision[name] = max(
                 float(squares - total) / float(total) / max(float(total - 1), 1), 0.5 / float(total) ** 2
             )
-            self.engine.execute(
-                f"""insert into frequencies select {literal(name)}, value, rows / {total} from counted where rows >= {FEWEST}"""
-            )
-        self.engine.execute("drop table if exists counted")
+            queries.append(f"select {literal(name)}, value, rows / {total} from {counts} where rows >= {FEWEST}")
+        self.relations.make("frequencies", *queries)
+        self.relations.drop(*made)
         return collision
+
+    def start_with(self, collision: dict[str, float]) -> Model:
+        """Return the model to load rows by: the declared one, with this data's size and frequencies."""
+        return self.start.model_copy(update={"collision": collision, "persons": self.persons})
 
     def learn(self, collision: dict[str, float]) -> Model:
         """Return a fitted model, or the declared one with this data's size where there is too little to learn from.
 
-        The table `frequencies` is left in the session: without rows in the second case, for too few do not tell how frequent a
-        value is. The model has no `collision` then, and `left_rows` are to be loaded again.
+        The model has no `collision` then: the values' frequencies do not count.
         """
-        rows = one(self.engine, "select count(*) from left_rows")[0]
-        if self.persons < 2 or rows < self.matching.least:
-            self.engine.execute("delete from frequencies")
+        rows = self.relations.fetch_one("select count(*) from left_rows")[0]
+        if not self.has_enough(rows):
             for name in self.matching.identifiers:
                 if name in self.start.u:
                     self._set_same(self.start.u, name, BORROWED / max(self.persons, 1))
             return self.start.model_copy(update={"persons": max(self.persons, 1)})
+        return self._fit(collision, rows)
+
+    def _fit(self, collision: dict[str, float], rows: int) -> Model:
         u = self._u(collision)
         m = dict(self.start.m)
         learned, pairs, matched = 0, 0, 0.0
         borrowed: dict[str, list[float]] = {}
-        for lesson, keys in self._lessons():
-            names = [name for name, c in self.matching.comparisons.items() if c.learned_from == lesson]
+        for source, keys in self._training_sets():
+            names = [name for name, c in self.matching.comparisons.items() if c.learned_from == source]
             patterns = self._patterns(names, keys)
             seen = sum(count for _, count in patterns)
-            if seen < self.matching.least:
+            if seen < self.matching.min_training_pairs:
                 continue
-            found = maximise(patterns, names, u, m, learn_u=lesson == "identifier")
+            found = maximise(patterns, names, u, m, learn_u=source == "identifier")
             m |= found.m
             learned += int(seen)
-            if lesson == "identifier":
+            if source == "identifier":
                 borrowed, pairs = found.u, self._pairs(keys[0], rows)
                 matched = pairs * found.true
         first = self.matching.identifiers[0] if self.matching.identifiers else None
@@ -161,7 +180,7 @@ class Teacher:
             collision=collision,
             persons=self.persons,
             known=self._known(m, first, matched),
-            review=self.matching.errors.review,
+            review_threshold=self.matching.errors.review_error,
             pairs=learned,
         )
 
@@ -173,23 +192,23 @@ class Teacher:
             return
         names = [name for name, c in self.matching.comparisons.items() if c.learned_from == "identifier"]
         patterns = self._patterns(names, [identifier])
-        if sum(count for _, count in patterns) >= self.matching.least:
+        if sum(count for _, count in patterns) >= self.matching.min_training_pairs:
             true = maximise(patterns, names, u, m).true
             self._set_same(u, identifier, self._pairs(identifier, rows) * (1 - true) / (rows * self.persons))
 
-    def _lessons(self) -> list[tuple[str, list[str]]]:
-        lessons = []
+    def _training_sets(self) -> list[tuple[str, list[str]]]:
+        sets = []
         if self.matching.identifiers:
-            lessons.append(("identifier", [self.matching.identifiers[0]]))
-        if self.matching.teaching:
-            lessons.append(("teaching", self.matching.teaching))
-        return lessons
+            sets.append(("identifier", [self.matching.identifiers[0]]))
+        if self.matching.training_key:
+            sets.append(("training_key", self.matching.training_key))
+        return sets
 
     def _known(self, m: dict[str, list[float]], first: str | None, matched: float) -> float:
         """Estimate the share of rows whose person is on the spine: true pairs by identifier, over how often it agrees."""
         if first is None or not matched:
             return self.start.known
-        identified: int = one(self.engine, f"select count({quote(first)}) from left_rows")[0]
+        identified: int = self.relations.fetch_one(f"select count({quote(first)}) from left_rows")[0]
         agreeing = m[first][self.matching.comparisons[first].first] if first in m else 1.0
         return min(max(matched / max(identified * agreeing, 1.0), 0.5), 0.999)
 
@@ -200,35 +219,39 @@ class Teacher:
     def _patterns(self, names: Sequence[str], keys: Sequence[str]) -> Patterns:
         """Count the patterns of levels among the pairs that share a key, on a sample of the rows."""
         present = " and ".join(f"{left} is not null" for left in sql(keys, "s"))
-        sizes = self.engine.execute(
+        sizes = self.relations.fetch(
             f"select dataset, count(*) from left_rows as s where {present} group by all order by all"
-        ).fetchall()
+        )
         total = sum(count for _, count in sizes)
         wanted = min(self.matching.sample, total)
-        most = wanted * self.matching.share
+        most = wanted * self.matching.max_dataset_share
         steps = " ".join(
             f"when {literal(name)} then {max(1, round(count / max(min(count * wanted / total, most), 1)))}"
             for name, count in sizes
         )
+        self.samples += 1
         # A table of its own, so that the engine knows how few they are.
-        self.engine.execute(
-            f"""create or replace temp table sampled as select * from left_rows as s
-                where {present} and n % (case dataset {steps or "when null then 1"} end) = 0"""
+        sample = self.relations.make(
+            f"sampled_rows_{self.samples}",
+            f"""select * from left_rows as s
+                where {present} and n % (case dataset {steps or "when null then 1"} end) = 0""",
         )
         levels = ", ".join(models.level_of(self.matching, name) for name in names)
-        found = self.engine.execute(
-            f"select {levels}, count(*) from sampled as l join spine_rows as r on {_joined(keys)} group by all order by all"
-        ).fetchall()
+        found = self.relations.fetch(
+            f"select {levels}, count(*) from {sample} as l join {self.right} as r on {_joined(keys)} group by all order by all"
+        )
+        self.relations.drop(sample)
         return [(tuple(row[:-1]), float(row[-1])) for row in found]
 
     def _pairs(self, identifier: str, rows: int) -> int:
         """Count all pairs of so many rows and the spine that share an identifier."""
         found = 0
-        for some in cuts(self.matching, identifier, rows, self.homes):
+        for some in conditions(self.matching, identifier, rows, self.buckets):
             sides = [
-                f"(from {table} where {some}) as {name}" for table, name in (("left_rows", "l"), ("spine_rows", "r"))
+                f"(from {table} where {some}) as {name}" for table, name in (("left_rows", "l"), (self.right, "r"))
             ]
-            found += int(one(self.engine, f"select count(*) from {' join '.join(sides)} on {_joined([identifier])}")[0])
+            query = f"select count(*) from {' join '.join(sides)} on {_joined([identifier])}"
+            found += int(self.relations.fetch_one(query)[0])
         return found
 
     def _u(self, collision: dict[str, float]) -> dict[str, list[float]]:
@@ -242,9 +265,9 @@ class Teacher:
             for levels, count in found:
                 counts[levels[place]] += count
             shares = smoothed(counts, [0.0 if level.missing else 1.0 for level in declared])
-            common = [number for number, level in enumerate(declared) if level.common]
-            if name in collision and common:
-                shares = _rescaled(shares, common, collision[name], self.start.u[name])
+            adjusted = [number for number, level in enumerate(declared) if level.term_frequency_adjustment]
+            if name in collision and adjusted:
+                shares = _rescaled(shares, adjusted, collision[name], self.start.u[name])
             u[name] = shares
         return u
 
@@ -262,16 +285,18 @@ class Teacher:
     def _random(self, names: Sequence[str], where: str = "true") -> Patterns:
         """Count the patterns of levels among random pairs."""
         levels = ", ".join(models.level_of(self.matching, name) for name in names)
-        left, right = self._drawn("left_rows"), self._drawn("spine_rows")
-        found = self.engine.execute(
+        left, right = self._drawn("left_rows"), self._drawn(self.right)
+        found = self.relations.fetch(
             f"""select {levels}, count(*) from {left} as l, {right} as r where l.n != r.n and {where}
                 group by all order by all"""
-        ).fetchall()
+        )
         return [(tuple(row[:-1]), float(row[-1])) for row in found]
 
     def _drawn(self, table: str) -> str:
         """Return the SQL of the first rows with the least numbers, found by these alone: rows are wide."""
-        last = one(self.engine, f"select max(n) from (select n from {table} order by n limit {sizes().random_rows})")[0]
+        (last,) = self.relations.fetch_one(
+            f"select max(n) from (select n from {table} order by n limit {sizes().random_rows})"
+        )
         return f"(from {table} where n <= {last if last is not None else -1})"
 
 
@@ -281,11 +306,11 @@ def _joined(keys: Sequence[str]) -> str:
     return " and ".join([*equal, "l.n != r.n"])
 
 
-def _rescaled(shares: list[float], common: list[int], collision: float, declared: list[float]) -> list[float]:
-    """Give the common levels together the share that the frequencies tell, split as declared."""
-    split = sum(declared[number] for number in common)
-    others = sum(share for number, share in enumerate(shares) if number not in common)
+def _rescaled(shares: list[float], adjusted: list[int], collision: float, declared: list[float]) -> list[float]:
+    """Give the levels with a term frequency adjustment together the share that the frequencies show, split as declared."""
+    split = sum(declared[number] for number in adjusted)
+    others = sum(share for number, share in enumerate(shares) if number not in adjusted)
     return [
-        collision * declared[number] / split if number in common else share * (1 - collision) / others
+        collision * declared[number] / split if number in adjusted else share * (1 - collision) / others
         for number, share in enumerate(shares)
     ]

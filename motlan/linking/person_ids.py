@@ -15,11 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import duckdb
-
 from motlan import ids
 from motlan.errors import InternalError
-from motlan.expressions import one
+from motlan.linking.relations import Relations
 
 KEY = ("person_id",)
 COLUMNS = ("founded_by", "founding", "dataset", "_key", "state", "went_to")
@@ -27,20 +25,16 @@ COLUMNS = ("founded_by", "founding", "dataset", "_key", "state", "went_to")
 before; the record that founds the person now (null of a retired id); `living` or `retired`; and the ids that a retired one's
 rows went to."""
 _OWN = "dataset || '/' || _key"
-_NOBODY = (
+NOBODY = (
     "select null::varchar as person_id, null::varchar as founded_by, 0 as founding, null::varchar as dataset, "
     "null::varchar as _key, null::varchar as state, []::varchar[] as went_to where false"
 )
+"""SQL of `identities_before` of an entity that has no such rows yet."""
 
 
 def identities_table(entity: str) -> str:
     """Return the name of the lake's table of the ids of an entity that are not plainly those of their groups' founders."""
     return f"identities.{entity}"
-
-
-def none_before(engine: duckdb.DuckDBPyConnection) -> None:
-    """Make `identities_before`, of an entity that has no such rows yet."""
-    engine.execute(f"create or replace temp table identities_before as {_NOBODY}")
 
 
 @dataclass(frozen=True)
@@ -51,14 +45,14 @@ class Identities:
     of that record), `previous` (the same of the links before) and `identities_before` (`KEY` and `COLUMNS`).
 
     Attributes:
-        engine: A session.
+        relations: The relations of the linking.
         secret: What ids are drawn with.
         entity: The entity's name.
         datasets: Its registers.
         ever: Relation of all ids that were ever published (`person_id`): an earlier version kept no retired ones.
     """
 
-    engine: duckdb.DuckDBPyConnection
+    relations: Relations
     secret: bytes
     entity: str
     datasets: Iterable[str]
@@ -73,12 +67,12 @@ class Identities:
 
         Columns: `dataset`, `_key`, `old_ref`, `_ref`, `was` and `fresh` (the id before and the plain one now), `founder`.
         """
-        self.engine.execute(
-            """create or replace temp table met as
-               select dataset, _key, p._ref as old_ref, d._ref as _ref, p.person_id as was, d.person_id as fresh, d.founder
+        self.relations.make(
+            "met",
+            """select dataset, _key, p._ref as old_ref, d._ref as _ref, p.person_id as was, d.person_id as fresh, d.founder
                from (select dataset, _key, _ref, founder, person_id from drawn) as d
                full join (select dataset, _key, _ref, person_id from previous) as p using (dataset, _key)
-               where p.person_id is distinct from d.person_id or p._ref is distinct from d._ref"""
+               where p.person_id is distinct from d.person_id or p._ref is distinct from d._ref""",
         )
 
     def assign(self) -> None:
@@ -98,59 +92,73 @@ class Identities:
 
         Where nothing happened, the id before is the plain one of the group's founder: rows are found by it alone.
         """
-        self.engine.execute(
-            f"""create or replace temp table core as
-                select met.dataset, met._key, was, fresh, founder, theirs is not null as turned
+        self.relations.make(
+            "core",
+            """select met.dataset, met._key, was, fresh, founder, theirs is not null as turned
                 from met left join (select dataset, _key, true as theirs from turned) as t using (dataset, _key)
-                where was is distinct from fresh or theirs;
-                create or replace temp table touched as
-                select *, {_OWN} as own, {self.plain()} as draws from (
+                where was is distinct from fresh or theirs""",
+        )
+        self.relations.make(
+            "touched",
+            f"""select *, {_OWN} as own, {self.plain()} as draws from (
                     from core union all
                     select dataset, _key, person_id as was, person_id as fresh, founder, false as turned
                     from drawn semi join (select distinct person_id from (
                         select was as person_id from core union all select fresh from core) where person_id is not null)
-                    using (person_id) anti join core using (dataset, _key))"""
+                    using (person_id) anti join core using (dataset, _key))""",
         )
 
     def _claim(self) -> None:
         """Make `founding` (each id before, with its founding record) and `claims`: in which group each id may stay."""
         first = "(draws is distinct from was, dataset, _key)"
-        self.engine.execute(
-            f"""create or replace temp table founding as
-                select f.person_id,
+        self.relations.make(
+            "founding",
+            f"""select f.person_id,
                        coalesce(i.founded_by, case when plain then f.dataset || '/' || f._key else f.person_id end) as founded_by,
                        coalesce(i.founding, 0) as founding, coalesce(i.dataset, f.dataset) as dataset,
                        coalesce(i._key, f._key) as _key, i.person_id is not null as kept
                 from (select was as person_id, arg_min(dataset, {first}) as dataset, arg_min(_key, {first}) as _key,
                              bool_or(draws is not distinct from was) as plain
                       from touched where was is not null group by was) as f
-                left join (from identities_before where state = 'living') as i on i.person_id = f.person_id;
-                create or replace temp table stays as
-                select was, founder, own, dataset, _key from touched
-                where was is not null and founder is not null and not turned;
-                create or replace temp table claims as
-                select f.person_id, founder, 0 as lost, dataset, _key from founding as f join stays using (dataset, _key)
-                where was = f.person_id;
-                insert into claims
-                select was, min(founder), 1, arg_min(dataset, (own != founder, dataset, _key)),
-                       arg_min(_key, (own != founder, dataset, _key))
-                from stays anti join (select person_id as was from claims) using (was)
-                group by was having min(founder) = max(founder)"""
+                left join (from identities_before where state = 'living') as i on i.person_id = f.person_id""",
         )
+        self.relations.make(
+            "stays",
+            """select was, founder, own, dataset, _key from touched
+                where was is not null and founder is not null and not turned""",
+        )
+        self.relations.make(
+            "claims_by_founding_record",
+            """select f.person_id, founder, 0 as lost, dataset, _key from founding as f join stays using (dataset, _key)
+               where was = f.person_id""",
+        )
+        self.relations.make(
+            "claims_by_companions",
+            """select was as person_id, min(founder) as founder, 1 as lost,
+                      arg_min(dataset, (own != founder, dataset, _key)) as dataset,
+                      arg_min(_key, (own != founder, dataset, _key)) as _key
+               from stays anti join (select person_id as was from claims_by_founding_record) as claimed using (was)
+               group by was having min(founder) = max(founder)""",
+        )
+        self.relations.show("claims", "from claims_by_founding_record union all from claims_by_companions")
 
     def _give(self) -> None:
         """Make `given`: of a group's ids that of its founder stays first, then that which its founder had, then the least."""
         again = ids.of_record_again(self.secret, self.entity, self.datasets, "founding", "g.")
         best = "(lost, c.dataset || '/' || c._key != c.founder, founder_was is distinct from c.person_id, c.person_id)"
-        self.engine.execute(
-            f"""create or replace temp table heads as
-                select founder, dataset, _key, was as founder_was, draws from touched where own = founder;
-                create or replace temp table winners as
-                select c.founder, arg_min(c.person_id, {best}) as person_id, arg_min(c.dataset, {best}) as dataset,
+        self.relations.make(
+            "heads",
+            """select founder, dataset, _key, was as founder_was, draws from touched where own = founder""",
+        )
+        self.relations.make(
+            "winners",
+            f"""select c.founder, arg_min(c.person_id, {best}) as person_id, arg_min(c.dataset, {best}) as dataset,
                        arg_min(c._key, {best}) as _key
-                from claims as c join (select founder, founder_was from heads) as h using (founder) group by c.founder;
-                create or replace temp table fresh_ones as
-                select h.founder, h.dataset, h._key, draws,
+                from claims as c join (select founder, founder_was from heads) as h using (founder) group by c.founder""",
+        )
+        self.relations.make(
+            "fresh_ones",
+            f"""select h.founder, h.dataset, h._key, draws,
                        case when k.person_id is null then 0 else coalesce(often, 0) + 1 end as founding
                 from (from heads anti join winners using (founder)) as h
                 left join (select distinct person_id from (
@@ -159,23 +167,27 @@ class Identities:
                     using (person_id))) as k
                 on k.person_id = h.draws
                 left join (select founded_by, max(founding) as often from identities_before group by founded_by) as o
-                on o.founded_by = h.founder;
-                create or replace temp table given as
-                select founder, person_id, false as created, dataset, _key, 0 as founding from winners
+                on o.founded_by = h.founder""",
+        )
+        self.relations.make(
+            "given",
+            f"""select founder, person_id, false as created, dataset, _key, 0 as founding from winners
                 union all
                 select founder, case when founding = 0 then draws else {again} end, true, dataset, _key, founding
-                from fresh_ones as g"""
+                from fresh_ones as g""",
         )
 
     def _keep(self) -> None:
         """Make `identities_now` and `moved`."""
-        self.engine.execute(
-            """create or replace temp table moved as
-               select t.dataset, t._key, was as old, g.person_id as new, not created as known, turned
+        self.relations.make(
+            "moved",
+            """select t.dataset, t._key, was as old, g.person_id as new, not created as known, turned
                from touched as t join (select founder, person_id, created from given) as g using (founder)
-               where was is not null and was != g.person_id;
-               create or replace temp table identities_now as
-               from identities_before anti join (select person_id from founding) using (person_id)
+               where was is not null and was != g.person_id""",
+        )
+        self.relations.make(
+            "identities_now",
+            """from identities_before anti join (select person_id from founding) using (person_id)
                union all by name
                select g.person_id, founded_by, f.founding, g.dataset, g._key, 'living' as state, []::varchar[] as went_to
                from founding as f join given as g using (person_id)
@@ -188,7 +200,7 @@ class Identities:
                       coalesce(others, []::varchar[]) as went_to
                from (from founding anti join (select person_id from given) using (person_id)) as f
                left join (select old as person_id, list(distinct new order by new) as others from moved where not turned
-                          group by old) using (person_id)"""
+                          group by old) using (person_id)""",
         )
 
     def check(self) -> None:
@@ -214,7 +226,7 @@ class Identities:
             "a group has no id": "select founder from touched anti join given using (founder) where founder is not null",
         }
         for what, query in broken.items():
-            if count := one(self.engine, f"select count(*) from ({query})")[0]:
+            if count := self.relations.fetch_one(f"select count(*) from ({query})")[0]:
                 raise InternalError(
                     f"{what} ({count:,})",
                     where=self.entity,

@@ -1,17 +1,17 @@
-"""Rows that the first stages leave: how probable their pairs are.
+"""Residual linking: how probable the pairs of rows are that deterministic linking leaves.
 
-Such rows are not like others. Who agrees in everything is linked already, so what waits disagrees more; a row that bears
+Such rows are not like others. Who agrees in everything is linked already, so what is left disagrees more; a row that bears
 somebody else's number cannot agree with its own person on it; and a person whom the register has already is rarely meant
 again. So what true pairs look like is learned anew among these rows: by expectation and maximisation (Dempster, Laird and
-Rubin 1977) over kinds of pairs, where what random pairs look like is held. Dependence between comparisons is thereby learned
-too. A row's own part in what is learned of its kind is left out, so that rare kinds lean on the model of all rows.
+Rubin 1977) over agreement patterns, where what random pairs look like is held. Dependence between comparisons is thereby
+learned too. A row's own part in what is learned of its pattern is left out, so that rare patterns lean on the model of all rows.
 
-A kind is a text, `dataset bearing levels claimed`:
+A pattern is a text, `dataset status levels already_linked`:
 
-- `bearing`, a digit for each identifier: 0 the row bears none, 1 one that nobody on the spine has, 2 one that the spine has;
-- `levels`, a letter for each comparison: its level where it is learned from `teaching`, else its group of levels (a says
+- `status`, a digit for each identifier: 0 the row bears none, 1 one that nobody on the spine has, 2 one that the spine has;
+- `levels`, a letter for each comparison: its level where it is learned from `training_key`, else its group of levels (a says
   nothing, b the first that does, c the others);
-- `claimed`, 1 where another row of the dataset is linked to the person already, else 0.
+- `already_linked`, 1 where another row of the dataset is linked to the person already, else 0.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import duckdb
-
 from motlan.config.matching import Matching
-from motlan.expressions import literal, one, quote
+from motlan.expressions import literal, quote
 from motlan.linking import model as models
-from motlan.linking.model import UNTOLD, Model
+from motlan.linking.model import RESIDUAL_KNOWN, Model
+from motlan.linking.scored_pairs import Context
 
 ROUNDS = 100
 CLOSE = 1e-7
@@ -33,87 +32,91 @@ CLOSE = 1e-7
 LEAN, LEAN_ROWS = 0.05, 20.0
 """Rows, as a share of those seen and at the least, that are supposed to be as the model of all rows has it."""
 LEAST = -16.0
-"""Log2 odds, by the model of all rows, below which no kind makes a pair probable: such pairs are dropped."""
+"""Log2 odds, by the model of all rows, below which no pattern makes a pair probable: such pairs are dropped."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 Seen = Sequence[tuple[str, float, int]]
-"""Kind of a row's best pair, the log2 of what else speaks for its pairs, and how many rows are like that."""
+"""Pattern of a row's best pair, the log2 of what else speaks for its pairs, and how many rows are like that."""
 
 
-def tell_bearing(engine: duckdb.DuckDBPyConnection, matching: Matching, spine_rows: str = "spine_rows") -> None:
-    """Make `bearing` (`n`, `bearing`) of the rows of `waiting`, by what the spine's rows bear."""
-    told = ["''"]
-    joins = ""
-    for place, name in enumerate(matching.identifiers):
+def find_identifier_status(context: Context, unlinked: str, spine: str) -> None:
+    """Make `identifier_status` (`n`, `identifier_status`) of the rows of `unlinked`, by what the spine's rows bear."""
+    digits, joins = ["''"], ""
+    for place, name in enumerate(context.matching.identifiers):
         column = quote(name)
-        told.append(f"case when w.{column} is null then '0' when spine_{place}.{column} is null then '1' else '2' end")
-        # Of the spine's values those alone that a waiting row bears: few, whatever the size of the spine.
-        spine = f"(select distinct {column} from {spine_rows} semi join waiting using ({column})) as spine_{place}"
-        joins += f" left join {spine} on spine_{place}.{column} = w.{column}"
-    engine.execute(
-        f"create or replace temp table bearing as select w.n, {' || '.join(told)} as bearing from waiting as w{joins}"
+        digits.append(
+            f"case when w.{column} is null then '0' when spine_{place}.{column} is null then '1' else '2' end"
+        )
+        # Of the spine's values those alone that such a row bears: few, whatever the size of the spine.
+        values = f"(select distinct {column} from {spine} semi join {unlinked} using ({column})) as spine_{place}"
+        joins += f" left join {values} on spine_{place}.{column} = w.{column}"
+    context.relations.make(
+        "identifier_status",
+        f"select w.n, {' || '.join(digits)} as identifier_status from {unlinked} as w{joins}",
     )
 
 
-def tell_kinds(
-    engine: duckdb.DuckDBPyConnection,
-    matching: Matching,
-    model: Model,
-    spine_rows: str = "spine_rows",
-    barred: str | None = None,
-) -> None:
-    """Give `persons` the columns `dataset`, `kind` (without `claimed`), `rest` (its weight less that of the levels) and `doubt`.
+def find_patterns(context: Context, persons: str, unlinked: str, spine: str, doubted: str | None) -> None:
+    """Make `candidate_persons`: rows with their candidates, but for hopeless ones.
 
-    Hopeless pairs are dropped.
+    It has the columns of `persons`, and `dataset`, `pattern` (without `already_linked`), `residual_weight` (the weight less that
+    of the levels) and `doubt`.
 
     Args:
-        engine: The session.
-        matching: The declaration.
-        model: The model.
-        spine_rows: Relation of the spine's rows.
-        barred: Relation (`n`, `person`, `doubt`) of pairs for people; None for those alone of which a doubt is declared.
+        context: The linking.
+        persons: Relation that `gather_persons` made.
+        unlinked: Relation of the rows.
+        spine: Relation of the rows that they were compared with.
+        doubted: Relation (`n`, `person`, `doubt`) of pairs for people; None for only those of which a doubt is declared.
     """
+    matching, model = context.matching, context.model
     doubt, joined = models.doubt(matching), ""
-    if barred:
-        doubt = f"coalesce(barred.doubt, {doubt})"
-        joined = f" left join {barred} as barred on barred.n = p.n and barred.person = p.person"
+    if doubted:
+        doubt = f"coalesce(doubted.doubt, {doubt})"
+        joined = f" left join {doubted} as doubted on doubted.n = p.n and doubted.person = p.person"
     names = list(matching.comparisons)
-    letters, bits = ["''"], ["0"]
-    for number, name in enumerate(names):
+    letters, weights = _of_levels(matching, model)
+    least = LEAST - math.log2(RESIDUAL_KNOWN / (1 - RESIDUAL_KNOWN) / max(model.persons, 1))
+    levels = ", ".join(f"{models.level_of(matching, name)} as level_{number}" for number, name in enumerate(names))
+    context.relations.make(
+        "candidate_persons",
+        f"""select n, person, match_weight, other, sole, doubt, dataset,
+                   dataset || ' ' || identifier_status || ' ' || {" || ".join(letters)} as pattern,
+                   match_weight - ({" + ".join(weights)}) as residual_weight
+            from (select p.*, {doubt} as doubt, l.dataset, s.identifier_status, {levels} from {persons} as p
+                  join {unlinked} as l on l.n = p.n join identifier_status as s on s.n = p.n
+                  join {spine} as r on r.n = p.other{joined}
+                  where p.match_weight >= {least})""",
+    )
+
+
+def _of_levels(matching: Matching, model: Model) -> tuple[list[str], list[str]]:
+    """Return the SQL of each comparison's letter and of its weight, by the columns `level_<number>`."""
+    letters, weights = ["''"], ["0"]
+    for number, name in enumerate(matching.comparisons):
         of_letter = groups(matching, name)
-        told = [_bits(model, name, group) for group in of_letter]
+        of_group = [_weight(model, name, group) for group in of_letter]
         places = sorted((level, place) for place, group in enumerate(of_letter) for level in group)
         letters.append(f"case level_{number} {_cases((level, literal(LETTERS[place])) for level, place in places)} end")
-        bits.append(f"case level_{number} {_cases((level, str(told[place])) for level, place in places)} end")
-    least = LEAST - math.log2(UNTOLD / (1 - UNTOLD) / max(model.persons, 1))
-    levels = ", ".join(f"{models.level_of(matching, name)} as level_{number}" for number, name in enumerate(names))
-    engine.execute(
-        f"""create or replace temp table kinds as
-            select n, person, weight, other, alone, doubt, dataset,
-                   dataset || ' ' || bearing || ' ' || {" || ".join(letters)} as kind,
-                   weight - ({" + ".join(bits)}) as rest
-            from (select p.*, {doubt} as doubt, l.dataset, bearing.bearing, {levels} from persons as p
-                  join waiting as l on l.n = p.n join bearing on bearing.n = p.n join {spine_rows} as r on r.n = p.other{joined}
-                  where p.weight >= {least});
-            drop table persons; alter table kinds rename to persons"""
-    )
+        weights.append(f"case level_{number} {_cases((level, str(of_group[place])) for level, place in places)} end")
+    return letters, weights
 
 
 def groups(matching: Matching, comparison: str) -> list[list[int]]:
-    """Return the levels of a comparison that kinds tell apart, a list each."""
+    """Return the levels of a comparison that patterns keep apart, a list each."""
     levels = matching.comparisons[comparison].levels
-    if matching.comparisons[comparison].learned_from == "teaching":
+    if matching.comparisons[comparison].learned_from == "training_key":
         return [[number] for number in range(len(levels))]
     first = matching.comparisons[comparison].first
     missing = [number for number, level in enumerate(levels) if level.missing]
     return [missing, [first], [number for number in range(len(levels)) if number not in (*missing, first)]]
 
 
-def _cases(told: Iterable[tuple[int, str]]) -> str:
-    return " ".join(f"when {level} then {value}" for level, value in told)
+def _cases(values: Iterable[tuple[int, str]]) -> str:
+    return " ".join(f"when {level} then {value}" for level, value in values)
 
 
-def _bits(model: Model, comparison: str, group: Sequence[int]) -> float:
+def _weight(model: Model, comparison: str, group: Sequence[int]) -> float:
     """Return log2(m / u) of a group of levels, 0 where it says nothing."""
     m, u = _together(model, comparison, group)
     return round(math.log2(m / u), 6) if m and u else 0.0
@@ -125,95 +128,100 @@ def _together(model: Model, comparison: str, group: Sequence[int]) -> tuple[floa
     return m, u
 
 
-def odds_of_kinds(engine: duckdb.DuckDBPyConnection, kinds: Kinds, model: Model) -> str:
-    """Make `odds_of_kind` (`kind`, `bits`) for all kinds of `persons`; return the SQL of these pairs.
+def with_log_odds(context: Context, name: str, patterns: Patterns, candidates: str, already_linked: str) -> str:
+    """Make `pattern_odds_<name>` for all patterns of candidates; return the SQL of the candidates with them.
 
-    Their columns beside those of `persons`: `whole`, the kind with `claimed`; `prior`, its log2 odds; `bits`, all log2 odds.
+    Their columns beside those of `candidates`: `whole_pattern`, that with `already_linked`; `prior`, its log2 odds; `log_odds`,
+    all of them.
     """
-    claimed = "if(claims.person is null, ' 0', ' 1')"
-    joined = "from persons as p left join claims on claims.person = p.person and claims.dataset = p.dataset"
-    found = [kind for (kind,) in engine.execute(f"select distinct kind || {claimed} {joined} order by all").fetchall()]
-    known = model.odds_of_rest
-    odds = ((kind, known[kind] if kind in known else kinds.odds_at_first(kind)) for kind in found)
-    # A text, for both engines read it alike, and a table of Arrow's brings pandas with it.
-    told = literal(";".join(f"{kind}={bits}" for kind, bits in odds))
-    engine.execute(
-        f"""create or replace temp table odds_of_kind as
-            select split_part(told, '=', 1) as kind, split_part(told, '=', 2)::double as bits
-            from (select unnest(string_split({told}, ';')) as told) where told != ''"""
+    whole = "pattern || if(had.person is null, ' 0', ' 1')"
+    joined = (
+        f"from {candidates} as p left join {already_linked} as had on had.person = p.person and had.dataset = p.dataset"
     )
-    return f"""select told.*, k.kind as whole, k.bits as prior, rest + k.bits as bits
-        from (select p.*, kind || {claimed} as kind_now {joined}) as told join odds_of_kind as k on k.kind = kind_now"""
+    found = [text for (text,) in context.relations.fetch(f"select distinct {whole} {joined} order by all")]
+    known = context.model.residual_odds
+    odds = ((text, known[text] if text in known else patterns.odds_at_first(text)) for text in found)
+    # A text, for both engines read it alike, and a table of Arrow's brings pandas with it.
+    listed = literal(";".join(f"{text}={log_odds}" for text, log_odds in odds))
+    table = context.relations.make(
+        f"pattern_odds_{name}",
+        f"""select split_part(listed, '=', 1) as whole_pattern, split_part(listed, '=', 2)::double as prior
+            from (select unnest(string_split({listed}, ';')) as listed) where listed != ''""",
+    )
+    return f"""select c.*, o.whole_pattern, o.prior, residual_weight + o.prior as log_odds
+        from (select p.*, {whole} as pattern_now {joined}) as c join {table} as o on o.whole_pattern = pattern_now"""
 
 
 @dataclass(frozen=True)
-class Kinds:
-    """What is known of kinds before anything is learned of them.
+class Patterns:
+    """What is known of agreement patterns before anything is learned of them.
 
     Attributes:
         matching: The declaration.
         model: The model.
         lacking: Identifier -> share of the spine's rows that have none.
-        claimed: Dataset -> share of the spine's rows whose person a row of it is linked to.
-        made: Bearing and levels that were asked for -> m and u of them.
+        already_linked: Dataset -> share of the spine's rows whose person a row of it is linked to.
+        computed: Status and levels -> m and u of them, once they were computed.
     """
 
     matching: Matching
     model: Model
     lacking: Mapping[str, float]
-    claimed: Mapping[str, float]
-    made: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    already_linked: Mapping[str, float]
+    computed: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, engine: duckdb.DuckDBPyConnection, matching: Matching, model: Model) -> Kinds:
-        """Read the shares off `spine_rows` and `claimed`."""
-        persons = max(model.persons, 1)
-        told = ", ".join(f"count(*) filter ({quote(name)} is null)" for name in matching.identifiers)
-        counts = one(engine, f"select {told} from spine_rows") if told else ()
-        claimed = engine.execute("select dataset, sum(persons) from claimed group by all order by all").fetchall()
+    def read(cls, context: Context) -> Patterns:
+        """Read the shares off `spine_rows` and `already_linked_counts`."""
+        matching, persons = context.matching, max(context.model.persons, 1)
+        missing = ", ".join(f"count(*) filter ({quote(name)} is null)" for name in matching.identifiers)
+        counts = context.relations.fetch_one(f"select {missing} from spine_rows") if missing else ()
+        linked = context.relations.fetch(
+            "select dataset, sum(persons) from already_linked_counts group by all order by all"
+        )
         return cls(
             matching,
-            model,
+            context.model,
             {name: _clamped(count / persons) for name, count in zip(matching.identifiers, counts, strict=True)},
-            {dataset: _clamped(count / persons) for dataset, count in claimed},
+            {dataset: _clamped(count / persons) for dataset, count in linked},
         )
 
-    def odds_at_first(self, kind: str) -> float:
-        """Return the log2 odds of a kind's pair whose other fields say nothing, by the model of all rows."""
-        return self.odds(kind, self.prior(kind), 1 - UNTOLD)
+    def odds_at_first(self, pattern: str) -> float:
+        """Return the log2 odds of a pattern's pair whose other fields say nothing, by the model of all rows."""
+        return self.odds(pattern, self.prior(pattern), 1 - RESIDUAL_KNOWN)
 
-    def odds(self, kind: str, true: float, none: float) -> float:
-        """Return the log2 odds of a kind's pair whose other fields say nothing.
+    def odds(self, pattern: str, true: float, none: float) -> float:
+        """Return the log2 odds of a pattern's pair whose other fields say nothing.
 
         Args:
-            kind: The kind.
-            true: Share of such rows whose person is on the spine and whose pair with it is of this kind.
+            pattern: The pattern.
+            true: Share of such rows whose person is on the spine and whose pair with it is of this pattern.
             none: Share of such rows whose person is not on the spine.
         """
-        return round(math.log2(true / none / self._random(kind) / max(self.model.persons, 1)), 6)
+        return round(math.log2(true / none / self._random(pattern) / max(self.model.persons, 1)), 6)
 
-    def prior(self, kind: str) -> float:
-        """Return the share of rows whose true pair is of a kind, until the data tell."""
-        return UNTOLD * 0.5 * self._shares(kind)[0]
+    def prior(self, pattern: str) -> float:
+        """Return the share of rows whose true pair is of a pattern, until the data show it."""
+        return RESIDUAL_KNOWN * 0.5 * self._shares(pattern)[0]
 
-    def _random(self, kind: str) -> float:
-        """Return how often the pair of such a row with a random one of the spine is of the kind."""
-        dataset, _, _, claimed = kind.split(" ")
-        of_claimed = self.claimed.get(dataset, 0.5)
-        return (of_claimed if claimed == "1" else 1 - of_claimed) * self._shares(kind)[1]
+    def _random(self, pattern: str) -> float:
+        """Return how often the pair of such a row with a random one of the spine is of the pattern."""
+        dataset, _, _, already_linked = pattern.split(" ")
+        share = self.already_linked.get(dataset, 0.5)
+        return (share if already_linked == "1" else 1 - share) * self._shares(pattern)[1]
 
-    def _shares(self, kind: str) -> tuple[float, float]:
-        """Return m and u of all levels of a kind together, computed once."""
-        _, bearing, levels, _ = kind.split(" ")
-        if (bearing, levels) not in self.made:
-            pairs = list(self._levels(kind))
-            self.made[bearing, levels] = math.prod(m for m, _ in pairs), math.prod(u for _, u in pairs)
-        return self.made[bearing, levels]
+    def _shares(self, pattern: str) -> tuple[float, float]:
+        """Return m and u of all levels of a pattern together, computed once."""
+        _, status, levels, _ = pattern.split(" ")
+        if (status, levels) not in self.computed:
+            pairs = list(self._levels(pattern))
+            self.computed[status, levels] = math.prod(m for m, _ in pairs), math.prod(u for _, u in pairs)
+        return self.computed[status, levels]
 
-    def _levels(self, kind: str) -> Iterable[tuple[float, float]]:
-        """Return m and u of a kind's levels; where a level says nothing, what is missing on the spine's side does not either."""
-        _, bearing, levels, _ = kind.split(" ")
-        borne = dict(zip(self.matching.identifiers, bearing, strict=True))
+    def _levels(self, pattern: str) -> Iterable[tuple[float, float]]:
+        """Return m and u of a pattern's levels; where one says nothing, what is missing on the spine's side does not either."""
+        _, status, levels, _ = pattern.split(" ")
+        borne = dict(zip(self.matching.identifiers, status, strict=True))
         for name, letter in zip(self.matching.comparisons, levels, strict=True):
             group = groups(self.matching, name)[LETTERS.index(letter)]
             m, u = _together(self.model, name, group)
@@ -224,50 +232,52 @@ class Kinds:
             yield m, u
 
     def learn(self, seen: Seen, totals: Mapping[str, int]) -> tuple[dict[str, float], dict[str, float]]:
-        """Learn the odds of each kind's pairs, and the shares of rows that are known.
+        """Learn the odds of each pattern's pairs, and the shares of rows that are known.
 
         Args:
-            seen: What the rows with candidates show: `bits` are all that speaks for a row, less its kind's odds.
-            totals: `dataset bearing` -> rows, those without candidates too.
+            seen: Of the rows with candidates: pattern of the best pair, the row's log2 odds less that pattern's, rows.
+            totals: `dataset status` -> rows, those without candidates too.
 
         Returns:
-            Kind -> log2 odds of a pair whose other fields say nothing; bearing -> share of rows whose person is on the spine.
+            Pattern -> log2 odds of a pair whose other fields say nothing; status -> share of rows whose person is on the spine.
         """
         of_group: dict[str, list[tuple[str, float, int]]] = {}
-        chance = {kind: self.odds(kind, 1.0, 1.0) for kind in {kind for kind, _, _ in seen}}
-        for kind, bits, count in seen:
-            of_group.setdefault(" ".join(kind.split(" ")[:2]), []).append((kind, bits + chance[kind], count))
+        chance = {pattern: self.odds(pattern, 1.0, 1.0) for pattern in {pattern for pattern, _, _ in seen}}
+        for pattern, log_odds, count in seen:
+            of_group.setdefault(" ".join(pattern.split(" ")[:2]), []).append(
+                (pattern, log_odds + chance[pattern], count)
+            )
         odds: dict[str, float] = {}
         known: dict[str, list[tuple[float, int]]] = {}
         for group, rows in totals.items():
-            true = self._maximised(of_group.get(group, []), rows)
+            true = self._maximise(of_group.get(group, []), rows)
             none = 1 - _clamped(sum(true.values()))
-            odds |= {kind: chance[kind] + round(math.log2(share / none), 6) for kind, share in true.items()}
+            odds |= {pattern: chance[pattern] + round(math.log2(share / none), 6) for pattern, share in true.items()}
             known.setdefault(group.split(" ")[1], []).append((1 - none, rows))
         shares = {
-            bearing: round(sum(share * rows for share, rows in told) / sum(rows for _, rows in told), 6)
-            for bearing, told in sorted(known.items())
+            status: round(sum(share * rows for share, rows in parts) / sum(rows for _, rows in parts), 6)
+            for status, parts in sorted(known.items())
         }
         return odds, shares
 
-    def _maximised(self, seen: Seen, rows: int) -> dict[str, float]:
-        """Find, for each kind, the share of rows whose true pair is of it, as one row more of the kind would be told."""
-        told: dict[str, list[tuple[float, int]]] = {}
-        for kind, bits, count in seen:
-            told.setdefault(kind, []).append((2**-bits, count))
+    def _maximise(self, seen: Seen, rows: int) -> dict[str, float]:
+        """Find, for each pattern, the share of rows whose true pair is of it, as one more row of the pattern would see it."""
+        of_pattern: dict[str, list[tuple[float, int]]] = {}
+        for pattern, log_odds, count in seen:
+            of_pattern.setdefault(pattern, []).append((2**-log_odds, count))
         lean = max(LEAN * rows, LEAN_ROWS)
-        # What is seen of a kind, less one row of it; and its share by the model of all rows, of those that are known.
-        others = {kind: 1 - 1 / sum(count for _, count in pairs) for kind, pairs in told.items()}
-        leaning = {kind: lean * self.prior(kind) / UNTOLD for kind in told}
-        true = {kind: self.prior(kind) for kind in told}
+        # What is seen of a pattern, less one row of it; and its share by the model of all rows, of those that are known.
+        others = {pattern: 1 - 1 / sum(count for _, count in pairs) for pattern, pairs in of_pattern.items()}
+        leaning = {pattern: lean * self.prior(pattern) / RESIDUAL_KNOWN for pattern in of_pattern}
+        true = {pattern: self.prior(pattern) for pattern in of_pattern}
         for _ in range(ROUNDS):
             was, known = true, _clamped(sum(true.values()))
             true = {}
-            for kind, pairs in told.items():
-                none = (1 - known) / was[kind]
+            for pattern, pairs in of_pattern.items():
+                none = (1 - known) / was[pattern]
                 hits = sum(count / (1 + none * against) for against, count in pairs)
-                true[kind] = (hits * others[kind] + known * leaning[kind]) / (rows + lean)
-            if all(abs(share - was[kind]) < CLOSE for kind, share in true.items()):
+                true[pattern] = (hits * others[pattern] + known * leaning[pattern]) / (rows + lean)
+            if all(abs(share - was[pattern]) < CLOSE for pattern, share in true.items()):
                 break
         return true
 

@@ -195,7 +195,7 @@ def release(store: Store, model: str, principal: str, why: str, limit: float) ->
         raise AccessError(
             f"the model drifts past {limit} bits, and you fitted it, or somebody on your machine account",
             where=found["id"][:12],
-            next_step="let another person look at its report and release it.",
+            next_step="another person has to read its report and release it.",
         )
     _decide(store, found, "released", principal, why)
     return str(found["id"])
@@ -263,7 +263,7 @@ def in_force(entity: str) -> sa.Select[Any]:
 
 
 def reopened(entity: str) -> sa.Select[Any]:
-    """Return the query of the decisions that the newest linking could not heed, and nobody withdrew: `decision`, `reason`."""
+    """Return the query of the decisions that did not hold in the newest linking, and nobody withdrew: `decision`, `reason`."""
     run, mine, decision = tables.runs.c, tables.link_contradictions.c, tables.link_decisions.c
     newest = sa.select(sa.func.max(run.id)).where(
         run.kind == "reconcile", run.subject == entity, run.steps.has_key("link")

@@ -1,7 +1,7 @@
-"""Which decisions of people a linking heeds: those whose records are still about whom they were made.
+"""Which decisions of people are valid in a linking: those whose records are still about whom they were made.
 
 A decision remembers the landed rows that it was made on. A record that has become another person's since takes its decisions'
-ground away: they are `stale`, not heeded, and for people again. A small correction does not make a record another's.
+ground away: they are `stale`, do not hold, and are for people again. A small correction does not make a record another's.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from motlan.expressions import literal, quote
 from motlan.lake.iceberg import read_parquet
 from motlan.linking import linking_rows as loading
 from motlan.linking import model as models
-from motlan.linking.decision_constraints import CONTRADICTION, Pair, make_table
+from motlan.linking.decision_constraints import CONTRADICTION, Pair
 from motlan.linking.model import Model
+from motlan.linking.relations import Relations, create_table
 from motlan.slices import number
 from motlan.store import Store, tables
 from motlan.workspace import Workspace
@@ -40,7 +41,7 @@ class Standing:
     """The decisions of an entity that nobody withdrew.
 
     Attributes:
-        held: The pairs that are decided and heeded (`tables.PAIR`), each with `same`.
+        held: The pairs that are decided, and whose decision holds (`tables.PAIR`), each with `same`.
         numbers: Pair -> its decisions, those that are stale left out.
         stale: Decisions about a record that has become another's.
     """
@@ -109,16 +110,16 @@ def _decisions(store: Store, entity: str) -> Sequence[sa.RowMapping]:
 
 
 def _current(engine: duckdb.DuckDBPyConnection, facts: str, records: Iterable[Record]) -> dict[Record, str]:
-    make_table(engine, "asked_records", sorted(records), {"dataset": pa.string(), "_key": pa.string()})
+    create_table(engine, "decided_records", sorted(records), {"dataset": pa.string(), "_key": pa.string()})
     found = engine.execute(
-        f"select dataset, _key, _ref from {facts} as f semi join asked_records using (dataset, _key)"
+        f"select dataset, _key, _ref from {facts} as f semi join decided_records using (dataset, _key)"
     ).fetchall()
-    engine.execute("drop table asked_records")
+    engine.execute("drop table decided_records")
     return {(dataset, key): ref for dataset, key, ref in found}
 
 
 def _remember(store: Store, unseen: Sequence[sa.RowMapping], now: Mapping[Record, str]) -> None:
-    """Give decisions that do not tell on which rows they were made those of today."""
+    """Give decisions without the rows that they were made on those of today."""
     table = tables.link_decisions
     with store.engine.begin() as connection:
         for row in unseen:
@@ -141,24 +142,22 @@ def _counted(found: Sequence[sa.RowMapping], stale: Sequence[int]) -> Standing:
     return Standing(held, numbers, stale)
 
 
-def load(engine: duckdb.DuckDBPyConnection, standing: Standing) -> bool:
-    """Make `decided` (`n`, `other`, `same`) and `decided_pairs` (the same with `tables.PAIR`); tell whether there is any."""
-    make_table(engine, "told_pairs", standing.held, _KINDS)
+def load(relations: Relations, standing: Standing) -> bool:
+    """Make `decisions` (`n`, `other`, `same`) and `decided_pairs` (the same with `tables.PAIR`); return whether there is any."""
+    given = relations.load("decided_records_of_pairs", standing.held, _KINDS)
     n, other = (number(f"{side}_dataset || '/' || {side}_key") for side in SIDES)
-    engine.execute(
-        f"""create or replace temp table decided_pairs as select {n} as n, {other} as other, told_pairs.* from told_pairs;
-            create or replace temp table decided as select n, other, same from decided_pairs;
-            drop table told_pairs"""
-    )
+    relations.make("decided_pairs", f"select {n} as n, {other} as other, given.* from {given} as given")
+    relations.make("decisions", "select n, other, same from decided_pairs")
+    relations.drop(given)
     return bool(standing.held)
 
 
 def note(store: Store, engine: duckdb.DuckDBPyConnection, run: str, standing: Standing, *, linked: bool) -> int:
-    """Write down which decisions a run could not heed, once it has linked; return how many pairs and stale ones they are.
+    """Write down which decisions did not hold in a run, once it has linked; return how many pairs and stale ones they are.
 
     Args:
         store: The open store.
-        engine: The session, with the table `contradicted` where decisions were heeded.
+        engine: The session, with the relation `contradicted_pairs` where there were decisions.
         run: The run.
         standing: What it read.
         linked: Whether there were any.
@@ -177,7 +176,7 @@ def note(store: Store, engine: duckdb.DuckDBPyConnection, run: str, standing: St
 
 
 _CONTRADICTED = f"""
-    select distinct {", ".join(tables.PAIR)} from decided_pairs as d join contradicted as c
+    select distinct {", ".join(tables.PAIR)} from decided_pairs as d join contradicted_pairs as c
     on (c.n = d.n and c.other = d.other) or (c.n = d.other and c.other = d.n)"""
 
 
@@ -189,19 +188,19 @@ def _anothers(
     model: Model | None,
 ) -> set[tuple[Record, str]]:
     """Return the records, by the version that was seen, that are another person's in the version of now."""
-    asked = sorted(versions)
-    if not asked:
+    changed = sorted(versions)
+    if not changed:
         return set()
     matching = work.registry.entity(entity).matching
     refs: dict[str, set[str]] = defaultdict(set)
-    for (dataset, _), seen, now in asked:
+    for (dataset, _), seen, now in changed:
         refs[dataset] |= {seen, now}
     with work.engine(f"holding records of {entity} against what they were") as engine:
         parts = [_rows(work, entity, dataset, inputs, wanted) for dataset, wanted in sorted(refs.items())]
         if parts := [part for part in parts if part]:
             engine.execute(f"create temp table versions_ as {' union all by name '.join(parts)}")
-            found = compared(engine, matching, model or models.declared(matching), [(s, n) for _, s, n in asked])
-            return {(record, seen) for (record, seen, _), changed in zip(asked, found, strict=True) if changed}
+            found = compared(engine, matching, model or models.declared(matching), [(s, n) for _, s, n in changed])
+            return {(record, seen) for (record, seen, _), other in zip(changed, found, strict=True) if other}
     return set()
 
 
@@ -236,23 +235,24 @@ def compared(
         versions: Earlier and later version.
     """
     everything = matching.model_copy(update={"spine": []})
-    engine.execute("create or replace temp table frequencies (comparison varchar, value varchar, share double)")
+    relations = Relations(engine)
     plain = model.model_copy(update={"collision": {}})
-    loading.load_values(engine, everything, "versions_")
-    loading.load_left(engine, everything, plain, "versions_")
-    make_table(engine, "asked_versions", [(place, *pair) for place, pair in enumerate(versions)], _VERSIONS)
-    bits = [models.weight_of(matching, plain, name) for name in matching.comparisons]
+    loading.load_values(relations, everything, "versions_")
+    loading.load_left(relations, everything, plain, "versions_")
+    relations.load("compared_versions", [(place, *pair) for place, pair in enumerate(versions)], _VERSIONS)
+    weights = [models.weight_of(matching, plain, name) for name in matching.comparisons]
     known = [name for name, comparison in matching.comparisons.items() if comparison.frequency in matching.exact]
-    told = ", ".join(
-        f"{text} as {quote('bits_' + name)}" for name, text in zip(matching.comparisons, bits, strict=True)
+    compared_weights = ", ".join(
+        f"{text} as {quote('weight_' + name)}" for name, text in zip(matching.comparisons, weights, strict=True)
     )
-    against = " + ".join(f"({quote('bits_' + name)} < 0)::int" for name in known) or "0"
-    numbers = " or ".join(f"{quote('bits_' + n)} < 0" for n in matching.identifiers if n in matching.comparisons)
-    whole = " + ".join(quote("bits_" + name) for name in matching.comparisons)
+    against = " + ".join(f"({quote('weight_' + name)} < 0)::int" for name in known) or "0"
+    numbers = " or ".join(f"{quote('weight_' + n)} < 0" for n in matching.identifiers if n in matching.comparisons)
+    whole = " + ".join(quote("weight_" + name) for name in matching.comparisons)
     found = engine.execute(
         f"""with keyed as (select distinct {loading.ROW} as n, _key from versions_),
                  weighed as (
-                     select place, {told} from asked_versions join keyed as a on a._key = seen join keyed as b on b._key = now
+                     select place, {compared_weights} from compared_versions
+                     join keyed as a on a._key = seen join keyed as b on b._key = now
                      join left_rows as l on l.n = a.n join left_rows as r on r.n = b.n)
             select place, {whole} < 0 or ({against}) > 1 or (({numbers or "false"}) and ({against}) > 0) from weighed"""
     ).fetchall()

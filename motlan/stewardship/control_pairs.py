@@ -11,12 +11,13 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from motlan.config.matching import sql
 from motlan.expressions import literal, quote
 from motlan.linking import linking_rows
 from motlan.linking import model as models
 from motlan.linking.link import load_frequencies
 from motlan.linking.linking_rows import ROW
+from motlan.linking.relations import Relations
+from motlan.linking.scored_pairs import pairs_by_keys
 from motlan.stewardship import published_links
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -58,11 +59,11 @@ def sample(work: Workspace, entity: str, count: int) -> int:
         _load_cases(work, engine, entity)
         pair = published_links.ordered(("dataset", "_key"), published_links.compared())
         found = engine.execute(
-            f"""select {columns}, null, weight, probability
-                from (select {pair}, weight, probability,
+            f"""select {columns}, null, match_weight, probability
+                from (select {pair}, match_weight, probability,
                              {published_links.share_of(secret, "dataset || '/' || _key")} as place
                       from {published_links.links(work, entity)}
-                      where weight is not null and dataset || '/' || _key != compared)
+                      where match_weight is not null and dataset || '/' || _key != compared)
                 anti join (from cases where purpose = 'sample') using ({columns}) order by place, {columns} limit {count}"""
         ).fetchall()
     return _queue(work, entity, "sample", found)
@@ -93,29 +94,26 @@ def _namesakes(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str) 
             where dataset in ({", ".join(map(literal, matching.spine))})
                or (dataset, _key) in (select (dataset, _key) from certain)"""
     )
-    linking_rows.load_values(engine, matching, "blind")
-    linking_rows.load_spine(engine, matching, "blind")
-    linking_rows.load_left(engine, matching, model, "blind")
+    relations = Relations(engine)
+    linking_rows.load_values(relations, matching, "blind")
+    linking_rows.load_spine(relations, matching, "blind")
+    linking_rows.load_left(relations, matching, model, "blind")
     pair = published_links.ordered(("c.dataset", "c._key"), ("o.dataset", "o._key"))
-    shared = " union ".join(
-        "select l.n, r.n as other from left_rows as l join spine_rows as r on "
-        + " and ".join(f"{a} = {b}" for a, b in zip(sql(left, "l"), sql(right, "r"), strict=True))
-        for left, right in matching.keys
-    )
+    shared = pairs_by_keys(matching.keys, "left_rows", "spine_rows")
     return engine.execute(
         f"""with all_links as (from {published_links.links(work, entity)}),
-            near as (select l.n, r.n as other, {models.weight(matching, model)} as weight
+            near as (select l.n, r.n as other, {models.weight(matching, model)} as match_weight
                      from ({shared}) as p join left_rows as l on l.n = p.n join spine_rows as r on r.n = p.other)
             select {pair} from near
             join (select *, {ROW} as n from certain) as c using (n)
             join (select *, {ROW} as other from all_links) as o using (other)
             where o.person_id != c.person_id
-            qualify row_number() over (partition by near.n order by near.weight desc, near.other) = 1"""
+            qualify row_number() over (partition by near.n order by near.match_weight desc, near.other) = 1"""
     ).fetchall()
 
 
 def _queue(work: Workspace, entity: str, purpose: str, rows: list[tuple[object, ...]]) -> int:
-    names = (*tables.PAIR, "answer", "weight", "probability")
+    names = (*tables.PAIR, "answer", "match_weight", "probability")
     values = [{"entity": entity, "purpose": purpose, **dict(zip(names, row, strict=True))} for row in rows]
     if not values:
         return 0

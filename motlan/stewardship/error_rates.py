@@ -54,11 +54,11 @@ def _load(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, group
     kept = "".join(f", {quote(field)}" for field in merged)
     engine.execute(
         f"""create temp table told as
-            select l.rule, l.weight, l.probability, r.probability as left_probability{columns}
+            select l.rule, l.match_weight, l.probability, r.probability as left_probability{columns}
             from {links} as l left join {reviews or none} as r using (dataset, _key)
             left join rows_ using (dataset, _key)
             left join (select person_id{kept} from {golden}) as golden using (person_id)
-            where l.weight is not null or r.probability is not null"""
+            where l.match_weight is not null or r.probability is not null"""
     )
 
 
@@ -75,11 +75,11 @@ def _group(group: Group, day: str) -> str:
 
 def _counted(engine: duckdb.DuckDBPyConnection, group: str, grouped: str) -> list[dict[str, Any]]:
     found = engine.execute(
-        f"""select {group} count(*) filter (where weight is not null) as links,
-                   round(coalesce(sum(1 - probability) filter (where weight is not null), 0), 4) as wrong,
+        f"""select {group} count(*) filter (where match_weight is not null) as links,
+                   round(coalesce(sum(1 - probability) filter (where match_weight is not null), 0), 4) as wrong,
                    round(wrong / nullif(links, 0), 8) as wrong_rate,
-                   count(left_probability) filter (where weight is null) as reviews,
-                   round(coalesce(sum(left_probability) filter (where weight is null), 0), 4) as missed,
+                   count(left_probability) filter (where match_weight is null) as reviews,
+                   round(coalesce(sum(left_probability) filter (where match_weight is null), 0), 4) as missed,
                    round(missed / nullif(links - wrong + missed, 0), 8) as missed_rate
             from told {grouped}"""
     )

@@ -1,4 +1,4 @@
-"""A new model, learned from what is landed; and what it would change, told before anybody releases it.
+"""A new model, learned from what is landed; and what it would change, reported before anybody releases it.
 
 All rows are linked in scratch under the released model and under the new one, on the same rows and the same decisions. So the
 difference is the model's alone. Nothing of it is published.
@@ -10,22 +10,24 @@ from typing import Any
 
 import duckdb
 
-from motlan import sweep
+from motlan import identifier_history, sweep
 from motlan.config.matching import Matching
 from motlan.errors import ConfigurationError, MotlanError
 from motlan.expressions import literal, one, quote
 from motlan.lake.iceberg import staging
 from motlan.lake.tables import frequencies_table
 from motlan.ledger import runs
-from motlan.linking import stages, stored_models, valid_decisions
-from motlan.linking.link import load_frequencies
+from motlan.linking import stored_models, valid_decisions
+from motlan.linking.link import arrived, load_frequencies
+from motlan.linking.link_rows import link_all
 from motlan.linking.linking_rows import ROW
 from motlan.linking.model import Model
+from motlan.linking.relations import Relations
 from motlan.stewardship import published_links
 from motlan.workspace import Workspace
 
-FACTS, WAS, NOW = "facts.parquet", "was.parquet", "now.parquet"
-"""Files in the scratch folder of a fit: the rows, and their groups under either model."""
+FACTS, HISTORIES, WAS, NOW = "facts.parquet", "histories.parquet", "was.parquet", "now.parquet"
+"""Files in the scratch folder of a fit: the rows, those of records that bore other numbers, and the groups under either model."""
 
 
 def fit(work: Workspace, entity: str, principal: str) -> dict[str, Any]:
@@ -49,9 +51,9 @@ def fit(work: Workspace, entity: str, principal: str) -> dict[str, Any]:
         run = runs.begin(work.store, "fit", entity)
         sweep.discard(work, "fit", entity)
         sweep.sweep(work)
-        learned, told = work.scratch(run.id) / "model.json", _Fit(work, entity, run.id)
+        learned, step = work.scratch(run.id) / "model.json", _Fit(work, entity, run.id)
         try:
-            counts = work.staged(run.id, "fit", [frequencies_table(entity)], lambda: told.do(before))
+            counts = work.staged(run.id, "fit", [frequencies_table(entity)], lambda: step.run_all(before))
         except BaseException as error:
             runs.fail(work.store, run.id, str(error) if isinstance(error, MotlanError) else type(error).__name__)
             raise
@@ -64,7 +66,7 @@ def fit(work: Workspace, entity: str, principal: str) -> dict[str, Any]:
             runs.set_state(connection, run.id, "visible")
         work.sweep(run.id)
     found = stored_models.find(work.store, proposed)
-    limit = work.registry.entity(entity).matching.drift
+    limit = work.registry.entity(entity).matching.max_drift
     return {
         "model": proposed,
         "state": found["state"],
@@ -75,14 +77,14 @@ def fit(work: Workspace, entity: str, principal: str) -> dict[str, Any]:
 
 
 def weights(matching: Matching, model: Model, before: Model | None = None) -> list[dict[str, Any]]:
-    """Return each level's weight: `comparison`, `level`, `is`, `bits`, and `was` under a model before."""
+    """Return each level's weight: `comparison`, `level`, `is`, `match_weight`, and `was` under a model before."""
     found = []
     for name, comparison in matching.comparisons.items():
         now, was = model.weights(name), before.weights(name) if before else [None] * len(comparison.levels)
-        for number, (level, bits, earlier) in enumerate(zip(comparison.levels, now, was, strict=True)):
+        for number, (level, weight, earlier) in enumerate(zip(comparison.levels, now, was, strict=True)):
             if not level.missing:
-                told = {"comparison": name, "level": number, "is": level.is_, "bits": bits}
-                found.append(told | ({"was": earlier} if before else {}))
+                row = {"comparison": name, "level": number, "is": level.is_, "match_weight": weight}
+                found.append(row | ({"was": earlier} if before else {}))
     return found
 
 
@@ -104,17 +106,19 @@ class _Fit:
         self.work, self.entity, self.run = work, entity, run
         self.matching: Matching = work.registry.entity(entity).matching
         self.place = work.registry.scoring.area
+        self.inputs = published_links.inputs(work, entity)
+        self.former = False
 
-    def do(self, before: tuple[str, Model]) -> runs.Counts:
+    def run_all(self, before: tuple[str, Model]) -> runs.Counts:
         self._keep_facts()
         comparable = stored_models.fits(self.matching, before[1])
         if comparable:
             self._link(WAS, before)
         model = self._link(NOW, None)
         (self.work.scratch(self.run) / "model.json").write_text(model.model_dump_json(), encoding="utf-8")
-        told = weights(self.matching, model, before[1] if comparable else None)
+        rows = weights(self.matching, model, before[1] if comparable else None)
         drift = _drift(self.matching, before[1], model) if comparable else None
-        return {"drift": drift, "report": {"weights": told, **(self._compare() if comparable else {})}}
+        return {"drift": drift, "report": {"weights": rows, **(self._compare() if comparable else {})}}
 
     def _file(self, name: str) -> str:
         return literal(str(self.work.scratch(self.run) / name))
@@ -127,18 +131,34 @@ class _Fit:
             engine.execute(
                 f"copy (select dataset, _key, {columns} from {rows}) to {self._file(FACTS)} (format parquet)"
             )
+            self._keep_histories(engine, f"(select * from {rows} where dataset in ({self._spine()}))")
+
+    def _keep_histories(self, engine: duckdb.DuckDBPyConnection, spine: str) -> None:
+        """Keep the rows of the spine's records that bore other numbers once, as linking follows them."""
+        records = one(engine, f"select count(*) from {spine}")[0]
+        if found := identifier_history.histories(self.work, self.entity, self.inputs, records, spine):
+            engine.execute(f"copy (from {found}) to {self._file(HISTORIES)} (format parquet)")
+            self.former = bool(one(engine, f"select count(*) from read_parquet({self._file(HISTORIES)})")[0])
+
+    def _spine(self) -> str:
+        return ", ".join(map(literal, self.matching.spine)) or "null"
 
     def _link(self, name: str, known: tuple[str, Model] | None) -> Model:
         """Link all rows under a model, or under one learned now; leave each row's group, rule and outcome in a file."""
         with self.work.engine(f"linking {self.entity} in scratch") as engine:
             facts = f"(from read_parquet({self._file(FACTS)}))"
-            inputs = published_links.inputs(self.work, self.entity)
-            rows = self.work.facts(self.entity, inputs)
-            told = valid_decisions.read(self.work, engine, self.entity, inputs, rows, known[1] if known else None)
-            given: dict[str, Any] = {"decided": valid_decisions.load(engine, told)}
+            rows = self.work.facts(self.entity, self.inputs)
+            decisions = valid_decisions.read(
+                self.work, engine, self.entity, self.inputs, rows, known[1] if known else None
+            )
+            given: dict[str, Any] = {"decided": valid_decisions.load(Relations(engine), decisions)}
+            if self.former:
+                histories = f"(from read_parquet({self._file(HISTORIES)}))"
+                given["earlier"] = identifier_history.former_query(histories, self.matching.followed)
+                given["arrived"] = arrived(self.work, self.matching, self.inputs)
             if known:
                 load_frequencies(self.work, engine, self.entity, known[0])
-            linking = stages.link_all(engine, self.matching, facts, known[1] if known else None, **given)
+            linking = link_all(engine, self.matching, facts, known[1] if known else None, **given)
             engine.execute(f"copy ({self._grouped(facts)}) to {self._file(name)} (format parquet)")
             if not known and one(engine, "select count(*) from frequencies")[0]:
                 target = self.work.lake.staged_file(frequencies_table(self.entity), self.run)
@@ -149,14 +169,15 @@ class _Fit:
         """Return the SQL of `n`, `place`, `least` (row of its group), `rule`, `outcome`, `wrong` and `missed` (expected)."""
         place = quote(self.place) if self._has_place() else "null::varchar"
         return f"""
-            with told as (select n, person, rule, probability from linked
-                          union all select n, person, 'duplicate', probability from doubles)
-            select f.n, f.place, min(f.n) over (partition by coalesce(told.person, f.n)) as least,
+            with made as (select n, person, rule, probability from row_links
+                          union all select n, person, 'duplicate', probability from duplicates)
+            select f.n, f.place, min(f.n) over (partition by coalesce(made.person, f.n)) as least,
                    coalesce(rule, 'founder') as rule,
-                   case when told.n is not null then 'linked' when reviews.n is not null then 'review' else 'none' end as outcome,
-                   1 - told.probability as wrong, case when told.n is null then reviews.probability end as missed
+                   case when made.n is not null then 'link' when reviews.n is not null then 'review'
+                        else 'non_link' end as outcome,
+                   1 - made.probability as wrong, case when made.n is null then reviews.probability end as missed
             from (select {ROW} as n, {place} as place from {facts}) as f
-            left join told using (n) left join reviews using (n)"""
+            left join made using (n) left join review_pairs as reviews using (n)"""
 
     def _has_place(self) -> bool:
         return self.place in self.work.registry.entity(self.entity).fields
@@ -220,7 +241,7 @@ def shown(work: Workspace, model: str | None, entity: str) -> dict[str, Any]:
             "this model is of other comparisons than are declared", next_step="run `motlan model fit` for a new one."
         )
     named = ("state", "drift", "created_by", "released_by", "reason", "report")
-    kept = ("persons", "known", "known_of_rest", "odds_of_rest", "linked", "review", "pairs")
+    kept = ("persons", "known", "residual_known", "residual_odds", "link_threshold", "review_threshold", "pairs")
     return {
         "model": found["id"],
         "entity": found["entity"],

@@ -13,10 +13,12 @@ import pyarrow as pa
 from motlan.config.matching import Matching
 from motlan.errors import DataError
 from motlan.expressions import literal, one, quote
-from motlan.linking import linking_rows, stages
+from motlan.linking import linking_rows
 from motlan.linking import model as models
 from motlan.linking.link import load_frequencies
 from motlan.linking.model import Model
+from motlan.linking.relations import Relations
+from motlan.linking.scored_pairs import prior_log_odds
 from motlan.slices import number
 from motlan.stewardship import published_links
 from motlan.store.tables import PAIR
@@ -30,8 +32,8 @@ Pair = tuple[str, str, str, str]
 class Weighed:
     """Pairs, loaded and weighed in an engine session.
 
-    The session has the tables `asked` (`number`, the pair, `n`, `other`), `asked_facts` (`n` and the rows' fields) and
-    `weighed` (`number`, `weight`, and of each comparison `level_<name>`, from 0, and `bits_<name>`).
+    The session has the tables `oriented_pairs` (`number`, the pair, `n`, `other`), `given_records` (`n` and the rows' fields) and
+    `weighed` (`number`, `match_weight`, and of each comparison `level_<name>`, from 0, and `weight_<name>`).
     """
 
     engine: duckdb.DuckDBPyConnection
@@ -41,17 +43,17 @@ class Weighed:
     @property
     def prior(self) -> float:
         """The log2 odds of a pair before anything is compared."""
-        return stages.odds(0, self.model.known, self.model.persons)
+        return prior_log_odds(self.model.known, self.model.persons)
 
     def described(self) -> list[dict[str, Any]]:
-        """Describe the pairs, in the order asked: `fields` side by side, `waterfall`, `prior`, `weight`."""
+        """Describe the pairs, in the order given: `fields` side by side, `waterfall`, `prior`, `match_weight`."""
         fields = self.matching.fields
         columns = ", ".join(f"{side}.{quote(field)}" for side in ("mine", "theirs") for field in fields)
-        levels = ", ".join(f"{quote('level_' + name)}, {quote('bits_' + name)}" for name in self.matching.comparisons)
+        levels = ", ".join(f"{quote('level_' + name)}, {quote('weight_' + name)}" for name in self.matching.comparisons)
         found = self.engine.execute(
-            f"""select weight, {levels}, {columns} from weighed join asked using (number)
-                join asked_facts as mine on mine.dataset = left_dataset and mine._key = left_key
-                join asked_facts as theirs on theirs.dataset = right_dataset and theirs._key = right_key order by number"""
+            f"""select match_weight, {levels}, {columns} from weighed join oriented_pairs using (number)
+                join given_records as mine on mine.dataset = left_dataset and mine._key = left_key
+                join given_records as theirs on theirs.dataset = right_dataset and theirs._key = right_key order by number"""
         ).fetchall()
         return [self._described(row) for row in found]
 
@@ -63,7 +65,7 @@ class Weighed:
                 "comparison": name,
                 "level": row[1 + 2 * place],
                 "is": self._named(name, row[1 + 2 * place]),
-                "bits": row[2 + 2 * place],
+                "match_weight": row[2 + 2 * place],
             }
             for place, name in enumerate(self.matching.comparisons)
         ]
@@ -74,7 +76,7 @@ class Weighed:
             ],
             "waterfall": waterfall,
             "prior": self.prior,
-            "weight": row[0],
+            "match_weight": row[0],
             "probability": 1 / (1 + 2 ** -(row[0] + self.prior)),
         }
 
@@ -106,27 +108,28 @@ def weigh(
     model_id, model = published_links.released(work, entity)
     load_frequencies(work, engine, entity, model_id)
     columns = {name: pa.array([pair[place] for pair in pairs], pa.string()) for place, name in enumerate(PAIR)}
-    asked = pa.table({"number": pa.array(range(len(pairs)), pa.int64()), **columns})
-    engine.register("asked_pairs", asked)
+    given = pa.table({"number": pa.array(range(len(pairs)), pa.int64()), **columns})
+    engine.register("given_pairs", given)
     hidden = set(matching.identifiers) if hide_identifiers else set()
     fields = ", ".join(f"{'null::varchar as ' if field in hidden else ''}{quote(field)}" for field in matching.fields)
     engine.execute(
-        f"""create temp table asked_facts as select dataset, _key, _ref, {fields} from {published_links.facts(work, entity)}
-            semi join (select left_dataset as dataset, left_key as _key from asked_pairs
-                       union select right_dataset, right_key from asked_pairs) using (dataset, _key)"""
+        f"""create temp table given_records as select dataset, _key, _ref, {fields} from {published_links.facts(work, entity)}
+            semi join (select left_dataset as dataset, left_key as _key from given_pairs
+                       union select right_dataset, right_key from given_pairs) using (dataset, _key)"""
     )
     _orient(engine, matching)
     everything = matching.model_copy(update={"spine": []})
-    linking_rows.load_values(engine, everything, "asked_facts")
-    linking_rows.load_left(engine, everything, model, "asked_facts")
+    relations = Relations(engine)
+    linking_rows.load_values(relations, everything, "given_records")
+    linking_rows.load_left(relations, everything, model, "given_records")
     parts = ", ".join(
         f"{models.level_of(matching, name)} as {quote('level_' + name)}, "
-        f"{models.weight_of(matching, model, name)} as {quote('bits_' + name)}"
+        f"{models.weight_of(matching, model, name)} as {quote('weight_' + name)}"
         for name in matching.comparisons
     )
     engine.execute(
-        f"""create temp table weighed as select number, {models.weight(matching, model)} as weight, {parts}
-            from asked join left_rows as l on l.n = asked.n join left_rows as r on r.n = asked.other"""
+        f"""create temp table weighed as select number, {models.weight(matching, model)} as match_weight, {parts}
+            from oriented_pairs as p join left_rows as l on l.n = p.n join left_rows as r on r.n = p.other"""
     )
     if one(engine, "select count(*) from weighed")[0] != len(pairs):
         raise DataError(
@@ -136,13 +139,13 @@ def weigh(
 
 
 def _orient(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
-    """Make `asked`: the row of the spine is compared with, as linking does it."""
+    """Make `oriented_pairs`: the row of the spine is compared with, as linking does it."""
     spine = ", ".join(map(literal, matching.spine)) or "null"
     swapped = f"(left_dataset in ({spine}) and right_dataset not in ({spine}))"
     left, right = (number(f"{side}_dataset || '/' || {side}_key") for side in ("left", "right"))
     engine.execute(
-        f"""create temp table asked as select *, case when {swapped} then {right} else {left} end as n,
-                case when {swapped} then {left} else {right} end as other from asked_pairs"""
+        f"""create temp table oriented_pairs as select *, case when {swapped} then {right} else {left} end as n,
+                case when {swapped} then {left} else {right} end as other from given_pairs"""
     )
 
 

@@ -59,7 +59,7 @@ def _keep(connection: sa.Connection, principal: str, said: Said) -> int:
     table = tables.link_decisions
     before = _make_room(connection, found["entity"], principal, said.assignment)
     seen = (found["left_ref"], found["right_ref"])
-    values = {name: found[name] for name in ("entity", *PAIR, "weight", "probability")}
+    values = {name: found[name] for name in ("entity", *PAIR, "match_weight", "probability")}
     # Decided anew, and not shown since: about the records as they are now, which the next linking finds.
     values |= dict(zip(("left_ref", "right_ref"), (None, None) if seen == before else seen, strict=True))
     values |= {"verdict": said.verdict, "principal": principal, "reason": reason, "assignment": said.assignment}

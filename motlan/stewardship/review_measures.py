@@ -104,7 +104,8 @@ def calibration(work: Workspace, entity: str) -> dict[str, Any]:
 def contradicted(work: Workspace, entity: str) -> list[dict[str, Any]]:
     """Return the decisions that hold and that the machine strongly contradicts as the rows stand now.
 
-    Columns: the pair, `same`, `weight` now, and `decisions` with number, who and when. They hold on: people may withdraw them.
+    Columns: the pair, `same`, `match_weight` now, and `decisions` with number, who and when. They hold on until people
+    withdraw them.
     """
     held = decisions.decided(work.store, entity).to_pylist()
     if not held:
@@ -113,15 +114,17 @@ def contradicted(work: Workspace, entity: str) -> list[dict[str, Any]]:
     with work.engine(f"weighing decided pairs of {entity}") as engine:
         asked = [(row["left_dataset"], row["left_key"], row["right_dataset"], row["right_key"]) for row in held]
         weighed = record_pairs.weigh(work, engine, entity, asked)
-        sure = math.log2((1 - matching.errors.sure) / matching.errors.sure) - weighed.prior
+        sure = (
+            math.log2((1 - matching.errors.deterministic_error) / matching.errors.deterministic_error) - weighed.prior
+        )
         found = engine.execute(
-            f"select number, weight from weighed where weight <= {limit} or weight >= {sure} order by number"
+            f"select number, match_weight from weighed where match_weight <= {limit} or match_weight >= {sure} order by number"
         ).fetchall()
     told = []
     for number, weight in found:
         row = held[number]
         if (weight <= limit) == row["same"]:
-            told.append({**row, "weight": weight, "decisions": _by(work, entity, row)})
+            told.append({**row, "match_weight": weight, "decisions": _by(work, entity, row)})
     return told
 
 

@@ -28,7 +28,7 @@ from motlan.workspace import Workspace
 MOST_REVIEWERS = 3
 """After so many, who do not agree, the pair stays as the machine has it."""
 Chosen = tuple[str, str, str, str, str, int, float | None, float | None, str | None, str | None]
-"""A pair, the purpose, how many reviewers have to agree, weight and probability, and the landed rows of both, where known."""
+"""A pair, the purpose, how many reviewers have to agree, match weight and probability, and the landed rows of both, if known."""
 
 
 def take(work: Workspace, entity: str, principal: str, count: int) -> list[int]:
@@ -53,7 +53,7 @@ def take(work: Workspace, entity: str, principal: str, count: int) -> list[int]:
         chosen.sort(key=lambda pair: _fraction(key, f"{principal} {pair[:4]}"))
         ids = []
         for pair in chosen:
-            names = (*PAIR, "purpose", "needed", "weight", "probability", "left_ref", "right_ref")
+            names = (*PAIR, "purpose", "needed", "match_weight", "probability", "left_ref", "right_ref")
             values = {"entity": entity, "principal": principal, **dict(zip(names, pair, strict=True))}
             made = sa.insert(tables.link_assignments).values(**values).returning(tables.link_assignments.c.id)
             ids.append(int(connection.execute(made).scalar_one()))
@@ -83,7 +83,7 @@ def _unseen(work: Workspace, entity: str, principal: str, count: int) -> list[Ch
     case, mine = tables.link_cases.c, tables.link_assignments.c
     same = sa.and_(*(mine[name] == case[name] for name in PAIR), _mine(entity, principal))
     query = (
-        sa.select(*(case[name] for name in PAIR), case.purpose, sa.literal(1), case.weight, case.probability)
+        sa.select(*(case[name] for name in PAIR), case.purpose, sa.literal(1), case.match_weight, case.probability)
         .add_columns(sa.null(), sa.null())
         .where(case.entity == entity, case.purpose == "known", ~sa.exists().where(same))
         .order_by(sa.func.md5(case.left_key + case.right_key + principal))
@@ -104,7 +104,7 @@ def _waiting(
 ) -> list[Chosen]:
     """Choose pairs that still need a reviewer: first those that others began, then sampled links, then by a keyed hash.
 
-    Pairs whose decisions could not be heeded come before all: of contradictions one more reviewer is asked, of what is stale
+    Pairs whose decisions do not hold come before all: of contradictions one more reviewer is asked, of what is stale
     as many as if nobody had been.
     """
     secret = work.store.secret(control_pairs.SECRET).hex()
@@ -121,7 +121,7 @@ def _waiting(
         return engine.execute(
             f"""with found as (
                     from again union all by name
-                    (from (select {pair}, 'unsure' as purpose, weight, probability, left_ref, right_ref
+                    (from (select {pair}, 'unsure' as purpose, match_weight, probability, left_ref, right_ref
                            from ({_unsure(work, entity)})
                            anti join queued using ({pair}) union all by name from queued) anti join again using ({pair}))),
                 rated as (select *, {published_links.share_of(secret, text)} as place,
@@ -131,7 +131,7 @@ def _waiting(
                            coalesce(same, 0) as same, coalesce(different, 0) as different,
                            if(probability between {low} and {high} or chance < {review.second.share}, 2, 1) as wanted
                     from rated left join standing using ({pair}))
-                select {pair}, purpose, wanted, weight, probability, left_ref, right_ref
+                select {pair}, purpose, wanted, match_weight, probability, left_ref, right_ref
                 from counted anti join measured using ({pair})
                 where not coalesce(mine, false) and said < {MOST_REVIEWERS}
                   and open + greatest(same, different)
@@ -149,14 +149,14 @@ def _unsure(work: Workspace, entity: str) -> str:
     names = published_links.ordered(mine, theirs)
     if relation is None:
         empty = ", ".join(f"null::varchar as {name}" for name in (*PAIR, "left_ref", "right_ref"))
-        return f"select {empty}, null::double as weight, null::double as probability where false"
+        return f"select {empty}, null::double as match_weight, null::double as probability where false"
     swapped = published_links.swapped(mine, theirs)
     refs = (
         f"case when {swapped} then other_ref else _ref end as left_ref, "
         f"case when {swapped} then _ref else other_ref end as right_ref"
     )
     best = f"qualify row_number() over (partition by {', '.join(PAIR)} order by probability desc) = 1"
-    return f"select {names}, weight, probability, {refs} from {relation} {best}"
+    return f"select {names}, match_weight, probability, {refs} from {relation} {best}"
 
 
 def _standing(connection: sa.Connection, entity: str, principal: str, lapse: int) -> pa.Table:
@@ -192,22 +192,22 @@ def _standing(connection: sa.Connection, entity: str, principal: str, lapse: int
 
 def _sampled(connection: sa.Connection, entity: str) -> pa.Table:
     case = tables.link_cases.c
-    query = sa.select(*(case[name] for name in PAIR), case.purpose, case.weight, case.probability)
+    query = sa.select(*(case[name] for name in PAIR), case.purpose, case.match_weight, case.probability)
     rows = connection.execute(query.where(case.entity == entity, case.purpose == "sample")).all()
-    numbers = dict.fromkeys(("weight", "probability"), pa.float64())
+    numbers = dict.fromkeys(("match_weight", "probability"), pa.float64())
     return published_links.table(rows, {**dict.fromkeys((*PAIR, "purpose"), pa.string()), **numbers})
 
 
 def _reopened(connection: sa.Connection, entity: str) -> pa.Table:
-    """Return the pairs whose decisions could not be heeded: the pair, `purpose` (why), `weight`, `probability`."""
+    """Return the pairs whose decisions do not hold: the pair, `purpose` (why), `match_weight`, `probability`."""
     decision, again = tables.link_decisions.c, decisions.reopened(entity).subquery("again")
     query = (
         sa.select(*(decision[name] for name in PAIR), sa.func.min(again.c.reason))
-        .add_columns(sa.func.max(decision.weight), sa.func.max(decision.probability))
+        .add_columns(sa.func.max(decision.match_weight), sa.func.max(decision.probability))
         .join_from(tables.link_decisions, again, again.c.decision == decision.id)
         .group_by(*(decision[name] for name in PAIR))
     )
-    numbers = dict.fromkeys(("weight", "probability"), pa.float64())
+    numbers = dict.fromkeys(("match_weight", "probability"), pa.float64())
     kinds = {**dict.fromkeys((*PAIR, "purpose"), pa.string()), **numbers}
     return published_links.table(connection.execute(query).all(), kinds)
 
@@ -268,9 +268,12 @@ def find(connection: sa.Connection, assignment: int, principal: str) -> sa.RowMa
 
 
 def show(work: Workspace, assignment: int, principal: str) -> dict[str, Any]:
-    """Show a reviewer a pair: `fields` side by side, the `waterfall` of weights, `prior`, `weight`, `probability`.
+    """Show a reviewer a pair: `fields` side by side, the `waterfall` of match weights, `prior`, `match_weight`, `probability`.
 
-    The look is written down first. Of other reviewers' verdicts nothing is told.
+    `because` is why people decide it: a declared doubt, `former_number`, `contradiction` or `stale`. It is None of a pair that is
+    merely not probable enough, and of samples and control pairs, which must not be told from these.
+
+    The look is written down first. Other reviewers' verdicts are not shown.
 
     Raises:
         DataError: There is no such assignment.
@@ -305,19 +308,42 @@ def describe(
             with work.engine(f"showing pairs of {entity}") as engine:
                 asked = [(row["left_dataset"], row["left_key"], row["right_dataset"], row["right_key"]) for row in mine]
                 described = record_pairs.weigh(work, engine, entity, asked, hide_identifiers=hidden).described()
+                reasons = _find_reasons(work, engine, entity, mine)
                 _remember(work, engine, [row["id"] for row in mine])
-            for row, description in zip(mine, described, strict=True):
+            for row, description, because in zip(mine, described, reasons, strict=True):
                 registers = {"left": row["left_dataset"], "right": row["right_dataset"]}
-                told[row["id"]] = {"assignment": row["id"], **registers, **description}
+                told[row["id"]] = {"assignment": row["id"], **registers, "because": because, **description}
     return [told[number] for number in ids]
+
+
+def _find_reasons(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, rows: Sequence[sa.RowMapping]
+) -> list[str | None]:
+    """Return why people decide each pair of `given_pairs`, where more is known than that it is not probable enough."""
+    reviews = work.published_rows(entity, reviews_table(entity))
+    found: dict[int, str] = {}
+    if reviews:
+        pair = published_links.ordered(("dataset", "_key"), ("other_dataset", "other_key"))
+        found = dict(
+            engine.execute(
+                f"""select number, min(reason) from given_pairs join (select {pair}, reason from {reviews}) as reviews
+                    using ({", ".join(PAIR)}) where reason is not null group by number"""
+            ).fetchall()
+        )
+    again = (CONTRADICTION, STALE)
+    reasons = {number: row["purpose"] for number, row in enumerate(rows) if row["purpose"] in again}
+    reasons |= {
+        number: found[number] for number, row in enumerate(rows) if row["purpose"] == "unsure" and number in found
+    }
+    return [reasons.get(number) for number in range(len(rows))]
 
 
 def _remember(work: Workspace, engine: duckdb.DuckDBPyConnection, assignments: Sequence[int]) -> None:
     """Keep which landed rows a reviewer was shown: a decision is about these."""
     found = engine.execute(
-        """select mine._ref, theirs._ref from asked_pairs
-           join asked_facts as mine on mine.dataset = left_dataset and mine._key = left_key
-           join asked_facts as theirs on theirs.dataset = right_dataset and theirs._key = right_key order by number"""
+        """select mine._ref, theirs._ref from given_pairs
+           join given_records as mine on mine.dataset = left_dataset and mine._key = left_key
+           join given_records as theirs on theirs.dataset = right_dataset and theirs._key = right_key order by number"""
     ).fetchall()
     table = tables.link_assignments
     with work.store.engine.begin() as connection:

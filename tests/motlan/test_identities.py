@@ -3,14 +3,15 @@
 import os
 import random
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 import pyarrow as pa
 import pytest
 
 from motlan.errors import InternalError
-from motlan.linking.person_ids import Identities, none_before
+from motlan.linking.person_ids import NOBODY, Identities
+from motlan.linking.relations import Relations
 
 HISTORIES, RUNS = 200, 8
 SEED = os.environ.get("MOTLAN_SEED", "1")
@@ -112,14 +113,16 @@ class Bus:
 
     def __init__(self, engine: duckdb.DuckDBPyConnection) -> None:
         self.engine = engine
-        self.step = Identities(engine, SECRET, "person", DATASETS)
-        none_before(engine)
+        self.step = Identities(Relations(engine), SECRET, "person", DATASETS)
+        engine.execute(f"create temp table identities_before as {NOBODY}")
         engine.execute(
             "create table previous (dataset varchar, _key varchar, _ref varchar, founder varchar, person_id varchar)"
         )
 
     def run(self, founders: dict[Record, Record], turned: set[Record]) -> dict[Record, str]:
         """Do a run; return each record's id."""
+        self.step.relations.close()
+        self.step = replace(self.step, relations=Relations(self.engine))
         rows = [(*record, "/".join(founder)) for record, founder in founders.items()]
         self._table("told", ("dataset", "_key", "founder"), rows)
         self._table("turned", ("dataset", "_key"), list(turned))
@@ -358,5 +361,5 @@ def test_an_id_that_was_ever_published_is_not_used_again_though_no_retired_ones_
     bus.engine.execute("create table published as from previous; delete from previous")
     assert bus.run({B: B}, set()) == first, "unless somebody had it, the plain one"
     bus.engine.execute("delete from previous")
-    bus.step = Identities(bus.engine, SECRET, "person", DATASETS, ever="published")
+    bus.step = replace(bus.step, ever="published")
     assert bus.run({B: B}, set())[B] != first[B]

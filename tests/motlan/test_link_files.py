@@ -57,8 +57,8 @@ PLACES = ["Ba Đình", "Hoàn Kiếm", "Tây Hồ", "Long Biên", "Cầu Giấy"
 SMALL = """
 key: [id]
 fields: {name: name_key(ho_ten), birth_date: "partial_date(ngay_sinh, 'dmy')", place: text(noi_o), house: text(so_nha)}
-errors: {linked: 0.01}
-blocks: [[birth_date], [name]]
+errors: {max_false_link_rate: 0.01}
+blocking_rules: [[birth_date], [name]]
 comparisons: {name: name, birth_date: date, place: text, house: code}
 """
 
@@ -303,7 +303,11 @@ def test_a_bad_file_is_refused_with_a_next_step_and_without_its_values(
 
 
 BAD_CONFIGURATIONS = {
-    "an unknown key": (SMALL.replace("blocks:", "block:"), "line 5: block is not known here", "did you mean blocks?"),
+    "an unknown key": (
+        SMALL.replace("blocking_rules:", "blocking_rule:"),
+        "line 5: blocking_rule is not known here",
+        "did you mean blocking_rules?",
+    ),
     "an unknown comparison": (SMALL.replace("name: name,", "name: nam,"), "no comparison is called nam", "exact, "),
     "a declared spine": (SMALL + "spine: [right]\n", "spine is not known here", "drop it"),
     "one to one of one file": (SMALL + "one_to_one: true\n", "one_to_one is for two files", "drop it"),
@@ -315,7 +319,7 @@ BAD_CONFIGURATIONS = {
         "left_place",
     ),
     "a name of our own": (SMALL.replace("{name: name_key", "{n: name_key"), "n is a name of linking's own", "mend"),
-    "no expression": (SMALL.replace("[[birth_date]", "[[birth date]"), "out.yaml, blocks: ", "check"),
+    "no expression": (SMALL.replace("[[birth_date]", "[[birth date]"), "out.yaml, blocking_rules: ", "check"),
     "half a level": (
         SMALL.replace("place: text,", "place: {levels: [{is: same, when: left_place == right_place, m: 0.9}]},"),
         "give m and u",
@@ -352,7 +356,7 @@ def test_splink_is_asked_for_only_where_it_is_needed(
     monkeypatch.setitem(sys.modules, "splink", None)
     monkeypatch.setitem(sys.modules, "splink.internals.exceptions", None)
     with pytest.raises(MotlanError, match="Splink is not installed") as refused:
-        run(*two, SMALL + "least: 1\n", tmp_path / "out")
+        run(*two, SMALL + "min_training_pairs: 1\n", tmp_path / "out")
     assert "motlan[link]" in refused.value.next_step
     run(*two, SMALL, tmp_path / "out")
 

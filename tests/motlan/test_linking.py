@@ -17,14 +17,15 @@ from motlan.config.matching import Matching
 from motlan.config.registry import load
 from motlan.expressions import connect, one
 from motlan.lake.iceberg import read_parquet
-from motlan.linking import model_training, stages
+from motlan.linking import link_rows, model_training
 from motlan.linking.linking_rows import ROW, Kept
 from motlan.linking.model import Model, declared
+from motlan.linking.relations import Relations
 from simulators import make_ranges
 from tests.conftest import ROOT
 
 PEOPLE = 2500
-LINKED = "select n, person, compared, rule, round(weight, 6), round(probability, 6) from linked order by all"
+LINKED = "select n, person, compared, rule, round(match_weight, 6), round(probability, 6) from row_links order by all"
 pytestmark = pytest.mark.slow
 
 
@@ -60,8 +61,8 @@ class Learned:
 
 
 def learn(engine: duckdb.DuckDBPyConnection, matching: Matching, facts: str = "everyone") -> Learned:
-    model = stages.link_all(engine, matching, facts).model
-    tables = (engine.sql(f"from {name}").to_arrow_table() for name in ("scored", "frequencies"))
+    model = link_rows.link_all(engine, matching, facts).model
+    tables = (engine.sql(f"from {name}").to_arrow_table() for name in ("scored_pairs", "frequencies"))
     return Learned(model, engine.execute(LINKED).fetchall(), *tables)
 
 
@@ -86,7 +87,7 @@ def test_the_model_is_learned_and_the_same_on_any_number_of_threads(
     with session(work, threads=1) as engine:
         alone = learn(engine, matching)
     assert (alone.model.model_dump_json(), alone.linked) == (learned.model.model_dump_json(), learned.linked)
-    assert learned.model.pairs > matching.least, "learned, not declared"
+    assert learned.model.pairs > matching.min_training_pairs, "learned, not declared"
 
 
 def test_the_order_of_the_rows_does_not_matter(work: Path, matching: Matching, learned: Learned) -> None:
@@ -96,47 +97,44 @@ def test_the_order_of_the_rows_does_not_matter(work: Path, matching: Matching, l
     assert (back.model.model_dump(), back.linked) == (learned.model.model_dump(), learned.linked)
 
 
-def test_rows_kept_at_several_homes_are_linked_as_those_in_tables_are(
+def test_rows_kept_in_several_buckets_are_linked_as_those_in_tables_are(
     work: Path, matching: Matching, learned: Learned
 ) -> None:
     with session(work) as engine:
-
-        def keep(name: str, query: str) -> None:
-            engine.execute(f"create or replace temp table {name} as {query}")
-
+        relations = Relations(engine)
         facts = "(select *, _key || ' 7' as _ref from everyone)"
-        model = stages.load_all(Kept(engine, matching, facts, "everyone", keep, homes=3))
-        linking = stages.Linking(engine, matching, model, homes=3)
+        model = link_rows.load_all(Kept(relations, matching, facts, "everyone", relations.make, buckets=3))
+        linking = link_rows.Linking(engine, matching, model, buckets=3)
         linking.run(calibrate=True)
         kept = engine.execute(LINKED).fetchall()
-        homes, at_none = one(engine, "select count(distinct home), count(*) filter (home is null) from linked")
-        at_home, joined = one(
+        buckets, in_none = one(engine, "select count(distinct bucket), count(*) filter (bucket is null) from row_links")
+        in_one, joined = one(
             engine,
-            """select (select count(*) from linked where home is not null), count(*) from linked
+            """select (select count(*) from row_links where bucket is not null), count(*) from row_links as links
                join kept_left as mine using (n) join kept_spine as theirs on theirs.n = compared
-               where mine.home = linked.home and theirs.home = linked.home""",
+               where mine.bucket = links.bucket and theirs.bucket = links.bucket""",
         )
         pairs, versions = one(
             engine,
-            """select (select count(*) from scored), count(*) from scored
-               join facts as l on l.n = scored.n and l.version = row_version
-               join facts as r on r.n = other and r.version = other_version""",
+            """select (select count(*) from scored_pairs), count(*) from scored_pairs as scored
+               join current_rows as l on l.n = scored.n and l.version = row_version
+               join current_rows as r on r.n = other and r.version = other_version""",
         )
     assert (linking.model.model_dump_json(), kept) == (learned.model.model_dump_json(), learned.linked)
-    assert homes == 3
-    assert at_home == joined > 0
-    assert at_none
+    assert buckets == 3
+    assert in_one == joined > 0
+    assert in_none
     assert pairs == versions == learned.scored.num_rows
 
 
 def test_most_rows_find_their_person_and_hardly_any_another(work: Path, matching: Matching, learned: Learned) -> None:
     with session(work) as engine:
-        stages.link_all(engine, matching, "everyone", frozen(engine, learned))
+        link_rows.link_all(engine, matching, "everyone", frozen(engine, learned))
         know(engine, work)
         links, right = one(
             engine,
             """select count(*), count(*) filter (mine.true_id = theirs.true_id)
-               from linked join truth as mine using (n) join truth as theirs on theirs.n = linked.compared""",
+               from row_links as links join truth as mine using (n) join truth as theirs on theirs.n = links.compared""",
         )
         rows = one(engine, "select count(*) from left_rows")[0]
     assert links / rows > 0.85
@@ -154,9 +152,9 @@ def test_a_person_whom_a_register_has_several_times_is_linked_with_each_row_once
                     select * replace (row_n + {copy} as row_n, _key || ' {copy}' as _key, null as personal_id) from everyone
                     where dataset = 'insurance_members' and personal_id is not null and _key not like '% %'"""
             )
-        stages.link_all(engine, matching, "everyone")
+        link_rows.link_all(engine, matching, "everyone")
         rows, once, probable = one(
-            engine, "select count(*), count(distinct n), count(*) filter (rule = 'probable') from linked"
+            engine, "select count(*), count(distinct n), count(*) filter (rule = 'probable') from row_links"
         )
     assert rows == once
     assert probable > 100
@@ -185,44 +183,46 @@ def test_incremental_and_full_linking_group_rows_alike(
                     case when hash(row_n + {salt + 2}) % 1000 < {limit} then null else personal_id end as personal_id)
                 from everyone where hash(row_n + {salt}) % 1000 >= {limit}"""
         )
-        stages.link_all(engine, matching, "before", model)
+        before = link_rows.link_all(engine, matching, "before", model)
         engine.execute(
             """create table same as select row_n as n from everyone join before using (row_n)
                where everyone.residence_commune is not distinct from before.residence_commune
                  and everyone.personal_id is not distinct from before.personal_id;
                create temp table remembered as
-               select scored.* from scored semi join same using (n) semi join (select n as other from same) using (other)"""
+               from scored_pairs semi join same using (n) semi join (select n as other from same) using (other)"""
         )
-        stages.link_all(engine, matching, "everyone", model, remembered=True)
+        before.close()
+        link_rows.link_all(engine, matching, "everyone", model, remembered=True)
         assert engine.execute(LINKED).fetchall() == learned.linked
-        assert one(engine, "select count(*) from scored")[0] < learned.scored.num_rows
+        assert one(engine, "select count(*) from scored_pairs")[0] < learned.scored.num_rows
 
 
 def test_few_changes_weigh_few_pairs(work: Path, matching: Matching, learned: Learned) -> None:
     with session(work) as engine:
         model = frozen(engine, learned)
         engine.execute("create temp table remembered as select * from weighed where hash(n) % 1000 != 0")
-        stages.link_all(engine, matching, "everyone", model, remembered=True)
-        assert one(engine, "select count(*) from scored")[0] <= learned.scored.num_rows / 100
+        link_rows.link_all(engine, matching, "everyone", model, remembered=True)
+        assert one(engine, "select count(*) from scored_pairs")[0] <= learned.scored.num_rows / 100
         assert engine.execute(LINKED).fetchall() == learned.linked
 
 
 def test_what_people_decided_stands(work: Path, matching: Matching, learned: Learned) -> None:
     with session(work) as engine:
         model = frozen(engine, learned)
-        stages.link_all(engine, matching, "everyone", model)
-        apart = one(engine, "select n, compared from linked where rule = 'exact' order by n limit 1")
+        machine = link_rows.link_all(engine, matching, "everyone", model)
+        apart = one(engine, "select n, compared from row_links where rule = 'exact' order by n limit 1")
         together = one(
             engine,
             """select l.n, r.n from left_rows as l, spine_rows as r
-               where l.n not in (select n from linked) and l.name != r.name order by l.n, r.n limit 1""",
+               where l.n not in (select n from row_links) and l.name != r.name order by l.n, r.n limit 1""",
         )
-        engine.execute("create temp table decided (n bigint, other bigint, same boolean)")
-        engine.execute("insert into decided values (?, ?, false), (?, ?, true)", [*apart, *together])
-        stages.link_all(engine, matching, "everyone", model, decided=True)
+        machine.close()
+        engine.execute("create temp table decisions (n bigint, other bigint, same boolean)")
+        engine.execute("insert into decisions values (?, ?, false), (?, ?, true)", [*apart, *together])
+        link_rows.link_all(engine, matching, "everyone", model, decided=True)
         told = {
             n: (compared, rule)
-            for n, compared, rule in engine.execute("select n, compared, rule from linked").fetchall()
+            for n, compared, rule in engine.execute("select n, compared, rule from row_links").fetchall()
         }
     assert told.get(apart[0], (None,))[0] != apart[1]
     assert told[together[0]] == (together[1], "decided")

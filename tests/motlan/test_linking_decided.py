@@ -12,7 +12,7 @@ import pytest
 from motlan.config.matching import Matching
 from motlan.config.registry import load
 from motlan.expressions import connect
-from motlan.linking import stages
+from motlan.linking import link_rows
 from motlan.linking.apply_decisions import Edge, settle
 from motlan.linking.decision_constraints import consistent, ways_between
 from motlan.linking.linking_rows import ROW
@@ -49,11 +49,11 @@ def linked(
         if decisions := list(decisions):
             engine.executemany("insert into said values (?, ?, ?)", decisions)
         engine.execute(
-            """create temp table decided as select a.n, b.n as other, same from said
+            """create temp table decisions as select a.n, b.n as other, same from said
                join names as a on a._key = one join names as b on b._key = two"""
         )
         model = declared(matching).model_copy(update={"persons": 1000, "pairs": 1})
-        stages.link_all(engine, matching, "facts", model, decided=bool(decisions))
+        link_rows.link_all(engine, matching, "facts", model, decided=bool(decisions))
         return told(engine, decided=bool(decisions))
 
 
@@ -61,10 +61,10 @@ def told(
     engine: duckdb.DuckDBPyConnection, *, decided: bool
 ) -> tuple[dict[str, str], set[tuple[str, str]], dict[str, str], dict[str, str]]:
     everyone = [key for (key,) in engine.execute("select _key from names").fetchall()]
-    founders = "(select n from spine_rows anti join doubles using (n) union all select n from waiting anti join linked using (n))"
+    founders = "(select n from spine_rows anti join duplicates using (n) union all from provisional_founders)"
     found = engine.execute(
         f"""select mine._key, theirs._key, rule from (
-                select n, person, rule from linked union all select n, person, 'duplicate' from doubles
+                select n, person, rule from row_links union all select n, person, 'duplicate' from duplicates
                 union all select n, n, 'founder' from {founders}) as told
             join names as mine using (n) join names as theirs on theirs.n = told.person"""
     ).fetchall()
@@ -72,15 +72,16 @@ def told(
     persons = {row: person for row, person, _ in found}
     assert all(persons[person] == person for person in persons.values()), "a person is founded by a row of its own"
     compared = engine.execute(
-        """select mine._key, theirs._key from linked join names as mine using (n)
-           join names as theirs on theirs.n = linked.compared"""
+        """select mine._key, theirs._key from row_links as links join names as mine using (n)
+           join names as theirs on theirs.n = links.compared"""
     ).fetchall()
     assert all(persons[row] == persons[other] for row, other in compared), "a row was compared with one of its person"
     pairs = "select a._key, b._key from {} as p join names as a on a.n = p.n join names as b on b.n = p.other"
     contradicted = {
-        (min(pair), max(pair)) for pair in (engine.execute(pairs.format("contradicted")).fetchall() if decided else [])
+        (min(pair), max(pair))
+        for pair in (engine.execute(pairs.format("contradicted_pairs")).fetchall() if decided else [])
     }
-    reviews = dict(engine.execute(pairs.format("reviews")).fetchall())
+    reviews = dict(engine.execute(pairs.format("review_pairs")).fetchall())
     return persons, contradicted, reviews, {row: rule for row, _, rule in found}
 
 

@@ -28,9 +28,12 @@ def lighter(matching: dict[str, Any]) -> None:
     levels["same but for diacritics"]["u"] = 0.9
 
 
-def test_a_model_that_drifts_is_released_by_another_person_and_then_links(country: Country, tmp_path: Path) -> None:
+def test_there_is_no_model_before_the_first_linking(country: Country) -> None:
     with pytest.raises(ConfigurationError, match="no model"):
         model_proposals.shown(country.open(), None, "person")
+
+
+def test_a_model_that_drifts_is_released_by_another_person_and_then_links(country: Country, tmp_path: Path) -> None:
     work = reviewed(country)
     first, _ = published_links.released(work, "person")
     found = call("ann", "fit")
@@ -48,7 +51,7 @@ def test_a_model_that_drifts_is_released_by_another_person_and_then_links(countr
     drifted = call("ann", "fit")
     assert drifted["drift"] > drifted["limit"]
     report = drifted["report"]
-    moved = [level for level in report["weights"] if level["bits"] != level["was"]]
+    moved = [level for level in report["weights"] if level["match_weight"] != level["was"]]
     assert [(level["comparison"], level["is"]) for level in moved] == [("full_name", "same but for diacritics")]
     assert (
         report["changed"]
@@ -95,7 +98,7 @@ def test_expected_errors_are_told_by_groups(country: Country) -> None:
     found = error_rates.expected(work, "person")
     with work.engine("reading") as engine:
         wrong, links = engine.execute(
-            f"select sum(1 - probability), count(*) from {published_links.links(work, 'person')} where weight is not null"
+            f"select sum(1 - probability), count(*) from {published_links.links(work, 'person')} where match_weight is not null"
         ).fetchall()[0]
         missed, reviews = engine.execute(
             f"select sum(probability), count(*) from {work.published_rows('person', 'reviews.person')}"

@@ -10,6 +10,7 @@ from motlan import identifier_history, pipeline
 from motlan.lake.iceberg import current
 from motlan.ledger import runs
 from motlan.lineage.trace import find_person, numbers_of, trace
+from motlan.stewardship import model_proposals, review_queue
 from tests.conftest import Country
 from tests.motlan.test_pipeline import rows
 
@@ -103,6 +104,24 @@ def test_rows_that_bear_the_cancelled_number_stay_with_their_person(late: Countr
     assert len(persons(late)) == 3
     assert reviews(late) == []
     assert job()["publish"]["number"] is None, "the same again changes nothing"
+
+
+def test_people_are_shown_why_a_pair_is_theirs_and_a_refit_follows_former_numbers(late: Country) -> None:
+    """Somebody else's card bears the number that a record bore before."""
+    stranger = {**CARD, "id": "b3", "name": "Phạm Quốc Dũng", "card": None}
+    late.after(job)
+    say(late, SPINE, {**MEANT, "number": NEW, "born": "1985-02-03", "updated": LATER}, *OTHERS)
+    say(late, CARDS, CARD, OTHER_CARD, stranger)
+    published = job()["reconcile"]["link"]
+    assert reviews(late) == [("b3", "z1", "former_number")]
+    work = late.open()
+    (assignment,) = review_queue.take(work, "person", "ann", 1)
+    assert review_queue.show(work, assignment, "ann")["because"] == "former_number"
+    (exported,) = review_queue.export(work, "person", "ann")
+    assert (exported["because"], exported["reason"]) == ("former_number", None)
+    report = model_proposals.fit(work, "person", "ann")["report"]
+    assert report["expected_wrong_was"] == pytest.approx(published["expected_wrong"], abs=2e-3)
+    assert report["expected_missed_was"] > 0
 
 
 FACETS = {"household_head": "personal_id(head)"}

@@ -12,9 +12,8 @@ from motlan.config.matching import Matching
 from motlan.config.registry import load
 from motlan.expressions import connect, one
 from motlan.identifier_history import former_query
-from motlan.linking import former_rows, stages
+from motlan.linking import former_rows, link_rows
 from motlan.linking.linking_rows import ROW
-from motlan.linking.model import Model
 from tests.conftest import ROOT
 
 SPINE, CARDS = "zeta_people", "beta_cards"
@@ -44,21 +43,21 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
 class Linked:
     """What came of a linking: card -> record; card -> (record, why) of what people are asked."""
 
-    def __init__(self, engine: duckdb.DuckDBPyConnection, model: Model) -> None:
-        self.model = model
+    def __init__(self, engine: duckdb.DuckDBPyConnection, linking: link_rows.Linking) -> None:
+        self.linking, self.model = linking, linking.model
         keys = f"(select {ROW} as n, dataset, _key from facts)"
         self.links = dict(
             engine.execute(
-                f"select mine._key, theirs._key from linked join {keys} as mine using (n) "
-                f"join {keys} as theirs on theirs.n = linked.person order by all"
+                f"select mine._key, theirs._key from row_links as links join {keys} as mine using (n) "
+                f"join {keys} as theirs on theirs.n = links.person order by all"
             ).fetchall()
         )
         self.asked = {
             mine: (theirs, why)
             for mine, theirs, why in engine.execute(
-                f"select mine._key, theirs._key, reason from reviews join {keys} as mine using (n) "
-                "left join (select n, record from former_rows) as former on former.n = reviews.other "
-                f"join {keys} as theirs on theirs.n = coalesce(former.record, reviews.other) order by all"
+                f"select mine._key, theirs._key, reason from review_pairs as asked join {keys} as mine using (n) "
+                "left join (select n, record from former_rows) as former on former.n = asked.other "
+                f"join {keys} as theirs on theirs.n = coalesce(former.record, asked.other) order by all"
             ).fetchall()
         }
 
@@ -91,10 +90,10 @@ def linked(
     if different:
         keys = [f"(select {ROW} from facts where _key = '{key}')" for key in different]
         engine.execute(
-            f"create or replace temp table decided as select {keys[0]} as n, {keys[1]} as other, false as same"
+            f"create or replace temp table decisions as select {keys[0]} as n, {keys[1]} as other, false as same"
         )
-    done = stages.link_all(engine, matching, "facts", earlier=EARLIER, decided=different is not None)
-    return Linked(engine, done.model)
+    done = link_rows.link_all(engine, matching, "facts", earlier=EARLIER, decided=different is not None)
+    return Linked(engine, done)
 
 
 KEPT = {
@@ -275,19 +274,22 @@ def test_what_was_weighed_before_is_not_weighed_again_and_nothing_differs(
     assert before.links["b1"] == "z1"
     model, told = (
         before.model,
-        "from linked union all from (select n, other, null, reason, weight, probability, 0 from reviews)",
+        "from row_links union all from (select n, other, null, reason, match_weight, probability, 0 from review_pairs)",
     )
-    engine.execute("create temp table weighed as from scored")
-    linked(engine, matching, records, cards)
-    stages.link_all(engine, matching, "facts", model, earlier=EARLIER)
+    engine.execute("create temp table weighed as from scored_pairs")
+    before.linking.close()
+    engine.execute("drop table frequencies")
+    linked(engine, matching, records, cards).linking.close()
+    frozen = link_rows.link_all(engine, matching, "facts", model, earlier=EARLIER)
     whole = engine.execute(f"{told} order by all").fetchall()
-    weighed = one(engine, "select count(*) from scored")[0]
+    weighed = one(engine, "select count(*) from scored_pairs")[0]
     same = f"(select {ROW} as n from facts where _key != 'z1')"
+    frozen.close()
     engine.execute(
-        f"""create temp table remembered as select n, other, weight from weighed semi join {same} using (n)
+        f"""create temp table remembered as select n, other, match_weight from weighed semi join {same} using (n)
             semi join (select n as other from {same}) using (other)"""
     )
-    stages.link_all(engine, matching, "facts", model, earlier=EARLIER, remembered=True)
+    again = link_rows.link_all(engine, matching, "facts", model, earlier=EARLIER, remembered=True)
     assert engine.execute(f"{told} order by all").fetchall() == whole
-    assert one(engine, "select count(*) from scored")[0] < weighed
-    assert Linked(engine, model).asked["b3"] == ("z1", former_rows.FORMER_NUMBER)
+    assert one(engine, "select count(*) from scored_pairs")[0] < weighed
+    assert Linked(engine, again).asked["b3"] == ("z1", former_rows.FORMER_NUMBER)

@@ -9,7 +9,7 @@ from motlan import pipeline
 from motlan.adapter import Page, SourceCount, Watermark
 from motlan.errors import ConfigurationError, ContractError, InternalError, TransientError
 from motlan.ledger import log, runs
-from motlan.linking import stages
+from motlan.linking.link_rows import Linking
 from motlan.status import status
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
 from tests.country.adapter import FileAdapter
@@ -178,14 +178,18 @@ def test_a_stale_comparison_is_not_published(country: Country) -> None:
 
 
 def test_links_that_are_not_one_a_row_stop_the_run(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
-    let_go = stages.let_go
+    run = Linking.run
 
-    def twice(engine: Any) -> None:
-        let_go(engine)
-        engine.execute("insert into linked from linked")
+    def run_twice(linking: Linking, **given: Any) -> Any:
+        model = run(linking, **given)
+        linking.relations.engine.execute(
+            """create temp table row_links_once as from row_links;
+               create or replace temp view row_links as from row_links_once union all from row_links_once"""
+        )
+        return model
 
     country.after(sync_both)
-    monkeypatch.setattr(stages, "let_go", twice)
+    monkeypatch.setattr(Linking, "run", run_twice)
     with pytest.raises(InternalError, match="not one each"):
         pipeline.reconcile()
     with pytest.raises(ConfigurationError, match="nothing is reconciled"):

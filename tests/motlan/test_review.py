@@ -49,7 +49,9 @@ ANN, BEN, CHI = "person:ann", "person:ben", "person:chi"
 
 def reviewed(country: Country, **said: Any) -> Workspace:
     """A country with unsure pairs, linked under a model that leaves much to people, and published."""
-    country.declare("mapping/matching.yaml", lambda found: found["person"]["blocks"].extend([["name"], ["birth_date"]]))
+    country.declare(
+        "mapping/matching.yaml", lambda found: found["person"]["blocking_rules"].extend([["name"], ["birth_date"]])
+    )
     rules = {"known": 0, "second": {"between": None, "share": 0}} | said
     (country.home / "mapping" / "review.yaml").write_text(yaml.safe_dump({"person": rules}), encoding="utf-8")
     country.write("alpha_people", [spine_record(row) for row in (*SPINE, NAMESAKE)])
@@ -63,8 +65,8 @@ def link_under_a_model_that_leaves_much_to_people() -> None:
     started = declared(work.registry.entity("person").matching)
     borne_by_others = [0.0, 0.01, *started.u["personal_id"][2:]]
     wide = {
-        "linked": 0.99999,
-        "review": 0.1,
+        "link_threshold": 0.99999,
+        "review_threshold": 0.1,
         "persons": 6,
         "pairs": 1,
         "u": started.u | {"personal_id": borne_by_others},
@@ -131,9 +133,9 @@ def test_a_pair_is_seen_by_whom_it_is_assigned_to_and_a_decision_outlives_every_
     ]
     sides = {row["field"]: (row["left"], row["right"]) for row in shown["fields"]}
     assert sides["full_name"][1] == {row[0]: row[2] for row in UNSURE}[key].title()
-    assert sum(step["bits"] for step in shown["waterfall"]) == pytest.approx(shown["weight"])
-    at_the_time = rows(country, f"select weight from link_assignments where id = {number}")[0][0]
-    assert shown["weight"] == pytest.approx(at_the_time), "the pair weighs what linking found"
+    assert sum(step["match_weight"] for step in shown["waterfall"]) == pytest.approx(shown["match_weight"])
+    at_the_time = rows(country, f"select match_weight from link_assignments where id = {number}")[0][0]
+    assert shown["match_weight"] == pytest.approx(at_the_time), "the pair weighs what linking found"
     names = {step["comparison"]: step["is"] for step in shown["waterfall"]}
     assert names["personal_id"] == "missing"
 
@@ -186,7 +188,7 @@ def test_a_pair_is_seen_by_whom_it_is_assigned_to_and_a_decision_outlives_every_
     pipeline.sync("beta_cards")
     against = {row["right_key"]: row for row in review_measures.contradicted(work, "person")}
     assert {key: row["same"] for key, row in against.items()} == {"c2": False, "c5": True}
-    assert against["c2"]["weight"] > 20 > -10 >= against["c5"]["weight"]
+    assert against["c2"]["match_weight"] > 20 > -10 >= against["c5"]["match_weight"]
     assert in_force(work) == {"c2": False, "c5": True}, "told, and not overruled"
 
 
