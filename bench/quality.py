@@ -16,7 +16,7 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -79,8 +79,12 @@ def run(*, people: int, seed: int, dirt: str, folder: Path | None, tell: Tell) -
             ("running pydantic", sample, "after"),
             ("scoring", score),
         ):
-            world.apart(what, call, work, *given, tell=lambda done, what=what: tell(what, done, total))
+            world.apart(what, call, work, *given, tell=_counting(tell, what, total))
         return _result(work)
+
+
+def _counting(tell: Tell, what: str, total: int) -> Callable[[int], None]:
+    return lambda done: tell(what, done, total)
 
 
 @contextmanager
@@ -158,7 +162,7 @@ def check(work: Path, done: Synchronized[int]) -> None:
         folders = sorted((work / "raw" / dataset.name).iterdir())
         landed = [list(map(str, sorted(folder.glob("*.parquet")))) for folder in folders]
         chunks += [(dataset, files) for paths in landed for files in row_rules.chunks(paths)]
-    memory, rounds, floors = Memory(), [], []
+    memory, rounds, floors = Memory(), list[dict[str, Any]](), list[float]()
     while len(rounds) < ROUNDS and sum(told["seconds"] for told in rounds) < LONG_ENOUGH:
         done.value = 0
         with memory.watched():

@@ -79,7 +79,7 @@ def first_step(task_id: str, function: str, *arguments: Any) -> Any:
 
     @task(task_id=task_id, **_settings())
     def call(ti: Any = None) -> str:
-        return _call(function, *arguments, f"airflow {ti.dag_id}")["run"]
+        return str(_call(function, *arguments, f"airflow {ti.dag_id}")["run"])
 
     return call()
 
@@ -93,7 +93,7 @@ def first_step_after(asset: Asset, task_id: str, function: str) -> Any:
     @task(task_id=task_id, **_settings())
     def call(triggering_asset_events: Any = None) -> str:
         events = triggering_asset_events[asset] if asset in (triggering_asset_events or ()) else ()
-        return _call(function, max((event.extra["run"] for event in events), default=None))["run"]
+        return str(_call(function, max((event.extra["run"] for event in events), default=None))["run"])
 
     return call()
 
@@ -130,7 +130,7 @@ def wait_until_idle(dag_id: str) -> Any:
 
     @task.sensor(task_id=f"wait_for_{dag_id}", mode="poke", poke_interval=2, timeout=3600)
     def idle(ti: Any = None) -> bool:
-        return ti.get_dr_count(dag_id=dag_id, states=["queued", "running"]) == 0
+        return bool(ti.get_dr_count(dag_id=dag_id, states=["queued", "running"]) == 0)
 
     return idle()
 
@@ -155,7 +155,8 @@ def _call(function: str, *arguments: Any) -> dict[str, Any]:
     from motlan import pipeline
 
     try:
-        return getattr(pipeline, function)(*arguments)
+        outcome: dict[str, Any] = getattr(pipeline, function)(*arguments)
+        return outcome
     except MotlanError as error:
         raise error from None
     except Exception as error:  # noqa: BLE001 - every foreign error is wrapped, because its text may quote a value
