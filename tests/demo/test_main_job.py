@@ -14,7 +14,7 @@ from tests.conftest import traversable_folder
 from tests.privacy.leaks import Known
 
 pytestmark = pytest.mark.slow
-PEOPLE, DAYS = 500, 2
+PEOPLE, DAYS = 1000, 2
 
 
 @pytest.fixture(scope="module")
