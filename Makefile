@@ -22,7 +22,7 @@ up: .venv/.run ## The same world left running: agencies, Airflow, feeds; Ctrl-C 
 	@$(BIN)/python -m demo up $(call asked,PEOPLE,people) $(call asked,SEED,seed) $(call asked,DIRT,dirt) $(if $(FRESH),--fresh)
 
 test: .venv/.dev ## All tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=30 --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 check: .venv/.dev ## The quick loop: lint, types, walls and the tests that take seconds
 	@$(MAKE) --no-print-directory lint
@@ -31,7 +31,7 @@ check: .venv/.dev ## The quick loop: lint, types, walls and the tests that take 
 soak: .venv/.dev ## Two hundred random kills, PostgreSQL among the killed: KILLS=200, SEED=1; 20,000 histories; both engines on 20,000 people
 	@MOTLAN_RANDOM=1 MOTLAN_HISTORIES=20000 MOTLAN_KILLS=$(KILLS) MOTLAN_SEED=$(SEED) $(BIN)/python -m pytest tests/soak
 	@MOTLAN_HISTORIES=20000 MOTLAN_SEED=$(SEED) $(BIN)/python -m pytest -o timeout=0 tests/motlan/test_linking_decided.py
-	@MOTLAN_PARITY_PEOPLE=20000 $(BIN)/python -m pytest tests/spark/test_spark_parity.py
+	@MOTLAN_PARITY_PEOPLE=20000 MOTLAN_PARITY_ROWS=5000 $(BIN)/python -m pytest -o timeout=0 tests/spark/test_spark_parity.py tests/engine/test_engine_parity.py
 
 bench: .venv/.dev ## The benchmarks, on PEOPLE people
 	@$(BIN)/motlan bench quality --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)

@@ -47,7 +47,9 @@ def rest_bodies(source: Source) -> Bodies:
     options = source.options
     with httpx.Client(base_url=source.endpoint, timeout=120, trust_env=False) as client:
         form = {"grant_type": "client_credentials"}
-        token = client.post(options["token_path"], data=form, auth=source.credential).raise_for_status().json()
+        token = (
+            client.post(options["token_path"], data=form, auth=source.credential or ("", "")).raise_for_status().json()
+        )
         client.headers["Authorization"] = f"Bearer {token['access_token']}"
         cursor: str | None = ""
         while cursor is not None:

@@ -182,11 +182,11 @@ def _growth(results: Sequence[dict[str, Any]], title: str, unit: str, figures: S
 
 def tables(results: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Write every block that these results give: name -> Markdown, with pictures beside the page in `charts/`."""
-    written = {r["name"]: _section(r, _plain_table(r), _drawn(r)) for r in results if r["bench"] != "national"}
+    written = {r["name"]: _section(r, _plain_table(r), list(_drawn(r))) for r in results if r["bench"] != "national"}
     national = _by_people(results)
     if national:
         parts = [_picture("national-time", "Time for a row by people"), _picture("national-memory", "Memory by people")]
-        parts += [_section(result, _steps_table(result), _drawn(result)) for result in national]
+        parts += [_section(result, _steps_table(result), list(_drawn(result))) for result in national]
         written["national"] = "\n\n".join([_figures_table(national), *parts])
     return written
 

@@ -14,8 +14,10 @@ Parquet so that memory stays within the same limit as ours. Five steps:
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -67,11 +69,15 @@ def run(steps: Steps, setting: Setting) -> dict[str, int]:
     floor = setting.folder / "floor"
     shutil.rmtree(floor, ignore_errors=True)
     (floor / "rows").mkdir(parents=True)
-    limits = {"memory_limit": setting.memory_limit, "threads": setting.threads, "temp_directory": str(floor)}
+    limits: dict[str, Any] = {
+        "memory_limit": setting.memory_limit,
+        "threads": setting.threads,
+        "temp_directory": str(floor),
+    }
     rows = sum(sum(setting.rows(name)) for name in REGISTERS)
     with duckdb.connect(config=limits) as con:
         con.execute("set enable_progress_bar = false")
-        calls = {
+        calls: dict[str, Callable[[], None]] = {
             "copy": lambda: copy(con, setting, floor),
             "normalise": lambda: normalise(con, setting, floor),
             "identify": lambda: identify(con, floor),

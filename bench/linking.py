@@ -127,8 +127,7 @@ def clean(work: Path) -> None:
     """Clean and check every register; write `facts/<dataset>-<range>.parquet` with what was accepted."""
     registry, settings = declared.load(), environment.load()
     (work / "facts").mkdir()
-    limits = {"memory_limit": settings.memory_limit, "threads": settings.threads}
-    with connect(temp_dir=work / "spill", allowed=[work, registry.code_lists], **limits) as engine:
+    with connect(temp_dir=work / "spill", allowed=[work, registry.code_lists], **settings.share()) as engine:
         load_code_lists(engine, registry.code_lists)
         for dataset in registry.datasets.values():
             asked = [rule for rule in registry.row_rules_of(dataset) if rule.severity == "blocking"]

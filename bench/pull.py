@@ -192,8 +192,7 @@ def check(work: Path) -> None:
         if protocol in REPLAYED:
             replay.record(source, protocol, work / "recorded" / protocol)
         pulled = work / f"pulled-{protocol}.parquet"
-        with contextlib.closing(type(dataset.open())(source).pull(None)) as pages:
-            _write(pages, list(source.columns), pulled)
+        _write(type(dataset.open())(source).pull(None), list(source.columns), pulled)
         served = _served(protocol, dataset)
         told[protocol] = _compare(served, pulled, work / "world" / "registers" / name / "rows.parquet")
     (work / "checked.json").write_text(json.dumps(told), encoding="utf-8")

@@ -137,7 +137,7 @@ _OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.In: lambda a, b: a in b,
     ast.NotIn: lambda a, b: a not in b,
 }
-_NAMES = {
+_NAMES: dict[str, Callable[..., Any]] = {
     "_call": _call,
     "_and": _and,
     "_or": _or,

@@ -16,7 +16,7 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -34,10 +34,11 @@ from motlan.config.quality import RowRule
 from motlan.config.registry import Dataset
 from motlan.expressions import abreast, connect, literal, load_code_lists, one, quote
 from motlan.ingest.clean import select_canonical
-from motlan.ingest.land import CHUNK_ROWS, LANDED, commitment
+from motlan.ingest.land import LANDED, commitment
 from motlan.ingest.raw_columns import names
 from motlan.lake.iceberg import read_parquet
 from motlan.quality import row_rules
+from motlan.settings import sizes
 
 PYDANTIC_ROWS = 4_000
 """Rows of a file that pydantic is timed on: few enough that Python's collector does not slow it."""
@@ -79,8 +80,12 @@ def run(*, people: int, seed: int, dirt: str, folder: Path | None, tell: Tell) -
             ("running pydantic", sample, "after"),
             ("scoring", score),
         ):
-            world.apart(what, call, work, *given, tell=lambda done, what=what: tell(what, done, total))
+            world.apart(what, call, work, *given, tell=_counting(tell, what, total))
         return _result(work)
+
+
+def _counting(tell: Tell, what: str, total: int) -> Callable[[int], None]:
+    return lambda done: tell(what, done, total)
 
 
 @contextmanager
@@ -114,9 +119,9 @@ def land(work: Path, done: Synchronized[int]) -> None:
                 folder = work / "raw" / dataset.name / source.stem
                 folder.mkdir(parents=True)
                 total = one(engine, f"select count(*) from {read_parquet([str(source)])}")[0]
-                for first in range(0, total, CHUNK_ROWS):
+                for first in range(0, total, sizes().landed_chunk_rows):
                     seconds += _land_chunk(engine, dataset, source, first, folder / f"{first:09d}.parquet")
-                    done.value += min(CHUNK_ROWS, total - first)
+                    done.value += min(sizes().landed_chunk_rows, total - first)
     _tell(work, "land", {"seconds": seconds})
 
 
@@ -131,7 +136,7 @@ def _land_chunk(engine: duckdb.DuckDBPyConnection, dataset: Dataset, source: Pat
         f"""create or replace temp table salted as
             select row_number() over (order by _pos) - 1 as _position, _key, _moment, {columns},
                    substr(sha256('bench' || _pos), 1, 32) as _salt
-            from {relation} where _pos > {first} and _pos <= {first + CHUNK_ROWS}"""
+            from {relation} where _pos > {first} and _pos <= {first + sizes().landed_chunk_rows}"""
     )
     began = time.perf_counter()
     engine.execute(
@@ -158,7 +163,7 @@ def check(work: Path, done: Synchronized[int]) -> None:
         folders = sorted((work / "raw" / dataset.name).iterdir())
         landed = [list(map(str, sorted(folder.glob("*.parquet")))) for folder in folders]
         chunks += [(dataset, files) for paths in landed for files in row_rules.chunks(paths)]
-    memory, rounds, floors = Memory(), [], []
+    memory, rounds, floors = Memory(), list[dict[str, Any]](), list[float]()
     while len(rounds) < ROUNDS and sum(told["seconds"] for told in rounds) < LONG_ENOUGH:
         done.value = 0
         with memory.watched():

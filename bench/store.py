@@ -155,8 +155,7 @@ def make_rows(opened: Workspace, work: Path, rows: int) -> None:
     first, second = (runs.begin(opened.store, "reconcile", ENTITY).id for _ in range(2))
     table, folder = golden_table(ENTITY), opened.lake.folder
     files = [folder(table, name) / "000000.parquet" for name in (first, second)]
-    limits = {"memory_limit": opened.settings.memory_limit, "threads": opened.settings.threads}
-    with connect(temp_dir=work / "spill", allowed=[work], **limits) as engine:
+    with connect(temp_dir=work / "spill", allowed=[work], **opened.settings.share()) as engine:
         for name, path, query in zip(
             (first, second), files, (_first(rows, fields), _second(rows, fields)), strict=True
         ):
@@ -246,7 +245,7 @@ def floor(work: Path) -> None:
 
 
 def _cpu_s() -> float:
-    return sum(psutil.Process().cpu_times()[:2])
+    return float(sum(psutil.Process().cpu_times()[:2]))
 
 
 def _keep(path: Path, steps: dict[str, float], cpu_s: float) -> None:

@@ -21,7 +21,8 @@ from psycopg import sql
 
 USER = "admin"
 _PASSWORDS = "passwords.json"
-_MIGRATED = "migrated"
+MIGRATED = "migrated"
+"""File in Airflow's folder that says which tables its database has."""
 
 
 def prepare(home: Path, var: Path, database_url: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -90,7 +91,7 @@ def login(env: Mapping[str, str]) -> tuple[str, str]:
 
 def is_migrated(env: Mapping[str, str]) -> bool:
     """Tell, without importing Airflow, whether this version of Airflow has made its tables in this database."""
-    marker = Path(env["AIRFLOW_HOME"]) / _MIGRATED
+    marker = Path(env["AIRFLOW_HOME"]) / MIGRATED
     revision = _revision(env)
     return revision is not None and marker.exists() and marker.read_text() == _mark(revision)
 
@@ -102,7 +103,7 @@ def migrate_here() -> None:
     from airflow.utils.db import upgradedb
 
     upgradedb()
-    (Path(os.environ["AIRFLOW_HOME"]) / _MIGRATED).write_text(_mark(_revision(os.environ) or ""))
+    (Path(os.environ["AIRFLOW_HOME"]) / MIGRATED).write_text(_mark(_revision(os.environ) or ""))
 
 
 def settle(env: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,7 +27,7 @@ def _set(table: pa.Table, column: str, row: int, value: object) -> pa.Table:
     return table.set_column(table.column_names.index(column), column, pa.array(values, table[column].type))
 
 
-def _pointed(evidence: Evidence, person: str, field: str) -> tuple[dict, int]:
+def _pointed(evidence: Evidence, person: str, field: str) -> tuple[dict[str, Any], int]:
     row = pc.index(evidence.golden["person_id"], person).as_py()
     pointers = evidence.golden["_pointers"][row].as_py()
     return next(pointer for pointer in pointers if pointer["field"] == field), row

@@ -22,7 +22,7 @@ from demo.controls import EACH, KINDS, controls
 from demo.reviewers import Reviewers
 from demo.runner import DagRunResult, Runner
 from demo.score import score
-from demo.services import Service
+from demo.services import Kept, Service
 from demo.up import free_port, up
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
@@ -32,7 +32,7 @@ from motlan.settings import load
 from motlan.store import server
 from motlan.store.folders import make_private
 from motlan.workspace import Workspace, open_workspace
-from simulators.agencies import AGENCIES
+from simulators.world import AGENCIES
 
 ENTITY = "person"
 """The linked entity that is scored."""
@@ -265,5 +265,5 @@ def _serve(console: Console, choice: Choice, environment: dict[str, str]) -> int
         address = f"http://127.0.0.1:{port}"
         service = Service("feeds", feeds, f"{address}/v1/health", f"{address}/docs")
         settings = replace(load(), database_url=None)
-        others = [standing.Database(settings), *(standing.Agency(agencies, name) for name in AGENCIES)]
+        others: list[Kept] = [standing.Database(settings), *(standing.Agency(agencies, name) for name in AGENCIES)]
         return up({**environment, **agencies.env}, [service], others=others)

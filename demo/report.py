@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from motlan.config.files import Dimension
 from motlan.config.scoring import load_dimensions
 
 Report = dict[str, Any]
 HOME = Path(__file__).resolve().parent.parent
-SCORED = ("accuracy", "completeness", "validity", "uniqueness", "timeliness")
+SCORED: tuple[Dimension, ...] = ("accuracy", "completeness", "validity", "uniqueness", "timeliness")
 """Dimensions of the summary; consistency is in the report."""
 
 LIMITS = {"precision": 0.995, "recall": 0.90, "accuracy": 0.97}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -48,8 +50,8 @@ class Reviewers:
         given: dict[str, list[tuple[int, Pair]]] = {}
         for name in NAMES:
             review_queue.take(self._work, self._entity, name, PAIRS)
-            rows = review_queue.assigned(self._work, self._entity, name)
-            given[name] = [(row["assignment"], tuple(row[column] for column in PAIR)) for row in rows]
+            assigned = review_queue.assigned(self._work, self._entity, name)
+            given[name] = [(row["assignment"], _pair(row)) for row in assigned]
         pairs = sorted({pair for rows in given.values() for _, pair in rows})
         same = true_answers(self._world, day, pairs)
         wrong = self._mistaken([pair for pair in pairs if pair in same])
@@ -94,6 +96,11 @@ def true_answers(world: Path, day: int, pairs: list[Pair]) -> dict[Pair, bool]:
     of = {(dataset, key): true_id for dataset, key, true_id in found}
     known = [pair for pair in pairs if pair[:2] in of and pair[2:] in of]
     return {pair: of[pair[:2]] == of[pair[2:]] for pair in known}
+
+
+def _pair(row: Mapping[str, Any]) -> Pair:
+    left_dataset, left_key, right_dataset, right_key = (row[column] for column in PAIR)
+    return left_dataset, left_key, right_dataset, right_key
 
 
 def _rank(pair: Pair) -> bytes:

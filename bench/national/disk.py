@@ -36,8 +36,8 @@ def used(folder: Path) -> int:
     return total
 
 
-def require(setting: Setting, people: int) -> None:
-    """Refuse to begin where the disk is too small.
+def require(setting: Setting, people: int) -> tuple[float, float]:
+    """Refuse to begin where the disk is too small; return the bytes that are needed still, and those that are free.
 
     Raises:
         ConfigurationError: It is.

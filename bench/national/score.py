@@ -37,7 +37,11 @@ def score(steps: Steps, setting: Setting, run: str, splink: Path) -> dict[str, A
     setting.enter()
     work = open_workspace()
     spill = setting.folder / "scoring"
-    limits = {"memory_limit": setting.memory_limit, "threads": setting.threads, "temp_directory": str(spill)}
+    limits: dict[str, Any] = {
+        "memory_limit": setting.memory_limit,
+        "threads": setting.threads,
+        "temp_directory": str(spill),
+    }
     with duckdb.connect(str(_fresh(spill) / "scores.duckdb"), config=limits) as con:
         con.execute("set enable_progress_bar = false")
         con.execute("set preserve_insertion_order = false")

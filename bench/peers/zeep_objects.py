@@ -16,9 +16,9 @@ from motlan.adapter import Source
 
 def pull(source: Source) -> Iterator[int]:
     """Ask for all pages; give each one's rows."""
-    client = zeep.Client(source.endpoint + source.options["wsdl"], wsse=UsernameToken(*source.credential or ("", "")))
+    client = zeep.Client(source.endpoint + source.options["wsdl"], wsse=UsernameToken(*source.credential or ("", "")))  # type: ignore[no-untyped-call]
     # The address in a recorded WSDL is that of the simulator.
-    service = client.create_service(next(iter(client.wsdl.bindings)), source.endpoint)
+    service = client.create_service(next(iter(client.wsdl.bindings)), source.endpoint)  # type: ignore[no-untyped-call]
     paths = [path.split("/") for path in source.columns.values()]
     cursor: str | None = None
     while True:

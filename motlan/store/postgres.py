@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 ADMIN = "postgres"
 START_S = 60
+"""Seconds in which a server that ends while it starts is started again: what a killed one left takes a moment to go."""
+LONGEST_START_S = 600
+"""Seconds for a server that lives and is not ready: on a busy machine, or with a long log to replay, it takes minutes."""
 _SOCKET = ".s.PGSQL.5432"
 _LONGEST_SOCKET = 100
 _HBA = """# Motlan writes this file. Every role proves itself, wherever it comes from; what it may open, it is granted.
@@ -80,17 +83,17 @@ class Postgres:
 
     def ensure_postgres_running(self) -> None:
         """Start it where it does not run, also where it was killed; wait for one that is starting."""
-        deadline = time.monotonic() + START_S
+        began = time.monotonic()
         while not self.is_running():
             try:
                 if supervisor.postmaster(self.folder) is None:
                     self._start()
             except PostgresError:
-                if time.monotonic() > deadline:
+                if time.monotonic() > began + START_S:
                     raise
             # After a kill it replays its log; the processes of the killed one take a moment to notice.
             time.sleep(0.2)
-            if time.monotonic() > deadline:
+            if time.monotonic() > began + LONGEST_START_S:
                 raise PostgresError("the embedded PostgreSQL does not get ready", where=str(self.folder))
 
     def _start(self) -> None:
@@ -99,7 +102,7 @@ class Postgres:
             supervisor.clear(self.folder)
         sockets = shlex.quote(str(self._socket_folder()))
         options = f"-c listen_addresses= -c unix_socket_permissions=0700 -k {sockets}"
-        words = ("-w", "-t", str(START_S), "-o", options, "-l", str(self.folder / "log"), "start")
+        words = ("-w", "-t", str(LONGEST_START_S), "-o", options, "-l", str(self.folder / "log"), "start")
         self._run("pg_ctl", *self._place, *words)
 
     def is_running(self) -> bool:
@@ -200,7 +203,7 @@ class Postgres:
                 try:
                     done = subprocess.run(
                         words, stdin=file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", env=kept,
-                        umask=0o077, check=False, timeout=START_S + 60, **account,
+                        umask=0o077, check=False, timeout=LONGEST_START_S + 60, **account,
                     )  # fmt: skip
                     break
                 except PermissionError:

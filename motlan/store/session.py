@@ -123,7 +123,7 @@ def open_store(settings: Settings) -> Store:
             ) from None
 
 
-RECOVERY_S = 30.0
+RECOVERY_S = 600.0
 """Seconds to wait for a server that says that it begins: after a kill of one of its processes it replays its log first."""
 
 

@@ -81,7 +81,7 @@ def first_step(task_id: str, function: str, *arguments: Any) -> Any:
 
     @task(task_id=task_id, **_settings())
     def call(ti: Any = None) -> str:
-        return _call(function, *arguments, f"airflow {ti.dag_id}")["run"]
+        return str(_call(function, *arguments, f"airflow {ti.dag_id}")["run"])
 
     return call()
 
@@ -102,7 +102,7 @@ def first_step_after(asset: Asset, task_id: str, function: str, *, entity: str) 
     def call(triggering_asset_events: Any = None) -> str:
         events = triggering_asset_events[asset] if asset in (triggering_asset_events or ()) else ()
         run = max((event.extra["run"] for event in events), default=None)
-        return _call(function, run, entity=entity)["run"]
+        return str(_call(function, run, entity=entity)["run"])
 
     return call()
 
@@ -139,7 +139,7 @@ def wait_until_idle(dag_id: str) -> Any:
 
     @task.sensor(task_id=f"wait_for_{dag_id}", mode="poke", poke_interval=2, timeout=3600)
     def idle(ti: Any = None) -> bool:
-        return ti.get_dr_count(dag_id=dag_id, states=["queued", "running"]) == 0
+        return bool(ti.get_dr_count(dag_id=dag_id, states=["queued", "running"]) == 0)
 
     return idle()
 
@@ -164,7 +164,8 @@ def _call(function: str, *arguments: Any, **named: Any) -> dict[str, Any]:
     from motlan import pipeline
 
     try:
-        return getattr(pipeline, function)(*arguments, **named)
+        outcome: dict[str, Any] = getattr(pipeline, function)(*arguments, **named)
+        return outcome
     except MotlanError as error:
         raise error from None
     except Exception as error:  # noqa: BLE001 - every foreign error is wrapped, because its text may quote a value

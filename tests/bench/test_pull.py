@@ -1,36 +1,26 @@
 """The pull benchmark: its figures exist, and all four protocols bring the registers' own rows."""
 
 import json
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from bench import bare, world
+from bench import bare
 from bench.pull import DATASETS, REPLAYED
 from motlan.cli.main import app
-from tests.conftest import ROOT
 
 FIGURES = {"rows_s", "peer_rows_s", "peer_ratio", "floor_ratio", "peak_rss_mb", "memory_growth", "rows", "differs"}
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("bench")
-
-    def here(what: str, call: Callable[..., None], *given: Any) -> None:
-        call(*given)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOTLAN_HOME", str(ROOT))
-        patch.setenv("MOTLAN_VAR", str(folder))
-        patch.setattr(world, "apart", here)  # processes of their own are for their memory, which is not looked at here
-        asked = ["bench", "pull", "--people", "300", "--seed", "5", "--rounds", "1", "--json"]
-        answer = CliRunner().invoke(app, asked)
+def result(in_this_process: Path) -> dict[str, Any]:
+    asked = ["bench", "pull", "--people", "300", "--seed", "5", "--rounds", "1", "--json"]
+    answer = CliRunner().invoke(app, asked)
     assert answer.exit_code == 0, answer.output
-    assert not any((folder / "bench").iterdir())
+    assert not any((in_this_process / "bench").iterdir())
     return json.loads(answer.stdout)
 
 

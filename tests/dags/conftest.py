@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from demo import airflow_home
@@ -38,17 +39,46 @@ def admin_url() -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+class Homes:
+    """Makes environments of Airflow, each with a home and a database of its own, and the bus without an engine.
+
+    What runs there is not measured: the bus is none, and to trace Airflow takes long.
+    """
+
+    def __init__(self, admin_url: str, folder: Callable[[str], Path]) -> None:
+        self._admin_url, self._folder = admin_url, folder
+        self._migrated: dict[str, str] | None = None
+
+    def __call__(self, name: str, **settings: str) -> dict[str, str]:
+        """Make one whose database is empty."""
+        return self._prepare(name, ensure_database(self._admin_url, f"airflow_{name}"), settings)
+
+    def migrated(self, name: str, **settings: str) -> dict[str, str]:
+        """Make one whose database has Airflow's tables: they are made once, and copied."""
+        if self._migrated is None:
+            self._migrated = self("template")
+            command = [sys.executable, "-m", "demo.airflow_home"]
+            done = subprocess.run(command, env=self._migrated, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+        with psycopg.connect(self._admin_url, autocommit=True) as admin:
+            admin.execute(f"create database airflow_{name} template airflow_template owner airflow_template")
+        url = ensure_database(self._admin_url, "airflow_template")
+        env = self._prepare(name, url.replace("@/airflow_template", f"@/airflow_{name}"), settings)
+        marker = airflow_home.MIGRATED
+        shutil.copy(Path(self._migrated["AIRFLOW_HOME"]) / marker, Path(env["AIRFLOW_HOME"]) / marker)
+        return env
+
+    def _prepare(self, name: str, url: str, settings: dict[str, str]) -> dict[str, str]:
+        var = self._folder(name)
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("COV_CORE", "COVERAGE_"))}
+        inherited |= {"PYTHONPATH": str(FAKE), "FAKE_JOURNAL": str(var / "journal"), **settings}
+        return airflow_home.prepare(REPOSITORY, var, url, inherited)
+
+
 @pytest.fixture(scope="session")
-def home_of(admin_url: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
-    """Make the environment of an Airflow of its own, with the bus without an engine."""
-
-    def make(name: str, **settings: str) -> dict[str, str]:
-        var = tmp_path_factory.mktemp(name)
-        inherited = {**os.environ, "PYTHONPATH": str(FAKE), "FAKE_JOURNAL": str(var / "journal"), **settings}
-        inherited.setdefault("PYTHONPYCACHEPREFIX", str(REPOSITORY / "var" / "pycache"))
-        return airflow_home.prepare(REPOSITORY, var, ensure_database(admin_url, f"airflow_{name}"), inherited)
-
-    return make
+def home_of(admin_url: str, tmp_path_factory: pytest.TempPathFactory) -> Homes:
+    """Make environments of Airflow."""
+    return Homes(admin_url, tmp_path_factory.mktemp)
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,13 @@ def test_every_dataset_has_a_sync_of_its_name(facts: dict[str, Any]) -> None:
     assert set(facts["dags"]) == {"sync_toy_people", "sync_toy_members", "reconcile_toy", "publish_toy"}
 
 
-def test_the_real_registry_gives_real_syncs(home_of: Any, facts_of: Any) -> None:
-    real = facts_of({**home_of("real"), "PYTHONPATH": ""})
+def test_the_real_registry_gives_real_syncs_with_deadlines_where_these_are_asked_for(
+    facts: dict[str, Any], home_of: Any, facts_of: Any
+) -> None:
+    real = facts_of({**home_of("real"), "PYTHONPATH": "", "MOTLAN_DEADLINES": "1"})
     assert real["broken"] == {}
+    assert {real["dags"][f"sync_{name}"]["deadlines"] for name in real["datasets"]} == {1}
+    assert facts["dags"]["sync_toy_people"]["deadlines"] == 0
     assert {f"sync_{name}" for name in real["datasets"]} | {"reconcile_person", "publish_person"} == set(real["dags"])
 
 
@@ -65,12 +69,6 @@ def test_a_dag_explains_itself_in_both_languages(facts: dict[str, Any]) -> None:
     page = facts["dags"]["sync_toy_people"]["doc"]
     assert "Độ tươi đã cam kết: 24 giờ" in page
     assert "Promised freshness: 24 hours" in page
-
-
-def test_deadlines_are_attached_only_when_asked_for(facts: dict[str, Any], home_of: Any, facts_of: Any) -> None:
-    asked = facts_of({**home_of("deadlines"), "MOTLAN_DEADLINES": "1"})
-    assert facts["dags"]["sync_toy_people"]["deadlines"] == 0
-    assert asked["dags"]["sync_toy_people"]["deadlines"] == 1
 
 
 @pytest.mark.parametrize("kind", ["ContractError", "ConfigurationError", "AccessError", "DataError"])

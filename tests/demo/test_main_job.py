@@ -13,8 +13,8 @@ import pytest
 from tests.conftest import traversable_folder
 from tests.privacy.leaks import Known
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-DAYS = 2
+pytestmark = pytest.mark.slow
+PEOPLE, DAYS = 1000, 2
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def demo() -> Iterator[tuple[subprocess.CompletedProcess[str], Path]]:
             "-m",
             "demo",
             "--people",
-            "1500",
+            str(PEOPLE),
             "--seed",
             "11",
             "--days",
@@ -33,10 +33,10 @@ def demo() -> Iterator[tuple[subprocess.CompletedProcess[str], Path]]:
             "--var",
             str(folder),
         ]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MOTLAN_")}
-        done = subprocess.run(
-            command, cwd="/", env=environment, capture_output=True, text=True, check=False, timeout=800
-        )
+        # Not measured: the steps are elsewhere, and to trace Airflow takes long.
+        others = ("MOTLAN_", "COV_CORE", "COVERAGE_")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+        done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)
         yield done, folder
 
 
@@ -85,16 +85,12 @@ def test_lineage_replays_and_every_alteration_is_noticed(report: dict[str, Any])
 
 def test_what_ids_mean_over_the_days_is_told(report: dict[str, Any]) -> None:
     told = report["identity"]
-    assert all(told[figure] >= 0 for figure in ("ids_shared", "ids_reused", "persons_lost"))
+    assert {figure: told[figure] for figure in ("ids_shared", "ids_reused", "persons_lost")} == {
+        "ids_shared": 0, "ids_reused": 0, "persons_lost": 0,
+    }  # fmt: skip
     assert len(told["histories"]) > 10
     assert told["decisions"]["same"] + told["decisions"]["different"] > told["decisions"]["wrong"]
     assert told["decisions"]["wrong"] == told["decisions"]["undone"]
-
-
-def test_scores_are_between_nothing_and_all(report: dict[str, Any]) -> None:
-    for scores in report["quality"].values():
-        for dimension in ("accuracy", "completeness", "validity", "uniqueness", "timeliness"):
-            assert 0 < scores[dimension] <= 100
 
 
 def test_no_personal_value_reaches_a_log(
@@ -108,9 +104,9 @@ def test_no_personal_value_reaches_a_log(
         f"select full_name, {numbers} from read_parquet('{folder}/world/truth/persons.parquet')"
     ).fetchall()
     known = Known(value for person in people for value in person if value)
-    assert len(known) > 2000
+    assert len(known) > 2 * PEOPLE
     logs = [*folder.rglob("*.log"), folder / "store" / "log", folder / "world" / "education" / "log"]
     texts = [done.stdout, done.stderr, *(path.read_text(errors="replace") for path in logs if path.is_file())]
     assert len(texts) > 3
-    assert report["people"] == 1500
+    assert report["people"] == PEOPLE
     assert not known.leaked(*texts)

@@ -40,7 +40,7 @@ def test_answers_come_in_the_order_of_the_tasks_and_sessions_are_closed(width: i
 
 def test_a_session_has_one_task_at_a_time_and_two_sessions_two() -> None:
     busy: set[int] = set()
-    met = threading.Barrier(2, timeout=20)
+    met = threading.Barrier(2, timeout=600)
 
     def do(engine: duckdb.DuckDBPyConnection, task: int) -> None:
         assert id(engine) not in busy
@@ -52,7 +52,7 @@ def test_a_session_has_one_task_at_a_time_and_two_sessions_two() -> None:
 
 
 def test_one_that_fails_stops_what_is_under_way_and_lets_nothing_begin() -> None:
-    begun, met = [], threading.Barrier(2, timeout=20)
+    begun, met = [], threading.Barrier(2, timeout=600)
 
     def do(engine: duckdb.DuckDBPyConnection, task: int) -> None:
         begun.append(task)

@@ -6,6 +6,7 @@ All values go through each engine in few queries, for planning one costs Spark m
 from __future__ import annotations
 
 import math
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +21,10 @@ from hypothesis import strategies as st
 from motlan.expressions import DUCKDB, FUNCTIONS, SPARK, Dialect, Function, Scalar
 from motlan.expressions.spark import start
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
+RANDOM_ROWS = int(os.environ.get("MOTLAN_PARITY_ROWS", "500"))
+"""Rows of random arguments; `make soak` takes 5,000."""
 COLUMNS = ("text_1", "text_2", "text_3", "count_1", "count_2")
 """Arguments of every call. No name is one that templates bind: those are short."""
 
@@ -171,7 +174,7 @@ def rows() -> list[Row]:
     """The arguments of all examples, then random ones: the same in every run."""
     found: list[Row] = [row_of(function, arguments) for function, arguments, _ in EXAMPLES]
 
-    @settings(max_examples=1000, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+    @settings(max_examples=RANDOM_ROWS, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(row=ROWS)
     def collect(row: Row) -> None:

@@ -63,11 +63,11 @@ def test_the_second_is_told_who_is_at_work(store: Store, second: str) -> None:
         with runs.alone(store, kind, subject):
             runs.begin(store, kind, subject)
             began.set()
-            end.wait(30)
+            end.wait()
 
     thread = threading.Thread(target=first)
     thread.start()
-    began.wait(30)
+    began.wait()
     try:
         with pytest.raises(
             TransientError, match=rf"{kind} of {subject} is under way: run \S+, since .* process {os.getpid()} on"
@@ -90,8 +90,8 @@ def test_the_second_waits_where_it_is_asked_to(country: Country, store: Store) -
     began = threading.Event()
     thread = threading.Thread(target=first)
     thread.start()
-    began.wait(30)
-    with holds.patient(30):
+    began.wait()
+    with holds.patient(3000):
         assert pipeline.sync("alpha_people")["commit"]["state"] == "visible"
     order.append("second")
     thread.join()
@@ -114,11 +114,11 @@ def test_two_publishers_are_told_of_each_other(country: Country, store: Store) -
     def first() -> None:
         with runs.working(store, runs.get(store, run), "project", lock="publish"):
             began.set()
-            end.wait(30)
+            end.wait()
 
     thread = threading.Thread(target=first)
     thread.start()
-    began.wait(30)
+    began.wait()
     for second in (pipeline.publish, pipeline.project):
         with pytest.raises(TransientError, match=f"publish of person is under way: run {run}, at project"):
             second(run)
@@ -255,11 +255,11 @@ def test_a_process_that_cannot_be_seen_lives_as_long_as_its_lock(store: Store, w
     def far() -> None:
         with holds.hold(store, "sync:alpha_people"):
             began.set()
-            ended.wait(30)
+            ended.wait()
 
     thread = threading.Thread(target=far)
     thread.start()
-    began.wait(30)
+    began.wait()
     assert runs.close_abandoned(store) == []
     ended.set()
     thread.join()
@@ -274,9 +274,7 @@ def test_a_command_that_is_killed_is_told_closed_and_swept(country: Country, sto
     command = [sys.executable, "-m", "motlan", "sync", "alpha_people"]
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
         try:
-            deadline = time.monotonic() + 120
             while not (run := holds.named(store, "sync:alpha_people")) or run["holder"]["step"] != "land":
-                assert time.monotonic() < deadline
                 assert first.poll() is None
                 time.sleep(0.2)
             with pytest.raises(TransientError, match=f"run {run['id']}, at land since .* process {first.pid} on"):

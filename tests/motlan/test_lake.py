@@ -20,7 +20,7 @@ def test_two_runs_make_the_first_tables_of_a_namespace_at_one_moment(
     country: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = country.open().lake
-    asked, exists = threading.Barrier(2, timeout=20), SqlCatalog.namespace_exists
+    asked, exists = threading.Barrier(2, timeout=600), SqlCatalog.namespace_exists
 
     def both(catalog: SqlCatalog, namespace: Any) -> bool:
         found = exists(catalog, namespace)

@@ -316,8 +316,8 @@ def test_the_command_line_makes_serves_and_advances_a_world(small_world):
     served = subprocess.Popen([*command, "serve", "--world", str(folder)], stderr=subprocess.DEVNULL)
     try:
         file = folder / "agencies.json"
-        deadline = time.monotonic() + 60
-        while not (file.exists() and file.read_text()) and time.monotonic() < deadline:
+        while not (file.exists() and file.read_text()):
+            assert served.poll() is None, "it ended"
             time.sleep(0.1)
         env = json.loads(file.read_text())["env"]
         subprocess.run([*command, "day", "--world", str(folder), "--day", "1"], check=True, capture_output=True)
@@ -325,7 +325,7 @@ def test_the_command_line_makes_serves_and_advances_a_world(small_world):
         assert len(httpx.get(env["MOTLAN_TAX_URL"] + "/drops/index.json", auth=auth).json()["drops"]) == 2
     finally:
         served.send_signal(signal.SIGTERM)
-        assert served.wait(30) == 0
+        assert served.wait() == 0
     assert not (folder / "agencies.json").exists()
     with pytest.raises(httpx.ConnectError):
         httpx.get(env["MOTLAN_TAX_URL"] + "/drops/index.json")
@@ -336,15 +336,14 @@ def test_the_agencies_end_when_the_process_that_started_them_is_killed(small_wor
     code = (
         "import sys, time; from simulators import Agencies\n"
         "with Agencies(sys.argv[1]) as a:\n"
-        "    print(a.env['MOTLAN_TAX_URL'], flush=True); time.sleep(60)"
+        "    print(a.env['MOTLAN_TAX_URL'], flush=True); time.sleep(6000)"
     )
     folder = small_world
     make_world(folder, people=300, seed=1)
     with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) as starter:
         url = starter.stdout.readline().strip()
         os.kill(starter.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+    while True:
         try:
             httpx.get(url)
         except httpx.ConnectError:
@@ -352,8 +351,5 @@ def test_the_agencies_end_when_the_process_that_started_them_is_killed(small_wor
         except httpx.TransportError:  # caught while it was ending
             pass
         time.sleep(0.1)
-    else:
-        pytest.fail("the tax agency still answers")
-    while (folder / "education" / "postmaster.pid").exists() and time.monotonic() < deadline:
+    while (folder / "education" / "postmaster.pid").exists():
         time.sleep(0.1)
-    assert not (folder / "education" / "postmaster.pid").exists()

@@ -16,11 +16,11 @@ import pytest
 
 from tests.conftest import ROOT, traversable_folder
 
-KILLS = int(os.environ.get("MOTLAN_KILLS", "20"))
+KILLS = int(os.environ.get("MOTLAN_KILLS", "8"))
 SEED = os.environ.get("MOTLAN_SEED", "1")
 SAME = ("landed", "golden", "feed", "corrections", "quarantine", "publications", "log", "seqs")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 30 * KILLS)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800 + 30 * KILLS)]
 
 
 @pytest.fixture(scope="module")

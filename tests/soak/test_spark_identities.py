@@ -14,7 +14,6 @@ from tests.motlan.test_identities import Bus, History
 
 HISTORIES, RUNS = 8, 2
 pytestmark = [
-    pytest.mark.timeout(1200),
     pytest.mark.skipif("MOTLAN_HISTORIES" not in os.environ, reason="takes minutes: make soak"),
 ]
 

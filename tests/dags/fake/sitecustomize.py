@@ -6,7 +6,8 @@ import fake_pipeline
 import fake_registry
 
 import motlan
+import motlan.config
 
-for name, module in (("pipeline", fake_pipeline), ("registry", fake_registry)):
-    sys.modules[f"motlan.{name}"] = module
-    setattr(motlan, name, module)
+for package, name, module in ((motlan, "pipeline", fake_pipeline), (motlan.config, "registry", fake_registry)):
+    sys.modules[f"{package.__name__}.{name}"] = module
+    setattr(package, name, module)
