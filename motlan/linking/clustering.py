@@ -115,6 +115,7 @@ def _find_reviews(context: Context, unlinked: str, labels: str, reviews: str, pr
                   and coalesce(mine.person, c.n) != coalesce(theirs.person, other)
                   and c.n not in (select n from {reviews})
                 qualify row_number() over (partition by c.n order by match_weight desc, other) = 1)
-            select unsure.n, other, match_weight, probability, nullif({models.doubt(context.matching)}, '') as reason
+            select unsure.n, unsure.other, unsure.match_weight, unsure.probability,
+                   nullif({models.doubt(context.matching)}, '') as reason
             from unsure join {unlinked} as l on l.n = unsure.n join {unlinked} as r on r.n = unsure.other""",
     )

@@ -71,20 +71,20 @@ def link_decided(context: Context, unlinked: str) -> None:
 def link_by_identifier(context: Context, identifier: str, unlinked: str) -> None:
     """Link the rows of `unlinked` that share an identifier with a person of the spine.
 
-    Makes `links_<identifier>`, `unlinked_<identifier>` and `scored_<identifier>`, in parts where there are many rows.
+    Makes `links_identifier_<identifier>`, and `unlinked_` and `scored_` likewise, in parts where there are many rows.
     """
-    column, relations = quote(identifier), context.relations
+    name, column, relations = f"identifier_{identifier}", quote(identifier), context.relations
     in_buckets = context.buckets and identifier == context.matching.identifiers[0]
     parts = []
     for place, some in enumerate(context.conditions(identifier, unlinked)):
-        part = f"{identifier}_{place}"
+        part = f"{name}_{place}"
         parts.append(part)
         rows, spine = (f"(from {relation} where {some})" for relation in (unlinked, "spine_rows"))
-        with relations.scope(keep=[f"{kind}_{part}" for kind in ("links", "unlinked", "scored")]):
+        with relations.scope(keep=[f"{what}_{part}" for what in ("links", "unlinked", "scored")]):
             score_joined(context, part, rows, spine, f"l.{column} = r.{column}", same=True)
             _link(context, part, f"identifier {identifier}", rows, bucket=str(place) if in_buckets else "null")
-    for kind in ("links", "unlinked", "scored"):
-        relations.show(f"{kind}_{identifier}", union(f"{kind}_{part}" for part in parts))
+    for what in ("links", "unlinked", "scored"):
+        relations.show(f"{what}_{name}", union(f"{what}_{part}" for part in parts))
 
 
 def link_by_exact_key(context: Context, excluded: str | None, unlinked: str) -> None:

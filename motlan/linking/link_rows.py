@@ -194,7 +194,7 @@ class _Plan:
         self, name: str, run: Callable[..., object], also: tuple[str, ...] = (), more: tuple[str, ...] = ()
     ) -> None:
         """Add a stage that links rows of those that are not linked yet, and leaves the others to the next one."""
-        made = tuple(f"{kind}_{name}" for kind in ("links", "unlinked", "scored"))
+        made = tuple(f"{what}_{name}" for what in ("links", "unlinked", "scored"))
         reads = (self.unlinked, self.standing, "duplicates", *self._undecided(), *also)
         self._add(f"link by {name}", partial(run, self.unlinked), reads, (*made, *more))
         self.links.append(made[0])
@@ -243,7 +243,7 @@ class _Plan:
             self.links.append(made[0])
             self.unlinked = made[1]
         for identifier in self.matching.identifiers:
-            self._stage(identifier, partial(deterministic.link_by_identifier, self.context, identifier))
+            self._stage(f"identifier_{identifier}", partial(deterministic.link_by_identifier, self.context, identifier))
         if self.former:
             self._link_by_former_numbers()
         if self.matching.exact:

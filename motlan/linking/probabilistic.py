@@ -25,7 +25,8 @@ RANKINGS = 2
 PROBABLE = "probable"
 """Rule of a row that was linked by its weight."""
 _KEPT = ("whole_pattern", "prior", "doubt")
-_LINKS_OF_BEST = f"""select n, person, other as compared, '{PROBABLE}' as rule, match_weight, b.probability, null::int as bucket
+_LINKS_OF_BEST = f"""
+    select n, b.person, b.other as compared, '{PROBABLE}' as rule, b.match_weight, b.probability, null::int as bucket
     from {{best}} as b join {{unlinked}} as u using (n) where b.probability >= {{threshold}} and b.doubt = ''"""
 
 
@@ -54,7 +55,8 @@ def find_already_linked(context: Context, links: list[str]) -> None:
         with relations.scope(keep=[f"{name}_{place}" for name in names]):
             persons = relations.make(
                 f"linked_persons_{place}",
-                f"select distinct dataset, person from (from {all_links} where {part('person')}) join left_rows using (n)",
+                f"""select distinct l.dataset, made.person
+                    from (from {all_links} where {part("person")}) as made join left_rows as l using (n)""",
             )
             relations.make(f"already_linked_{place}", f"from {persons} semi join candidate_persons using (person)")
             relations.make(
@@ -112,12 +114,12 @@ def link_probable(context: Context, unlinked: str) -> None:
     patterns = residual.Patterns.read(context)
     best = _rank(context, "first_round", patterns, "candidate_persons", "already_linked")
     links = _LINKS_OF_BEST.format(best=best, unlinked=unlinked, threshold=threshold)
-    first = "qualify row_number() over (partition by u.dataset, person order by b.probability desc, n) = 1"
+    first = "qualify row_number() over (partition by u.dataset, b.person order by b.probability desc, n) = 1"
     relations.make("links_probable_1", f"{links} {first}")
     relations.make(
         "already_linked_now",
         f"""from already_linked union all
-            (from (select distinct u.dataset, person from links_probable_1 join {unlinked} as u using (n))
+            (from (select distinct u.dataset, made.person from links_probable_1 as made join {unlinked} as u using (n))
              anti join already_linked using (dataset, person))""",
     )
     relations.make("candidate_persons_left", "from candidate_persons anti join links_probable_1 using (n)")

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from motlan.errors import InternalError
 
-_WORD = re.compile(r"\w+")
+_READ = re.compile(r"\b(?:from|join)\s+(\w+)", re.IGNORECASE)
+"""Where a query names a relation that it reads: columns and texts may have the same words."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class Relations:
         return found
 
     def _named(self, query: str) -> set[str]:
-        return {word for word in _WORD.findall(query) if word in self._standing}
+        return {word for word in _READ.findall(query) if word in self._standing}
 
     def _take(self, name: str) -> None:
         if name in self._used:

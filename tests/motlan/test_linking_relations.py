@@ -171,5 +171,8 @@ def test_a_step_that_reads_what_it_does_not_declare_or_makes_less_is_refused(eng
     reader = step("weigh them", (), ("weighed",), lambda: relations.make("weighed", "from pairs"))
     with pytest.raises(InternalError, match="reads pairs undeclared"):
         relations.run([first, reader], ["pairs", "weighed"])
+    words = "select 1 as pairs, 'pairs' as what"
+    same_words = step("weigh them", (), ("weights",), lambda: relations.make("weights", words))
+    relations.run([same_words], ["pairs", "weights"])
     with pytest.raises(InternalError, match="does not make clusters"):
         Relations(engine).run([step("cluster", (), ("clusters",), lambda: None)], [])  # type: ignore[arg-type]
