@@ -11,10 +11,11 @@ import duckdb
 import pyarrow as pa
 
 from motlan.config.registry import Entity, FacetEntity
+from motlan.errors import InternalError
 from motlan.expressions import constant, literal, make, one, quote
 from motlan.lake.iceberg import SCRATCH
 from motlan.ledger import runs, versions
-from motlan.ledger.results import Begun, Merged
+from motlan.ledger.results import Begun, Linked, Merged
 from motlan.merge import related_entities, value_ages, value_overrides
 from motlan.merge.conflicts import conflicts_query, lost_query
 from motlan.merge.field_survivorship import taken_from
@@ -59,6 +60,7 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> Merge
             for facet in work.registry.facets_of(run.subject)
         }
     totals = {name: sum(count[name] for count in counts) for name in COUNTS}
+    _require_one_each(run, totals["persons"], sum(count["doubled"] for count in counts))
     staged = [*([compared(entity).table] if first else []), *(related_entities.compared(facet).table for facet in new)]
     return Merged(
         **totals,
@@ -69,6 +71,21 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> Merge
         version=version,
         staged=staged,
     )
+
+
+def _require_one_each(run: runs.Run, golden: int, doubled: int) -> None:
+    """Stop a run whose persons have not one golden row each.
+
+    Raises:
+        InternalError: Some have none, or several.
+    """
+    persons = run.result(Linked).persons
+    if doubled or golden != persons:
+        raise InternalError(
+            f"{persons:,} of {run.subject} have {golden:,} golden rows, {doubled:,} of them doubled, not one each",
+            where=run.id,
+            next_step="report this: nothing of the run is published.",
+        )
 
 
 @dataclass(frozen=True)
@@ -161,9 +178,10 @@ class _Merging:
         between = f"(length({DECIDED}) - length(replace({DECIDED}, {literal(BETWEEN)}, ''))) // {len(BETWEEN)}"
         filled = f"count(*) filter ({DECIDED} != '') + coalesce(sum({between}), 0)::bigint"
         told = one(engine, f"select count(*), {filled}, {disputes()} from golden")
+        doubled = one(engine, "select count(*) - count(distinct person_id) from golden")[0]
         conflicts = f"select count(*) from {self.stage.parts.read('conflicts', part)}"
         kept = one(engine, f"select ({conflicts}), (select count(*) from withheld)")
-        return dict(zip(COUNTS, (*told, *kept), strict=True))
+        return {**dict(zip(COUNTS, (*told, *kept), strict=True)), "doubled": doubled}
 
 
 def _look_closely(engine: duckdb.DuckDBPyConnection, ways: Ways) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from motlan.expressions import literal, quote
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.newest import MOMENT
 from motlan.store import Store, tables
 from motlan.workspace import Workspace
 
@@ -115,7 +116,10 @@ def _said_since(
     inputs: Mapping[str, Sequence[str]],
     rows: Sequence[dict[str, Any]],
 ) -> Iterator[tuple[dict[str, Any], list[str | None]]]:
-    """Give each decision with what its record said on the field after the row that it was made on, in the order of arrival."""
+    """Give each decision with what its record said on the field after the row that it was made on, in the dataset's order.
+
+    A late delivery of older news says nothing after it, where the record's own moment counts (see `motlan.lake.newest`).
+    """
     first = min(_place(row["ref"]) for row in rows)
     runs = [run for run in inputs.get(dataset, ()) if run >= first[0]]
     files = work.clean_files(dataset, {dataset: runs})
@@ -123,15 +127,23 @@ def _said_since(
     if not files or declared is None or field not in declared.fields:
         return
     engine.register("asked", pa.table({"_key": pa.array(sorted({row["_key"] for row in rows}), pa.string())}))
-    query = f"select _key, _ref, {quote(field)} from {read_parquet(files)} semi join asked using (_key)"
-    said: dict[str, list[tuple[tuple[str, int, int], str | None]]] = defaultdict(list)
-    for key, ref, value in engine.execute(query).fetchall():
-        said[key].append((_place(ref), value))
+    moment = MOMENT if declared.succession == "moment" else "null"
+    query = f"select _key, _ref, {moment}, {quote(field)} from {read_parquet(files)} semi join asked using (_key)"
+    said: dict[str, list[tuple[_Place, str | None]]] = defaultdict(list)
+    moments: dict[str, str] = {}
+    for key, ref, when, value in engine.execute(query).fetchall():
+        moments[ref] = when or ""
+        said[key].append(((moments[ref], *_place(ref)), value))
     engine.unregister("asked")
     for row in rows:
-        after = [value for place, value in sorted(said[row["_key"]], key=itemgetter(0)) if place > _place(row["ref"])]
+        own = (moments.get(row["ref"], ""), *_place(row["ref"]))
+        after = [value for place, value in sorted(said[row["_key"]], key=itemgetter(0)) if place > own]
         if after:
             yield row, after
+
+
+_Place = tuple[str, str, int, int]
+"""Where a version of a record stands in its dataset's order: its moment, where that counts, and its place in arrival."""
 
 
 def _place(ref: str) -> tuple[str, int, int]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
+from motlan import pipeline
 from motlan.errors import ContractError, EngineError, InternalError, TransientError
 from motlan.expressions import failure
 from tests.conftest import Country
@@ -60,3 +63,40 @@ def test_a_value_that_a_query_cannot_take_is_the_datas(country: Country) -> None
     ):
         engine.execute("select cast(x as integer) from (values ('Trần Thị Bình')) as t(x)")
     assert "Bình" not in str(caught.value)
+
+
+@pytest.mark.quick
+def test_a_query_that_is_stopped_for_its_time_is_ours_and_may_pass(country: Country) -> None:
+    with (
+        pytest.raises(EngineError, match="somewhere: the query was interrupted") as caught,
+        country.open().engine("somewhere") as engine,
+    ):
+        stop = threading.Timer(0.5, engine.interrupt)
+        stop.start()
+        engine.execute(
+            "select count(*) from range(1000000) as a(x), range(1000000) as b(y) where x + y = 'Bình'.length()"
+        )
+    assert "Bình" not in str(caught.value)
+
+
+@pytest.mark.quick
+def test_a_step_whose_server_is_lost_or_out_of_time_may_be_tried_again(
+    country: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose = "select pg_terminate_backend(pg_backend_pid())"
+    for broken, words in ((lose, "ended, or does not answer"), (_SLOW, "could not do it now .SQLSTATE 57014")):
+
+        def begin(connection: Any, *_: Any, broken: str = broken) -> int:
+            for statement in broken.split("; "):
+                connection.exec_driver_sql(statement)
+            return 0
+
+        with monkeypatch.context() as patch, pytest.raises(EngineError, match=words) as caught:
+            patch.setattr("motlan.publication.publish.last_number", begin)
+            pipeline.begin_reconcile()
+        assert isinstance(caught.value, TransientError)
+        assert caught.value.__suppress_context__
+    assert pipeline.begin_reconcile()["entity"] == "person"
+
+
+_SLOW = "set local statement_timeout = 50; select pg_sleep(5)"

@@ -150,3 +150,18 @@ def test_a_number_set_aside_that_another_register_repeats_is_heard_and_nobody_is
     assert all(value != golden for *_, value, golden in asked), "X to X"
     assert ("alpha_people", "a1", "personal_id") not in {row[:3] for row in asked}
     assert rows(country, f"select personal_id from golden_person where person_id = '{person}'") == [("001090000001",)]
+
+
+def test_older_news_that_comes_late_is_no_pause_where_the_records_own_moment_counts(country: Country) -> None:
+    def by_moment(content: Any) -> None:
+        content["agencies"]["alpha"]["datasets"]["alpha_people"] |= {"order": "moment", "lag": 10**7}
+
+    country.declare("adapters/agencies.yaml", by_moment)
+    whole_job()
+    ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
+    work = country.open()
+    overrides.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
+    says(country, "a3", None, "2026-08-20T00:00:00.000000Z")
+    merged_again()
+    assert rows(country, "select death_date from golden_person where death_date is not null") == []
+    assert [row["state"] for row in overrides.listed(work, "person")] == ["holds"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,8 +19,9 @@ from motlan.config.authority import Authority
 from motlan.expressions import connect
 from motlan.merge import value_ages
 from motlan.merge.conflicts import lost_query
+from motlan.merge.plain_survivorship import plain_query
 from motlan.merge.provenance import pointed
-from motlan.merge.survivorship import merge_query
+from motlan.merge.survivorship import merge_query, merge_ways
 
 Row = dict[str, Any]
 REGISTERS = ("alpha", "beta", "gamma", "delta")
@@ -320,7 +322,27 @@ def everybody(engine: duckdb.DuckDBPyConnection, people: Mapping[str, Sequence[R
     return golden(engine, ENTITY, [row for rows in people.values() for row in rows])
 
 
-HISTORIES = 200
+HISTORIES = int(os.environ.get("MOTLAN_HISTORIES", "200"))
+"""Persons of a property test; `make soak` sets many."""
+
+
+def test_every_fast_path_gives_what_the_plain_definition_gives(engine: duckdb.DuckDBPyConnection) -> None:
+    people = worlds(10, HISTORIES)
+    load(engine, ENTITY, [row for rows in people.values() for row in rows])
+    ways = merge_ways(ENTITY, "linked_rows", WON, since=value_ages.SINCE)
+    for name, query in ways.relations.items():
+        engine.execute(f"create or replace temp table {name} as {query}")
+
+    def told(query: str) -> dict[str, Any]:
+        return {
+            row["person_id"]: row for row in engine.sql(f"from {pointed(f'({query})')}").to_arrow_table().to_pylist()
+        }
+
+    plain = told(plain_query(ENTITY, "linked_rows", WON, since=value_ages.SINCE))
+    paths = [told(query) for query in (ways.plain, *ways.close)]
+    assert all(paths), "each path has somebody"
+    assert sum(map(len, paths)) == len(plain) == len(people)
+    assert {person: row for path in paths for person, row in path.items()} == plain
 
 
 def test_a_touch_of_another_field_never_changes_a_value(engine: duckdb.DuckDBPyConnection) -> None:
