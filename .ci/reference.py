@@ -149,8 +149,9 @@ def read_variables(tree: ast.Module) -> dict[str, str]:
         named = constants.get(name.id) if isinstance(name, ast.Name) else getattr(name, "value", None)
         if isinstance(named, str) and VARIABLE.fullmatch(named):
             default = arguments[1] if len(arguments) > 1 else None
-            shown = "" if default is None else str(getattr(default, "value", None) or ast.unparse(default))
-            found[named] = found.get(named) or ("" if shown == "''" else shown)
+            text = default.value if isinstance(default, ast.Constant) else default and ast.unparse(default)
+            shown = "" if text is None else str(text)
+            found[named] = found.get(named) or shown
     return found
 
 
@@ -386,7 +387,7 @@ def functions_page() -> str:
 
     registry.load(ROOT)
     packages = getattr(catalogue, "installed", lambda: types.SimpleNamespace(packages=()))().packages
-    groups: list[tuple[str, dict[str, Any]]] = [(one.name, dict(one.functions)) for one in packages]
+    groups: list[tuple[str, dict[str, Any]]] = [(one.name, dict(one.functions)) for one in packages if one.functions]
     groups = groups or [("all", dict(catalogue.FUNCTIONS))]
     text = FUNCTIONS_HEAD
     for name, functions in groups:
