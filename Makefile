@@ -24,7 +24,7 @@ up: .venv/.run ## The same world left running: agencies, Airflow, feeds; Ctrl-C 
 test: .venv/.dev ## All tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered --cov-fail-under=85
 
-check: .venv/.dev ## The quick loop: lint, types, walls and the tests that take seconds
+check: .venv/.dev ## The quick loop: lint, types, layers and the tests that take seconds
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" -x
 

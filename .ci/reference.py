@@ -355,7 +355,9 @@ def yaml_page() -> str:
 
 def dataclass_section(kind: type[Any]) -> str:
     """Write one dataclass: what it is, and its fields."""
-    behind = documented(class_source(kind))
+    behind: dict[str, str] = {}
+    for base in reversed([base for base in kind.__mro__ if dataclasses.is_dataclass(base)]):
+        behind |= documented(class_source(base))
     rows = [
         (
             code(one.name),

@@ -174,7 +174,12 @@ class PersonRule(Asked):
 
 
 class Reference(Declared):
-    """A field of a dataset that a value must stand in."""
+    """A field of a dataset that a value must stand in.
+
+    Attributes:
+        dataset: Its name.
+        field: A canonical field of it.
+    """
 
     dataset: Name
     field: Name
@@ -213,7 +218,12 @@ class SetRule(Rule):
 
 
 class Share(Declared):
-    """How a register rule is scored: the smaller of `have` and `of`, of `of`. Without one it is all or nothing."""
+    """How a register rule is scored: the smaller of `have` and `of`, of `of`. Without one it is all or nothing.
+
+    Attributes:
+        have: A name that register rules may read.
+        of: Another.
+    """
 
     have: Name
     of: Name
