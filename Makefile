@@ -7,7 +7,7 @@ DIRT ?= default
 KILLS ?= 200
 BIN := .venv/bin
 
-.PHONY: help demo up test check soak bench dev lint format lock clean
+.PHONY: help demo up test check soak bench dev lint format docs lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,7 +24,7 @@ up: .venv/.run ## The same world left running: agencies, Airflow, feeds; Ctrl-C 
 test: .venv/.dev ## All tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=30 --cov --cov-report=term:skip-covered --cov-fail-under=85
 
-check: .venv/.dev ## The quick loop: lint, types, walls and the tests that take seconds
+check: .venv/.dev ## The quick loop: lint, types, layers and the tests that take seconds
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" -x
 
@@ -37,10 +37,13 @@ bench: .venv/.dev ## The benchmarks, on PEOPLE people
 	@$(BIN)/motlan bench quality --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)
 
 lint: .venv/.dev
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python .ci/licences.py --check
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python .ci/licences.py --check && $(BIN)/python .ci/reference.py --check
 
 format: .venv/.dev ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+docs: .venv/.dev ## Make docs/reference/ again from the code
+	@$(BIN)/python .ci/reference.py
 
 dev: .venv/.dev ## Everything for work on it in .venv
 

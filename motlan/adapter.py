@@ -58,11 +58,17 @@ class Pace:
     """How fast we may ask, and how long we wait and try again. Seconds throughout."""
 
     requests_per_second: float = 10.0
+    """How often we ask, at the most."""
     connect_timeout: float = 5.0
+    """For one connection to be made."""
     read_timeout: float = 60.0
+    """For one wait for bytes of the source."""
     attempts: int = 5
+    """How often one question is tried, the first time included."""
     first_wait: float = 0.2
+    """Before the second attempt; it grows with each further one."""
     max_wait: float = 30.0
+    """Between two attempts, at the most."""
     answer_timeout: float = 300.0
     """For one question until its answer is whole, all attempts and the waits between them included."""
     pull_timeout: float = 43_200.0

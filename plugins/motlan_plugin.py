@@ -16,7 +16,7 @@ _PAGES = (("Motlan: bảng điều khiển", "/console"), ("Motlan: API (feeds)"
 
 
 def menu() -> list[dict[str, Any]]:
-    """Return the menu entries, or none where `MOTLAN_CONSOLE_URL` does not tell where the pages are."""
+    """Return the menu entries, which lead to the pages at `MOTLAN_CONSOLE_URL`; none where it is unset."""
     address = os.environ.get("MOTLAN_CONSOLE_URL", "").rstrip("/")
     if not address.startswith(("http://", "https://")):
         return []

@@ -1,4 +1,4 @@
-"""From lists of text to one Arrow batch: the one door through which every format leaves.
+"""From lists of text to one Arrow batch: every format's rows are made here.
 
 Here the length of fields is limited, columns that nobody declared get names of their own, and text that is no valid Unicode
 is kept visibly instead of being lost. Values are never cleaned.

@@ -1,1 +1,1 @@
-"""What a country declares, read into checked objects. `registry` is the only door to it; the other modules hold one file each."""
+"""What a country declares, read into checked objects. Others read it by `registry`; each other module holds one file."""

@@ -85,7 +85,12 @@ def _geometric(count: int, first: float, ratio: float) -> list[float]:
 
 
 class BlockingRule(Declared):
-    """A key that two rows must share to be compared; its two sides may be made differently."""
+    """A key that two rows must share to be compared; its two sides may be made differently.
+
+    Attributes:
+        left: Expressions over the left row's fields.
+        right: As many over the right row's.
+    """
 
     left: list[str]
     right: list[str]

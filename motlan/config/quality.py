@@ -1,4 +1,4 @@
-"""The rules of quality, as a country declares them in `mapping/quality.yaml`. They are data: this room only reads them.
+"""The rules of quality, as a country declares them in `mapping/quality.yaml`. They are data: this module only reads them.
 
     rules            one question of every row of a dataset, in one pass, before linking
     set_rules        of every row, which the other rows answer: used twice? does it refer to a row that exists?
@@ -53,8 +53,14 @@ class Rule(Declared):
     """What all rules have.
 
     Attributes:
+        name: Unique among all rules; it stands in findings.
         datasets: Those that are asked: their names, all (`"*"`), or all of an entity (`{entity: person}`).
         excepted: Those that are spared where `datasets` names none.
+        field: The canonical field that it is about: a finding is charged to it.
+        dimension: Which dimension of quality it measures.
+        severity: `blocking` holds a row back; `error` and `warning` make findings.
+        weight: Its share in its field's score.
+        message: What is wrong, for people, in both languages.
     """
 
     section: ClassVar[str]
@@ -112,7 +118,12 @@ class Rule(Declared):
 
 
 class Asked(Rule):
-    """A rule with an expression: true passes, false fails, null is not assessed."""
+    """A rule with an expression: true passes, false fails, null is not assessed.
+
+    Attributes:
+        expression: The question, in the expression language.
+        examples: Rows that pass and rows that fail; they are the rule's tests.
+    """
 
     expression: str
     examples: dict[Literal["pass", "fail"], list[Example]] = Field(default={})
@@ -186,7 +197,12 @@ class PersonRule(Asked):
 
 
 class Reference(Declared):
-    """A field of a dataset that a value must stand in."""
+    """A field of a dataset that a value must stand in.
+
+    Attributes:
+        dataset: Its name.
+        field: A canonical field of it.
+    """
 
     dataset: Name
     field: Name
@@ -225,7 +241,12 @@ class SetRule(Rule):
 
 
 class Share(Declared):
-    """How a register rule is scored: the smaller of `have` and `of`, of `of`. Without one it is all or nothing."""
+    """How a register rule is scored: the smaller of `have` and `of`, of `of`. Without one it is all or nothing.
+
+    Attributes:
+        have: A name that register rules may read.
+        of: Another.
+    """
 
     have: Name
     of: Name

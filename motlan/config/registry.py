@@ -1,4 +1,4 @@
-"""Reads what a country declared (`MOTLAN_HOME`) into checked objects. This is the only door to it.
+"""Reads what a country declared (`MOTLAN_HOME`) into checked objects. Every other module reads it here.
 
 The bus knows agencies, datasets and entities by the names it finds here, never by names of its own.
 """
@@ -40,7 +40,29 @@ VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 
 
 class Dataset(Declared):
-    """One dataset of one agency, as `agencies.yaml` and the mapping declare it."""
+    """One dataset of one agency, as `agencies.yaml` and the mapping declare it.
+
+    What stands at the agency (`endpoint`, `credential`, `owner`, `pace`, `limits`, ...) holds for its datasets.
+
+    Attributes:
+        name: Its key in `agencies.yaml`.
+        agency: The agency's key there.
+        title: Its name for people.
+        owner: Who answers for it at the agency, with an address.
+        adapter: `module:Class` that reaches it.
+        entity: What its rows are about: a canonical entity of `schemas/`.
+        endpoint: URL of the agency or of the gateway in front of it; may hold `${VARIABLE:-default}`.
+        credential: Name of the credential: the variable `MOTLAN_CREDENTIAL_<NAME>`.
+        key: Raw column that identifies a record and never changes.
+        cursor: Raw column that orders changes.
+        moment: Raw column of the moment at which a record was written.
+        schedule: When it is pulled: cron, in the time zone of the DAGs.
+        page_rows: Rows of a page, where the source lets us choose.
+        columns: Raw column -> path of the value inside a record, in the source's own words.
+        options: What only this transport or format needs, such as an operation's or a view's name.
+        pace: How fast we ask and how long we wait (see `Pace`).
+        limits: What we accept at the most (see `Limits`).
+    """
 
     name: Name
     agency: Name
@@ -165,7 +187,12 @@ class Dataset(Declared):
 
 
 class Grant(Declared):
-    """What an agency may read of an entity's feed, and on which legal basis."""
+    """What an agency may read of an entity's feed, and on which legal basis: `mapping/grants.yaml`.
+
+    Attributes:
+        legal_basis: The text that allows it, for people.
+        fields: Fields of the entity that the agency sees.
+    """
 
     legal_basis: str
     fields: list[Name]

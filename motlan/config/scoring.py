@@ -17,7 +17,12 @@ DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 
 class MustBeFull(Declared):
-    """Fields that must be wholly right: below 100 in one of the dimensions is red."""
+    """Fields that must be wholly right: below 100 in one of the dimensions is red.
+
+    Attributes:
+        fields: Canonical fields.
+        dimensions: The dimensions in which they must be at 100.
+    """
 
     fields: list[Name] = Field(default=[])
     dimensions: list[Dimension] = Field(default=["accuracy", "completeness", "validity", "uniqueness"])
@@ -62,7 +67,7 @@ class Breaker(Declared):
 
 
 class Overrides(Declared):
-    """What is otherwise for one dataset; absent is as for all."""
+    """What is otherwise for one dataset, by the keys of `Breaker`; absent is as for all."""
 
     minimum_rows: int | None = Field(default=None, gt=0)
     blocking_share: float | None = Field(default=None, gt=0, le=1)
@@ -78,6 +83,10 @@ class Scoring(Declared):
     Attributes:
         green: Least score, 0 to 100, that is green; `yellow` likewise; less is red.
         area: Canonical field by which counts are grouped, such as a region of residence; none where empty.
+        must_be_full: Fields that must be at 100.
+        due_days: Days in which findings must be mended.
+        breaker: When a run is stopped.
+        datasets: Dataset -> what is otherwise for it.
         dimension_weights: Share of a dimension in its field's score, 1 where absent; `field_weights` likewise.
     """
 

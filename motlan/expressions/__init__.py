@@ -1,8 +1,8 @@
-"""The engine: one small expression language, its functions, and SQL of a dialect for each engine that runs them.
+"""Expressions: one small language, its functions, and a dialect of SQL for each engine that runs them.
 
 Every cleaner and comparison of the bus is a function of the catalogue. The declared half calls them in expressions;
 `parse` checks an expression and compiles it to SQL; `connect` opens the session that runs it. No Python function ever
-runs inside a cleaner, so that an auditor can replay a value from the stored query alone. This floor knows no register.
+runs inside a cleaner, so that an auditor can replay a value from the stored query alone. It knows no register.
 """
 
 from motlan.expressions.answers import always_answers

@@ -1,1 +1,1 @@
-"""Feeds: what the agencies read. Their own application, with its own authentication."""
+"""Feeds: the API that agencies read, an application with its own authentication."""

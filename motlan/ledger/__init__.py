@@ -1,1 +1,1 @@
-"""The ledger: what is written down as things happen. Runs, versions, accesses and the Merkle log."""
+"""The ledger: runs, versions, accesses and the Merkle log, written as things happen."""

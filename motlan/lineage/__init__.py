@@ -1,1 +1,1 @@
-"""Lineage: what is asked afterwards. It is replayed from what was kept, never copied along the way."""
+"""Lineage: where a value comes from. It is replayed from what was kept, never copied along the way."""

@@ -1,1 +1,1 @@
-"""Merge: linked rows become golden records: which value holds of a person, who says so, and who must be told otherwise."""
+"""Merge: linked rows become golden records. Which value holds of a person, who says so, and which values lose."""

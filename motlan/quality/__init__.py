@@ -1,1 +1,1 @@
-"""Quality: every row is asked every rule; none is dropped, and each finding says why."""
+"""Quality: every row is checked against every rule. None is dropped, and each finding says why."""

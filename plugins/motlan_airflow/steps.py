@@ -145,6 +145,7 @@ def wait_until_idle(dag_id: str) -> Any:
 
 
 def _settings() -> dict[str, Any]:
+    """Return the settings of all tasks. A failed one is tried again so often: `MOTLAN_TASK_RETRIES`."""
     return {
         "retries": int(os.environ.get("MOTLAN_TASK_RETRIES", "4")),
         "retry_delay": timedelta(seconds=_first_wait()),
@@ -156,6 +157,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _first_wait() -> float:
+    """Return the seconds before a failed task is tried again (`MOTLAN_TASK_RETRY_SECONDS`); the wait doubles each time."""
     return float(os.environ.get("MOTLAN_TASK_RETRY_SECONDS", "30"))
 
 
