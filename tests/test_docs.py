@@ -93,6 +93,7 @@ def test_every_option_in_the_pages_exists(page: Path) -> None:
             assert used <= known[path], f"motlan {path} has no {used - known[path]}"
 
 
+@pytest.mark.slow
 def test_the_reference_is_what_the_code_says() -> None:
     for path, content in reference().pages().items():
         assert path.read_text(encoding="utf-8") == content, f"{path.name} is out of date: run `make docs`"
