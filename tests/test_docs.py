@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 CALLING = [page for page in PAGES if "Made by `.ci/reference.py`" not in page.read_text(encoding="utf-8")]
 """Pages that people write."""
+PATH = re.compile(r"`((?:motlan|adapters|mapping|schemas|dags|plugins|simulators|demo|bench|tests|docs)/[\w/.-]+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 COMMAND = re.compile(r"(?:^|[`|(/ ;])motlan((?: [a-z][a-z-]*)+)", re.MULTILINE)
 
@@ -69,6 +70,12 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{path} is missing"
         assert not anchor or anchor in anchors(target), f"{path}#{anchor} is missing"
+
+
+@pytest.mark.parametrize("page", CALLING, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_in_the_pages_exists(page: Path) -> None:
+    paths = set(PATH.findall(page.read_text(encoding="utf-8"))) - {"mapping/labour.yaml"}  # the agency of an example
+    assert not [path for path in paths if not (ROOT / path).exists()]
 
 
 @pytest.mark.parametrize("page", CALLING, ids=lambda page: str(page.relative_to(ROOT)))
