@@ -182,7 +182,7 @@ def find_settings() -> list[Setting]:
 
 def settings_page() -> str:
     """Write the page of settings."""
-    from motlan.settings import Settings
+    import motlan.settings
 
     found = find_settings()
     if silent := [one.name for one in found if not one.meaning]:
@@ -192,19 +192,31 @@ def settings_page() -> str:
     rows = [(code(one.name), code(one.default), one.meaning, code(one.file)) for one in found]
     text = SETTINGS_HEAD
     text += table(("variable", "default", "meaning", "read in"), rows)
-    attributes = split_docstring(Settings.__doc__)[1]
-    attributes |= documented(class_source(Settings))
-    sizes = [
-        (code(field.name), code(shown_default(field)), attributes.get(field.name, ""))
-        for field in dataclasses.fields(Settings)
-        if "`MOTLAN_" not in attributes.get(field.name, "")
-    ]
-    if sizes:
-        text += (
-            "\n## Sizes and limits\nAttributes of `motlan.settings.Settings` without a variable. Tests set them.\n\n"
+    return text + "".join(sizes_section(kind) for kind in vars(motlan.settings).values() if is_sizes(kind))
+
+
+def is_sizes(kind: object) -> bool:
+    """Whether something is a dataclass of the settings whose fields are all numbers with defaults."""
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__module__ == "motlan.settings"):
+        return False
+    return all(isinstance(field.default, int | float) for field in dataclasses.fields(kind))
+
+
+def sizes_section(kind: type[Any]) -> str:
+    """Write a group of sizes. A variable is the field's name where the docstring says that it is made of that."""
+    doc, attributes = split_docstring(kind.__doc__)
+    prefix = "MOTLAN_" if "`MOTLAN_` and its name in capitals" in doc else ""
+    rows = [
+        (
+            code(f"{prefix}{field.name.upper()}" if prefix else field.name),
+            code(field.default),
+            attributes.get(field.name, ""),
         )
-        text += table(("attribute", "default", "meaning"), sizes)
-    return text
+        for field in dataclasses.fields(kind)
+    ]
+    return f"\n## {kind.__name__}\n{doc}\n\n" + table(
+        ("variable" if prefix else "attribute", "default", "meaning"), rows
+    )
 
 
 def class_source(kind: type) -> ast.ClassDef:

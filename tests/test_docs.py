@@ -17,7 +17,9 @@ from motlan.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-GENERATED = ROOT / "docs" / "reference"
+CALLING = [page for page in PAGES if "Made by `.ci/reference.py`" not in page.read_text(encoding="utf-8")]
+"""Pages that people write."""
+PATH = re.compile(r"`((?:motlan|adapters|mapping|schemas|dags|plugins|simulators|demo|bench|tests|docs)/[\w/.-]+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 COMMAND = re.compile(r"(?:^|[`|(/ ;])motlan((?: [a-z][a-z-]*)+)", re.MULTILINE)
 
@@ -46,6 +48,17 @@ def commands(command: Any, path: str = "") -> set[str]:
     return {path}.union(*(commands(one, f"{path} {name}".strip()) for name, one in below))
 
 
+def options(command: Any, path: str = "") -> dict[str, set[str]]:
+    """Return the options of a command and of all below it, by path."""
+    own = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]} | {
+        "--help"
+    }
+    found = {path: own}
+    for name, one in getattr(command, "commands", {}).items():
+        found |= options(one, f"{path} {name}".strip())
+    return found
+
+
 def code_of(page: str) -> str:
     """Return what a page shows as code, where commands are written."""
     return "\n".join(re.findall(r"```.*?```|`[^`\n]+`|^    .*$", page, re.MULTILINE | re.DOTALL))
@@ -59,9 +72,13 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{path}#{anchor} is missing"
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if page.parent != GENERATED], ids=lambda page: str(page.relative_to(ROOT))
-)
+@pytest.mark.parametrize("page", CALLING, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_in_the_pages_exists(page: Path) -> None:
+    paths = set(PATH.findall(page.read_text(encoding="utf-8"))) - {"mapping/labour.yaml"}  # the agency of an example
+    assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("page", CALLING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_in_the_pages_exists(page: Path) -> None:
     known = commands(typer.main.get_command(app))
     groups = {path.rpartition(" ")[0] for path in known} - {""}
@@ -72,6 +89,18 @@ def test_every_command_in_the_pages_exists(page: Path) -> None:
             assert f"{first} {rest[0]}" in known, f"there is no motlan {first} {rest[0]}"
 
 
+@pytest.mark.parametrize("page", CALLING, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_option_in_the_pages_exists(page: Path) -> None:
+    known = options(typer.main.get_command(app))
+    for line in re.findall(r"motlan [a-z][^\n`#|&<>;()]*", code_of(page.read_text(encoding="utf-8"))):
+        words = line.split()[1:]
+        path = next((path for n in (2, 1) if (path := " ".join(words[:n])) in known), None)
+        if path:
+            used = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}
+            assert used <= known[path], f"motlan {path} has no {used - known[path]}"
+
+
+@pytest.mark.slow
 def test_the_reference_is_what_the_code_says() -> None:
     for path, content in reference().pages().items():
         assert path.read_text(encoding="utf-8") == content, f"{path.name} is out of date: run `make docs`"
