@@ -17,7 +17,7 @@ import duckdb
 
 from motlan.config.quality import CrossRule, Rule, Rules
 from motlan.config.registry import Entity
-from motlan.expressions import DUCKDB, literal, make, one, quote
+from motlan.expressions import Dialect, literal, make, one, quote
 from motlan.lake.iceberg import SCRATCH, read_parquet
 from motlan.lake.newest import pull_moment
 from motlan.ledger import runs
@@ -76,17 +76,21 @@ class _Checking:
 
     def gather(self, engine: duckdb.DuckDBPyConnection) -> None:
         """Keep what fails each set rule; values used twice are looked for in one dataset at a time."""
-        relation = self.parts.rows
+        relation, dialect = self.parts.rows, self.work.dialect
         counts = {
             name: one(engine, f"select count(*) from {relation([], None, [name])}")[0] for name in self.parts.columns
         }
         for rule in self.rules.sets:
             fields, names = sorted(set_rules.used_fields(rule)), [name for name in counts if rule.applies_to(name)]
-            queries = [set_rules.failing(rule, [""], relation(fields, None, []))]  # there may be rows of none
+            queries = [
+                set_rules.failing(rule, [""], relation(fields, None, []), dialect=dialect)
+            ]  # there may be rows of none
             for asked in filter(None, [names] if rule.refers else [[name] for name in names]):
                 read = [*asked, rule.refers.dataset] if rule.refers else asked
                 some = slices(max(counts.get(name, 0) for name in read))
-                queries += [set_rules.failing(rule, asked, relation(fields, None, read), values) for values in some]
+                queries += [
+                    set_rules.failing(rule, asked, relation(fields, None, read), values, dialect) for values in some
+                ]
             make(engine, "failing", queries)
             engine.execute(f"copy (from failing) to {literal(str(self._failing(rule)))} ({SCRATCH})")
 
@@ -98,12 +102,14 @@ class _Checking:
         tally = Tally()
         self._load(engine, part)
         found = [_nothing()]
-        engine.execute(f"create or replace temp table seen as {_rows_query(self.entity, self.rules, self.as_of)}")
+        engine.execute(
+            f"create or replace temp table seen as {_rows_query(self.entity, self.rules, self.as_of, self.work.dialect)}"
+        )
         found += _found(engine, "seen", (*self.rules.cross, *self.rules.sets), tally)
         for place, dataset in enumerate(self.parts.columns):
             asked = [rule for rule in self.rules.persons if rule.applies_to(dataset)]
             if asked and self.parts.files(linked(dataset)):
-                query = person_rules.answers_query(asked, dataset, "linked", "golden", self.as_of)
+                query = person_rules.answers_query(asked, dataset, "linked", "golden", self.as_of, self.work.dialect)
                 engine.execute(f"create or replace temp table persons_{place} as {query}")
                 found += _found(engine, f"persons_{place}", asked, tally)
         target = self.parts.target("findings", part)
@@ -184,13 +190,14 @@ def _day(moment: str, zone: str) -> str:
     return datetime.fromisoformat(moment).astimezone(ZoneInfo(zone)).date().isoformat()
 
 
-def cross_answer(rule: CrossRule, entity: Entity, as_of: str, known: str = "") -> str:
+def cross_answer(rule: CrossRule, entity: Entity, as_of: str, dialect: Dialect, known: str = "") -> str:
     """Return the SQL of a cross rule's answer about a row `r` with its golden record `g`, null where it is not asked.
 
     Args:
         rule: The rule.
         entity: The entity.
         as_of: SQL of the day that ages are reckoned at.
+        dialect: How its expression is written.
         known: SQL of what its expression comes to, where that stands somewhere.
     """
     columns = {f"row_{field}": f"r.{quote(field)}" for field in entity.fields}
@@ -201,29 +208,31 @@ def cross_answer(rule: CrossRule, entity: Entity, as_of: str, known: str = "") -
         authority = entity.authority[rule.field].first
         asked += "".join(f" and r.dataset != {literal(name)}" for name in authority)
         asked += f" and g.{quote('_from_' + rule.field)} is distinct from r._ref"
-    return f"case when {asked} then {known or rule.parsed.sql(DUCKDB, columns)} end"
+    return f"case when {asked} then {known or rule.parsed.sql(dialect, columns)} end"
 
 
-def _once(rule: CrossRule, as_of: str) -> str:
+def _once(rule: CrossRule, as_of: str, dialect: Dialect) -> str:
     """Return the SQL that joins what a rule says of each value of the one field that it reads; nothing where it reads more."""
     (name, *more) = sorted(rule.parsed.fields - {"as_of"})
     if more or not name.startswith("row_"):
         return ""
     field, once = quote(name.removeprefix("row_")), quote("once_" + rule.name)
-    answer = rule.parsed.sql(DUCKDB, {name: "v." + field, "as_of": as_of})
+    answer = rule.parsed.sql(dialect, {name: "v." + field, "as_of": as_of})
     return f"""
         left join (select {field}, {answer} as answer from (select distinct {field} from linked) as v) as {once}
         on {once}.{field} is not distinct from r.{field}"""
 
 
-def _rows_query(entity: Entity, rules: Rules, as_of: str) -> str:
-    joins = {rule.name: _once(rule, as_of) for rule in rules.cross}
+def _rows_query(entity: Entity, rules: Rules, as_of: str, dialect: Dialect) -> str:
+    joins = {rule.name: _once(rule, as_of, dialect) for rule in rules.cross}
     answers = {
-        rule.name: cross_answer(rule, entity, as_of, f"{quote('once_' + rule.name)}.answer" if joins[rule.name] else "")
+        rule.name: cross_answer(
+            rule, entity, as_of, dialect, f"{quote('once_' + rule.name)}.answer" if joins[rule.name] else ""
+        )
         for rule in rules.cross
     }
     answers |= {
-        rule.name: f"case when {_asked(rule)} then {set_rules.answer(rule, 'r', _failing(rule))} end"
+        rule.name: f"case when {_asked(rule)} then {set_rules.answer(rule, 'r', _failing(rule), dialect)} end"
         for rule in rules.sets
     }
     columns = "".join(f", {sql} as {quote('_rule_' + name)}" for name, sql in answers.items())
@@ -236,6 +245,8 @@ def _rows_query(entity: Entity, rules: Rules, as_of: str) -> str:
 def _asked(rule: Rule) -> str:
     if rule.among is None:
         return "true"
+    if not rule.among:
+        return "false"
     return f"r.dataset in ({', '.join(map(literal, rule.among))})"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from motlan.config.quality import PersonRule
-from motlan.expressions import DUCKDB, literal, quote
+from motlan.expressions import DUCKDB, Dialect, literal, quote
 
 
 def counted_fields(rule: PersonRule) -> list[str]:
@@ -23,7 +23,9 @@ def golden_fields(rule: PersonRule) -> set[str]:
     return {name.removeprefix("golden_") for name in rule.parsed.fields if name.startswith("golden_")}
 
 
-def answers_query(rules: Sequence[PersonRule], dataset: str, rows: str, golden: str, as_of: str) -> str:
+def answers_query(
+    rules: Sequence[PersonRule], dataset: str, rows: str, golden: str, as_of: str, dialect: Dialect = DUCKDB
+) -> str:
     """Return the SQL of what rules answer about each person, one column `_rule_<name>` each, in one pass over the rows.
 
     A person of whom the dataset has no row is asked too: that may be what is wrong.
@@ -34,10 +36,11 @@ def answers_query(rules: Sequence[PersonRule], dataset: str, rows: str, golden: 
         rows: Relation of all linked rows.
         golden: Relation of golden records.
         as_of: SQL of the day that ages are reckoned at.
+        dialect: How expressions are written.
     """
     sums, answers = [], []
     for place, rule in enumerate(rules):
-        when = f"filter (where {rule.counted.sql(DUCKDB)})"
+        when = f"filter (where {rule.counted.sql(dialect)})"
         sums.append(f"count(*) {when} as rows_{place}")
         columns = {"rows": f"coalesce(r.rows_{place}, 0)", "as_of": as_of}
         columns |= {f"golden_{field}": f"g.{quote(field)}" for field in golden_fields(rule)}
@@ -46,7 +49,7 @@ def answers_query(rules: Sequence[PersonRule], dataset: str, rows: str, golden: 
             value = quote(field)
             sums.append(f"min({value}) {when} as {low}, max({value}) {when} as {high}")
             columns[f"count_{field}"] = f"(case when r.{low} is null then 0 when r.{low} = r.{high} then 1 else 2 end)"
-        answers.append(f"({rule.parsed.sql(DUCKDB, columns)}) as {quote('_rule_' + rule.name)}")
+        answers.append(f"({rule.parsed.sql(dialect, columns)}) as {quote('_rule_' + rule.name)}")
     said = (
         f"select person_id, min(_key) as _key, arg_min(_ref, _key) as _ref, max(area) as area, {', '.join(sums)} "
         f"from {rows} where dataset = {literal(dataset)} group by person_id"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from motlan.config.quality import SetRule
-from motlan.expressions import DUCKDB, literal, quote
+from motlan.expressions import DUCKDB, Dialect, literal, quote
 from motlan.slices import Slice, whole
 
 
@@ -18,7 +18,9 @@ def _own_fields(rule: SetRule) -> list[str]:
     return rule.unique or [rule.field]
 
 
-def failing(rule: SetRule, datasets: Sequence[str], everyone: str, part: Slice = whole) -> str:
+def failing(
+    rule: SetRule, datasets: Sequence[str], everyone: str, part: Slice = whole, dialect: Dialect = DUCKDB
+) -> str:
     """Return the SQL of what fails a rule, which is little: values used twice in a dataset, or values that nobody has.
 
     Columns: `dataset` and the rule's own fields.
@@ -28,13 +30,14 @@ def failing(rule: SetRule, datasets: Sequence[str], everyone: str, part: Slice =
         datasets: The datasets that it is asked of here.
         everyone: Relation of the rows of these, and of the dataset that it refers to, with `dataset` and the canonical fields.
         part: Which values are looked at, by their hash.
+        dialect: How its condition is written.
     """
     own = _own_fields(rule)
     fields = ", ".join(map(quote, own))
     said = " and ".join(f"{quote(field)} is not null" for field in own)
     # Of one dataset its name is no part of the groups: they are half as big.
     name = literal(datasets[0]) if len(datasets) == 1 else "dataset"
-    asked = f"dataset in ({', '.join(map(literal, datasets))}) and {said} and ({rule.counted.sql(DUCKDB)})"
+    asked = f"dataset in ({', '.join(map(literal, datasets))}) and {said} and ({rule.counted.sql(dialect)})"
     told = f"select {name} as dataset, {fields} from {everyone} where {asked} and {_in(part, own[0])}"
     if rule.refers:
         known = (
@@ -49,17 +52,18 @@ def _in(part: Slice, field: str) -> str:
     return part(f"abs(hash({quote(field)}))")
 
 
-def answer(rule: SetRule, row: str, failing: str) -> str:
+def answer(rule: SetRule, row: str, failing: str, dialect: Dialect = DUCKDB) -> str:
     """Return the SQL of a rule's answer about a row: true, false, or null where it is not asked.
 
     Args:
         rule: The rule.
         row: Alias of the row.
         failing: Relation of what `failing` told.
+        dialect: How its condition is written.
     """
     own = _own_fields(rule)
     filled = " and ".join(f"{row}.{quote(field)} is not null" for field in own)
-    when = rule.counted.sql(DUCKDB, {field: f"{row}.{quote(field)}" for field in rule.counted.fields})
+    when = rule.counted.sql(dialect, {field: f"{row}.{quote(field)}" for field in rule.counted.fields})
     same = " and ".join(f"bad.{quote(field)} = {row}.{quote(field)}" for field in own)
     holds = f"not exists (select 1 from {failing} as bad where bad.dataset = {row}.dataset and {same})"
     return f"case when {filled} and ({when}) then {holds} end"

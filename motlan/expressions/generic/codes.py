@@ -48,4 +48,4 @@ FUNCTIONS = catalogue(
         ),
     ),
 )
-"""The functions of this page, by name."""
+"""The functions, by name."""

@@ -24,4 +24,4 @@ FUNCTIONS = catalogue(
         ((("an", "na"), True), (("an", "anh"), True), (("an", "minh"), False), ((None, "an"), None)),
     ),
 )
-"""The functions of this page, by name."""
+"""The functions, by name."""

@@ -198,4 +198,4 @@ FUNCTIONS = catalogue(
         ),
     ),
 )
-"""The functions of this page, by name."""
+"""The functions, by name."""

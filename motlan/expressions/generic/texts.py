@@ -165,4 +165,4 @@ FUNCTIONS = catalogue(
         ),
     ),
 )
-"""The functions of this page, by name."""
+"""The functions, by name."""
