@@ -31,7 +31,7 @@ from motlan.lake.iceberg import current, read_parquet
 from motlan.lake.tables import golden_table, links_table
 from motlan.ledger import runs
 from motlan.linking import stored_models as decisions
-from motlan.linking.link import KEY
+from motlan.linking.persist import KEY
 from motlan.workspace import Workspace
 
 _ENDS = ("removed", "merged", "dissolved")

@@ -17,7 +17,7 @@ from motlan.lake.iceberg import current, read_parquet
 from motlan.lake.tables import links_table, raw_table
 from motlan.ledger import runs
 from motlan.lineage.evidence import golden_rows
-from motlan.linking.link import KEY
+from motlan.linking.persist import KEY
 from motlan.workspace import Workspace
 
 # Columns of the truth for the golden fields that identify.

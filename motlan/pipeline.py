@@ -222,11 +222,11 @@ def link(run: str) -> Counts:
     """Link all current rows to persons."""
     work = open_workspace()
 
-    def do(current: runs.Run) -> results.Linked:
+    def link_rows(current: runs.Run) -> results.Linked:
         began = current.result(results.Begun)
-        return results.Linked.read(linking.link(work, current, began.inputs, began.published))
+        return linking.link(work, current, began.inputs, began.published)
 
-    return runs.step(work.store, run, "link", do)
+    return runs.step(work.store, run, "link", link_rows)
 
 
 @_private

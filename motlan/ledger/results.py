@@ -139,7 +139,7 @@ class Linked(Result):
         reviews: Pairs that are left to people.
         pairs: Pairs that were weighed now.
         expected_wrong: How many of the links are wrong, as the model expects.
-        contradicted: Decisions of people that could not be heeded.
+        contradicted: Decisions of people that do not hold.
         version: What linked them.
         model: The model's id.
         snapshots: Table -> the lake's snapshot id.

@@ -19,24 +19,31 @@ from motlan.errors import ConfigurationError, InternalError
 from motlan.expressions import literal, one
 from motlan.expressions.duckdb.named import named_calls
 from motlan.lake.iceberg import read_parquet
+from motlan.lake.tables import (
+    frequencies_table,
+    identifiers_table,
+    identities_table,
+    links_table,
+    pairs_table,
+    reviews_table,
+)
 from motlan.ledger import runs, versions
-from motlan.linking import linking_rows, person_ids, valid_decisions
+from motlan.ledger.results import Linked
+from motlan.linking import linking_rows, valid_decisions
 from motlan.linking import model as models
 from motlan.linking import stored_models as kept
 from motlan.linking.link_rows import Linking, load_all
 from motlan.linking.model import Model
-from motlan.linking.persist import COLUMNS, KEY, REVIEW_COLUMNS, Files, Results, links_table, pairs_table
+from motlan.linking.persist import Files, Results
 from motlan.linking.relations import Relations
 from motlan.slices import number, slices
 from motlan.workspace import Workspace
-
-__all__ = ["COLUMNS", "KEY", "REVIEW_COLUMNS", "arrived", "link", "links_table", "load_frequencies", "pairs_table"]
 
 FREQUENCY = "comparison || '/' || value || '/' || floor(share * 1e15)::bigint"
 """A frequency as a text that is the same on every engine."""
 
 
-def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published: list[str]) -> runs.Counts:
+def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published: list[str]) -> Linked:
     """Link all current rows of an entity and stage what changed.
 
     Args:
@@ -46,17 +53,15 @@ def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published
         published: The reconcile runs published before.
 
     Returns:
-        Counts: `rows`, `persons`, `changed`, `by_rule`, `reviews`, `pairs` (weighed now), `expected_wrong` (links),
-        `contradicted` (decisions of people that do not hold), `version`, `model`, `snapshots`. All rows with their persons are
-        kept in the run's scratch folder as `links`.
+        What was linked. All rows with their persons are kept in the run's scratch folder as `links`.
     """
     named = (
         links_table,
-        person_ids.identities_table,
-        kept.reviews_table,
+        identities_table,
+        reviews_table,
         pairs_table,
-        kept.frequencies_table,
-        identifier_history.identifiers_table,
+        frequencies_table,
+        identifiers_table,
     )
     tables = [table(run.subject) for table in named]
     counts = work.staged(run.id, "link", tables, lambda: _LinkStep(work, run, published, inputs).run_all())
@@ -64,12 +69,12 @@ def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published
     if learned.exists():
         model = Model.model_validate_json(learned.read_text(encoding="utf-8"))
         kept.release_first(work.store, run.subject, counts["model"], model, run.id)
-    return counts
+    return Linked(**counts)
 
 
 def load_frequencies(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, model: str) -> None:
     """Make the table `frequencies` that a model (by its id) was learned with; empty where it is as declared."""
-    files = work.lake.files(kept.frequencies_table(entity), {kept.run_of(work.store, model) or ""})
+    files = work.lake.files(frequencies_table(entity), {kept.run_of(work.store, model) or ""})
     relation = read_parquet(files) if files else "(select '' as comparison, '' as value, 0.0 as share where false)"
     engine.execute(f"create temp table frequencies as select comparison, value, share from {relation}")
 
@@ -132,7 +137,7 @@ class _LinkStep:
         """Leave a model that was learned now, to be released, with its frequencies."""
         (self.work.scratch(self.run.id) / "model.json").write_text(model.model_dump_json(), encoding="utf-8")
         if self.relations.fetch_one("select count(*) from frequencies")[0]:
-            self.files.write(kept.frequencies_table(self.entity), "from frequencies")
+            self.files.write(frequencies_table(self.entity), "from frequencies")
 
     def _find_released(self) -> tuple[str, Model] | None:
         """Return the model to link by; None where this run has to learn one."""

@@ -13,15 +13,23 @@ from motlan import identifier_history, ids
 from motlan.config.matching import Matching
 from motlan.expressions import constant, literal, quote
 from motlan.lake.iceberg import SCRATCH, changes, created, current, read_parquet, staging
+from motlan.lake.tables import (
+    KEYS,
+    LINKS,
+    identifiers_table,
+    identities_table,
+    links_table,
+    pairs_table,
+    reviews_table,
+)
 from motlan.ledger import runs
 from motlan.linking import person_ids, repurposed_records
-from motlan.linking import stored_models as kept
 from motlan.linking.deterministic import DECIDED
 from motlan.linking.link_rows import Linking
 from motlan.linking.relations import Relations
 from motlan.workspace import Workspace
 
-KEY = ("dataset", "_key")
+KEY = KEYS[LINKS]
 COLUMNS = (
     "_ref",
     "person_id",
@@ -40,16 +48,6 @@ REVIEW_COLUMNS = ("_ref", "other_dataset", "other_key", "other_ref", "match_weig
 is merely not probable enough."""
 FOUNDER, PROVISIONAL_FOUNDER, DUPLICATE = "founder", "provisional founder", "duplicate"
 """Rules of a row that founds its person, on the spine or beside it, and of one of the spine that is another's."""
-
-
-def links_table(entity: str) -> str:
-    """Return the name of the lake's table of an entity's links."""
-    return f"links.{entity}"
-
-
-def pairs_table(entity: str) -> str:
-    """Return the name of the lake's table of weighed pairs: rows by number, a hash of each one's `_ref`, weight, version."""
-    return f"pairs.{entity}"
 
 
 class Files:
@@ -232,7 +230,7 @@ class Results:
 
     def _write_identities(self, before: list[str]) -> None:
         """Give every group of `drawn` its id, and write for the lake what changed of the ids that are not plain."""
-        table = person_ids.identities_table(self.entity)
+        table = identities_table(self.entity)
         secret = self.work.store.secret("person ids")
         datasets = [dataset.name for dataset in self.work.registry.datasets_of(self.entity)]
         step = person_ids.Identities(self.relations, secret, self.entity, datasets, read_parquet(before))
@@ -296,12 +294,12 @@ class Results:
                       match_weight, probability, reason
                from review_pairs as pairs join named_rows as l using (n) join named_rows as r on r.n = pairs.other""",
         )
-        files = self.work.lake.files(kept.reviews_table(self.entity), self.published)
+        files = self.work.lake.files(reviews_table(self.entity), self.published)
         columns = ", ".join((*KEY, *REVIEW_COLUMNS))
         old = f"select {columns} from {current(files, KEY)}" if files else "from reviews_now where false"
         self.relations.make("reviews_before", old)
         query = changes("reviews_now", "reviews_before", KEY, REVIEW_COLUMNS)
-        self._write_changes("changed_reviews", kept.reviews_table(self.entity), query)
+        self._write_changes("changed_reviews", reviews_table(self.entity), query)
         return self._count("reviews_now")
 
     def _whole_histories(self) -> str:
@@ -329,7 +327,7 @@ class Results:
 
     def _write_numbers(self) -> None:
         """Write what changed of the numbers that persons bore, and keep what a thing beside a person may be named by."""
-        files = self.work.lake.files(identifier_history.identifiers_table(self.entity), self.published)
+        files = self.work.lake.files(identifiers_table(self.entity), self.published)
         if not self.former and not files:
             return
         key, columns = identifier_history.PERIOD_KEY, identifier_history.PERIOD_COLUMNS
@@ -344,4 +342,4 @@ class Results:
         else:
             self.relations.make("periods", "from periods_before where false")
         query = changes("periods", "periods_before", key, columns) if files else created("periods", key, columns)
-        self._write_changes("changed_periods", identifier_history.identifiers_table(self.entity), query)
+        self._write_changes("changed_periods", identifiers_table(self.entity), query)

@@ -32,11 +32,6 @@ NOBODY = (
 """SQL of `identities_before` of an entity that has no such rows yet."""
 
 
-def identities_table(entity: str) -> str:
-    """Return the name of the lake's table of the ids of an entity that are not plainly those of their groups' founders."""
-    return f"identities.{entity}"
-
-
 @dataclass(frozen=True)
 class Identities:
     """The step from groups of rows to persons, on one engine session.

@@ -19,24 +19,10 @@ from motlan.ledger import log, versions
 from motlan.linking.model import Model
 from motlan.principals import aliases
 from motlan.store import Store, tables
-from motlan.sweep import FREQUENCIES
 
 KIND = "link model"
 SHORTEST = 8
 """Digits of a model's id that a person must type at the least."""
-
-
-def frequencies_table(entity: str) -> str:
-    """Return the name of the lake's table of frequencies: `comparison`, `value`, `share`; those of a model in its run's files."""
-    return f"{FREQUENCIES}.{entity}"
-
-
-def reviews_table(entity: str) -> str:
-    """Return the name of the lake's table of the pairs that the machine leaves to people.
-
-    Key `dataset`, `_key`; columns `other_dataset`, `other_key`, `_ref`, `other_ref`, `weight`, `probability`, `reason`.
-    """
-    return f"reviews.{entity}"
 
 
 def record(store: Store, entity: str, model: Model) -> str:
