@@ -22,7 +22,7 @@ from motlan.merge.field_survivorship import taken_from
 from motlan.merge.golden_rows import Stage, compared
 from motlan.merge.provenance import BETWEEN, DECIDED, disputes
 from motlan.merge.survivorship import Ways, merge_query, merge_ways
-from motlan.partitioning import cut
+from motlan.partitioning import write_ranges
 from motlan.workspace import Workspace
 
 COUNTS = ("persons", "fields", "disputed", "conflicts", "set_aside")
@@ -47,7 +47,7 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> Merge
     new = [facet for facet in new if not work.lake.files(related_entities.compared(facet).table, published)]
     first = not work.lake.files(compared(entity).table, published)
     with work.bulk_engine(where) as engine:
-        stage = Stage(work, run, cut(work, engine, run, inputs))
+        stage = Stage(work, run, write_ranges(work, engine, run, inputs))
         value_ages.leave(stage, engine, entity, inputs)
     merging = _Merging(stage, entity, decisions, version, first, new)
     told = merging.places(where) if first or new else {}
@@ -113,7 +113,7 @@ class _Merging:
 
     def _count(self, engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
         parts = self.stage.parts
-        persons = f"select count(distinct person_id) from {parts.rows([], part)}"
+        persons = f"select count(distinct entity_id) from {parts.rows([], part)}"
         beside = {
             related_entities.compared(facet).name: related_entities.count(engine, parts, facet, part)
             for facet in self.new
@@ -134,7 +134,7 @@ class _Merging:
         value_overrides.apply(engine, self.stage.work.store, "linked_rows", self.decisions)
         if self.first:
             before = told[compared(entity).name][part]
-            ids = compared(entity).ordinals("(select distinct person_id from linked_rows)", before)
+            ids = compared(entity).ordinals("(select distinct entity_id from linked_rows)", before)
             engine.execute(f"create or replace temp table placed as {ids}")
         since = (
             parts.read(value_ages.SINCE, part) if parts.files(value_ages.SINCE, part) else value_ages.nothing(entity)
@@ -144,10 +144,10 @@ class _Merging:
         placed, taken = "placed" if self.first else None, self.stage.work.registry.rules_of(entity.name).agreed_fields
         ways = merge_ways(entity, "linked_rows", taken, close="close_rows", placed=placed, since=value_ages.SINCE)
         _look_closely(engine, ways)
-        close = "close_golden join placed using (person_id)" if placed else "close_golden"
+        close = "close_golden join placed using (entity_id)" if placed else "close_golden"
         rows = f"({ways.plain} union all by name from {close})"
         self._write(engine, part, f"select *, {constant(self.version)} as _merge_version from {rows}")
-        columns = ", ".join(["person_id", *(quote(taken_from(field)) for field in taken)])
+        columns = ", ".join(["entity_id", *(quote(taken_from(field)) for field in taken)])
         engine.execute(f"copy (select {columns} from close_golden) to {parts.target('taken', part)} ({SCRATCH})")
         engine.execute(f"create or replace temp view golden as from {parts.read('golden', part)}")
         lost = lost_query(entity, "close_rows", "close_golden", "withheld", "golden")
@@ -178,7 +178,7 @@ class _Merging:
         between = f"(length({DECIDED}) - length(replace({DECIDED}, {literal(BETWEEN)}, ''))) // {len(BETWEEN)}"
         filled = f"count(*) filter ({DECIDED} != '') + coalesce(sum({between}), 0)::bigint"
         told = one(engine, f"select count(*), {filled}, {disputes()} from golden")
-        doubled = one(engine, "select count(*) - count(distinct person_id) from golden")[0]
+        doubled = one(engine, "select count(*) - count(distinct entity_id) from golden")[0]
         conflicts = f"select count(*) from {self.stage.parts.read('conflicts', part)}"
         kept = one(engine, f"select ({conflicts}), (select count(*) from withheld)")
         return {**dict(zip(COUNTS, (*told, *kept), strict=True)), "doubled": doubled}
@@ -191,9 +191,9 @@ def _look_closely(engine: duckdb.DuckDBPyConnection, ways: Ways) -> None:
     """
     for name, query in ways.relations.items():
         engine.execute(f"create or replace temp table {name} as {query}")
-    persons = " union all ".join([*(f"select id from {name}" for name in ways.apart), "select person_id from withheld"])
+    persons = " union all ".join([*(f"select id from {name}" for name in ways.apart), "select entity_id from withheld"])
     engine.execute(
         f"create or replace temp table close_rows as "
-        f"from linked_rows semi join (select id as person_id from ({persons})) using (person_id)"
+        f"from linked_rows semi join (select id as entity_id from ({persons})) using (entity_id)"
     )
     make(engine, "close_golden", ways.close)

@@ -155,15 +155,15 @@ def _place(ref: str) -> tuple[str, int, int]:
 def apply(engine: duckdb.DuckDBPyConnection, store: Store, rows: str, decisions: pa.Table) -> None:
     """Take the values that are set aside out of a table of rows; keep them in the table `withheld`.
 
-    Columns of `withheld`: `dataset`, `_key`, `field`, `person_id`, `_ref`, `value`.
+    Columns of `withheld`: `dataset`, `_key`, `field`, `entity_id`, `_ref`, `value`.
 
     Args:
         engine: Where the rows are.
         store: Whose secret the digests are made with.
-        rows: A table with `dataset`, `_key`, `_ref`, `person_id` and the fields.
+        rows: A table with `dataset`, `_key`, `_ref`, `entity_id` and the fields.
         decisions: What `holding` returned.
     """
-    columns = "dataset varchar, _key varchar, field varchar, person_id varchar, _ref varchar, value varchar"
+    columns = "dataset varchar, _key varchar, field varchar, entity_id varchar, _ref varchar, value varchar"
     engine.execute(f"create or replace temp table withheld ({columns})")
     fields = sorted(set(decisions["field"].to_pylist()))
     engine.register("set_aside", decisions)
@@ -177,7 +177,7 @@ def apply(engine: duckdb.DuckDBPyConnection, store: Store, rows: str, decisions:
         known = {"value": values, "digest": [digest(store, value) for value in values]}
         engine.register("known", pa.table({name: pa.array(column, pa.string()) for name, column in known.items()}))
         engine.execute(
-            f"""insert into withheld select distinct r.dataset, r._key, {literal(field)}, r.person_id, r._ref, r.{quote(field)}
+            f"""insert into withheld select distinct r.dataset, r._key, {literal(field)}, r.entity_id, r._ref, r.{quote(field)}
                 from {rows} as r join known on known.value = r.{quote(field)}
                 join (from {mine}) as d on d.dataset = r.dataset and d._key = r._key and d.digest = known.digest"""
         )

@@ -41,7 +41,7 @@ BATCH = 100_000
 """Rows sent to the store at a time."""
 _EVENT = "coalesce(_event, case when len(_others) > 0 then case _op when 'removed' then 'merged' else 'split' end else _op end)"
 """What the feed calls a change, as the comparison said, or as it follows where an earlier version did not say it."""
-_OWNER = "unhex(replace(person_id, '-', ''))"
+_OWNER = "unhex(replace(entity_id, '-', ''))"
 _SOURCES = {
     "id": "unhex(replace(id, '-', ''))",
     "key": "_key",
@@ -354,7 +354,7 @@ class _Publication:
             f"delete from {name} c using {STAGED} s "
             "where (c.dataset, c.key, c.field) = (s.dataset, s._key, s.field) and s._op = 'removed'",
             f"insert into {name} (dataset, key, field, {own}, ref, value, golden_value, authority, opened, "
-            "refreshed, severity, evidence) select dataset, _key, field, person_id::uuid, _ref, value, golden_value, "
+            "refreshed, severity, evidence) select dataset, _key, field, entity_id::uuid, _ref, value, golden_value, "
             f"authority, {self.number}, {self.number}, severity, evidence::jsonb from {STAGED} where _op != 'removed' "
             f"on conflict (dataset, key, field) do update set {own} = excluded.{own}, ref = excluded.ref, "
             "value = excluded.value, golden_value = excluded.golden_value, authority = excluded.authority, "

@@ -95,7 +95,7 @@ def asked(work: Workspace, entity: Entity, run: str) -> list[Asked]:
                 texts,
                 (*_CORRECTION, "_ref"),
                 together=_CORRECTION,
-                ids=("person_id",),
+                ids=("entity_id",),
                 json=("evidence",),
             )
         )
@@ -111,7 +111,7 @@ def _of_mirror(mirror: Mirror, files: list[str]) -> Asked:
         (*texts, *mirror.fields),
         required,
         indexed=tuple(name for name in mirror.indexed if name in mirror.fields),
-        ids=("id" if mirror.key == "id" else "person_id",),
+        ids=("id" if mirror.key == "id" else "entity_id",),
     )
 
 

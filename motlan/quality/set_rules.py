@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from motlan.config.quality import SetRule
 from motlan.expressions import DUCKDB, literal, quote
-from motlan.slices import Slice, whole
+from motlan.partitioning import Bucket, whole
 
 
 def used_fields(rule: SetRule) -> set[str]:
@@ -18,7 +18,7 @@ def _own_fields(rule: SetRule) -> list[str]:
     return rule.unique or [rule.field]
 
 
-def failing(rule: SetRule, datasets: Sequence[str], everyone: str, part: Slice = whole) -> str:
+def failing(rule: SetRule, datasets: Sequence[str], everyone: str, part: Bucket = whole) -> str:
     """Return the SQL of what fails a rule, which is little: values used twice in a dataset, or values that nobody has.
 
     Columns: `dataset` and the rule's own fields.
@@ -45,7 +45,7 @@ def failing(rule: SetRule, datasets: Sequence[str], everyone: str, part: Slice =
     return f"{told} group by {'' if len(datasets) == 1 else 'dataset, '}{fields} having count(*) > 1"
 
 
-def _in(part: Slice, field: str) -> str:
+def _in(part: Bucket, field: str) -> str:
     return part(f"abs(hash({quote(field)}))")
 
 

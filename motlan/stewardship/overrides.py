@@ -123,7 +123,7 @@ def _source(work: Workspace, entity: str, person: str, field: str) -> tuple[str,
             found = engine.execute(
                 f"""select p.dataset, p.key, p.ref, value from (
                         select {pointer(literal(field))} as p, {quote(field)} as value from {golden}
-                        where person_id = $person) where p is not null""",
+                        where entity_id = $person) where p is not null""",
                 {"person": person},
             ).fetchall()
     if not found:

@@ -53,7 +53,7 @@ def lake(work: Workspace) -> list[tuple[Any, ...]]:
     with work.engine("reading") as engine:
         files = work.lake.files("golden.person", published)
         return engine.execute(
-            f"select person_id, {fields} from {current(files, ('person_id',))} order by all"
+            f"select entity_id, {fields} from {current(files, ('entity_id',))} order by all"
         ).fetchall()
 
 
@@ -83,7 +83,7 @@ def test_the_feeds_partitions_follow_each_other_without_gaps() -> None:
 
 
 def person_mirror() -> tables.Mirror:
-    return tables.Mirror("person", "person_id", (), {}, {}, ())
+    return tables.Mirror("person", "person_id", "person_id", (), {}, {}, ())
 
 
 @pytest.mark.slow
@@ -170,7 +170,7 @@ def test_an_entity_declared_later_is_filled_by_the_publication_that_first_has_it
     target = work.lake.staged_file("golden.membership", run)
     with work.engine("making rows") as engine:
         engine.execute(
-            f"""copy (select uuid()::varchar as id, uuid()::varchar as person_id, 'cards' as dataset, i::varchar as _key,
+            f"""copy (select uuid()::varchar as id, uuid()::varchar as entity_id, 'cards' as dataset, i::varchar as _key,
                              'ref' as _ref, null::varchar as _moment, 'created' as _op, ['x'] as _changed, i as _ordinal,
                              {fields}, '{run}' as _run
                       from range(1, 11) as numbers(i)) to '{target}' (format parquet)"""
