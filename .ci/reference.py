@@ -182,7 +182,7 @@ def find_settings() -> list[Setting]:
 
 def settings_page() -> str:
     """Write the page of settings."""
-    from motlan.settings import Settings
+    from motlan.settings import Sizes
 
     found = find_settings()
     if silent := [one.name for one in found if not one.meaning]:
@@ -192,18 +192,13 @@ def settings_page() -> str:
     rows = [(code(one.name), code(one.default), one.meaning, code(one.file)) for one in found]
     text = SETTINGS_HEAD
     text += table(("variable", "default", "meaning", "read in"), rows)
-    attributes = split_docstring(Settings.__doc__)[1]
-    attributes |= documented(class_source(Settings))
+    attributes = split_docstring(Sizes.__doc__)[1]
     sizes = [
-        (code(field.name), code(shown_default(field)), attributes.get(field.name, ""))
-        for field in dataclasses.fields(Settings)
-        if "`MOTLAN_" not in attributes.get(field.name, "")
+        (code(f"MOTLAN_{field.name.upper()}"), code(shown_default(field)), attributes.get(field.name, ""))
+        for field in dataclasses.fields(Sizes)
     ]
-    if sizes:
-        text += (
-            "\n## Sizes and limits\nAttributes of `motlan.settings.Settings` without a variable. Tests set them.\n\n"
-        )
-        text += table(("attribute", "default", "meaning"), sizes)
+    text += f"\n## Sizes and limits\n{split_docstring(Sizes.__doc__)[0].split(chr(10))[0]}\n\n"
+    text += table(("variable", "default", "meaning"), sizes)
     return text
 
 
