@@ -253,9 +253,9 @@ def _write_rows(
         *(name for name in entity.fields if name in work.registry.dataset(dataset).fields),
         *(
             name
-            for facet in work.registry.facets_of(entity.name)
-            if dataset in facet.facet.authority
-            for name in facet.fields
+            for related in work.registry.related_to(entity.name)
+            if dataset in related.declared.authority
+            for name in related.fields
         ),
     ]
     # Rows cleaned before a field was declared have no column for it.

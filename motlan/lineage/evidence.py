@@ -49,7 +49,7 @@ class Evidence:
         moments: Sync run -> what a moment that is not known counts as in it (see `motlan.lake.newest`).
         columns: (run, chunk) -> the raw columns that it was landed with: stored name -> the source's.
         frequencies: Link version -> `comparison`, `value`, `share`: how frequent the values of these rows are.
-        set_aside: Decisions about values that the newest publication honours (see `motlan.merge.value_overrides`).
+        excluded: Decisions about values that the newest publication honours (see `motlan.merge.value_overrides`).
         since: Since when these rows say each value (see `motlan.merge.value_ages`).
         payload: Reads a payload by name; raises where it was altered.
     """
@@ -65,7 +65,7 @@ class Evidence:
     moments: dict[str, str]
     columns: dict[tuple[str, int], dict[str, str]]
     frequencies: dict[str, pa.Table]
-    set_aside: pa.Table
+    excluded: pa.Table
     since: pa.Table
     payload: Callable[[str], bytes]
 
@@ -134,7 +134,7 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
         moments=_moments(work, {run for run, _ in chunks}),
         columns={chunk: of_file(path) for chunk, path in landed.items()},
         frequencies={version: _frequencies(work, entity, version) for version in linked_by},
-        set_aside=_set_aside(work, entity),
+        excluded=_excluded(work, entity),
         since=since,
         payload=lambda name: payloads.read(work.settings.payloads, name),
     )
@@ -148,7 +148,7 @@ def _frequencies(work: Workspace, entity: str, version: str) -> pa.Table:
         return _table(engine, "from frequencies")
 
 
-def _set_aside(work: Workspace, entity: str) -> pa.Table:
+def _excluded(work: Workspace, entity: str) -> pa.Table:
     table = tables.runs.c
     published = sa.select(table.steps["merge"]).where(
         table.kind == "reconcile", table.subject == entity, table.state == "published"

@@ -255,7 +255,7 @@ def _merge_again(
     engine.execute(
         "create temp table linked_rows as select entity_id, facts.* from facts join links using (dataset, _key, _ref)"
     )
-    value_overrides.apply(engine, work.store, "linked_rows", evidence.set_aside)
+    value_overrides.apply(engine, work.store, "linked_rows", evidence.excluded)
     engine.register("golden", evidence.golden)
     engine.register(value_ages.SINCE, evidence.since)
     again: dict[str, dict[str, object]] = {}

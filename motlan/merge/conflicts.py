@@ -10,11 +10,11 @@ from motlan.merge.field_survivorship import Survivor, is_among
 from motlan.merge.provenance import pointer
 
 COLUMNS = ("entity_id", "_ref", "value", "golden_value", "authority", "severity", "evidence")
-"""Columns of a conflict beside its key (`dataset`, `_key`, `field`). `authority` is the register whose value won, or `set aside`
+"""Columns of a conflict beside its key (`dataset`, `_key`, `field`). `authority` is the register whose value won, or `excluded`
 where people decided that the losing one is not to be believed. `evidence` is JSON: the landed row of the golden value (`ref`),
 its own moment (`as_of`), the `rule` that chose it, and how many registers say the golden value (`for`) and the other
 (`against`)."""
-SET_ASIDE = "set aside"
+EXCLUDED = "excluded"
 _LOST = "struct(field varchar, value varchar, golden_value varchar)[]"
 
 
@@ -89,12 +89,12 @@ def conflicts_query(entity: Entity, rows: str, lost: str) -> str:
         for value, name in (("golden_value", "votes_for"), ("value", "votes_against"))
     )
     evidence = (
-        "to_json({'ref': pointer.ref, 'as_of': pointer.as_of, 'rule': coalesce(pointer.rule, 'set aside'), "
+        "to_json({'ref': pointer.ref, 'as_of': pointer.as_of, 'rule': coalesce(pointer.rule, 'excluded'), "
         "'for': votes_for, 'against': votes_against})::varchar"
     )
     return f"""
         select dataset, _key, field, entity_id, _ref, value, golden_value,
-               coalesce(pointer.dataset, {literal(SET_ASIDE)}) as authority, case field {severity} end as severity,
+               coalesce(pointer.dataset, {literal(EXCLUDED)}) as authority, case field {severity} end as severity,
                {evidence} as evidence
         from (select * from {lost} join (
                   select dataset, _key, field, {votes} from (

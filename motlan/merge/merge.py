@@ -10,7 +10,7 @@ from itertools import accumulate
 import duckdb
 import pyarrow as pa
 
-from motlan.config.registry import Entity, FacetEntity
+from motlan.config.registry import Entity, RelatedEntity
 from motlan.errors import InternalError
 from motlan.expressions import constant, literal, make, one, quote
 from motlan.lake.iceberg import SCRATCH
@@ -25,7 +25,7 @@ from motlan.merge.survivorship import Ways, merge_query, merge_ways
 from motlan.partitioning import write_ranges
 from motlan.workspace import Workspace
 
-COUNTS = ("persons", "fields", "disputed", "conflicts", "set_aside")
+COUNTS = ("persons", "fields", "disputed", "conflicts", "excluded")
 
 
 def body(entity: Entity) -> Mapping[str, str]:
@@ -43,8 +43,8 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> Merge
     lapsed = value_overrides.lapsed(work, entity.name, inputs, holding)
     decisions = value_overrides.without(holding, lapsed.numbers)
     published = set(run.result(Begun).published)
-    new = [facet for facet in work.registry.facets_of(run.subject) if not facet.facet.key]
-    new = [facet for facet in new if not work.lake.files(related_entities.compared(facet).table, published)]
+    new = [related for related in work.registry.related_to(run.subject) if not related.declared.key]
+    new = [related for related in new if not work.lake.files(related_entities.compared(related).table, published)]
     first = not work.lake.files(compared(entity).table, published)
     with work.bulk_engine(where) as engine:
         stage = Stage(work, run, write_ranges(work, engine, run, inputs))
@@ -54,17 +54,20 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> Merge
     counts = list(stage.parts.side_by_side(work, where, "merge", partial(merging.part, told)))
     with work.bulk_engine(where) as engine:
         beside = {
-            facet.name: sum(count["facets"][facet.name] for count in counts)
-            if facet in new
-            else related_entities.leave(stage, engine, facet)
-            for facet in work.registry.facets_of(run.subject)
+            related.name: sum(count["related_entities"][related.name] for count in counts)
+            if related in new
+            else related_entities.leave(stage, engine, related)
+            for related in work.registry.related_to(run.subject)
         }
     totals = {name: sum(count[name] for count in counts) for name in COUNTS}
     _require_one_each(run, totals["persons"], sum(count["doubled"] for count in counts))
-    staged = [*([compared(entity).table] if first else []), *(related_entities.compared(facet).table for facet in new)]
+    staged = [
+        *([compared(entity).table] if first else []),
+        *(related_entities.compared(related).table for related in new),
+    ]
     return Merged(
         **totals,
-        facets=beside,
+        related_entities=beside,
         decided_until=until,
         lapsed=lapsed.numbers,
         heard_again=lapsed.said_again,
@@ -102,21 +105,21 @@ class _Merging:
     decisions: pa.Table
     version: str
     first: bool
-    new: Sequence[FacetEntity]
+    new: Sequence[RelatedEntity]
 
     def places(self, where: str) -> dict[str, list[int]]:
         """Return how many persons, and rows beside them, the parts before each part have, by the name of what they are."""
         parts = self.stage.parts
         counts = list(parts.side_by_side(self.stage.work, where, "count", self._count, range(parts.count - 1)))
-        names = [compared(self.entity).name, *(related_entities.compared(facet).name for facet in self.new)]
+        names = [compared(self.entity).name, *(related_entities.compared(related).name for related in self.new)]
         return {name: [0, *accumulate(count[name] for count in counts)] for name in names}
 
     def _count(self, engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
         parts = self.stage.parts
         persons = f"select count(distinct entity_id) from {parts.rows([], part)}"
         beside = {
-            related_entities.compared(facet).name: related_entities.count(engine, parts, facet, part)
-            for facet in self.new
+            related_entities.compared(related).name: related_entities.count(engine, parts, related, part)
+            for related in self.new
         }
         return {compared(self.entity).name: one(engine, persons)[0] if self.first else 0, **beside}
 
@@ -157,12 +160,12 @@ class _Merging:
         for table in ("close_rows", "close_golden", "lost"):  # or the next part's would be made beside them
             engine.execute(f"drop table {table}")
         beside = {
-            facet.name: related_entities.stage_part(
-                self.stage, engine, facet, part, told[related_entities.compared(facet).name][part]
+            related.name: related_entities.stage_part(
+                self.stage, engine, related, part, told[related_entities.compared(related).name][part]
             )
-            for facet in self.new
+            for related in self.new
         }
-        return {**self._counts(engine, part), "facets": beside}
+        return {**self._counts(engine, part), "related_entities": beside}
 
     def _write(self, engine: duckdb.DuckDBPyConnection, part: int, rows: str) -> None:
         """Write golden rows of a part: where nothing is published, for the lake at once."""

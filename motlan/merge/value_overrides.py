@@ -28,8 +28,8 @@ from motlan.lake.newest import MOMENT
 from motlan.store import Store, tables
 from motlan.workspace import Workspace
 
-SECRET = "set aside values"  # noqa: S105 - the secret's name
-SET_ASIDE, BELIEVE_AGAIN = "set aside", "believe again"
+SECRET = "excluded values"  # noqa: S105 - the secret's name
+EXCLUDE, REINSTATE = "exclude", "reinstate"
 """What can be decided about a value."""
 
 
@@ -58,7 +58,7 @@ def newest_of_each(entity: str) -> sa.Select[tuple[object, ...]]:
 def holding(connection: sa.Connection, entity: str, until: int) -> pa.Table:
     """Return the decisions that hold after a number: `dataset`, `_key`, `field`, `digest`, `ref`, `decision` (its number)."""
     query = newest_of_each(entity).where(tables.value_decisions.c.id <= until)
-    found = [row for row in connection.execute(query).mappings() if row["action"] == SET_ASIDE]
+    found = [row for row in connection.execute(query).mappings() if row["action"] == EXCLUDE]
     names = {"dataset": "dataset", "_key": "key", "field": "field", "digest": "digest", "ref": "ref"}
     told = {name: pa.array([row[column] for row in found], pa.string()) for name, column in names.items()}
     return pa.table({**told, "decision": pa.array([row["id"] for row in found], pa.int64())})
@@ -166,9 +166,9 @@ def apply(engine: duckdb.DuckDBPyConnection, store: Store, rows: str, decisions:
     columns = "dataset varchar, _key varchar, field varchar, entity_id varchar, _ref varchar, value varchar"
     engine.execute(f"create or replace temp table withheld ({columns})")
     fields = sorted(set(decisions["field"].to_pylist()))
-    engine.register("set_aside", decisions)
+    engine.register("excluded", decisions)
     for field in fields:
-        mine = f"set_aside where field = {literal(field)}"
+        mine = f"excluded where field = {literal(field)}"
         said = engine.execute(
             f"select distinct {quote(field)} from {rows} semi join (select dataset, _key from {mine}) using (dataset, _key) "
             f"where {quote(field)} is not null"
@@ -186,4 +186,4 @@ def apply(engine: duckdb.DuckDBPyConnection, store: Store, rows: str, decisions:
                 (select _ref from withheld where field = {literal(field)})"""
         )
         engine.unregister("known")
-    engine.unregister("set_aside")
+    engine.unregister("excluded")

@@ -81,7 +81,7 @@ class Asked:
 
 def asked(work: Workspace, entity: Entity, run: str) -> list[Asked]:
     """Return what the store will ask of a run's changes: of its golden rows, its corrections, and the entities beside it."""
-    mirrors = [mirror_of(entity), *map(mirror_of, work.registry.facets_of(entity.name))]
+    mirrors = [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity.name))]
     found = [
         _of_mirror(mirror, files) for mirror in mirrors if (files := work.lake.files(golden_table(mirror.name), {run}))
     ]

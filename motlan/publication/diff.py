@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from motlan.config.registry import FacetEntity
+from motlan.config.registry import RelatedEntity
 from motlan.expressions import literal, one, quote
 from motlan.lake.iceberg import changes, created, current, staging
 from motlan.lake.tables import corrections_table, findings_table, golden_table, key_of, links_table
@@ -45,7 +45,7 @@ def diff(work: Workspace, run: runs.Run, published: list[str]) -> results.Compar
     were others', and one that won rows of others or lost some to them carry these persons' ids in `_others`: a merge, a split,
     a move.
     """
-    beside = [golden_table(facet.name) for facet in work.registry.facets_of(run.subject)]
+    beside = [golden_table(related.name) for related in work.registry.related_to(run.subject)]
     tables = [golden_table(run.subject), corrections_table(run.subject), findings_table(run.subject), *beside]
     name = results.Compared.step
     counts = work.staged(run.id, name, tables, lambda: _diff(work, run, published), resumes=True)
@@ -67,14 +67,14 @@ def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
                 (findings_table(run.subject), "findings", FINDING_COLUMNS),
             )
         }
-        beside = {facet.name: comparing.facet(facet) for facet in work.registry.facets_of(run.subject)}
+        beside = {related.name: comparing.related(related) for related in work.registry.related_to(run.subject)}
     told = {name: sum(counts[name] for counts in golden) for name in (*_OPS, *_EVENTS, "versions")}
     return {
         **told,
         "changes": sum(told[op] for op in _OPS),
         "corrections": written[corrections_table(run.subject)],
         "findings": written[findings_table(run.subject)],
-        "facets": beside,
+        "related_entities": beside,
         **guarded,
     }
 
@@ -147,9 +147,9 @@ class _Comparing:
 
         yield from self._by_id(compared(entity), finish)
 
-    def facet(self, facet: FacetEntity) -> runs.Counts:
+    def related(self, related: RelatedEntity) -> runs.Counts:
         """Compare the things beside persons, part by part; return the changes in their feed, and the versions written."""
-        counts = list(self._by_id(related_entities.compared(facet), lambda _: {}))
+        counts = list(self._by_id(related_entities.compared(related), lambda _: {}))
         return {
             "changes": sum(count[op] for count in counts for op in _OPS),
             "versions": sum(count["versions"] for count in counts),

@@ -166,7 +166,7 @@ def test_an_entity_declared_later_is_filled_by_the_publication_that_first_has_it
     publish(work, 1)
     load.project(work, ENTITY)
     ((run,),) = rows(work, "select max(id) from runs")
-    fields = ", ".join(f"'x' as {field}" for field in work.registry.facets["membership"].fields)
+    fields = ", ".join(f"'x' as {field}" for field in work.registry.related_entities["membership"].fields)
     target = work.lake.staged_file("golden.membership", run)
     with work.engine("making rows") as engine:
         engine.execute(
@@ -178,7 +178,7 @@ def test_an_entity_declared_later_is_filled_by_the_publication_that_first_has_it
     work.lake.commit("golden.membership", run)
     publish(work, 2)
     with work.store.engine.begin() as connection:
-        connection.exec_driver_sql("insert into facet_publications values (2, 'membership', 1, 10)")
+        connection.exec_driver_sql("insert into related_publications values (2, 'membership', 1, 10)")
     assert load.project(work, ENTITY) == 1
     assert rows(work, "select count(*), min(publication) from golden_membership") == [(10, 2)]
     assert rows(work, "select min(seq), max(seq), count(distinct id) from feed_membership") == [(1, 10, 10)]
