@@ -25,10 +25,10 @@ from typing import Any
 
 import duckdb
 
-NOT_COMPARED = ("id", "person_id", "run", "ref", "other_ref", "compared_ref", "evidence")
+NOT_COMPARED = ("id", "entity_id", "person_id", "run", "ref", "other_ref", "compared_ref", "evidence")
 """Columns that differ by design; so do most that begin with `_`."""
 COMPARED = ("_key", "_decided", "_errors")
-PERSON = "person_id"
+PERSON = "entity_id"
 NUMBERED = "pairs"
 """A table of nothing but numbers of rows."""
 _DRAWN = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{8}T\d{12}-[0-9a-f]{4}"

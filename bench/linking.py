@@ -249,12 +249,12 @@ def merge(work: Path, memory_limit: str, threads: int) -> None:
         links = read_parquet([str(work / "ours.parquet")])
         engine.execute(
             f"""create temp table linked_rows as
-                select links.person::varchar as person_id, f.* from {_facts(work)} as f
+                select links.person::varchar as entity_id, f.* from {_facts(work)} as f
                 join (select dataset, _key, person from {links}) as links using (dataset, _key)"""
         )
         fields = ", ".join(map(quote, GOLDEN))
         _write(
-            engine, work / "golden.parquet", f"select person_id, {fields} from ({merge_query(entity, 'linked_rows')})"
+            engine, work / "golden.parquet", f"select entity_id, {fields} from ({merge_query(entity, 'linked_rows')})"
         )
     (work / "merge.json").write_text(json.dumps({"seconds": time.perf_counter() - began}), encoding="utf-8")
 
@@ -336,18 +336,18 @@ def _score(con: duckdb.DuckDBPyConnection, work: Path) -> dict[str, Any]:
     newest = "qualify row_number() over (partition by true_id order by valid_from_day desc) = 1"
     con.execute(
         f"""create table compared as
-            select g.person_id, {", ".join(f"g.{name} as {name}, t.{name} as true_{name}" for name in GOLDEN)}
+            select g.entity_id, {", ".join(f"g.{name} as {name}, t.{name} as true_{name}" for name in GOLDEN)}
             from {read_parquet([str(work / "golden.parquet")])} as g
-            join represents on represents.person::varchar = g.person_id
+            join represents on represents.person::varchar = g.entity_id
             join (select true_id, {columns} from {persons} {newest}) as t using (true_id)"""
     )
-    counts = one(con, f"select {known} from compared as g join compared as t using (person_id)")
+    counts = one(con, f"select {known} from compared as g join compared as t using (entity_id)")
     said = ", ".join(f"bool_or(f.{name} = c.true_{name}) as {name}" for name in GOLDEN)
     most = one(
         con,
         f"""select {", ".join(f"count(*) filter ({name})" for name in GOLDEN)} from (
-                select c.person_id, {said} from compared as c join ours on ours.person::varchar = c.person_id
-                join {_facts(work)} as f using (dataset, _key) group by c.person_id)""",
+                select c.entity_id, {said} from compared as c join ours on ours.person::varchar = c.entity_id
+                join {_facts(work)} as f using (dataset, _key) group by c.entity_id)""",
     )
     known_values = sum(counts[0::2])
     shares = {f"golden_accuracy_{name}": counts[2 * i + 1] / counts[2 * i] for i, name in enumerate(GOLDEN)}

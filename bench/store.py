@@ -163,7 +163,7 @@ def make_rows(opened: Workspace, work: Path, rows: int) -> None:
                 f"copy (select *, {literal(name)} as _run from ({query})) to {literal(str(path))} "
                 "(format parquet, compression zstd)"
             )
-        kept = ", ".join(("person_id", "1 as publication", *map(quote, fields)))
+        kept = ", ".join(("entity_id", "1 as publication", *map(quote, fields)))
         engine.execute(
             f"copy (select {kept} from read_parquet({literal(str(files[0]))})) to {literal(str(work / 'floor.csv'))} "
             "(format csv, header false)"
@@ -181,7 +181,7 @@ def _persons(numbers: str, fields: tuple[str, ...], rows: int) -> str:
         share, salt, value = FIELDS.get(field, OTHER)
         values.append(f"case when hash(i, {salt}) % 100 < {share} then {value} end as {quote(field)}")
     identity = (
-        f"printf('%08x%024x', i * 4294967295 // {rows + 1}, (hash(i, 0) >> 1)::bigint)::uuid::varchar as person_id"
+        f"printf('%08x%024x', i * 4294967295 // {rows + 1}, (hash(i, 0) >> 1)::bigint)::uuid::varchar as entity_id"
     )
     return f"select i, {identity}, {', '.join(values)} from {numbers}"
 
@@ -196,7 +196,7 @@ def _first(rows: int, fields: tuple[str, ...]) -> str:
 def _second(rows: int, fields: tuple[str, ...]) -> str:
     """Return the SQL of changes: of every ten persons that change eight move, one goes, and one comes."""
     moved = _persons(f"(select i * {CHANGED} as i from range({rows // CHANGED}) as numbers(i))", fields, rows)
-    return f"""select * exclude (i) replace (case when _op = 'created' then uuid()::varchar else person_id end as person_id),
+    return f"""select * exclude (i) replace (case when _op = 'created' then uuid()::varchar else entity_id end as entity_id),
                       row_number() over () as _ordinal, null::varchar[] as _others
                from (select * replace ('00001' as residence_commune), ['residence_commune'] as _changed,
                             case i // {CHANGED} % 10 when 0 then 'created' when 1 then 'removed' else 'updated' end as _op

@@ -28,7 +28,7 @@ def _set(table: pa.Table, column: str, row: int, value: object) -> pa.Table:
 
 
 def _pointed(evidence: Evidence, person: str, field: str) -> tuple[dict[str, Any], int]:
-    row = pc.index(evidence.golden["person_id"], person).as_py()
+    row = pc.index(evidence.golden["entity_id"], person).as_py()
     pointers = evidence.golden["_pointers"][row].as_py()
     return next(pointer for pointer in pointers if pointer["field"] == field), row
 
@@ -95,7 +95,7 @@ def altered_link(evidence: Evidence, person: str, field: str, dice: random.Rando
     """The row that gave the value is linked to this person by comparison with somebody else's row."""
     pointer, _ = _pointed(evidence, person, field)
     at = pc.index(evidence.links["_ref"], pointer["ref"]).as_py()
-    others = [link for link in evidence.links.to_pylist() if link["person_id"] != person]
+    others = [link for link in evidence.links.to_pylist() if link["entity_id"] != person]
     other = dice.choice(others)
     links = evidence.links
     for column, value in (("compared", other["compared"]), ("compared_ref", other["compared_ref"]), ("rule", "exact")):

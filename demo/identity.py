@@ -36,7 +36,7 @@ from motlan.workspace import Workspace
 
 _ENDS = ("removed", "merged", "dissolved")
 """Events of the feed after which an id is no person's any more."""
-_TEXTS = pa.schema([(name, pa.string()) for name in ("dataset", "_key", "person_id", "founder")])
+_TEXTS = pa.schema([(name, pa.string()) for name in ("dataset", "_key", "entity_id", "founder")])
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Publication:
 
     Attributes:
         day: The day that the agencies had reached.
-        links: `dataset`, `_key`, `person_id`, `founder` (`dataset/key`) of every row.
-        golden: `person_id` of every golden person.
-        ended: `person_id` of every id of whose end the feed has told so far.
+        links: `dataset`, `_key`, `entity_id`, `founder` (`dataset/key`) of every row.
+        golden: `entity_id` of every golden person.
+        ended: `entity_id` of every id of whose end the feed has told so far.
     """
 
     day: int
@@ -64,14 +64,14 @@ def published(work: Workspace, day: int, entity: str = "person") -> Publication:
         query = sa.select(feed.c.person_id).where(feed.c.event.in_(_ENDS)).distinct()
         ended = [str(person) for person in connection.scalars(query)]
     links = current(work.lake.files(links_table(entity), seen), KEY)
-    golden = current(work.lake.files(golden_table(entity), seen), ("person_id",))
+    golden = current(work.lake.files(golden_table(entity), seen), ("entity_id",))
     with work.engine("taking down a publication") as engine:
         columns = ", ".join(f"{name}::varchar as {name}" for name in _TEXTS.names)
         return Publication(
             day,
             engine.sql(f"select {columns} from {links}").to_arrow_table(),
-            engine.sql(f"select person_id::varchar as person_id from {golden}").to_arrow_table(),
-            pa.table({"person_id": ended}, pa.schema([("person_id", pa.string())])),
+            engine.sql(f"select entity_id::varchar as entity_id from {golden}").to_arrow_table(),
+            pa.table({"entity_id": ended}, pa.schema([("entity_id", pa.string())])),
         )
 
 
@@ -129,55 +129,55 @@ def figures(
 
 _MEANING = """
 create or replace temp table linked as
-    select n, links_of.dataset, _key, person_id, founder, true_id
+    select n, links_of.dataset, _key, entity_id, founder, true_id
     from links_of join days using (n) join truth on truth.dataset = links_of.dataset and key = _key and valid_from_day <= day
     qualify row_number() over (partition by n, links_of.dataset, _key order by valid_from_day desc) = 1;
 create or replace temp table meaning as
-    select n, person_id, true_id from (
-        select n, person_id, true_id, bool_or(dataset || '/' || _key = founder) as founded, count(*) as rows
+    select n, entity_id, true_id from (
+        select n, entity_id, true_id, bool_or(dataset || '/' || _key = founder) as founded, count(*) as rows
         from linked group by all)
-    qualify row_number() over (partition by n, person_id order by founded desc, rows desc, true_id) = 1
+    qualify row_number() over (partition by n, entity_id order by founded desc, rows desc, true_id) = 1
 """
 
 _FIGURES = {
     "ids_shared": """
         with latest as (from linked where n = $last),
         former as (
-            select latest.person_id, was.true_id
+            select latest.entity_id, was.true_id
             from latest join truth as was on was.dataset = latest.dataset and was.key = latest._key
             join days on days.n = $last
             where was.valid_from_day <= day and was.true_id != latest.true_id)
-        select count(distinct person_id) from (
-            select person_id from former semi join latest using (person_id, true_id)
+        select count(distinct entity_id) from (
+            select entity_id from former semi join latest using (entity_id, true_id)
             union all
-            select l.person_id from apart
+            select l.entity_id from apart
             join latest as l on l.dataset = left_dataset and l._key = left_key
             join latest as r on r.dataset = right_dataset and r._key = right_key
-            where l.person_id = r.person_id and l.true_id != r.true_id)""",
+            where l.entity_id = r.entity_id and l.true_id != r.true_id)""",
     "ids_reused": """
         select count(*) from (
-            select person_id from meaning where n <= $last group by person_id having count(distinct true_id) > 1)""",
+            select entity_id from meaning where n <= $last group by entity_id having count(distinct true_id) > 1)""",
     "persons_lost": """
         with latest as (
             select dataset, key as _key, true_id from truth join days on n = $last where valid_from_day <= day
             qualify row_number() over (partition by dataset, key order by valid_from_day desc) = 1),
         present as (
-            select dataset, _key from linked semi join golden_of using (n, person_id) where n = $last),
+            select dataset, _key from linked semi join golden_of using (n, entity_id) where n = $last),
         without as (
             select true_id from latest semi join accepted using (dataset, _key)
             left join present using (dataset, _key)
             group by true_id having count(present._key) = 0),
         vanished as (
-            select before.n, before.person_id from golden_of as before
-            anti join golden_of as after on after.n = before.n + 1 and after.person_id = before.person_id
-            anti join ended_of as ended on ended.n = before.n + 1 and ended.person_id = before.person_id
+            select before.n, before.entity_id from golden_of as before
+            anti join golden_of as after on after.n = before.n + 1 and after.entity_id = before.entity_id
+            anti join ended_of as ended on ended.n = before.n + 1 and ended.entity_id = before.entity_id
             where before.n < $last)
         select count(distinct who) from (
             select true_id::varchar as who from without
             union all
-            select coalesce(true_id::varchar, person_id) from vanished left join meaning using (n, person_id))""",
+            select coalesce(true_id::varchar, entity_id) from vanished left join meaning using (n, entity_id))""",
     "persons_absorbed": """
-        with present as (from linked semi join golden_of using (n, person_id) where n = $last),
-        own as (select true_id from meaning semi join golden_of using (n, person_id) where n = $last)
+        with present as (from linked semi join golden_of using (n, entity_id) where n = $last),
+        own as (select true_id from meaning semi join golden_of using (n, entity_id) where n = $last)
         select count(distinct true_id) from present anti join own using (true_id)""",
 }

@@ -55,26 +55,26 @@ def score(work: Workspace, world: Path, day: int, entity: str = "person") -> dic
                 truths as (select dataset, key as _key, true_id from true_rows where valid_from_day <= {day}
                            qualify row_number() over (partition by dataset, key order by valid_from_day desc) = 1),
                 links as (from {current(work.lake.files(links_table(entity), published), KEY)})
-                select landed.dataset, landed.dataset in ({spine}) as is_spine, true_id, person_id, rule,
+                select landed.dataset, landed.dataset in ({spine}) as is_spine, true_id, entity_id, rule,
                        landed.dataset || '/' || landed._key = founder as is_founder
                 from landed join truths using (dataset, _key) left join links using (dataset, _key)"""
         )
         engine.execute(
             """create temp table represents as
                with shares as (
-                   select true_id, person_id, count_if(is_spine and is_founder) as spine_rows, count(*) as rows
-                   from pairs where person_id is not null group by all),
-               best as (select *, row_number() over (partition by true_id order by spine_rows desc, rows desc, person_id) as t,
-                               row_number() over (partition by person_id order by spine_rows desc, rows desc, true_id) as p
+                   select true_id, entity_id, count_if(is_spine and is_founder) as spine_rows, count(*) as rows
+                   from pairs where entity_id is not null group by all),
+               best as (select *, row_number() over (partition by true_id order by spine_rows desc, rows desc, entity_id) as t,
+                               row_number() over (partition by entity_id order by spine_rows desc, rows desc, true_id) as p
                         from shares)
-               select true_id, person_id from best where t = 1 and p = 1"""
+               select true_id, entity_id from best where t = 1 and p = 1"""
         )
         rows, correct, asserted, asserted_correct = one(
             engine,
-            """select count(*) as rows, count(r.person_id) as correct,
+            """select count(*) as rows, count(r.entity_id) as correct,
                       count(*) filter (pairs.rule is not null and pairs.rule != 'provisional founder') as asserted,
-                      count(r.person_id) filter (pairs.rule != 'provisional founder') as asserted_correct
-               from pairs left join represents r using (true_id, person_id) where not is_spine""",
+                      count(r.entity_id) filter (pairs.rule != 'provisional founder') as asserted_correct
+               from pairs left join represents r using (true_id, entity_id) where not is_spine""",
         )
         golden = _golden(engine, golden_rows(work, entity))
     precision, recall = asserted_correct / max(asserted, 1), correct / max(rows, 1)
@@ -89,7 +89,7 @@ def _golden(engine: duckdb.DuckDBPyConnection, golden: str) -> dict[str, float]:
     persons, *counts = one(
         engine,
         f"""select count(*), {known}
-            from {golden} g left join represents using (person_id)
+            from {golden} g left join represents using (entity_id)
             left join (select true_id, {columns} from truth) truth using (true_id)""",
     )
     shares = {field: counts[2 * i + 1] / max(counts[2 * i], 1) for i, field in enumerate(IDENTITY)}

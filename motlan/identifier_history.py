@@ -22,7 +22,7 @@ from motlan.workspace import Workspace
 
 PERIOD_KEY = tables.KEYS[tables.IDENTIFIERS]
 """What identifies a row of `identifiers_table`: a record, an identifier, and its how-manieth value of it, from 1."""
-PERIOD_COLUMNS = ("person_id", "value", "since", "until")
+PERIOD_COLUMNS = ("entity_id", "value", "since", "until")
 """The person, the value, the moment of the record's first row that has it, and of the first that has another; null of a value
 that stands."""
 NAMES = "numbers"
@@ -118,7 +118,7 @@ def periods_query(histories: str, followed: Sequence[str], links: str) -> str:
     Args:
         histories: Relation as `histories` gives it.
         followed: The identifiers.
-        links: Relation with `dataset`, `_key`, `person_id`.
+        links: Relation with `dataset`, `_key`, `entity_id`.
     """
     told = " union all ".join(
         f"select dataset, _key, _moment, _age, {literal(name)} as field, {quote(name)} as value from {histories}"
@@ -134,7 +134,7 @@ def periods_query(histories: str, followed: Sequence[str], links: str) -> str:
             from placed group by all),
         ended as (select *, lead(since) over ({record} place) as until from spans),
         known as (select *, row_number() over ({record} place) as period from ended where value is not null)
-        select dataset, _key, field, period::bigint as period, person_id, value, since, until
+        select dataset, _key, field, period::bigint as period, entity_id, value, since, until
         from known join {links} as links using (dataset, _key)"""
 
 

@@ -1,20 +1,24 @@
-"""Parts of persons: the linked rows of a run, cut by the bus's own person ids, so that the steps after linking need no more
-memory for a country than for a town.
+"""Partitions: what a step does with many rows, done with some of them at a time, so that memory is flat and their number grows.
 
-A person id is drawn by a keyed hash, so equal ranges of ids hold about equally many persons, alike on every engine, and in the
-order of the ids. All rows of a person are in one part. The rows are cut once in a run, into its scratch folder; a step does
-part after part and seals each, so that a run that was killed goes on from the last part that it finished.
+- A chunk is rows that are landed or cleaned together (`motlan.ingest.land`, `motlan.quality.row_rules`).
+- A bucket is rows of one hash value: linking and set rules take one after the other. Buckets are about equal, and another engine
+  may make others: what comes of all of them is the same.
+- A person range is the persons whose ids lie between two bounds: merge, cross-check and comparison take one after the other. An
+  id is drawn by a keyed hash, so equal ranges hold about equally many persons, alike on every engine, and in the order of the
+  ids. All rows of a person are in one range. The linked rows are written by range once in a run, into its scratch folder; a step
+  marks each range as finished, so that a run that was killed goes on from the last one.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from motlan.expressions import literal, quote
 from motlan.lake.iceberg import SCRATCH, read_parquet
@@ -22,10 +26,60 @@ from motlan.lake.newest import MOMENT
 from motlan.ledger import runs
 from motlan.ledger.results import Linked
 from motlan.settings import sizes
-from motlan.slices import file_slices
 from motlan.workspace import Workspace, sealed
 
-OWN = ("person_id", "_key", "_ref", "_moment")
+Bucket = Callable[[str], str]
+"""Gives the SQL of whether a row, by the column of its number, is in the bucket."""
+
+
+def hash_number(text: str) -> str:
+    """Return the SQL of a text's number: 63 bits, the lake's longest, of its MD5; the same in every run and on every engine."""
+    return f"(md5_number({text}) >> 65)::bigint"
+
+
+def whole(_: str) -> str:
+    """The bucket that every row is in."""
+    return "true"
+
+
+def make_buckets(rows: int) -> list[Bucket]:
+    """Return the buckets of so many rows, each of `bucket_rows` at the most."""
+    count = max(1, -(-rows // sizes().bucket_rows))
+    if count == 1:
+        return [whole]
+    return [lambda column, place=place: f"{column} % {count} = {place}" for place in range(count)]  # type: ignore[misc]
+
+
+def file_ranges(files: Collection[str], column: str) -> list[tuple[list[str], str]]:
+    """Group files into ranges of a column, each with the SQL of whether a value of a text column may be in it.
+
+    Where the values rise from file to file, as those of `_ref` do, another relation's rows are each asked for in one range.
+
+    Args:
+        files: Parquet files, with the least and the greatest value of each row group.
+        column: The column; never null.
+    """
+    found: list[tuple[list[str], str]] = []
+    low, high, total, most = "", "", 0, sizes().bucket_rows
+    for first, last, rows, path in sorted(_span(path, column) for path in files):
+        if found and total + rows <= most:
+            low, high, total = min(low, first), max(high, last), total + rows
+            paths = [*found.pop()[0], path]
+        else:
+            low, high, total, paths = first, last, rows, [path]
+        found.append((paths, f"{column} between {literal(low)} and {literal(high)}"))
+    return found if len(found) > 1 else [(paths, "true") for paths, _ in found]
+
+
+def _span(path: str, column: str) -> tuple[str, str, int, str]:
+    """Return the least and the greatest value of a file's column, its number of rows, and its path."""
+    metadata = pq.read_metadata(path)
+    place = metadata.schema.names.index(column)
+    groups = [metadata.row_group(group).column(place).statistics for group in range(metadata.num_row_groups)]
+    return min((g.min for g in groups), default=""), max((g.max for g in groups), default=""), metadata.num_rows, path
+
+
+OWN = ("entity_id", "_key", "_ref", "_moment")
 """Columns of a linked row beside the fields."""
 _DIGITS = 8
 
@@ -35,7 +89,7 @@ def _bound(part: int, parts: int) -> str:
     return f"{part * 16**_DIGITS // parts:0{_DIGITS}x}"
 
 
-def number(column: str, parts: int) -> str:
+def range_number(column: str, parts: int) -> str:
     """Return the SQL of the part that an id is in, counted from 0."""
 
     def between(low: int, high: int) -> str:
@@ -48,7 +102,7 @@ def number(column: str, parts: int) -> str:
     return between(0, parts)
 
 
-def within(column: str, part: int, parts: int) -> str:
+def in_range(column: str, part: int, parts: int) -> str:
     """Return the SQL of whether an id is in a part."""
     above = [f"{column} >= {literal(_bound(part, parts))}"] if part else []
     below = [f"{column} < {literal(_bound(part + 1, parts))}"] if part + 1 < parts else []
@@ -56,8 +110,8 @@ def within(column: str, part: int, parts: int) -> str:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The linked rows of a run, in parts.
+class PersonRanges:
+    """The linked rows of a run, by person range.
 
     Attributes:
         scratch: The run's scratch folder.
@@ -150,7 +204,9 @@ class Parts:
         return self.scratch / f"{step}-{part:06d}.json"
 
 
-def cut(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, inputs: dict[str, list[str]]) -> Parts:
+def write_ranges(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, inputs: dict[str, list[str]]
+) -> PersonRanges:
     """Cut the linked rows of a reconcile run into parts, unless that was done; each row with all that its register says.
 
     Args:
@@ -163,13 +219,13 @@ def cut(work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, input
 
     def do() -> runs.Counts:
         columns = {
-            dataset.name: _cut(work, engine, run, dataset.name, files, count)
+            dataset.name: _write_rows(work, engine, run, dataset.name, files, count)
             for dataset in work.registry.datasets_of(run.subject)
             if (files := work.clean_files(dataset.name, inputs))
         }
         return {"count": count, "columns": columns}
 
-    return Parts(scratch, **sealed(scratch / "linked.json", do))
+    return PersonRanges(scratch, **sealed(scratch / "linked.json", do))
 
 
 def linked(dataset: str) -> str:
@@ -177,7 +233,7 @@ def linked(dataset: str) -> str:
     return f"linked/{dataset}"
 
 
-def spread(engine: duckdb.DuckDBPyConnection, queries: Iterable[str], part: str, folder: Path) -> None:
+def write_partitions(engine: duckdb.DuckDBPyConnection, queries: Iterable[str], part: str, folder: Path) -> None:
     """Write the rows of queries into a folder of each and for each part, by the SQL of the part that a row is in."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -188,7 +244,7 @@ def spread(engine: duckdb.DuckDBPyConnection, queries: Iterable[str], part: str,
         )
 
 
-def _cut(
+def _write_rows(
     work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, dataset: str, files: list[str], count: int
 ) -> list[str]:
     """Write a dataset's linked rows, a folder each part; return the fields that they have."""
@@ -197,22 +253,22 @@ def _cut(
         *(name for name in entity.fields if name in work.registry.dataset(dataset).fields),
         *(
             name
-            for facet in work.registry.facets_of(entity.name)
-            if dataset in facet.facet.authority
-            for name in facet.fields
+            for related in work.registry.related_to(entity.name)
+            if dataset in related.declared.authority
+            for name in related.fields
         ),
     ]
     # Rows cleaned before a field was declared have no column for it.
     known = {row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()}
     fields = [name for name in dict.fromkeys(wanted) if name in known]
     kept = ", ".join(f"rows.{quote(name)}" for name in (*OWN[1:-1], *fields)) + f", {MOMENT} as _moment"
-    links = f"select _ref, person_id from {work.kept(run.id, 'links')} where dataset = {literal(dataset)}"
+    links = f"select _ref, entity_id from {work.kept(run.id, 'links')} where dataset = {literal(dataset)}"
     passes = -(-count // sizes().ranges_at_a_time)
     queries = (
-        f"""select links.person_id, {kept} from {read_parquet(some)} as rows
-            join ({links} and {inside} and {within("person_id", number, passes)}) as links using (_ref)"""
+        f"""select links.entity_id, {kept} from {read_parquet(some)} as rows
+            join ({links} and {inside} and {in_range("entity_id", number, passes)}) as links using (_ref)"""
         for number in range(passes)
-        for some, inside in file_slices(files, "_ref")
+        for some, inside in file_ranges(files, "_ref")
     )
-    spread(engine, queries, number("person_id", count), work.scratch(run.id) / linked(dataset))
+    write_partitions(engine, queries, range_number("entity_id", count), work.scratch(run.id) / linked(dataset))
     return fields

@@ -13,7 +13,7 @@ from motlan.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is done together. Memory grows with these, and with nothing else; results do not depend on them.
+    """How much is done together: memory grows with these, and with nothing else. Results depend on none but `random_rows`.
 
     Each is a whole number in the environment: `MOTLAN_` and its name in capitals, such as `MOTLAN_RANGE_PERSONS`.
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from motlan.ledger import runs as ledger
+from motlan.ledger.results import Cleaned, Landed
 from motlan.ledger.runs import abandoned
 from motlan.linking import stored_models as decisions
 from motlan.publication import approval
@@ -115,18 +117,19 @@ def _corrections(connection: sa.Connection, work: Workspace) -> dict[str, int]:
 def _dataset(run: sa.RowMapping | None, mark: sa.RowMapping | None, given_up: dict[str, str]) -> dict[str, Any]:
     if run is None:
         return {"state": "never run"}
-    landed, cleaned = run["steps"].get("land", {}), run["steps"].get("clean", {})
+    found = ledger.Run(run["id"], run["kind"], run["subject"], run["state"], run["steps"])
+    landed, cleaned = found.find_result(Landed), found.find_result(Cleaned)
     return {
         **_state(run, given_up),
-        "run": run["id"],
+        "run": found.id,
         "started_at": run["started_at"].isoformat(),
-        "pulled": landed.get("pulled"),
-        "landed": landed.get("landed"),
-        "source_total": landed.get("source_total"),
-        "accepted": cleaned.get("accepted"),
-        "quarantined": cleaned.get("quarantined"),
-        "drift": landed.get("drift"),
-        "cursors": landed.get("cursors"),
-        "breaker": run["steps"].get(run_guard.STEP),
+        "pulled": landed and landed.pulled,
+        "landed": landed and landed.landed,
+        "source_total": landed and landed.source_total,
+        "accepted": cleaned and cleaned.accepted,
+        "quarantined": cleaned and cleaned.quarantined,
+        "drift": landed and landed.drift,
+        "cursors": landed and landed.cursors,
+        "breaker": found.steps.get(run_guard.STEP),
         "watermark": mark["cursor"] if mark else None,
     }

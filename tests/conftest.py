@@ -358,5 +358,7 @@ def country(country_folder: Path, databases: Databases) -> Iterator[Country]:
         patch.setenv("MOTLAN_THREADS", os.environ.get("MOTLAN_THREADS", "1"))
         patch.setenv("COUNTRY_URL", f"file://{country_folder / 'registers'}")
         yield made
-    databases.drop(made.url)
-    shutil.rmtree(country_folder)
+    try:
+        databases.drop(made.url)
+    finally:  # or every test behind one that lost its server would fail too
+        shutil.rmtree(country_folder)

@@ -75,7 +75,7 @@ def _ours(con: duckdb.DuckDBPyConnection, work: Workspace, setting: Setting, run
     con.execute(
         f"""create table ours as
             with links as (
-                select hash(dataset || '/' || _key) as n, hash(person_id) as person, hash(founder) as founder,
+                select hash(dataset || '/' || _key) as n, hash(entity_id) as person, hash(founder) as founder,
                        hash(compared) as compared, rule not in ({founders}) as linked
                 from {_table(work, links_table(ENTITY), run)}),
             truth as (
@@ -171,7 +171,7 @@ def _golden(con: duckdb.DuckDBPyConnection, work: Workspace, setting: Setting, r
         con.execute(
             f"""create or replace table compared as
                 select person, {", ".join(f"g.{name}, true_{name}" for name in GOLDEN)}
-                from (select hash(person_id) as person, {", ".join(GOLDEN)} from {_table(work, golden_table(ENTITY), run)}) as g
+                from (select hash(entity_id) as person, {", ".join(GOLDEN)} from {_table(work, golden_table(ENTITY), run)}) as g
                 join (from represents where {part("person")}) as r using (person)
                 join (select true_id, {columns} from {persons} where valid_from_day = 0) using (true_id)"""
         )

@@ -17,13 +17,13 @@ from motlan.workspace import open_workspace
 
 app = typer.Typer(
     help="Single golden values: their history, and what people decide about them.",
-    epilog=examples("motlan golden set-aside PERSON_ID death_date", "motlan golden decisions"),
+    epilog=examples("motlan golden exclude PERSON_ID death_date", "motlan golden decisions"),
     no_args_is_help=True,
 )
 
 
-@app.command("set-aside", epilog=examples("motlan golden set-aside PERSON_ID death_date < why.json"))
-def set_aside(
+@app.command("exclude", epilog=examples("motlan golden exclude PERSON_ID death_date < why.json"))
+def exclude(
     person: Annotated[str, typer.Argument(help="The bus's own person id, as `motlan lineage` shows it.")],
     field: Annotated[str, typer.Argument(help="The golden field, such as that of a wrong death.")],
     entity: OfEntity = None,
@@ -31,19 +31,19 @@ def set_aside(
 ) -> None:
     """Set aside the value that a golden field was taken from. The next reconcile goes without it. Asks why."""
     with told(as_json):
-        number = overrides.set_aside(*opened(entity), person, field, me(), asked_why())
-    _told(number, value_overrides.SET_ASIDE, as_json)
+        number = overrides.exclude(*opened(entity), person, field, me(), asked_why())
+    _told(number, value_overrides.EXCLUDE, as_json)
 
 
-@app.command("believe-again", epilog=examples("motlan golden believe-again 1 < why.json"))
-def believe_again(
+@app.command("reinstate", epilog=examples("motlan golden reinstate 1 < why.json"))
+def reinstate(
     decision: Annotated[int, typer.Argument(max=LARGEST, help="Its number, as `motlan golden decisions` shows it.")],
     as_json: AsJson = False,
 ) -> None:
     """Take back a decision that set a value aside. Asks why."""
     with told(as_json):
-        number = overrides.believe_again(open_workspace(), decision, me(), asked_why())
-    _told(number, value_overrides.BELIEVE_AGAIN, as_json)
+        number = overrides.reinstate(open_workspace(), decision, me(), asked_why())
+    _told(number, value_overrides.REINSTATE, as_json)
 
 
 @app.command(epilog=examples("motlan golden decisions", "motlan golden decisions --json"))

@@ -98,7 +98,7 @@ class Authority(Declared):
         return tuple(entry.dataset for entry in self.ranks[0]) if self.ranks else ()
 
 
-class Facet(Declared):
+class Related(Declared):
     """An entity beside the main one: what rows of some registers say further, linked to whom they are about.
 
     Attributes:

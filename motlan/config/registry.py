@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, field_validator
 from motlan.adapter import Adapter, CursorType, Limits, Order, Pace, Source
 from motlan.config import authority as believed
 from motlan.config import quality, scoring
-from motlan.config.authority import Authority, ChangeLimits, Facet
+from motlan.config.authority import Authority, ChangeLimits, Related
 from motlan.config.canonical import schema_rules
 from motlan.config.files import Declared, Dimension, Name, Text, check, read, refusal
 from motlan.config.functions import install_functions
@@ -225,7 +225,7 @@ def id_column(entity: str) -> str:
 
 
 @dataclass(frozen=True)
-class FacetEntity:
+class RelatedEntity:
     """A canonical entity beside another: its fields in order, whose rows it is made of, and who may read it.
 
     `numbers` are those of its fields that name a person: field -> the field of the person that has this value.
@@ -234,7 +234,7 @@ class FacetEntity:
     name: str
     model: type[BaseModel]
     fields: tuple[str, ...]
-    facet: Facet
+    declared: Related
     grants: Mapping[str, Grant]
     numbers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -246,7 +246,7 @@ class Registry:
     home: Path
     datasets: dict[str, Dataset]
     entities: dict[str, Entity]
-    facets: dict[str, FacetEntity]
+    related_entities: dict[str, RelatedEntity]
     rules: quality.Rules
     scoring: scoring.Scoring
     dimensions: Mapping[Dimension, Text]
@@ -322,20 +322,20 @@ class Registry:
     def fields_about(self, entity: str) -> frozenset[str]:
         """Return the fields that rules may ask an entity's rows about: its own, and those of the entities beside it."""
         return frozenset(
-            {*self.entities[entity].fields, *(field for facet in self.facets_of(entity) for field in facet.fields)}
+            {*self.entities[entity].fields, *(field for related in self.related_to(entity) for field in related.fields)}
         )
 
-    def served(self, name: str) -> Entity | FacetEntity:
+    def served(self, name: str) -> Entity | RelatedEntity:
         """Return an entity that has a feed, be it the main one or one beside it.
 
         Raises:
             ConfigurationError: It is not declared.
         """
-        return self.facets[name] if name in self.facets else self.entity(name)
+        return self.related_entities[name] if name in self.related_entities else self.entity(name)
 
-    def facets_of(self, entity: str) -> list[FacetEntity]:
+    def related_to(self, entity: str) -> list[RelatedEntity]:
         """Return the entities beside an entity."""
-        return [facet for facet in self.facets.values() if facet.facet.of == entity]
+        return [related for related in self.related_entities.values() if related.declared.of == entity]
 
     def datasets_of(self, entity: str) -> list[Dataset]:
         """Return the datasets whose rows are about an entity, the spine's first."""
@@ -404,7 +404,7 @@ def _datasets(home: Path) -> dict[str, Dataset]:
         for name, own in declared.get("datasets", {}).items():
             if name not in mapping:
                 raise ConfigurationError(f"{name} is not mapped", where=str(mapping_file), next_step="map its fields.")
-            fields = {**mapping[name].get("fields", {}), **mapping[name].get("facets", {})}
+            fields = {**mapping[name].get("fields", {}), **mapping[name].get("related_entities", {})}
             content = {**shared, **own, "name": name, "agency": agency, "fields": fields}
             content |= {"zone": mapping[name]["zone"]} if "zone" in mapping[name] else {}
             dataset = found[name] = check(Dataset, content, agencies_file, ("agencies", agency, "datasets", name))
@@ -448,32 +448,36 @@ def _entities(home: Path, datasets: dict[str, Dataset]) -> dict[str, Entity]:
     return found
 
 
-def _facets(home: Path, datasets: dict[str, Dataset], entities: dict[str, Entity]) -> dict[str, FacetEntity]:
+def _related_entities(
+    home: Path, datasets: dict[str, Dataset], entities: dict[str, Entity]
+) -> dict[str, RelatedEntity]:
     models: Mapping[str, type[BaseModel]] = importlib.import_module("schemas").ENTITIES
     file, grants = home / "mapping" / "authority.yaml", home / "mapping" / "grants.yaml"
     granted = read(grants)
-    found: dict[str, FacetEntity] = {}
+    found: dict[str, RelatedEntity] = {}
     for name, declared in read(file).items():
         if name in entities:
             continue
         if name not in models:
             raise refusal(f"no model of {name}", file, [name], "add it to schemas.ENTITIES.")
-        facet = check(Facet, declared, file, (name,))
-        for dataset in facet.authority:
-            if dataset not in datasets or datasets[dataset].entity != facet.of:
-                what = f"no dataset {dataset} of {facet.of}"
+        related = check(Related, declared, file, (name,))
+        for dataset in related.authority:
+            if dataset not in datasets or datasets[dataset].entity != related.of:
+                what = f"no dataset {dataset} of {related.of}"
                 raise refusal(what, file, [name, "authority"], "use one of agencies.yaml.")
         fields = tuple(models[name].model_fields)
-        in_force = parse(facet.in_force, where=f"authority.yaml, {name}.in_force").fields if facet.in_force else ()
-        for field in (facet.key, facet.count, *in_force):
+        in_force = parse(related.in_force, where=f"authority.yaml, {name}.in_force").fields if related.in_force else ()
+        for field in (related.key, related.count, *in_force):
             if field and field not in fields:
                 raise refusal(f"{name} has no field {field}", file, [name], "see schemas/.")
         own = granted.get(name, {}).items()
         allowed = {agency: check(Grant, content, grants, (name, agency)) for agency, content in own}
-        found[name] = FacetEntity(name, models[name], fields, facet, allowed)
-    named = {(one.facet.of, one.facet.key): one.facet.person for one in found.values() if one.facet.person}
+        found[name] = RelatedEntity(name, models[name], fields, related, allowed)
+    named = {(one.declared.of, one.declared.key): one.declared.person for one in found.values() if one.declared.person}
     return {
-        name: replace(one, numbers={field: told for field in one.fields if (told := named.get((one.facet.of, field)))})
+        name: replace(
+            one, numbers={field: told for field in one.fields if (told := named.get((one.declared.of, field)))}
+        )
         for name, one in found.items()
     }
 
@@ -484,11 +488,13 @@ def _messages(path: Path) -> dict[str, Text]:
     return {name: check(Text, said, path, (name,)) for name, said in content.items()}
 
 
-def _cross_check(datasets: dict[str, Dataset], entities: dict[str, Entity], facets: dict[str, FacetEntity]) -> None:
+def _cross_check(
+    datasets: dict[str, Dataset], entities: dict[str, Entity], related_entities: dict[str, RelatedEntity]
+) -> None:
     """Refuse names that lead nowhere, before anything runs."""
     for dataset in datasets.values():
-        mine = [facet for facet in facets.values() if dataset.name in facet.facet.authority]
-        known = {*entities[dataset.entity].fields, *(field for facet in mine for field in facet.fields)}
+        mine = [related for related in related_entities.values() if dataset.name in related.declared.authority]
+        known = {*entities[dataset.entity].fields, *(field for related in mine for field in related.fields)}
         for field, expression in dataset.expressions.items():
             where = f"mapping/{dataset.agency}.yaml, {dataset.name}.{field}"
             if field not in known:
@@ -520,8 +526,8 @@ def load(home: Path | None = None) -> Registry:
     install_functions(home)
     datasets = _datasets(home)
     entities = _entities(home, datasets)
-    facets = _facets(home, datasets, entities)
-    _cross_check(datasets, entities, facets)
+    related_entities = _related_entities(home, datasets, entities)
+    _cross_check(datasets, entities, related_entities)
     fields = frozenset(field for entity in entities.values() for field in entity.fields)
     known = quality.Known(
         mapped={name: frozenset(dataset.fields) for name, dataset in datasets.items()},
@@ -530,14 +536,17 @@ def load(home: Path | None = None) -> Registry:
         fields=fields,
     )
     spine = [name for entity in entities.values() for name in entity.matching.spine]
-    models = [*(entity.model for entity in entities.values()), *(facet.model for facet in facets.values())]
+    models = [
+        *(entity.model for entity in entities.values()),
+        *(related.model for related in related_entities.values()),
+    ]
     messages = _messages(home / "mapping" / "messages.yaml")
     made = schema_rules(models, messages.get("schema"))
     return Registry(
         home=home,
         datasets=datasets,
         entities=entities,
-        facets=facets,
+        related_entities=related_entities,
         rules=quality.load(home / "mapping" / "quality.yaml", known, made, quality.spine_rules(spine, messages)),
         scoring=scoring.load(home / "mapping" / "scoring.yaml", frozenset(datasets), fields),
         dimensions=scoring.load_dimensions(home / "mapping" / "dimensions.yaml"),

@@ -20,11 +20,11 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from motlan import __version__
-from motlan.config.registry import Entity, FacetEntity, Grant, id_column
+from motlan.config.registry import Entity, Grant, RelatedEntity, id_column
 from motlan.errors import AccessError, ConfigurationError, unforeseen
 from motlan.feeds import keys, pages
 from motlan.ledger import accesses
-from motlan.projection.load import ensure_facet_tables, ensure_tables
+from motlan.projection.load import ensure_related_tables, ensure_tables
 from motlan.projection.tables import STAYS
 from motlan.store.session import lost, open_for_feeds
 from motlan.workspace import Workspace, open_workspace
@@ -81,8 +81,8 @@ def create_app() -> FastAPI:
     with work.store.engine.begin() as connection:
         for entity in work.registry.entities.values():
             ensure_tables(connection, entity)
-        for facet in work.registry.facets.values():
-            ensure_facet_tables(connection, facet)
+        for related in work.registry.related_entities.values():
+            ensure_related_tables(connection, related)
     # Nothing that is asked from outside is done as the owner of the tables.
     work = replace(work, store=open_for_feeds(work.settings))
     # The page that FastAPI brings loads scripts from elsewhere: ours needs none.
@@ -162,7 +162,7 @@ def _add_handlers(app: FastAPI) -> None:
         return answer
 
 
-def _granted(work: Workspace, entity: str, agency: str) -> tuple[Entity | FacetEntity, Grant]:
+def _granted(work: Workspace, entity: str, agency: str) -> tuple[Entity | RelatedEntity, Grant]:
     found = work.registry.served(entity)
     if agency not in found.grants:
         raise AccessError(
@@ -172,9 +172,11 @@ def _granted(work: Workspace, entity: str, agency: str) -> tuple[Entity | FacetE
     return found, found.grants[agency]
 
 
-def _read(work: Workspace, entity: Entity | FacetEntity, grant: Grant, after: int, limit: int) -> list[dict[str, Any]]:
+def _read(
+    work: Workspace, entity: Entity | RelatedEntity, grant: Grant, after: int, limit: int
+) -> list[dict[str, Any]]:
     main = isinstance(entity, Entity)
-    ids = (entity.id_column,) if isinstance(entity, Entity) else ("id", id_column(entity.facet.of))
+    ids = (entity.id_column,) if isinstance(entity, Entity) else ("id", id_column(entity.declared.of))
     feed = sa.table(
         f"feed_{entity.name}",
         *(sa.column(name) for name in ("seq", "publication", *ids, "event", "changed", *(["others"] if main else []))),

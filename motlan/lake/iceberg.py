@@ -108,10 +108,10 @@ FILLED = {
     "clean": ("_ref", "_run", "_version"),
     "quarantine": ("_ref", "_run", "_version"),
     "gone": ("_key", "_run"),
-    "links": ("_ref", "_key", "_run", "dataset", "person_id"),
-    "identities": ("_run", "_op", "person_id", "founded_by", "state"),
+    "links": ("_ref", "_key", "_run", "dataset", "entity_id"),
+    "identities": ("_run", "_op", "entity_id", "founded_by", "state"),
     "golden": ("_run", "_op"),
-    "corrections": ("_ref", "_key", "_run", "_op", "dataset", "field", "person_id"),
+    "corrections": ("_ref", "_key", "_run", "_op", "dataset", "field", "entity_id"),
     "findings": ("_key", "_run", "_op", "dataset", "rule"),
 }
 """Namespace of the lake's tables -> columns of the bus's own without which a row leads nowhere: none of them may be null. A

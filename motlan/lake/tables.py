@@ -28,10 +28,10 @@ LINKS, PAIRS, IDENTITIES, REVIEWS, FREQUENCIES, IDENTIFIERS = (
 GOLDEN, CORRECTIONS, FINDINGS = "golden", "corrections", "findings"
 """Namespaces of the tables of a linked entity that a publication changes; `golden` also of the entities beside it."""
 KEYS = {
-    GOLDEN: ("person_id",),
+    GOLDEN: ("entity_id",),
     LINKS: ("dataset", "_key"),
     REVIEWS: ("dataset", "_key"),
-    IDENTITIES: ("person_id",),
+    IDENTITIES: ("entity_id",),
     IDENTIFIERS: ("dataset", "_key", "field", "period"),
     CORRECTIONS: ("dataset", "_key", "field"),
     FINDINGS: ("dataset", "_key", "rule"),

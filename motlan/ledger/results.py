@@ -168,8 +168,8 @@ class Merged(Result):
         fields: Golden fields that have a value.
         disputed: Those that the registers dispute.
         conflicts: Values that lost.
-        set_aside: Values that people set aside.
-        facets: Rows of each entity beside it.
+        excluded: Values that people set aside.
+        related_entities: Rows of each entity beside it.
         decided_until: The newest decision about a value that it honours.
         lapsed: Decisions that it does not, because the source said something else meanwhile.
         heard_again: Those of them whose value is said again.
@@ -182,8 +182,8 @@ class Merged(Result):
     fields: int
     disputed: int
     conflicts: int
-    set_aside: int
-    facets: dict[str, int]
+    excluded: int
+    related_entities: dict[str, int]
     decided_until: int
     lapsed: list[int]
     heard_again: list[int]
@@ -216,7 +216,7 @@ class Compared(Result):
         changes: Changes in the feed.
         corrections: Corrections that changed.
         findings: Findings that changed.
-        facets: Of each entity beside it `changes` in its feed, and `versions`.
+        related_entities: Of each entity beside it `changes` in its feed, and `versions`.
         held: Limits of change that are passed.
         guard: These limits, and what was counted (see `motlan.publication.change_guard.judge`); absent of a first publication.
         snapshots: Table -> the lake's snapshot id.
@@ -233,7 +233,7 @@ class Compared(Result):
     changes: int
     corrections: int
     findings: int
-    facets: dict[str, dict[str, int]]
+    related_entities: dict[str, dict[str, int]]
     held: int
     guard: dict[str, Any] | None = field(default=None, metadata=_ABSENT)
     snapshots: dict[str, int] = field(default_factory=dict)

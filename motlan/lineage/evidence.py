@@ -38,8 +38,8 @@ class Evidence:
 
     Attributes:
         entity: The entity's name.
-        golden: Golden rows: `person_id`, the fields, `_pointers`, `_merge_version`.
-        links: Links of these persons: `dataset`, `_key`, `_ref`, `person_id`, `founder`, `compared`, `compared_ref`,
+        golden: Golden rows: `entity_id`, the fields, `_pointers`, `_merge_version`.
+        links: Links of these persons: `dataset`, `_key`, `_ref`, `entity_id`, `founder`, `compared`, `compared_ref`,
             `rule`, `_link_version`.
         raw: Dataset -> landed rows, as text, with landing's own columns.
         cleaned_by: Landed row's `_ref` -> version that cleaned it.
@@ -49,7 +49,7 @@ class Evidence:
         moments: Sync run -> what a moment that is not known counts as in it (see `motlan.lake.newest`).
         columns: (run, chunk) -> the raw columns that it was landed with: stored name -> the source's.
         frequencies: Link version -> `comparison`, `value`, `share`: how frequent the values of these rows are.
-        set_aside: Decisions about values that the newest publication honours (see `motlan.merge.value_overrides`).
+        excluded: Decisions about values that the newest publication honours (see `motlan.merge.value_overrides`).
         since: Since when these rows say each value (see `motlan.merge.value_ages`).
         payload: Reads a payload by name; raises where it was altered.
     """
@@ -65,7 +65,7 @@ class Evidence:
     moments: dict[str, str]
     columns: dict[tuple[str, int], dict[str, str]]
     frequencies: dict[str, pa.Table]
-    set_aside: pa.Table
+    excluded: pa.Table
     since: pa.Table
     payload: Callable[[str], bytes]
 
@@ -85,8 +85,8 @@ def golden_rows(work: Workspace, entity: str) -> str:
     """Return the SQL of the published golden rows."""
     golden = work.published_rows(entity, golden_table(entity))
     if golden is None:
-        return "(select null as person_id where false)"
-    columns = ", ".join(["person_id", *work.registry.entity(entity).fields, SOURCES, DECIDED, "_merge_version"])
+        return "(select null as entity_id where false)"
+    columns = ", ".join(["entity_id", *work.registry.entity(entity).fields, SOURCES, DECIDED, "_merge_version"])
     return pointed(f"(select {columns} from {golden})")
 
 
@@ -99,10 +99,10 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
         persons: The bus's own person ids.
     """
     with work.engine(f"gathering evidence of {entity}") as engine:
-        engine.register("asked", pa.table({"person_id": list(persons)}))
-        golden = _table(engine, f"select * from {golden_rows(work, entity)} semi join asked using (person_id)")
+        engine.register("asked", pa.table({"entity_id": list(persons)}))
+        golden = _table(engine, f"select * from {golden_rows(work, entity)} semi join asked using (entity_id)")
         published = work.published_rows(entity, links_table(entity))
-        links = _table(engine, f"select * from {published} semi join asked using (person_id)")
+        links = _table(engine, f"select * from {published} semi join asked using (entity_id)")
         refs: dict[str, set[str]] = {}
         for row in links.select(["dataset", "_ref", "compared", "compared_ref"]).to_pylist():
             refs.setdefault(row["dataset"], set()).add(row["_ref"])
@@ -134,7 +134,7 @@ def gather(work: Workspace, entity: str, persons: Sequence[str]) -> Evidence:
         moments=_moments(work, {run for run, _ in chunks}),
         columns={chunk: of_file(path) for chunk, path in landed.items()},
         frequencies={version: _frequencies(work, entity, version) for version in linked_by},
-        set_aside=_set_aside(work, entity),
+        excluded=_excluded(work, entity),
         since=since,
         payload=lambda name: payloads.read(work.settings.payloads, name),
     )
@@ -148,7 +148,7 @@ def _frequencies(work: Workspace, entity: str, version: str) -> pa.Table:
         return _table(engine, "from frequencies")
 
 
-def _set_aside(work: Workspace, entity: str) -> pa.Table:
+def _excluded(work: Workspace, entity: str) -> pa.Table:
     table = tables.runs.c
     published = sa.select(table.steps["merge"]).where(
         table.kind == "reconcile", table.subject == entity, table.state == "published"

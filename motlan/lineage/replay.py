@@ -67,7 +67,7 @@ def replay(work: Workspace, evidence: Evidence, sample: Sample) -> Verdict:
         bad_links = _bad_links(engine, evidence, bad_versions)
         bad_persons = _bad_persons(engine, evidence, bad_rows, bad_links)
         again = _merge_again(work, engine, evidence, bad_versions)
-    golden = {row["person_id"]: row for row in evidence.golden.to_pylist()}
+    golden = {row["entity_id"]: row for row in evidence.golden.to_pylist()}
     verdict = Verdict(files=sorted(_damaged(work, evidence)))
     for person, name in sample:
         verdict.checked += 1
@@ -237,14 +237,14 @@ def _bad_persons(
     """Persons under whom something does not hold: person id -> why."""
     bad: dict[str, str] = {}
     cleaned = {row[0] for row in engine.execute("select _ref from facts").fetchall()}
-    for link in evidence.links.select(["person_id", "_ref", "compared_ref"]).to_pylist():
+    for link in evidence.links.select(["entity_id", "_ref", "compared_ref"]).to_pylist():
         for ref in (link["_ref"], link["compared_ref"]):
             if ref in bad_rows:
-                bad[link["person_id"]] = bad_rows[ref]
+                bad[link["entity_id"]] = bad_rows[ref]
             elif ref not in cleaned:
-                bad[link["person_id"]] = "a rule was altered"
+                bad[link["entity_id"]] = "a rule was altered"
             elif ref in bad_links:
-                bad[link["person_id"]] = "a link does not follow"
+                bad[link["entity_id"]] = "a link does not follow"
     return bad
 
 
@@ -253,19 +253,19 @@ def _merge_again(
 ) -> dict[str, dict[str, object]]:
     """Merge the persons' rows again by the stored query: person id -> golden row."""
     engine.execute(
-        "create temp table linked_rows as select person_id, facts.* from facts join links using (dataset, _key, _ref)"
+        "create temp table linked_rows as select entity_id, facts.* from facts join links using (dataset, _key, _ref)"
     )
-    value_overrides.apply(engine, work.store, "linked_rows", evidence.set_aside)
+    value_overrides.apply(engine, work.store, "linked_rows", evidence.excluded)
     engine.register("golden", evidence.golden)
     engine.register(value_ages.SINCE, evidence.since)
     again: dict[str, dict[str, object]] = {}
     for version in sorted(set(evidence.golden["_merge_version"].to_pylist()) - bad_versions):
         query = evidence.versions[version][2]["query"]
-        mine = f"select person_id from golden where _merge_version = {literal(version)}"
+        mine = f"select entity_id from golden where _merge_version = {literal(version)}"
         rows: pa.Table = engine.sql(
-            f"select * from {pointed(f'({query})')} where person_id in ({mine})"
+            f"select * from {pointed(f'({query})')} where entity_id in ({mine})"
         ).to_arrow_table()
-        again.update({row["person_id"]: row for row in rows.to_pylist()})
+        again.update({row["entity_id"]: row for row in rows.to_pylist()})
     return again
 
 

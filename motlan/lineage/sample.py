@@ -11,9 +11,9 @@ def sample(work: Workspace, entity: str, size: int, seed: int) -> list[tuple[str
     """Return pairs of person id and golden field, all where there are fewer than `size`."""
     with work.engine(f"sampling {entity}") as engine:
         rows = engine.execute(
-            f"""select person_id, pointer.field from
-                (select person_id, unnest({POINTER}) as pointer from {golden_rows(work, entity)})
-                order by hash(person_id || pointer.field || $seed), person_id, pointer.field limit $size""",
+            f"""select entity_id, pointer.field from
+                (select entity_id, unnest({POINTER}) as pointer from {golden_rows(work, entity)})
+                order by hash(entity_id || pointer.field || $seed), entity_id, pointer.field limit $size""",
             {"seed": str(seed), "size": size},
         ).fetchall()
     return [(person, field) for person, field in rows]

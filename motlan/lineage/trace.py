@@ -33,12 +33,12 @@ def find_person(work: Workspace, entity: str, identifier: str) -> str:
     """
     columns = work.registry.entity(entity).matching.identifiers
     with work.engine(f"looking up a {entity}") as engine:
-        where = " or ".join(f"{column} = $identifier" for column in ("person_id", *columns))
-        query = f"select distinct person_id from {golden_rows(work, entity)} where {where} order by person_id limit {LISTED + 1}"
+        where = " or ".join(f"{column} = $identifier" for column in ("entity_id", *columns))
+        query = f"select distinct entity_id from {golden_rows(work, entity)} where {where} order by entity_id limit {LISTED + 1}"
         found = [str(row[0]) for row in engine.execute(query, {"identifier": identifier}).fetchall()]
         if not found:
-            query = f"""select distinct person_id from {_numbers(work, entity)} where value = $identifier
-                        order by person_id limit {LISTED + 1}"""
+            query = f"""select distinct entity_id from {_numbers(work, entity)} where value = $identifier
+                        order by entity_id limit {LISTED + 1}"""
             found = [str(row[0]) for row in engine.execute(query, {"identifier": identifier}).fetchall()]
     if not found:
         raise DataError(f"no golden {entity} has this identifier", next_step="check the number; try `motlan status`.")
@@ -61,7 +61,7 @@ def numbers_of(work: Workspace, entity: str, person: str) -> list[Chain]:
     """
     with work.engine(f"looking up numbers of a {entity}") as engine:
         query = f"""select field, value, since, until, dataset, _key from {_numbers(work, entity)}
-                    where person_id = $person order by field, since, period"""
+                    where entity_id = $person order by field, since, period"""
         names = ("field", "value", "since", "until", "dataset", "key")
         return [dict(zip(names, row, strict=True)) for row in engine.execute(query, {"person": person}).fetchall()]
 

@@ -36,7 +36,7 @@ from motlan.linking.link_rows import Linking, load_all
 from motlan.linking.model import Model
 from motlan.linking.persist import Files, Results
 from motlan.linking.relations import Relations
-from motlan.slices import number, slices
+from motlan.partitioning import hash_number, make_buckets
 from motlan.workspace import Workspace
 
 FREQUENCY = "comparison || '/' || value || '/' || floor(share * 1e15)::bigint"
@@ -153,12 +153,14 @@ class _LinkStep:
     def _load(self, model: Model | None) -> Model:
         """Keep the current rows for this step, as linking reads them; return the model to link them by."""
         facts, values = self.work.facts(self.entity, self.inputs), self.work.values(self.entity, self.inputs)
-        self.buckets = self.files.buckets = len(slices(self.relations.fetch_one(f"select count(*) from {values}")[0]))
+        self.buckets = self.files.buckets = len(
+            make_buckets(self.relations.fetch_one(f"select count(*) from {values}")[0])
+        )
         keep = self.files.keep_in_buckets
         rows = linking_rows.Kept(self.relations, self.matching, facts, values, keep, self.buckets, self._follow)
         learned = load_all(rows, model)
         self.rows = self.relations.fetch_one("select count(*) from current_rows")[0]
-        numbers = (f"select count(distinct n) from current_rows where {part('n')}" for part in slices(self.rows))
+        numbers = (f"select count(distinct n) from current_rows where {part('n')}" for part in make_buckets(self.rows))
         if self.rows != sum(self.relations.fetch_one(query)[0] for query in numbers):
             raise InternalError(
                 "two rows have one number", where=self.entity, next_step="report this: no row may be lost."
@@ -176,7 +178,7 @@ class _LinkStep:
     def _record_version(self, model: Model) -> str:
         digest = one(
             self.relations.engine,
-            f"select coalesce(sum({number(FREQUENCY)}::decimal(38, 0)), 0)::varchar from frequencies",
+            f"select coalesce(sum({hash_number(FREQUENCY)}::decimal(38, 0)), 0)::varchar from frequencies",
         )
         with named_calls(False):
             weighing = models.body(self.matching, model)

@@ -16,9 +16,9 @@ from motlan.expressions import literal, quote
 from motlan.linking import model as models
 from motlan.linking.model import Model
 from motlan.linking.relations import Relations
-from motlan.slices import number, slices
+from motlan.partitioning import hash_number, make_buckets
 
-ROW = number("dataset || '/' || _key")
+ROW = hash_number("dataset || '/' || _key")
 """The number of a row."""
 SPINE, ALL = "spine_rows", "all_rows"
 """Relations that `left_rows` are compared with: the spine's; and where there is none, all, to learn a model from."""
@@ -86,8 +86,8 @@ def load_former(relations: Relations, matching: Matching, former: str) -> None:
         matching: The declaration.
         former: Relation with `dataset`, `_key`, `_ref`, `gone` (whether the record is) and the fields of `matching.fields`.
     """
-    also = {"record": ROW, "gone": "gone", "version": number("_ref"), "_key": "_key", "_ref": "_ref"}
-    own = number("dataset || '/' || _key || '/' || _ref")
+    also = {"record": ROW, "gone": "gone", "version": hash_number("_ref"), "_key": "_key", "_ref": "_ref"}
+    own = hash_number("dataset || '/' || _key || '/' || _ref")
     relations.make("earlier_rows", _rows(matching, former, "true", also, own))
 
 
@@ -113,7 +113,7 @@ def conditions(matching: Matching, identifier: str, rows: int, buckets: int) -> 
     """
     if buckets > 1 and identifier == matching.identifiers[0]:
         return [f"bucket = {place}" for place in range(buckets)]
-    return [part(f"abs(hash({quote(identifier)}))") for part in slices(rows)]
+    return [part(f"abs(hash({quote(identifier)}))") for part in make_buckets(rows)]
 
 
 def _with_rarities(matching: Matching, model: Model, rows: str) -> str:
@@ -226,7 +226,7 @@ class Kept:
     def _prepared(self, which: str) -> str:
         also = {
             "bucket": _bucket(self.matching, self.buckets),
-            "version": number("_ref"),
+            "version": hash_number("_ref"),
             "_key": "_key",
             "_ref": "_ref",
         }

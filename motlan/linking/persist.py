@@ -32,7 +32,7 @@ from motlan.workspace import Workspace
 KEY = KEYS[LINKS]
 COLUMNS = (
     "_ref",
-    "person_id",
+    "entity_id",
     "founder",
     "compared",
     "compared_ref",
@@ -218,11 +218,11 @@ class Results:
         self.relations.make("previous", f"select {', '.join((*KEY, *COLUMNS))} from {current(before, KEY)}")
         self.files.keep("drawn", *self._links(version))
         self._write_identities(before)
-        others = ", ".join(name for name in (*KEY, *COLUMNS) if name != "person_id")
+        others = ", ".join(name for name in (*KEY, *COLUMNS) if name != "entity_id")
         self.files.keep(
             "links",
-            f"""select {others}, coalesce(given_id, person_id) as person_id from drawn
-                left join (select founder, person_id as given_id from given) as given using (founder)""",
+            f"""select {others}, coalesce(given_id, entity_id) as entity_id from drawn
+                left join (select founder, entity_id as given_id from given) as given using (founder)""",
         )
         self.files.keep("went", "from moved")
         query = changes("links", "previous", KEY, COLUMNS)
@@ -256,10 +256,10 @@ class Results:
         datasets = [dataset.name for dataset in self.work.registry.datasets_of(self.entity)]
 
         def person(founder: str) -> str:
-            return f"{ids.of_record(secret, self.entity, datasets, founder)} as person_id"
+            return f"{ids.of_record(secret, self.entity, datasets, founder)} as entity_id"
 
         values = "rule, match_weight, probability"
-        columns = f"person_id, founder, compared, compared_ref, {values}, {constant(version)} as _link_version"
+        columns = f"entity_id, founder, compared, compared_ref, {values}, {constant(version)} as _link_version"
         own, theirs, others = (f"{row}dataset || '/' || {row}_key" for row in ("", "theirs.", "others."))
         for bucket in range(self.files.buckets):
             spine, left = (f"(from {rows} where bucket = {bucket})" for rows in ("kept_spine", "kept_left"))
@@ -267,15 +267,15 @@ class Results:
                 with founders as materialized (
                     select n, dataset, _key, _ref, {own} as founder, {person("")} from {spine})
                 select dataset, _key, _ref, {columns} from (
-                    select mine.dataset, mine._key, mine._ref, person_id, founder, founder as compared,
+                    select mine.dataset, mine._key, mine._ref, entity_id, founder, founder as compared,
                            founders._ref as compared_ref, {values}
                     from (from row_links where bucket = {bucket}) as near anti join indirect_links using (n)
                     join {left} as mine using (n) join founders on founders.n = near.compared
                     union all
-                    select far.dataset, far._key, far._ref, person_id, founder, founder, founders._ref, {values}
+                    select far.dataset, far._key, far._ref, entity_id, founder, founder, founders._ref, {values}
                     from links_between_buckets as far join founders on founders.n = far.compared
                     union all
-                    select dataset, _key, _ref, person_id, founder, founder, _ref, '{FOUNDER}', null, null
+                    select dataset, _key, _ref, entity_id, founder, founder, _ref, '{FOUNDER}', null, null
                     from founders anti join duplicates using (n))"""
         yield f"""
             select dataset, _key, _ref, {columns} from (

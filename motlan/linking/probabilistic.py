@@ -18,7 +18,7 @@ from motlan.linking.scored_pairs import (
     pairs_by_blocking_rules,
     score_pairs,
 )
-from motlan.slices import slices
+from motlan.partitioning import make_buckets
 
 RANKINGS = 2
 """How often the odds of patterns are learned, each time from the best pairs by what was learned before."""
@@ -49,7 +49,7 @@ def find_already_linked(context: Context, links: list[str]) -> None:
     """Make `already_linked` (`dataset`, `person` of `candidate_persons`) and `already_linked_counts` (`dataset`, `persons`)."""
     relations = context.relations
     all_links = relations.show("links_so_far", union(links))
-    parts = slices(relations.fetch_one(f"select count(*) from {all_links}")[0])
+    parts = make_buckets(relations.fetch_one(f"select count(*) from {all_links}")[0])
     names = ("already_linked", "already_linked_counts")
     for place, part in enumerate(parts):
         with relations.scope(keep=[f"{name}_{place}" for name in names]):

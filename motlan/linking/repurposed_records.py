@@ -27,7 +27,7 @@ def find_turned(relations: Relations, matching: Matching, model: Model, rows: st
         matching: The declaration.
         model: The model.
         rows: Relation of all accepted rows: `dataset`, `_key`, `_ref` and the fields.
-        linked: Relation of all published versions of links: `dataset`, `_key`, `_ref`, `person_id`, `_run`.
+        linked: Relation of all published versions of links: `dataset`, `_key`, `_ref`, `entity_id`, `_run`.
     """
     with relations.scope(keep=["turned"]):
         renewed = relations.make(
@@ -58,7 +58,7 @@ def _load_versions(relations: Relations, rows: str, linked: str) -> None:
         f"""select dataset, _key, old_ref as _ref, false as new from renewed
             union select dataset, _key, arg_min(_ref, _run), false
                   from (select l.dataset, l._key, l._ref, _run from {linked} as l
-                        join renewed as r on r.dataset = l.dataset and r._key = l._key and r.was = l.person_id)
+                        join renewed as r on r.dataset = l.dataset and r._key = l._key and r.was = l.entity_id)
                   group by dataset, _key
             union all select dataset, _key, _ref, true from renewed""",
     )

@@ -24,7 +24,7 @@ from motlan.linking import model as models
 from motlan.linking.decision_constraints import CONTRADICTION, Pair
 from motlan.linking.model import Model
 from motlan.linking.relations import Relations, create_table
-from motlan.slices import number
+from motlan.partitioning import hash_number
 from motlan.store import Store, tables
 from motlan.workspace import Workspace
 
@@ -145,7 +145,7 @@ def _counted(found: Sequence[sa.RowMapping], stale: Sequence[int]) -> Standing:
 def load(relations: Relations, standing: Standing) -> bool:
     """Make `decisions` (`n`, `other`, `same`) and `decided_pairs` (the same with `tables.PAIR`); return whether there is any."""
     given = relations.load("decided_records_of_pairs", standing.held, _KINDS)
-    n, other = (number(f"{side}_dataset || '/' || {side}_key") for side in SIDES)
+    n, other = (hash_number(f"{side}_dataset || '/' || {side}_key") for side in SIDES)
     relations.make("decided_pairs", f"select {n} as n, {other} as other, given.* from {given} as given")
     relations.make("decisions", "select n, other, same from decided_pairs")
     relations.drop(given)

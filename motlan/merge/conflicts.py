@@ -9,17 +9,17 @@ from motlan.expressions import literal, quote
 from motlan.merge.field_survivorship import Survivor, is_among
 from motlan.merge.provenance import pointer
 
-COLUMNS = ("person_id", "_ref", "value", "golden_value", "authority", "severity", "evidence")
-"""Columns of a conflict beside its key (`dataset`, `_key`, `field`). `authority` is the register whose value won, or `set aside`
+COLUMNS = ("entity_id", "_ref", "value", "golden_value", "authority", "severity", "evidence")
+"""Columns of a conflict beside its key (`dataset`, `_key`, `field`). `authority` is the register whose value won, or `excluded`
 where people decided that the losing one is not to be believed. `evidence` is JSON: the landed row of the golden value (`ref`),
 its own moment (`as_of`), the `rule` that chose it, and how many registers say the golden value (`for`) and the other
 (`against`)."""
-SET_ASIDE = "set aside"
+EXCLUDED = "excluded"
 _LOST = "struct(field varchar, value varchar, golden_value varchar)[]"
 
 
 def lost_query(entity: Entity, rows: str, golden: str, withheld: str, everyone: str | None = None) -> str:
-    """Return the SQL of what lost: `dataset`, `_key`, `person_id`, `_ref`, `field`, `value`, `golden_value`, `pointer`.
+    """Return the SQL of what lost: `dataset`, `_key`, `entity_id`, `_ref`, `field`, `value`, `golden_value`, `pointer`.
 
     Every row is compared once; only those that differ are looked at closely. What was set aside, and is the golden value all the
     same because another register says it, is not lost.
@@ -36,19 +36,19 @@ def lost_query(entity: Entity, rows: str, golden: str, withheld: str, everyone: 
     values = ", ".join(_lost(survivor) for survivor in corrected)
     golden_value = " ".join(f"when {literal(field)} then g.{quote(field)}" for field in entity.fields)
     told = ", ".join(
-        f"{'' if name == 'person_id' else 'l.'}{name}"
-        for name in ("dataset", "_key", "person_id", "_ref", "field", "value", "golden_value")
+        f"{'' if name == 'entity_id' else 'l.'}{name}"
+        for name in ("dataset", "_key", "entity_id", "_ref", "field", "value", "golden_value")
     )
     return f"""
         with losing as (
-            select dataset, _key, person_id, _ref, lost.field, lost.value, lost.golden_value
-            from (select r.dataset, r._key, r.person_id, r._ref,
+            select dataset, _key, entity_id, _ref, lost.field, lost.value, lost.golden_value
+            from (select r.dataset, r._key, r.entity_id, r._ref,
                          unnest(list_filter([{values}]::{_LOST}, lambda l: l is not null)) as lost
-                  from {rows} as r join {golden} as g using (person_id) where {differs}))
-        select {told}, {pointer("l.field", "g.")} as pointer from losing as l join {golden} as g using (person_id)
+                  from {rows} as r join {golden} as g using (entity_id) where {differs}))
+        select {told}, {pointer("l.field", "g.")} as pointer from losing as l join {golden} as g using (entity_id)
         union all by name
         select w.*, case w.field {golden_value} end as golden_value, null as pointer
-        from {withheld} as w join {everyone or golden} as g using (person_id)
+        from {withheld} as w join {everyone or golden} as g using (entity_id)
         where (case w.field {golden_value} end) is distinct from w.value"""
 
 
@@ -89,18 +89,18 @@ def conflicts_query(entity: Entity, rows: str, lost: str) -> str:
         for value, name in (("golden_value", "votes_for"), ("value", "votes_against"))
     )
     evidence = (
-        "to_json({'ref': pointer.ref, 'as_of': pointer.as_of, 'rule': coalesce(pointer.rule, 'set aside'), "
+        "to_json({'ref': pointer.ref, 'as_of': pointer.as_of, 'rule': coalesce(pointer.rule, 'excluded'), "
         "'for': votes_for, 'against': votes_against})::varchar"
     )
     return f"""
-        select dataset, _key, field, person_id, _ref, value, golden_value,
-               coalesce(pointer.dataset, {literal(SET_ASIDE)}) as authority, case field {severity} end as severity,
+        select dataset, _key, field, entity_id, _ref, value, golden_value,
+               coalesce(pointer.dataset, {literal(EXCLUDED)}) as authority, case field {severity} end as severity,
                {evidence} as evidence
         from (select * from {lost} join (
                   select dataset, _key, field, {votes} from (
                       select l.dataset, l._key, l.field, l.value, l.golden_value, o.dataset as source,
                              case l.field {said} end as said
-                      from {lost} as l join {rows} as o using (person_id)) group by dataset, _key, field)
+                      from {lost} as l join {rows} as o using (entity_id)) group by dataset, _key, field)
               using (dataset, _key, field))"""
 
 

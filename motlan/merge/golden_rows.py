@@ -15,7 +15,7 @@ from motlan.lake.iceberg import created, staging
 from motlan.lake.tables import GOLDEN, KEYS, golden_table
 from motlan.ledger import runs
 from motlan.merge.provenance import DECIDED, SOURCES
-from motlan.partitioning import Parts
+from motlan.partitioning import PersonRanges
 from motlan.workspace import Workspace
 
 
@@ -65,7 +65,7 @@ class Stage:
 
     work: Workspace
     run: runs.Run
-    parts: Parts
+    parts: PersonRanges
 
     def write(self, engine: duckdb.DuckDBPyConnection, what: Compared, part: int, rows: str) -> int:
         """Stage rows (with `_ordinal`) of a part, and show them in the scratch folder too; return how many they are.

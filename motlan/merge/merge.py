@@ -10,7 +10,7 @@ from itertools import accumulate
 import duckdb
 import pyarrow as pa
 
-from motlan.config.registry import Entity, FacetEntity
+from motlan.config.registry import Entity, RelatedEntity
 from motlan.errors import InternalError
 from motlan.expressions import constant, literal, make, one, quote
 from motlan.lake.iceberg import SCRATCH
@@ -22,10 +22,10 @@ from motlan.merge.field_survivorship import taken_from
 from motlan.merge.golden_rows import Stage, compared
 from motlan.merge.provenance import BETWEEN, DECIDED, disputes
 from motlan.merge.survivorship import Ways, merge_query, merge_ways
-from motlan.partitioning import cut
+from motlan.partitioning import write_ranges
 from motlan.workspace import Workspace
 
-COUNTS = ("persons", "fields", "disputed", "conflicts", "set_aside")
+COUNTS = ("persons", "fields", "disputed", "conflicts", "excluded")
 
 
 def body(entity: Entity) -> Mapping[str, str]:
@@ -43,28 +43,31 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> Merge
     lapsed = value_overrides.lapsed(work, entity.name, inputs, holding)
     decisions = value_overrides.without(holding, lapsed.numbers)
     published = set(run.result(Begun).published)
-    new = [facet for facet in work.registry.facets_of(run.subject) if not facet.facet.key]
-    new = [facet for facet in new if not work.lake.files(related_entities.compared(facet).table, published)]
+    new = [related for related in work.registry.related_to(run.subject) if not related.declared.key]
+    new = [related for related in new if not work.lake.files(related_entities.compared(related).table, published)]
     first = not work.lake.files(compared(entity).table, published)
     with work.bulk_engine(where) as engine:
-        stage = Stage(work, run, cut(work, engine, run, inputs))
+        stage = Stage(work, run, write_ranges(work, engine, run, inputs))
         value_ages.leave(stage, engine, entity, inputs)
     merging = _Merging(stage, entity, decisions, version, first, new)
     told = merging.places(where) if first or new else {}
     counts = list(stage.parts.side_by_side(work, where, "merge", partial(merging.part, told)))
     with work.bulk_engine(where) as engine:
         beside = {
-            facet.name: sum(count["facets"][facet.name] for count in counts)
-            if facet in new
-            else related_entities.leave(stage, engine, facet)
-            for facet in work.registry.facets_of(run.subject)
+            related.name: sum(count["related_entities"][related.name] for count in counts)
+            if related in new
+            else related_entities.leave(stage, engine, related)
+            for related in work.registry.related_to(run.subject)
         }
     totals = {name: sum(count[name] for count in counts) for name in COUNTS}
     _require_one_each(run, totals["persons"], sum(count["doubled"] for count in counts))
-    staged = [*([compared(entity).table] if first else []), *(related_entities.compared(facet).table for facet in new)]
+    staged = [
+        *([compared(entity).table] if first else []),
+        *(related_entities.compared(related).table for related in new),
+    ]
     return Merged(
         **totals,
-        facets=beside,
+        related_entities=beside,
         decided_until=until,
         lapsed=lapsed.numbers,
         heard_again=lapsed.said_again,
@@ -102,21 +105,21 @@ class _Merging:
     decisions: pa.Table
     version: str
     first: bool
-    new: Sequence[FacetEntity]
+    new: Sequence[RelatedEntity]
 
     def places(self, where: str) -> dict[str, list[int]]:
         """Return how many persons, and rows beside them, the parts before each part have, by the name of what they are."""
         parts = self.stage.parts
         counts = list(parts.side_by_side(self.stage.work, where, "count", self._count, range(parts.count - 1)))
-        names = [compared(self.entity).name, *(related_entities.compared(facet).name for facet in self.new)]
+        names = [compared(self.entity).name, *(related_entities.compared(related).name for related in self.new)]
         return {name: [0, *accumulate(count[name] for count in counts)] for name in names}
 
     def _count(self, engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
         parts = self.stage.parts
-        persons = f"select count(distinct person_id) from {parts.rows([], part)}"
+        persons = f"select count(distinct entity_id) from {parts.rows([], part)}"
         beside = {
-            related_entities.compared(facet).name: related_entities.count(engine, parts, facet, part)
-            for facet in self.new
+            related_entities.compared(related).name: related_entities.count(engine, parts, related, part)
+            for related in self.new
         }
         return {compared(self.entity).name: one(engine, persons)[0] if self.first else 0, **beside}
 
@@ -134,7 +137,7 @@ class _Merging:
         value_overrides.apply(engine, self.stage.work.store, "linked_rows", self.decisions)
         if self.first:
             before = told[compared(entity).name][part]
-            ids = compared(entity).ordinals("(select distinct person_id from linked_rows)", before)
+            ids = compared(entity).ordinals("(select distinct entity_id from linked_rows)", before)
             engine.execute(f"create or replace temp table placed as {ids}")
         since = (
             parts.read(value_ages.SINCE, part) if parts.files(value_ages.SINCE, part) else value_ages.nothing(entity)
@@ -144,10 +147,10 @@ class _Merging:
         placed, taken = "placed" if self.first else None, self.stage.work.registry.rules_of(entity.name).agreed_fields
         ways = merge_ways(entity, "linked_rows", taken, close="close_rows", placed=placed, since=value_ages.SINCE)
         _look_closely(engine, ways)
-        close = "close_golden join placed using (person_id)" if placed else "close_golden"
+        close = "close_golden join placed using (entity_id)" if placed else "close_golden"
         rows = f"({ways.plain} union all by name from {close})"
         self._write(engine, part, f"select *, {constant(self.version)} as _merge_version from {rows}")
-        columns = ", ".join(["person_id", *(quote(taken_from(field)) for field in taken)])
+        columns = ", ".join(["entity_id", *(quote(taken_from(field)) for field in taken)])
         engine.execute(f"copy (select {columns} from close_golden) to {parts.target('taken', part)} ({SCRATCH})")
         engine.execute(f"create or replace temp view golden as from {parts.read('golden', part)}")
         lost = lost_query(entity, "close_rows", "close_golden", "withheld", "golden")
@@ -157,12 +160,12 @@ class _Merging:
         for table in ("close_rows", "close_golden", "lost"):  # or the next part's would be made beside them
             engine.execute(f"drop table {table}")
         beside = {
-            facet.name: related_entities.stage_part(
-                self.stage, engine, facet, part, told[related_entities.compared(facet).name][part]
+            related.name: related_entities.stage_part(
+                self.stage, engine, related, part, told[related_entities.compared(related).name][part]
             )
-            for facet in self.new
+            for related in self.new
         }
-        return {**self._counts(engine, part), "facets": beside}
+        return {**self._counts(engine, part), "related_entities": beside}
 
     def _write(self, engine: duckdb.DuckDBPyConnection, part: int, rows: str) -> None:
         """Write golden rows of a part: where nothing is published, for the lake at once."""
@@ -178,7 +181,7 @@ class _Merging:
         between = f"(length({DECIDED}) - length(replace({DECIDED}, {literal(BETWEEN)}, ''))) // {len(BETWEEN)}"
         filled = f"count(*) filter ({DECIDED} != '') + coalesce(sum({between}), 0)::bigint"
         told = one(engine, f"select count(*), {filled}, {disputes()} from golden")
-        doubled = one(engine, "select count(*) - count(distinct person_id) from golden")[0]
+        doubled = one(engine, "select count(*) - count(distinct entity_id) from golden")[0]
         conflicts = f"select count(*) from {self.stage.parts.read('conflicts', part)}"
         kept = one(engine, f"select ({conflicts}), (select count(*) from withheld)")
         return {**dict(zip(COUNTS, (*told, *kept), strict=True)), "doubled": doubled}
@@ -191,9 +194,9 @@ def _look_closely(engine: duckdb.DuckDBPyConnection, ways: Ways) -> None:
     """
     for name, query in ways.relations.items():
         engine.execute(f"create or replace temp table {name} as {query}")
-    persons = " union all ".join([*(f"select id from {name}" for name in ways.apart), "select person_id from withheld"])
+    persons = " union all ".join([*(f"select id from {name}" for name in ways.apart), "select entity_id from withheld"])
     engine.execute(
         f"create or replace temp table close_rows as "
-        f"from linked_rows semi join (select id as person_id from ({persons})) using (person_id)"
+        f"from linked_rows semi join (select id as entity_id from ({persons})) using (entity_id)"
     )
     make(engine, "close_golden", ways.close)

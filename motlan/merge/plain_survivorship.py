@@ -88,7 +88,7 @@ class Decided:
         slots = {} if gathered else self.slots
         taken = "".join(f", {s.taken(s in contested, slots)}" for s in self.survivors if s.field in self.taken)
         also = ", _ordinal" if placed else ""
-        return f"""select person_id, {values}, {SOURCES}, {self._told(contested, how)} as {DECIDED}{taken}{also}
+        return f"""select entity_id, {values}, {SOURCES}, {self._told(contested, how)} as {DECIDED}{taken}{also}
             from ({said}) as said{joins}"""
 
     def _followed(self, contested: Sequence[Survivor]) -> dict[str, tuple[str, str, str]]:
@@ -141,7 +141,7 @@ def _whole(survivors: Sequence[Survivor], rows: str) -> str:
         order = [f"({known}) desc", *([f"{in_force(expression)} desc"] if expression else [])]
         order += [f"greatest({', '.join(one.since('r') for one in fields)}) desc", "_key desc"]
         stands.append(
-            f"row_number() over (partition by person_id, dataset order by {', '.join(order)}) as {_STANDS}{number}"
+            f"row_number() over (partition by entity_id, dataset order by {', '.join(order)}) as {_STANDS}{number}"
         )
         kept += [f"case when {_STANDS}{number} = 1 then {quote(one.field)} end as {quote(one.field)}" for one in fields]
     numbered = ", ".join(f"{_STANDS}{number}" for number in range(len(groups)))
@@ -151,8 +151,8 @@ def _whole(survivors: Sequence[Survivor], rows: str) -> str:
 def _gathered(survivors: Sequence[Survivor], rows: str) -> str:
     columns = ", ".join(survivor.gathered() for survivor in survivors)
     row = "{'dataset': r.dataset, 'key': r._key, 'ref': r._ref, 'as_of': r._moment}"
-    return f"""select person_id, list({row} order by r._place) as {SOURCES}, {columns}
-        from (select *, row_number() over (partition by person_id order by dataset, _key)::integer as _place,
-                     dense_rank() over (partition by person_id order by dataset)::integer as _source
+    return f"""select entity_id, list({row} order by r._place) as {SOURCES}, {columns}
+        from (select *, row_number() over (partition by entity_id order by dataset, _key)::integer as _place,
+                     dense_rank() over (partition by entity_id order by dataset)::integer as _source
               from {_whole(survivors, rows)}) as r
-        group by person_id"""
+        group by entity_id"""

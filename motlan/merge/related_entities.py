@@ -12,38 +12,37 @@ from collections.abc import Iterable, Iterator
 import duckdb
 
 from motlan import identifier_history, ids
-from motlan.config.registry import FacetEntity
+from motlan.config.registry import RelatedEntity
 from motlan.expressions import DUCKDB, literal, one, parse, quote
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.tables import golden_table
 from motlan.ledger import runs
 from motlan.merge.field_survivorship import in_force
 from motlan.merge.golden_rows import Compared, Stage
-from motlan.partitioning import OWN, Parts, number, spread
-from motlan.slices import slices
+from motlan.partitioning import OWN, PersonRanges, make_buckets, range_number, write_partitions
 from motlan.workspace import Workspace, sealed
 
 KEY = "id"
 """The bus's own id of a thing: a keyed hash, the same on every run, of which nobody can guess what it was made from."""
-COLUMNS = ("person_id", "dataset", "_key", "_ref", "_moment")
+COLUMNS = ("entity_id", "dataset", "_key", "_ref", "_moment")
 """Columns beside `id` and the fields: the person, and the record that it is, or was said by last: register, key, landed row and
 its own moment (as of)."""
-SECRET = "facet ids"  # noqa: S105 - the secret's name
+SECRET = "related ids"  # noqa: S105 - the secret's name
 
 
-def compared(entity: FacetEntity) -> Compared:
+def compared(entity: RelatedEntity) -> Compared:
     """Return what is compared of an entity's rows."""
     columns = (*COLUMNS, *entity.fields)
-    return Compared(golden_table(entity.name), f"facet_{entity.name}", (KEY,), columns, ("person_id", *entity.fields))
+    return Compared(golden_table(entity.name), f"related_{entity.name}", (KEY,), columns, ("entity_id", *entity.fields))
 
 
-def count(engine: duckdb.DuckDBPyConnection, parts: Parts, entity: FacetEntity, part: int) -> int:
+def count(engine: duckdb.DuckDBPyConnection, parts: PersonRanges, entity: RelatedEntity, part: int) -> int:
     """Return how many rows of a part say something of an entity."""
     found: int = one(engine, f"select count(*) from ({_rows(entity, parts, part)})")[0]
     return found
 
 
-def stage_part(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: FacetEntity, part: int, told: int) -> int:
+def stage_part(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: RelatedEntity, part: int, told: int) -> int:
     """Stage what single rows say of an entity where the persons' rows are; return how many rows that are.
 
     They are numbered in the order of the persons, then of their own ids.
@@ -58,22 +57,22 @@ def stage_part(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: FacetEnt
     what = compared(entity)
     single = _single(entity, _rows(entity, stage.parts, part), _secret(stage.work))
     engine.execute(f"create or replace temp table single as {single}")
-    placed = f"(from single join ({what.ordinals('single', told, 'person_id')}) using ({KEY}))"
+    placed = f"(from single join ({what.ordinals('single', told, 'entity_id')}) using ({KEY}))"
     rows = stage.write(engine, what, part, placed)
     engine.execute("drop table single")
     return rows
 
 
-def leave(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: FacetEntity) -> int:
+def leave(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: RelatedEntity) -> int:
     """Leave an entity's rows in the run's scratch folder, in parts by `id`; return how many they are."""
     name, parts, secret = compared(entity).name, stage.parts, _secret(stage.work)
 
     def do() -> runs.Counts:
-        if entity.facet.key:
+        if entity.declared.key:
             queries: Iterable[str] = (_grouped(entity, rows, secret, parts) for rows in _by_key(engine, entity, parts))
         else:
             queries = [_single(entity, _rows(entity, parts), secret)]
-        spread(engine, queries, number(KEY, parts.count), parts.scratch / name)
+        write_partitions(engine, queries, range_number(KEY, parts.count), parts.scratch / name)
         return {"rows": one(engine, f"select count(*) from {parts.read(name)}")[0] if parts.files(name) else 0}
 
     return int(sealed(parts.scratch / f"{name}.json", do)["rows"])
@@ -83,19 +82,19 @@ def _secret(work: Workspace) -> bytes:
     return work.store.secret(SECRET)
 
 
-def _rows(entity: FacetEntity, parts: Parts, part: int | None = None) -> str:
+def _rows(entity: RelatedEntity, parts: PersonRanges, part: int | None = None) -> str:
     """Return the SQL of the linked rows that say something of an entity, of a part or of all.
 
     A number that names a person is the one that stands, where the row has one that the person bore before. Where `_follows` says
     so, the key is the first number that the person bore, lest a thing be another one for a number's sake; `_shown` stands.
     """
-    when = parse(entity.facet.when, where=f"authority.yaml, {entity.name}.when").sql(DUCKDB)
-    rows = f"select * from {parts.rows(entity.fields, part, entity.facet.authority)} where {when}"
+    when = parse(entity.declared.when, where=f"authority.yaml, {entity.name}.when").sql(DUCKDB)
+    rows = f"select * from {parts.rows(entity.fields, part, entity.declared.authority)} where {when}"
     if not entity.numbers or not (files := _named(parts)):
         return rows
     made, joined = {name: f"said.{quote(name)}" for name in entity.fields}, ""
     for place, (name, told) in enumerate(entity.numbers.items()):
-        kept = "first" if _follows(entity, parts) and name == entity.facet.key else "last"
+        kept = "first" if _follows(entity, parts) and name == entity.declared.key else "last"
         made[name] = f"coalesce(named_{place}.{kept}, said.{quote(name)}) as {quote(name)}"
         if kept == "first":
             made["_shown"] = f"coalesce(named_{place}.last, said.{quote(name)}) as _shown"
@@ -105,60 +104,60 @@ def _rows(entity: FacetEntity, parts: Parts, part: int | None = None) -> str:
     return f"select {own}, {', '.join(made.values())} from ({rows}) as said{joined}"
 
 
-def _named(parts: Parts) -> list[str]:
+def _named(parts: PersonRanges) -> list[str]:
     """Return the files of what linking left of the numbers that a thing may be named by; none where no number changed."""
     return sorted(map(str, (parts.scratch / identifier_history.NAMES).glob("*.parquet")))
 
 
-def _follows(entity: FacetEntity, parts: Parts) -> bool:
+def _follows(entity: RelatedEntity, parts: PersonRanges) -> bool:
     """Tell whether the rows of a thing have its key as it was first, and as it is shown (`_shown`)."""
-    return entity.facet.key in entity.numbers and bool(_named(parts))
+    return entity.declared.key in entity.numbers and bool(_named(parts))
 
 
-def _by_key(engine: duckdb.DuckDBPyConnection, entity: FacetEntity, parts: Parts) -> Iterator[str]:
+def _by_key(engine: duckdb.DuckDBPyConnection, entity: RelatedEntity, parts: PersonRanges) -> Iterator[str]:
     """Give the SQL of the linked rows that name a thing by its key, those of one thing together: of many rows, from files."""
-    key, folder = quote(entity.facet.key or ""), parts.scratch / f"{compared(entity).name}_rows"
+    key, folder = quote(entity.declared.key or ""), parts.scratch / f"{compared(entity).name}_rows"
     rows = f"select * from ({_rows(entity, parts)}) where {key} is not null"
-    count = len(slices(one(engine, f"select count(*) from ({rows})")[0]))
+    count = len(make_buckets(one(engine, f"select count(*) from ({rows})")[0]))
     if count == 1:
         yield rows
         return
-    spread(engine, [rows], f"abs(hash({key})) % {count}", folder)
+    write_partitions(engine, [rows], f"abs(hash({key})) % {count}", folder)
     for part in range(count):
         if files := sorted(map(str, folder.glob(f"*/part={part}/*.parquet"))):
             yield f"select * from {read_parquet(files)}"
     shutil.rmtree(folder)
 
 
-def _single(entity: FacetEntity, rows: str, secret: bytes) -> str:
+def _single(entity: RelatedEntity, rows: str, secret: bytes) -> str:
     columns = ", ".join(map(quote, (*COLUMNS, *entity.fields)))
-    drawn = ids.of_record(secret, entity.name, entity.facet.authority)
+    drawn = ids.of_record(secret, entity.name, entity.declared.authority)
     return f"select {drawn} as {KEY}, {columns} from ({rows})"
 
 
-def _grouped(entity: FacetEntity, rows: str, secret: bytes, parts: Parts) -> str:
+def _grouped(entity: RelatedEntity, rows: str, secret: bytes, parts: PersonRanges) -> str:
     """Return the SQL of the things that rows name by a key: the newest row of each, in force if one is; where it lacks a field,
     one that knows.
 
     A row's place in that order is a text: the greatest of them is found without moving rows.
     """
-    facet, key = entity.facet, quote(entity.facet.key or "")
-    rank = " ".join(f"when {literal(name)} then '{place}'" for place, name in enumerate(reversed(facet.authority)))
-    holds = f"(case when {in_force(facet.in_force)} then '1' else '0' end) || " if facet.in_force else ""
-    fields = [quote(field) for field in entity.fields if field not in (facet.key, facet.count)]
+    related, key = entity.declared, quote(entity.declared.key or "")
+    rank = " ".join(f"when {literal(name)} then '{place}'" for place, name in enumerate(reversed(related.authority)))
+    holds = f"(case when {in_force(related.in_force)} then '1' else '0' end) || " if related.in_force else ""
+    fields = [quote(field) for field in entity.fields if field not in (related.key, related.count)]
     told = ", ".join(f"arg_max({field}, place) filter (where {field} is not null) as {field}" for field in fields)
     lacking = " or ".join(f"{field} is null" for field in fields) or "false"
     shown = "_shown" if _follows(entity, parts) else key
     values = {key: f"things.{shown} as {key}"}
     values |= {name: f"coalesce(things.{name}, known.{name}) as {name}" for name in fields}
-    if facet.count:
-        values[quote(facet.count)] = f"newest.persons::varchar as {quote(facet.count)}"
+    if related.count:
+        values[quote(related.count)] = f"newest.persons::varchar as {quote(related.count)}"
     person, join = "null::varchar", ""
-    if facet.person:
-        named = quote(facet.person)
-        person = "named.person_id"
+    if related.person:
+        named = quote(related.person)
+        person = "named.entity_id"
         join = f"""left join (
-            select {named} as code, min(person_id) as person_id from {parts.read("golden")}
+            select {named} as code, min(entity_id) as entity_id from {parts.read("golden")}
             semi join (select {shown} as {named} from things) as keys using ({named})
             group by {named} having count(*) = 1) as named on named.code = things.{shown}"""
     placed = f"""(
@@ -168,10 +167,10 @@ def _grouped(entity: FacetEntity, rows: str, secret: bytes, parts: Parts) -> str
     columns += [values.get(name, f"things.{name}") for name in map(quote, entity.fields)]
     return f"""
         with newest as materialized (
-            select {key}, max(place) as place, count(distinct person_id) as persons from {placed} group by {key}),
+            select {key}, max(place) as place, count(distinct entity_id) as persons from {placed} group by {key}),
         things as materialized (select * from {placed} semi join newest using ({key}, place)),
         known as (
             select {", ".join(filter(None, (key, told)))} from {placed}
             semi join (select {key} from things where {lacking}) as lacking using ({key}) group by {key})
-        select {ids.of_text(secret, entity.name, f"things.{key}")} as {KEY}, {person} as person_id, {", ".join(columns)}
+        select {ids.of_text(secret, entity.name, f"things.{key}")} as {KEY}, {person} as entity_id, {", ".join(columns)}
         from things join newest using ({key}) left join known using ({key}) {join}"""

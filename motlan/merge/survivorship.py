@@ -77,7 +77,7 @@ def merge_ways(
     lead = max(names, key=lambda name: sum(survivor.led(name) for survivor in survivors))
     decided = Decided(survivors, slots, taken)
     # Their column has a name of its own: Spark cannot join a table with what it was made of, where columns are the same.
-    crowded, differing = (f"(select id as person_id from {name})" for name in ("crowded", "differing"))
+    crowded, differing = (f"(select id as entity_id from {name})" for name in ("crowded", "differing"))
     unknown = f"(from {rows} where dataset not in ({', '.join(map(literal, names))}))"
     leading = f"(from {rows} where dataset = {literal(lead)})"
     others = {name: slot for name, slot in slots.items() if name != lead}
@@ -86,7 +86,7 @@ def merge_ways(
         return with_conditions(of, fields)
 
     def near(some: str) -> str:
-        found = f"(from {close or rows} semi join {some} using (person_id))"
+        found = f"(from {close or rows} semi join {some} using (entity_id))"
         return f"(select * from {found} left join {since} using (_ref))" if since else found
 
     not_plain = [condition for survivor in survivors for condition in survivor.not_plain(slots, lead)]
@@ -95,22 +95,22 @@ def merge_ways(
     beside = f"{differing} {_joins(slots, held(near(differing), looked))}"
     closely = replace(decided, survivors=looked, followed=close or rows)
     ordinal = ", _ordinal" if placed else ""
-    led = f"(from {leading} join (select id as person_id{ordinal} from {AGREED}) using (person_id))"
+    led = f"(from {leading} join (select id as entity_id{ordinal} from {AGREED}) using (entity_id))"
     led = f"{held(led, unled)} as {slots[lead]} {_joins(others, held(rows, unled))}"
     also = [f"{slots[lead]}._ordinal"] if placed else []
-    not_agreed = f"anti join {crowded} using (person_id) anti join {differing} using (person_id)"
+    not_agreed = f"anti join {crowded} using (entity_id) anti join {differing} using (entity_id)"
     return Ways(
         {
-            "crowded": f"select distinct person_id as id from (select person_id from {rows} group by person_id, dataset "
+            "crowded": f"select distinct entity_id as id from (select entity_id from {rows} group by entity_id, dataset "
             "having count(*) > 1)",
             "differing": f"""select distinct id from (
-                select person_id as id from (
-                    select person_id from {held(leading)} as {slots[lead]}
+                select entity_id as id from (
+                    select entity_id from {held(leading)} as {slots[lead]}
                     {_joins(others, rows)} where {" or ".join(not_plain) or "false"}
-                    union all select person_id from {rows} anti join (select person_id from {leading}) using (person_id)
-                    union all select person_id from {unknown}) anti join {crowded} using (person_id))""",
+                    union all select entity_id from {rows} anti join (select entity_id from {leading}) using (entity_id)
+                    union all select entity_id from {unknown}) anti join {crowded} using (entity_id))""",
         },
-        f"select person_id as id{ordinal} from {placed or leading} {not_agreed}",
+        f"select entity_id as id{ordinal} from {placed or leading} {not_agreed}",
         decided.query(
             [], _side_by_side(slots, [*(s.plain(slots, lead) for s in survivors), *also], led), placed=bool(also)
         ),
@@ -122,13 +122,13 @@ def merge_ways(
 
 
 def merge_query(entity: Entity, rows: str, taken: Sequence[str] = (), since: str | None = None) -> str:
-    """Return the SQL from linked rows (`person_id` beside the facts) to golden rows, with `_sources` and `_decided`.
+    """Return the SQL from linked rows (`entity_id` beside the facts) to golden rows, with `_sources` and `_decided`.
 
     Rows with one moment stand in the order of register and key, so that it gives the same on every run.
 
     Args:
         entity: The entity.
-        rows: Relation with `person_id`, `dataset`, `_key`, `_ref`, `_moment` and the entity's fields.
+        rows: Relation with `entity_id`, `dataset`, `_key`, `_ref`, `_moment` and the entity's fields.
         taken: Fields of which the landed row that each was taken from is told too, in `_from_<field>`, where that is not a
             row of the first authority.
         since: As `merge_ways` takes it.
@@ -140,7 +140,7 @@ def merge_query(entity: Entity, rows: str, taken: Sequence[str] = (), since: str
 
 def _joins(slots: Mapping[str, str], rows: str) -> str:
     return "\n".join(
-        f"left join (select * from {rows} where dataset = {literal(name)}) as {slot} using (person_id)"
+        f"left join (select * from {rows} where dataset = {literal(name)}) as {slot} using (entity_id)"
         for name, slot in slots.items()
     )
 
@@ -151,4 +151,4 @@ def _side_by_side(slots: Mapping[str, str], columns: Sequence[str], joined: str)
         f"'as_of': {slot}._moment}} end"
         for name, slot in slots.items()
     )
-    return f"select person_id, [{places}] as {SOURCES}, {', '.join(columns)} from {joined}"
+    return f"select entity_id, [{places}] as {SOURCES}, {', '.join(columns)} from {joined}"

@@ -19,7 +19,7 @@ from motlan.lake.newest import MOMENT, newest_first
 from motlan.ledger import runs
 from motlan.merge.field_survivorship import said_at, since_column
 from motlan.merge.golden_rows import Stage
-from motlan.partitioning import number, spread
+from motlan.partitioning import range_number, write_partitions
 from motlan.workspace import sealed
 
 SINCE = "since_rows"
@@ -97,10 +97,10 @@ def leave(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: Entity, input
                 links = work.kept(stage.run.id, "links")
                 of = f"(select _key, _ref from {links} where dataset = '{dataset.name}' and _key in {again})"
                 query = since_query(entity, dataset, files, known, of)
-                yield f"select person_id, told.* from ({query}) as told join {links} as links using (_ref)"
+                yield f"select entity_id, told.* from ({query}) as told join {links} as links using (_ref)"
 
     def do() -> runs.Counts:
-        spread(engine, queries(), number("person_id", parts.count), parts.scratch / SINCE)
+        write_partitions(engine, queries(), range_number("entity_id", parts.count), parts.scratch / SINCE)
         found = parts.files(SINCE)
         return {"rows": one(engine, f"select count(*) from {read_parquet(found)}")[0] if found else 0}
 

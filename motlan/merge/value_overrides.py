@@ -28,8 +28,8 @@ from motlan.lake.newest import MOMENT
 from motlan.store import Store, tables
 from motlan.workspace import Workspace
 
-SECRET = "set aside values"  # noqa: S105 - the secret's name
-SET_ASIDE, BELIEVE_AGAIN = "set aside", "believe again"
+SECRET = "excluded values"  # noqa: S105 - the secret's name
+EXCLUDE, REINSTATE = "exclude", "reinstate"
 """What can be decided about a value."""
 
 
@@ -58,7 +58,7 @@ def newest_of_each(entity: str) -> sa.Select[tuple[object, ...]]:
 def holding(connection: sa.Connection, entity: str, until: int) -> pa.Table:
     """Return the decisions that hold after a number: `dataset`, `_key`, `field`, `digest`, `ref`, `decision` (its number)."""
     query = newest_of_each(entity).where(tables.value_decisions.c.id <= until)
-    found = [row for row in connection.execute(query).mappings() if row["action"] == SET_ASIDE]
+    found = [row for row in connection.execute(query).mappings() if row["action"] == EXCLUDE]
     names = {"dataset": "dataset", "_key": "key", "field": "field", "digest": "digest", "ref": "ref"}
     told = {name: pa.array([row[column] for row in found], pa.string()) for name, column in names.items()}
     return pa.table({**told, "decision": pa.array([row["id"] for row in found], pa.int64())})
@@ -155,20 +155,20 @@ def _place(ref: str) -> tuple[str, int, int]:
 def apply(engine: duckdb.DuckDBPyConnection, store: Store, rows: str, decisions: pa.Table) -> None:
     """Take the values that are set aside out of a table of rows; keep them in the table `withheld`.
 
-    Columns of `withheld`: `dataset`, `_key`, `field`, `person_id`, `_ref`, `value`.
+    Columns of `withheld`: `dataset`, `_key`, `field`, `entity_id`, `_ref`, `value`.
 
     Args:
         engine: Where the rows are.
         store: Whose secret the digests are made with.
-        rows: A table with `dataset`, `_key`, `_ref`, `person_id` and the fields.
+        rows: A table with `dataset`, `_key`, `_ref`, `entity_id` and the fields.
         decisions: What `holding` returned.
     """
-    columns = "dataset varchar, _key varchar, field varchar, person_id varchar, _ref varchar, value varchar"
+    columns = "dataset varchar, _key varchar, field varchar, entity_id varchar, _ref varchar, value varchar"
     engine.execute(f"create or replace temp table withheld ({columns})")
     fields = sorted(set(decisions["field"].to_pylist()))
-    engine.register("set_aside", decisions)
+    engine.register("excluded", decisions)
     for field in fields:
-        mine = f"set_aside where field = {literal(field)}"
+        mine = f"excluded where field = {literal(field)}"
         said = engine.execute(
             f"select distinct {quote(field)} from {rows} semi join (select dataset, _key from {mine}) using (dataset, _key) "
             f"where {quote(field)} is not null"
@@ -177,7 +177,7 @@ def apply(engine: duckdb.DuckDBPyConnection, store: Store, rows: str, decisions:
         known = {"value": values, "digest": [digest(store, value) for value in values]}
         engine.register("known", pa.table({name: pa.array(column, pa.string()) for name, column in known.items()}))
         engine.execute(
-            f"""insert into withheld select distinct r.dataset, r._key, {literal(field)}, r.person_id, r._ref, r.{quote(field)}
+            f"""insert into withheld select distinct r.dataset, r._key, {literal(field)}, r.entity_id, r._ref, r.{quote(field)}
                 from {rows} as r join known on known.value = r.{quote(field)}
                 join (from {mine}) as d on d.dataset = r.dataset and d._key = r._key and d.digest = known.digest"""
         )
@@ -186,4 +186,4 @@ def apply(engine: duckdb.DuckDBPyConnection, store: Store, rows: str, decisions:
                 (select _ref from withheld where field = {literal(field)})"""
         )
         engine.unregister("known")
-    engine.unregister("set_aside")
+    engine.unregister("excluded")

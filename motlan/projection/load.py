@@ -17,7 +17,7 @@ import adbc_driver_postgresql.dbapi as adbc
 import duckdb
 import sqlalchemy as sa
 
-from motlan.config.registry import Entity, FacetEntity
+from motlan.config.registry import Entity, RelatedEntity
 from motlan.errors import ConfigurationError, InternalError
 from motlan.expressions import one, quote
 from motlan.lake.iceberg import read_parquet
@@ -41,7 +41,7 @@ BATCH = 100_000
 """Rows sent to the store at a time."""
 _EVENT = "coalesce(_event, case when len(_others) > 0 then case _op when 'removed' then 'merged' else 'split' end else _op end)"
 """What the feed calls a change, as the comparison said, or as it follows where an earlier version did not say it."""
-_OWNER = "unhex(replace(person_id, '-', ''))"
+_OWNER = "unhex(replace(entity_id, '-', ''))"
 _SOURCES = {
     "id": "unhex(replace(id, '-', ''))",
     "key": "_key",
@@ -68,12 +68,12 @@ def ensure_tables(connection: sa.Connection, entity: Entity) -> None:
     connection.execute(sa.text(_corrections(entity)))
 
 
-def ensure_facet_tables(connection: sa.Connection, entity: FacetEntity) -> None:
+def ensure_related_tables(connection: sa.Connection, entity: RelatedEntity) -> None:
     """Make the tables of an entity beside the main one: what it is now, and its feed."""
     _ensure(connection, entity)
 
 
-def _ensure(connection: sa.Connection, entity: Entity | FacetEntity) -> None:
+def _ensure(connection: sa.Connection, entity: Entity | RelatedEntity) -> None:
     if wrong := [field for field in (entity.name, *entity.fields) if not COLUMN.fullmatch(field)]:
         raise ConfigurationError(f"{wrong[0]} cannot name a column", where="schemas", next_step="use snake_case.")
     mirror = mirror_of(entity)
@@ -119,7 +119,7 @@ def project(work: Workspace, entity_name: str, watch: Watch = _unwatched, *, men
     anew = ensure(work, entity)
     total = _load(work, entity, watch, anew=True, mend=mend) if anew else 0
     if anew:  # The tables that took the old ones' place are new ones.
-        mirrors = [mirror_of(entity), *map(mirror_of, work.registry.facets_of(entity_name))]
+        mirrors = [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity_name))]
         with work.store.publishing() as connection:
             grant_feeds(connection, [mirror.feed_table for mirror in mirrors])
     while loaded := _load(work, entity, watch, anew=False, mend=mend):
@@ -136,8 +136,8 @@ def ensure(work: Workspace, entity: Entity) -> bool:
     try:
         with work.store.publishing() as connection:
             ensure_tables(connection, entity)
-            for facet in work.registry.facets_of(entity.name):
-                ensure_facet_tables(connection, facet)
+            for related in work.registry.related_to(entity.name):
+                ensure_related_tables(connection, related)
             return not connection.execute(sa.text(_has_parts(mirror_of(entity)))).scalar_one()
     except sa.exc.ProgrammingError:
         raise ConfigurationError(
@@ -223,7 +223,7 @@ def _ask(cursor: adbc.Cursor, query: str) -> list[tuple[Any, ...]]:
 def _step_aside(cursor: adbc.Cursor, work: Workspace, entity: Entity) -> str:
     """Let this transaction work on empty tables in a schema of its own; return the name of the one that readers use."""
     home = quote(_ask(cursor, "select current_schema()::text")[0][0])
-    mirrors = [mirror_of(entity), *map(mirror_of, work.registry.facets_of(entity.name))]
+    mirrors = [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity.name))]
     made = [_corrections(entity), *(statement for mirror in mirrors for statement in mirror.parents())]
     for statement in (f"create schema {ASIDE}", f"set local search_path = {ASIDE}, {home}", *made):
         cursor.execute(statement)
@@ -262,11 +262,11 @@ class _Publication:
         self._load_mirror(mirror_of(entity), first_seq)
         if files := self.work.lake.files(corrections_table(entity.name), {self.run}):
             self._load_corrections(entity, files)
-        numbered = f"select entity, first_seq from facet_publications where publication = {self.number}"
+        numbered = f"select entity, first_seq from related_publications where publication = {self.number}"
         first_seqs = dict(_ask(self.cursor, numbered))
-        for facet in self.work.registry.facets_of(entity.name):
-            if facet.name in first_seqs:
-                self._load_mirror(mirror_of(facet), first_seqs[facet.name])
+        for related in self.work.registry.related_to(entity.name):
+            if related.name in first_seqs:
+                self._load_mirror(mirror_of(related), first_seqs[related.name])
         self.cursor.execute(f"update publications set projected_at = now() where number = {self.number}")
 
     def _load_mirror(self, mirror: Mirror, first_seq: int) -> None:
@@ -354,7 +354,7 @@ class _Publication:
             f"delete from {name} c using {STAGED} s "
             "where (c.dataset, c.key, c.field) = (s.dataset, s._key, s.field) and s._op = 'removed'",
             f"insert into {name} (dataset, key, field, {own}, ref, value, golden_value, authority, opened, "
-            "refreshed, severity, evidence) select dataset, _key, field, person_id::uuid, _ref, value, golden_value, "
+            "refreshed, severity, evidence) select dataset, _key, field, entity_id::uuid, _ref, value, golden_value, "
             f"authority, {self.number}, {self.number}, severity, evidence::jsonb from {STAGED} where _op != 'removed' "
             f"on conflict (dataset, key, field) do update set {own} = excluded.{own}, ref = excluded.ref, "
             "value = excluded.value, golden_value = excluded.golden_value, authority = excluded.authority, "

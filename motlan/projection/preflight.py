@@ -81,7 +81,7 @@ class Asked:
 
 def asked(work: Workspace, entity: Entity, run: str) -> list[Asked]:
     """Return what the store will ask of a run's changes: of its golden rows, its corrections, and the entities beside it."""
-    mirrors = [mirror_of(entity), *map(mirror_of, work.registry.facets_of(entity.name))]
+    mirrors = [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity.name))]
     found = [
         _of_mirror(mirror, files) for mirror in mirrors if (files := work.lake.files(golden_table(mirror.name), {run}))
     ]
@@ -95,7 +95,7 @@ def asked(work: Workspace, entity: Entity, run: str) -> list[Asked]:
                 texts,
                 (*_CORRECTION, "_ref"),
                 together=_CORRECTION,
-                ids=("person_id",),
+                ids=("entity_id",),
                 json=("evidence",),
             )
         )
@@ -111,7 +111,7 @@ def _of_mirror(mirror: Mirror, files: list[str]) -> Asked:
         (*texts, *mirror.fields),
         required,
         indexed=tuple(name for name in mirror.indexed if name in mirror.fields),
-        ids=("id" if mirror.key == "id" else "person_id",),
+        ids=("id" if mirror.key == "id" else "entity_id",),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from motlan.config.registry import Entity, FacetEntity, id_column
+from motlan.config.registry import Entity, RelatedEntity, id_column
 from motlan.settings import sizes
 
 TEXT = 'text collate "C"'
@@ -20,7 +20,7 @@ _LINKED_GOLDEN = {"publication": "bigint not null", "standing": "text"}
 _ENDED = "('removed', 'merged', 'dissolved')"
 STAYS = ("updated", "moved", "disputed", "restored")
 """Events of who is there before and after: of these the changed fields are told."""
-_FACET_GOLDEN = {
+_RELATED_GOLDEN = {
     "dataset": "text not null",
     "key": "text not null",
     "ref": "text not null",
@@ -134,7 +134,7 @@ class Mirror:
         ]
 
 
-def mirror_of(entity: Entity | FacetEntity) -> Mirror:
+def mirror_of(entity: Entity | RelatedEntity) -> Mirror:
     """Return the tables of an entity, be it the main one or one beside it."""
     if isinstance(entity, Entity):
         own = {entity.id_column: "uuid not null"}
@@ -143,10 +143,12 @@ def mirror_of(entity: Entity | FacetEntity) -> Mirror:
         return Mirror(
             entity.name, entity.id_column, entity.id_column, entity.fields, own | _LINKED_GOLDEN, feed, identifiers
         )
-    owner = id_column(entity.facet.of)
+    owner = id_column(entity.declared.of)
     ids = {"id": "uuid not null", owner: "uuid"}
-    indexed = (owner, *([entity.facet.key] if entity.facet.key else []))
-    return Mirror(entity.name, "id", owner, entity.fields, ids | _FACET_GOLDEN, {**_NUMBERED, **ids, **_EVENT}, indexed)
+    indexed = (owner, *([entity.declared.key] if entity.declared.key else []))
+    return Mirror(
+        entity.name, "id", owner, entity.fields, ids | _RELATED_GOLDEN, {**_NUMBERED, **ids, **_EVENT}, indexed
+    )
 
 
 def _create(table: str, columns: dict[str, str], partitioned: str) -> str:

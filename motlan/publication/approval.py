@@ -54,7 +54,7 @@ def require(store: Store, run: runs.Run) -> None:
 
 def decisions(connection: sa.Connection, run: str) -> list[dict[str, Any]]:
     """Return what was decided about a run, oldest first: `principal`, `action`, `reason`, `recorded_at`."""
-    table = tables.release_decisions.c
+    table = tables.approvals.c
     columns = (table.principal, table.action, table.reason, table.recorded_at)
     found = connection.execute(sa.select(*columns).where(table.run == run).order_by(table.recorded_at)).mappings()
     return [{**row, "recorded_at": row["recorded_at"].isoformat()} for row in found]
@@ -98,12 +98,12 @@ def decide(store: Store, run: str, principal: str, action: str, why: str) -> str
     found = runs.get(store, run)
     with store.publishing() as connection:
         values = {"run": run, "principal": principal, "action": action, "reason": why.strip()}
-        first = insert(tables.release_decisions).values(**values).on_conflict_do_nothing()
+        first = insert(tables.approvals).values(**values).on_conflict_do_nothing()
         if found.state not in ("waiting", "released"):
             raise ConfigurationError("this run waits for no release", where=run, next_step="see `motlan release list`.")
         if action == "approve":
             _require_fresh(connection, found)
-        if connection.execute(first.returning(tables.release_decisions.c.run)).one_or_none() is None:
+        if connection.execute(first.returning(tables.approvals.c.run)).one_or_none() is None:
             raise AccessError(
                 "you decided about this run before", where=run, next_step="another person has to decide as well."
             )

@@ -74,7 +74,7 @@ def judge(
         engine: Any engine.
         limits: The entity's.
         counted: What `count` told of all persons.
-        known: Relation of the published links with the area of their persons: `dataset`, `person_id`, `place`.
+        known: Relation of the published links with the area of their persons: `dataset`, `entity_id`, `place`.
         before: What `recent` returned.
 
     Returns:
@@ -138,15 +138,15 @@ def _changed(entity: Entity, area: str) -> str:
     here, new, old = (place_of(entity, area, row) for row in ("", "new.", "old."))
     # Columns made here begin with a line, as no field does: a field may be called `name`.
     updated = f"""
-        select person_id, _name as _field,
+        select entity_id, _name as _field,
                coalesce({pointer("_name", "new.")}.dataset, {pointer("_name", "old.")}.dataset) as _source,
                coalesce({new}, {old}) as _area, case _name {lost} end as _known_before,
                _name = {literal(entity.limits.death_field)} and {died} as _died
-        from (select person_id, unnest(_changed) as _name from difference where _op = 'updated')
-        join fresh as new using (person_id) join published as old using (person_id)"""
+        from (select entity_id, unnest(_changed) as _name from difference where _op = 'updated')
+        join fresh as new using (entity_id) join published as old using (entity_id)"""
     whole = f"""
-        select person_id, _field, {pointer("_field")}.dataset, _area, false, false
-        from (select person_id, {here} as _area, {SOURCES}, {DECIDED}, split_part(_told, ' ', 1) as _field
+        select entity_id, _field, {pointer("_field")}.dataset, _area, false, false
+        from (select entity_id, {here} as _area, {SOURCES}, {DECIDED}, split_part(_told, ' ', 1) as _field
               from (select *, unnest(string_split({DECIDED}, {literal(BETWEEN)})) as _told from difference where _op != 'updated')
               where _told != '')"""
     return f"{updated} union all {whole}"
@@ -155,9 +155,9 @@ def _changed(entity: Entity, area: str) -> str:
 def _moved(persons: str, place: str) -> str:
     """Persons of whom a row went over to another person, who was known before (`merges`) or was not (`splits`)."""
     return f"""
-        select dataset as _source, moved.old as person_id, {place} as _area,
+        select dataset as _source, moved.old as entity_id, {place} as _area,
                case when known then 'merges' else 'splits' end as _measure
-        from (from moved where {persons}) as moved left join published on published.person_id = moved.old"""
+        from (from moved where {persons}) as moved left join published on published.entity_id = moved.old"""
 
 
 def _measures(entity: Entity, changed: str, moved: str) -> str:
@@ -166,11 +166,11 @@ def _measures(entity: Entity, changed: str, moved: str) -> str:
     among = ", ".join(map(literal, guarded)) or "null"
     return f"""
         with changed as materialized ({changed}), moves as ({moved})
-        select _measure, _source, _area, grouping(_area) = 1 as whole, count(distinct person_id) as changed
-        from (select 'changes' as _measure, _source, _area, person_id from changed
-              union all select 'deaths', _source, _area, person_id from changed where _died
-              union all select _field, _source, _area, person_id from changed where _field in ({among}) and _known_before
-              union all select _measure, _source, _area, person_id from moves)
+        select _measure, _source, _area, grouping(_area) = 1 as whole, count(distinct entity_id) as changed
+        from (select 'changes' as _measure, _source, _area, entity_id from changed
+              union all select 'deaths', _source, _area, entity_id from changed where _died
+              union all select _field, _source, _area, entity_id from changed where _field in ({among}) and _known_before
+              union all select _measure, _source, _area, entity_id from moves)
         group by grouping sets ((_measure, _source, _area), (_measure, _source))"""
 
 
@@ -187,7 +187,7 @@ def _passed(
     found = {
         (source, area, bool(whole)): number
         for source, area, whole, number in engine.execute(
-            f"""select dataset, place, grouping(place) = 1, count(distinct person_id) from {known}
+            f"""select dataset, place, grouping(place) = 1, count(distinct entity_id) from {known}
                 group by grouping sets ((dataset, place), (dataset))"""
         ).fetchall()
     }

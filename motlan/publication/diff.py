@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from motlan.config.registry import FacetEntity
+from motlan.config.registry import RelatedEntity
 from motlan.expressions import literal, one, quote
 from motlan.lake.iceberg import changes, created, current, staging
 from motlan.lake.tables import corrections_table, findings_table, golden_table, key_of, links_table
@@ -22,7 +22,7 @@ from motlan.ledger import results, runs
 from motlan.merge import conflicts, related_entities
 from motlan.merge.golden_rows import Compared, compared
 from motlan.merge.provenance import SOURCES
-from motlan.partitioning import Parts, cut, within
+from motlan.partitioning import PersonRanges, in_range, write_ranges
 from motlan.publication import change_guard
 from motlan.workspace import Workspace
 
@@ -34,7 +34,7 @@ _EVENT = """case when len(_others) > 0 and _op = 'removed' then case when len(_o
     when len(_others) > 0 and _op = 'created' then 'split' when len(_others) > 0 then 'moved'
     when _op = 'updated' and _standing is distinct from stood then coalesce(_standing, 'restored') else _op end"""
 """What the feed calls a change: see `motlan.projection.tables.Mirror.feed`."""
-FINDING_COLUMNS = ("person_id", "_ref", "dimension", "severity", "field")
+FINDING_COLUMNS = ("entity_id", "_ref", "dimension", "severity", "field")
 
 
 def diff(work: Workspace, run: runs.Run, published: list[str]) -> results.Compared:
@@ -45,7 +45,7 @@ def diff(work: Workspace, run: runs.Run, published: list[str]) -> results.Compar
     were others', and one that won rows of others or lost some to them carry these persons' ids in `_others`: a merge, a split,
     a move.
     """
-    beside = [golden_table(facet.name) for facet in work.registry.facets_of(run.subject)]
+    beside = [golden_table(related.name) for related in work.registry.related_to(run.subject)]
     tables = [golden_table(run.subject), corrections_table(run.subject), findings_table(run.subject), *beside]
     name = results.Compared.step
     counts = work.staged(run.id, name, tables, lambda: _diff(work, run, published), resumes=True)
@@ -54,7 +54,7 @@ def diff(work: Workspace, run: runs.Run, published: list[str]) -> results.Compar
 
 def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
     with work.bulk_engine(f"comparing {run.subject}") as engine:
-        parts = cut(work, engine, run, run.result(results.Begun).inputs)
+        parts = write_ranges(work, engine, run, run.result(results.Begun).inputs)
         comparing = _Comparing(work, engine, run, published, parts)
         comparing.find_moved()
         comparing.find_unsettled()
@@ -67,14 +67,14 @@ def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
                 (findings_table(run.subject), "findings", FINDING_COLUMNS),
             )
         }
-        beside = {facet.name: comparing.facet(facet) for facet in work.registry.facets_of(run.subject)}
+        beside = {related.name: comparing.related(related) for related in work.registry.related_to(run.subject)}
     told = {name: sum(counts[name] for counts in golden) for name in (*_OPS, *_EVENTS, "versions")}
     return {
         **told,
         "changes": sum(told[op] for op in _OPS),
         "corrections": written[corrections_table(run.subject)],
         "findings": written[findings_table(run.subject)],
-        "facets": beside,
+        "related_entities": beside,
         **guarded,
     }
 
@@ -90,8 +90,8 @@ def _judged(
     golden, links = (
         published_rows(work.lake, table(entity.name), comparing.published) for table in (golden_table, links_table)
     )
-    persons = f"(select person_id, {place} as place from {golden})"
-    known = f"(select links.dataset, links.person_id, place from {links} as links left join {persons} as p using (person_id))"
+    persons = f"(select entity_id, {place} as place from {golden})"
+    known = f"(select links.dataset, links.entity_id, place from {links} as links left join {persons} as p using (entity_id))"
     before = change_guard.recent(work.store, entity.name, entity.limits)
     return change_guard.judge(engine, entity.limits, [row for rows in counted for row in rows], known, before)
 
@@ -104,7 +104,7 @@ class _Comparing:
     engine: duckdb.DuckDBPyConnection
     run: runs.Run
     published: list[str]
-    parts: Parts
+    parts: PersonRanges
 
     @cached_property
     def links(self) -> list[str]:
@@ -133,7 +133,7 @@ class _Comparing:
         """Make `unsettled`: persons one of whose records is gone from a register that is asked for it by an end rule."""
         names = ", ".join(literal(rule.name) for rule in self.work.registry.rules_of(self.run.subject).ends) or "null"
         self.engine.execute(
-            f"create temp table unsettled as select distinct person_id from {self.parts.read('findings')} where rule in ({names})"
+            f"create temp table unsettled as select distinct entity_id from {self.parts.read('findings')} where rule in ({names})"
         )
 
     def golden(self) -> Iterator[runs.Counts]:
@@ -142,14 +142,14 @@ class _Comparing:
         area = self.work.registry.scoring.area
 
         def finish(part: int) -> runs.Counts:
-            persons = within("old", part, self.parts.count)
+            persons = in_range("old", part, self.parts.count)
             return {"guard": change_guard.count(self.engine, entity, area, persons) if self.links else []}
 
         yield from self._by_id(compared(entity), finish)
 
-    def facet(self, facet: FacetEntity) -> runs.Counts:
+    def related(self, related: RelatedEntity) -> runs.Counts:
         """Compare the things beside persons, part by part; return the changes in their feed, and the versions written."""
-        counts = list(self._by_id(related_entities.compared(facet), lambda _: {}))
+        counts = list(self._by_id(related_entities.compared(related), lambda _: {}))
         return {
             "changes": sum(count[op] for count in counts for op in _OPS),
             "versions": sum(count["versions"] for count in counts),
@@ -179,7 +179,7 @@ class _Comparing:
     def _compare(self, what: Compared, part: int, told: int) -> runs.Counts:
         """Stage what turns a part of the published rows into the run's."""
         kept = ", ".join(map(quote, (*what.key, *what.columns)))
-        old = current(self.files(what.table), what.key, within(quote(what.key[0]), part, self.parts.count))
+        old = current(self.files(what.table), what.key, in_range(quote(what.key[0]), part, self.parts.count))
         fresh = f"{self.parts.read(what.name, part)}" if self.parts.files(what.name, part) else "published where false"
         if what.others:  # Publications from before there were standings lack the column.
             old = f"(from {old} union all by name select null::varchar as _standing where false)"
@@ -216,16 +216,16 @@ class _Comparing:
         on_spine = f"len(list_filter(d.{SOURCES}, lambda source: source.dataset in ({spine}))) > 0"
         self.engine.execute(
             f"""create or replace temp table others as
-               select person_id, _op, list(distinct other order by other) as _others from (
-                       select 'removed' as _op, old as person_id, new as other from moved where not turned
+               select entity_id, _op, list(distinct other order by other) as _others from (
+                       select 'removed' as _op, old as entity_id, new as other from moved where not turned
                        union all select 'created', new, old from moved
                        union all select 'updated', new, old from moved
-                       union all select 'updated', old, new from moved) group by person_id, _op;
+                       union all select 'updated', old, new from moved) group by entity_id, _op;
                create or replace temp table told as
-               select d.*, _others, case when u.person_id is not null and _op != 'removed' and not {on_spine} then 'disputed' end
+               select d.*, _others, case when u.entity_id is not null and _op != 'removed' and not {on_spine} then 'disputed' end
                       as _standing, p._standing as stood
-               from difference as d left join others using (person_id, _op)
-               left join unsettled as u on u.person_id = d.person_id left join published as p on p.person_id = d.person_id;
+               from difference as d left join others using (entity_id, _op)
+               left join unsettled as u on u.entity_id = d.entity_id left join published as p on p.entity_id = d.entity_id;
                create or replace temp table difference as select * exclude (stood), {_EVENT} as _event from told;
                drop table told; drop table others"""
         )

@@ -31,7 +31,7 @@ def publish(connection: sa.Connection, run: runs.Run) -> Published:
     """
     linked, compared = run.result(Linked), run.result(Compared)
     changed = linked.changed + compared.versions + compared.corrections + compared.findings
-    changed += sum(facet["versions"] for facet in compared.facets.values())
+    changed += sum(related["versions"] for related in compared.related_entities.values())
     last_seq = sa.func.coalesce(sa.func.max(tables.publications.c.first_seq + tables.publications.c.changes), 1) - 1
     seq = int(connection.execute(sa.select(last_seq).where(tables.publications.c.entity == run.subject)).scalar_one())
     if not changed:
@@ -44,8 +44,8 @@ def publish(connection: sa.Connection, run: runs.Run) -> Published:
     number = last_number(connection) + 1
     values = {"number": number, "run": run.id, "entity": run.subject, "first_seq": seq + 1}
     connection.execute(sa.insert(tables.publications).values(**values, changes=compared.changes))
-    for name, facet in compared.facets.items():
-        _number_facet(connection, number, name, facet["changes"])
+    for name, related in compared.related_entities.items():
+        _number_related(connection, number, name, related["changes"])
     for snapshots in (linked.snapshots, compared.snapshots):
         for table, snapshot in snapshots.items():
             runs.record_snapshot(connection, run.id, table, snapshot)
@@ -55,9 +55,9 @@ def publish(connection: sa.Connection, run: runs.Run) -> Published:
     return Published(number=number, first_seq=seq + 1, last_seq=seq + compared.changes, changes=compared.changes)
 
 
-def _number_facet(connection: sa.Connection, publication: int, entity: str, changes: int) -> None:
+def _number_related(connection: sa.Connection, publication: int, entity: str, changes: int) -> None:
     """Give an entity beside the main one the next numbers of its own feed."""
-    table = tables.facet_publications
+    table = tables.related_publications
     newest = sa.func.coalesce(sa.func.max(table.c.first_seq + table.c.changes), 1)
     first = connection.execute(sa.select(newest).where(table.c.entity == entity)).scalar_one()
     values = {"publication": publication, "entity": entity, "first_seq": first, "changes": changes}

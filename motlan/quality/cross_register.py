@@ -22,16 +22,15 @@ from motlan.lake.iceberg import SCRATCH, read_parquet
 from motlan.lake.newest import pull_moment
 from motlan.ledger import runs
 from motlan.ledger.results import CrossChecked
-from motlan.partitioning import Parts, cut, linked
+from motlan.partitioning import PersonRanges, linked, make_buckets, write_ranges
 from motlan.quality import deadlines, ended_records, person_rules, set_rules
 from motlan.quality.register_state import standing
 from motlan.quality.rule_counts import Tally
-from motlan.slices import slices
 from motlan.workspace import Workspace
 
 TALLY = "tally.json"
 """File in the run's scratch folder with the counts by area."""
-FINDING = ("dataset", "_key", "rule", "person_id", "_ref", "dimension", "severity", "field")
+FINDING = ("dataset", "_key", "rule", "entity_id", "_ref", "dimension", "severity", "field")
 _DAY = r"'^\d{4}-\d{2}-\d{2}'"
 
 
@@ -43,7 +42,7 @@ def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> Cross
     """
     tally, where = Tally(), f"checking {run.subject} across registers"
     with work.bulk_engine(where) as engine:
-        parts = cut(work, engine, run, inputs)
+        parts = write_ranges(work, engine, run, inputs)
         zones = {dataset.name: dataset.zone or "UTC" for dataset in work.registry.datasets_of(run.subject)}
         checking = _Checking(work, work.registry.entity(run.subject), parts, _as_of(engine, parts, zones, run.id))
         checking.gather(engine)
@@ -66,7 +65,7 @@ class _Checking:
 
     work: Workspace
     entity: Entity
-    parts: Parts
+    parts: PersonRanges
     as_of: str
 
     @cached_property
@@ -87,7 +86,7 @@ class _Checking:
             ]  # there may be rows of none
             for asked in filter(None, [names] if rule.refers else [[name] for name in names]):
                 read = [*asked, rule.refers.dataset] if rule.refers else asked
-                some = slices(max(counts.get(name, 0) for name in read))
+                some = make_buckets(max(counts.get(name, 0) for name in read))
                 queries += [
                     set_rules.failing(rule, asked, relation(fields, None, read), values, dialect) for values in some
                 ]
@@ -127,7 +126,7 @@ class _Checking:
         columns = "".join(f", {quote(field)}" for field in kept)
         engine.execute(
             f"""create or replace temp view linked as
-                select dataset, _key, _ref, _moment, person_id, {place} as area{columns} from {rows}"""
+                select dataset, _key, _ref, _moment, entity_id, {place} as area{columns} from {rows}"""
         )
         values = "".join(f", {quote(field)}" for field in self.entity.fields if field in golden_fields)
         golden = self.parts.read("golden", part)
@@ -135,7 +134,7 @@ class _Checking:
             failing = read_parquet([str(self._failing(rule))])
             engine.execute(f"create or replace temp view {_failing(rule)} as from {failing}")
         engine.execute(
-            f"create or replace temp view golden as select person_id, {place} as area{values} from {golden};"
+            f"create or replace temp view golden as select entity_id, {place} as area{values} from {golden};"
             f"create or replace temp view taken as from {self.parts.read('taken', part)}"
         )
 
@@ -163,7 +162,7 @@ def _used(rules: Rules) -> tuple[set[str], set[str]]:
     return rows, golden
 
 
-def _as_of(engine: duckdb.DuckDBPyConnection, parts: Parts, zones: Mapping[str, str], run: str) -> str:
+def _as_of(engine: duckdb.DuckDBPyConnection, parts: PersonRanges, zones: Mapping[str, str], run: str) -> str:
     """Return the SQL of the day of the newest change that any register told of, by its own zone, and not after the run began.
 
     Args:
@@ -237,8 +236,8 @@ def _rows_query(entity: Entity, rules: Rules, as_of: str, dialect: Dialect) -> s
     }
     columns = "".join(f", {sql} as {quote('_rule_' + name)}" for name, sql in answers.items())
     return (
-        f"select r.dataset, r._key, r._ref, person_id, coalesce(r.area, g.area) as area{columns} "
-        f"from linked as r join (from golden left join taken using (person_id)) as g using (person_id){''.join(joins.values())}"
+        f"select r.dataset, r._key, r._ref, entity_id, coalesce(r.area, g.area) as area{columns} "
+        f"from linked as r join (from golden left join taken using (entity_id)) as g using (entity_id){''.join(joins.values())}"
     )
 
 
@@ -262,7 +261,7 @@ def _found(engine: duckdb.DuckDBPyConnection, relation: str, rules: Sequence[Rul
         for rule, assessed, passed in zip(rules, counts[::2], counts[1::2], strict=True):
             tally.add(dataset, rule.name, area, assessed, passed)
     return [
-        f"select dataset, _key, {literal(rule.name)}, person_id, _ref, {literal(rule.dimension)}, "
+        f"select dataset, _key, {literal(rule.name)}, entity_id, _ref, {literal(rule.dimension)}, "
         f"{literal(rule.severity)}, {literal(rule.field)} from {relation} where {name} is false"
         for rule, name in zip(rules, names, strict=True)
     ]

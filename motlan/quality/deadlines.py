@@ -22,7 +22,7 @@ from motlan.lake.newest import newest_first
 from motlan.lake.tables import corrections_table, findings_table
 from motlan.ledger import runs
 from motlan.ledger.results import Begun
-from motlan.partitioning import Parts
+from motlan.partitioning import PersonRanges
 from motlan.quality.rule_counts import Tally
 from motlan.store import Store, tables
 from motlan.workspace import Workspace
@@ -86,7 +86,7 @@ def count_rows(
 
 
 def count_changes(
-    work: Workspace, run: runs.Run, engine: duckdb.DuckDBPyConnection, parts: Parts, tally: Tally
+    work: Workspace, run: runs.Run, engine: duckdb.DuckDBPyConnection, parts: PersonRanges, tally: Tally
 ) -> None:
     """Count what a reconcile run found across registers, and the corrections that it leads to, into a tally."""
     for kind, name, column in _APPENDED:

@@ -15,7 +15,7 @@ from motlan.lake.iceberg import SCRATCH, read_parquet
 from motlan.lake.tables import links_table
 from motlan.ledger import runs
 from motlan.ledger.results import Begun
-from motlan.partitioning import Parts
+from motlan.partitioning import PersonRanges
 from motlan.quality.rule_counts import Tally
 from motlan.workspace import Workspace
 
@@ -24,7 +24,7 @@ def find(
     work: Workspace,
     run: runs.Run,
     engine: duckdb.DuckDBPyConnection,
-    parts: Parts,
+    parts: PersonRanges,
     inputs: Mapping[str, Sequence[str]],
     tally: Tally,
 ) -> int:
@@ -43,7 +43,7 @@ def find(
         now = f"(select _key from {work.kept(run.id, 'links')} where dataset = {name})"
         went = f"(select distinct _key from {read_parquet(gone)} anti join {now} using (_key))"
         last = (
-            f"(select _key, arg_max(person_id, _run) as person_id, arg_max(_ref, _run) as _ref from {read_parquet(published)} "
+            f"(select _key, arg_max(entity_id, _run) as entity_id, arg_max(_ref, _run) as _ref from {read_parquet(published)} "
             f"semi join {went} using (_key) where dataset = {name} group by _key)"
         )
         ended = int(one(engine, f"select count(*) from {last}")[0])
@@ -52,12 +52,12 @@ def find(
             tally.add(dataset.name, rule.name, None, left + ended, left)
             what = ", ".join(map(literal, (rule.dimension, rule.severity, rule.field)))
             queries.append(
-                f"select {name} as dataset, _key, {literal(rule.name)} as rule, person_id, _ref, {what} from {last}"
+                f"select {name} as dataset, _key, {literal(rule.name)} as rule, entity_id, _ref, {what} from {last}"
             )
     if not queries:
         return 0
     target = parts.path("findings", 0).with_name("ended.parquet")
-    columns = "dataset, _key, rule, person_id, _ref, dimension, severity, field"
+    columns = "dataset, _key, rule, entity_id, _ref, dimension, severity, field"
     engine.execute(
         f"copy (from ({' union all '.join(queries)}) as ended({columns})) to {literal(str(target))} ({SCRATCH})"
     )

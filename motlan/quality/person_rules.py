@@ -51,11 +51,11 @@ def answers_query(
             columns[f"count_{field}"] = f"(case when r.{low} is null then 0 when r.{low} = r.{high} then 1 else 2 end)"
         answers.append(f"({rule.parsed.sql(dialect, columns)}) as {quote('_rule_' + rule.name)}")
     said = (
-        f"select person_id, min(_key) as _key, arg_min(_ref, _key) as _ref, max(area) as area, {', '.join(sums)} "
-        f"from {rows} where dataset = {literal(dataset)} group by person_id"
+        f"select entity_id, min(_key) as _key, arg_min(_ref, _key) as _ref, max(area) as area, {', '.join(sums)} "
+        f"from {rows} where dataset = {literal(dataset)} group by entity_id"
     )
     return (
-        f"select {literal(dataset)} as dataset, coalesce(r._key, 'person/' || g.person_id) as _key, r._ref, g.person_id, "
+        f"select {literal(dataset)} as dataset, coalesce(r._key, 'person/' || g.entity_id) as _key, r._ref, g.entity_id, "
         f"coalesce(r.area, g.area) as area, {', '.join(answers)} "
-        f"from {golden} as g left join ({said}) as r using (person_id)"
+        f"from {golden} as g left join ({said}) as r using (entity_id)"
     )

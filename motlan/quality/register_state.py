@@ -18,10 +18,10 @@ from motlan.lake.newest import MOMENT, newest_first
 from motlan.lake.tables import clean_table
 from motlan.ledger import runs, versions
 from motlan.ledger.results import Landed
+from motlan.partitioning import make_buckets
 from motlan.quality import deadlines
 from motlan.quality.register_rules import ask
 from motlan.quality.rule_counts import Tally, decode
-from motlan.slices import slices
 from motlan.store import tables
 from motlan.workspace import Workspace
 
@@ -91,7 +91,7 @@ def _show_standing(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: 
         read_parquet(files),
         f"_key, _run, {MOMENT} as _moment, _version, _assessed, _errors, {place} as area",
     )
-    some = slices(one(engine, f"select count(*) from {rows}")[0])
+    some = make_buckets(one(engine, f"select count(*) from {rows}")[0])
     again = "select _key, count(*) as versions from {} where {} group by _key having count(*) > 1"
     make(engine, "again", (again.format(rows, part("abs(hash(_key))")) for part in some))
     engine.execute(

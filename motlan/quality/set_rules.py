@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from motlan.config.quality import SetRule
 from motlan.expressions import DUCKDB, Dialect, literal, quote
-from motlan.slices import Slice, whole
+from motlan.partitioning import Bucket, whole
 
 
 def used_fields(rule: SetRule) -> set[str]:
@@ -19,7 +19,7 @@ def _own_fields(rule: SetRule) -> list[str]:
 
 
 def failing(
-    rule: SetRule, datasets: Sequence[str], everyone: str, part: Slice = whole, dialect: Dialect = DUCKDB
+    rule: SetRule, datasets: Sequence[str], everyone: str, part: Bucket = whole, dialect: Dialect = DUCKDB
 ) -> str:
     """Return the SQL of what fails a rule, which is little: values used twice in a dataset, or values that nobody has.
 
@@ -48,7 +48,7 @@ def failing(
     return f"{told} group by {'' if len(datasets) == 1 else 'dataset, '}{fields} having count(*) > 1"
 
 
-def _in(part: Slice, field: str) -> str:
+def _in(part: Bucket, field: str) -> str:
     return part(f"abs(hash({quote(field)}))")
 
 

@@ -107,7 +107,7 @@ def _namesakes(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str) 
             select {pair} from near
             join (select *, {ROW} as n from certain) as c using (n)
             join (select *, {ROW} as other from all_links) as o using (other)
-            where o.person_id != c.person_id
+            where o.entity_id != c.entity_id
             qualify row_number() over (partition by near.n order by near.match_weight desc, near.other) = 1"""
     ).fetchall()
 

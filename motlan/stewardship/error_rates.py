@@ -57,7 +57,7 @@ def _load(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, group
             select l.rule, l.match_weight, l.probability, r.probability as left_probability{columns}
             from {links} as l left join {reviews or none} as r using (dataset, _key)
             left join rows_ using (dataset, _key)
-            left join (select person_id{kept} from {golden}) as golden using (person_id)
+            left join (select entity_id{kept} from {golden}) as golden using (entity_id)
             where l.match_weight is not null or r.probability is not null"""
     )
 

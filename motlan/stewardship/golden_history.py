@@ -46,7 +46,7 @@ def history(work: Workspace, entity: str, person: str, field: str, principal: st
                 f"""select _run, _op, value, p.dataset, p.as_of, p.rule, p.disputed from (
                         select _run, _op, {quote(field)} as value,
                                {pointer(literal(field))} as p
-                        from {read_parquet(files)} where person_id = $person)
+                        from {read_parquet(files)} where entity_id = $person)
                     qualify _op != 'updated' or (value, p) is distinct from lag((value, p)) over (order by _run)
                     order by _run""",
                 {"person": person},

@@ -24,7 +24,7 @@ SAID_AGAIN = "said again"
 """State of a decision whose value the source sent once more after a pause."""
 
 
-def set_aside(work: Workspace, entity: str, person: str, field: str, principal: str, why: str) -> int:
+def exclude(work: Workspace, entity: str, person: str, field: str, principal: str, why: str) -> int:
     """Set aside the record's value that a golden field was taken from. The next reconcile goes without it.
 
     Args:
@@ -44,19 +44,19 @@ def set_aside(work: Workspace, entity: str, person: str, field: str, principal: 
     """
     if field not in work.registry.entity(entity).fields:
         raise ConfigurationError(f"{entity} has no field {field}", next_step="see schemas/.")
-    accesses.record(work.store, principal, "golden.set_aside", f"{entity} {person} {field}")
+    accesses.record(work.store, principal, "golden.exclude", f"{entity} {person} {field}")
     dataset, key, ref, value = _source(work, entity, person, field)
     decided = {"entity": entity, "dataset": dataset, "key": key, "field": field, "ref": ref}
     return _decide(
         work,
         {**decided, "digest": value_overrides.digest(work.store, value)},
-        value_overrides.SET_ASIDE,
+        value_overrides.EXCLUDE,
         principal,
         why,
     )
 
 
-def believe_again(work: Workspace, decision: int, principal: str, why: str) -> int:
+def reinstate(work: Workspace, decision: int, principal: str, why: str) -> int:
     """Take back a decision that set a value aside. Returns the new decision's number.
 
     Raises:
@@ -70,7 +70,7 @@ def believe_again(work: Workspace, decision: int, principal: str, why: str) -> i
     if found is None or decision not in {row["decision"] for row in listed(work, found["entity"])}:
         raise DataError("no such decision holds", next_step="see `motlan golden decisions`.")
     same = {name: found[name] for name in ("entity", "dataset", "key", "field", "ref", "digest")}
-    return _decide(work, same, value_overrides.BELIEVE_AGAIN, principal, why)
+    return _decide(work, same, value_overrides.REINSTATE, principal, why)
 
 
 def listed(work: Workspace, entity: str) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ def listed(work: Workspace, entity: str) -> list[dict[str, Any]]:
     believed, and people are asked to look at it again.
     """
     newest = value_overrides.newest_of_each(entity).subquery()
-    query = sa.select(newest).where(newest.c.action == value_overrides.SET_ASIDE).order_by(newest.c.id)
+    query = sa.select(newest).where(newest.c.action == value_overrides.EXCLUDE).order_by(newest.c.id)
     kept = ("dataset", "key", "field", "principal", "reason")
     with work.store.engine.connect() as connection:
         states = _states(connection, entity)
@@ -123,7 +123,7 @@ def _source(work: Workspace, entity: str, person: str, field: str) -> tuple[str,
             found = engine.execute(
                 f"""select p.dataset, p.key, p.ref, value from (
                         select {pointer(literal(field))} as p, {quote(field)} as value from {golden}
-                        where person_id = $person) where p is not null""",
+                        where entity_id = $person) where p is not null""",
                 {"person": person},
             ).fetchall()
     if not found:

@@ -19,7 +19,7 @@ from motlan.linking.link import load_frequencies
 from motlan.linking.model import Model
 from motlan.linking.relations import Relations
 from motlan.linking.scored_pairs import prior_log_odds
-from motlan.slices import number
+from motlan.partitioning import hash_number
 from motlan.stewardship import published_links
 from motlan.store.tables import PAIR
 from motlan.workspace import Workspace
@@ -142,7 +142,7 @@ def _orient(engine: duckdb.DuckDBPyConnection, matching: Matching) -> None:
     """Make `oriented_pairs`: the row of the spine is compared with, as linking does it."""
     spine = ", ".join(map(literal, matching.spine)) or "null"
     swapped = f"(left_dataset in ({spine}) and right_dataset not in ({spine}))"
-    left, right = (number(f"{side}_dataset || '/' || {side}_key") for side in ("left", "right"))
+    left, right = (hash_number(f"{side}_dataset || '/' || {side}_key") for side in ("left", "right"))
     engine.execute(
         f"""create temp table oriented_pairs as select *, case when {swapped} then {right} else {left} end as n,
                 case when {swapped} then {left} else {right} end as other from given_pairs"""

@@ -80,7 +80,7 @@ def open_for_feeds(settings: Settings) -> Store:
     return open_store(settings) if settings.database_url else _connect(server.feeds_url(settings))
 
 
-_SERVED = ("api_keys", "publications", "facet_publications")
+_SERVED = ("api_keys", "publications", "related_publications")
 
 
 def grant_feeds(connection: sa.Connection, feeds: Iterable[str]) -> None:

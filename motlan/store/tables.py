@@ -238,14 +238,14 @@ value_decisions = Table(
     Column("field", Text, nullable=False),
     Column("digest", Text, nullable=False, comment="keyed hash of the value"),
     Column("ref", Text, nullable=False, comment="the landed row, as it was seen"),
-    Column("action", Text, nullable=False, comment="set aside, or believe again"),
+    Column("action", Text, nullable=False, comment="exclude, or reinstate"),
     Column("principal", Text, nullable=False),
     Column("reason", Text, nullable=False, comment="in the person's words; may name persons"),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("value_decisions_by_record", "entity", "dataset", "key", "field", "digest"),
 )
-release_decisions = Table(
-    "release_decisions",
+approvals = Table(
+    "approvals",
     metadata,
     Column("run", Text, ForeignKey("runs.id"), primary_key=True),
     Column("principal", Text, primary_key=True, comment="nobody decides twice"),
@@ -253,8 +253,8 @@ release_decisions = Table(
     Column("reason", Text, nullable=False, comment="in the person's words"),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
-facet_publications = Table(
-    "facet_publications",
+related_publications = Table(
+    "related_publications",
     metadata,
     Column("publication", BigInteger, ForeignKey("publications.number"), primary_key=True),
     Column("entity", Text, primary_key=True),

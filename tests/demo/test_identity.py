@@ -17,16 +17,16 @@ Links = Mapping[str, tuple[str, str]]
 
 def publication(day: int, links: Links, *, golden: set[str] | None = None, ended: tuple[str, ...] = ()) -> Publication:
     rows = [
-        dict(zip(("dataset", "_key", "person_id", "founder"), (*record.split("/"), *said), strict=True))
+        dict(zip(("dataset", "_key", "entity_id", "founder"), (*record.split("/"), *said), strict=True))
         for record, said in links.items()
     ]
-    texts = pa.schema([(name, pa.string()) for name in ("dataset", "_key", "person_id", "founder")])
+    texts = pa.schema([(name, pa.string()) for name in ("dataset", "_key", "entity_id", "founder")])
     persons = sorted({person for person, _ in links.values()} if golden is None else golden)
     return Publication(
         day,
         pa.Table.from_pylist(rows, texts),
-        pa.table({"person_id": pa.array(persons, pa.string())}),
-        pa.table({"person_id": pa.array(ended, pa.string())}),
+        pa.table({"entity_id": pa.array(persons, pa.string())}),
+        pa.table({"entity_id": pa.array(ended, pa.string())}),
     )
 
 

@@ -48,13 +48,13 @@ def test_a_wrong_death_is_undone_and_stays_undone(country: Country) -> None:
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
     work = country.open()
     with pytest.raises(ConfigurationError, match="reason"):
-        overrides.set_aside(work, "person", person, "death_date", "user:a", " ")
-    number = overrides.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
+        overrides.exclude(work, "person", person, "death_date", "user:a", " ")
+    number = overrides.exclude(work, "person", person, "death_date", "user:a", "she came to our office")
 
     undone = merged_again()
     assert feed_after(country, 6) == [("updated", ["death_date"], None)], "one event"
     assert undone["cross_check"]["findings"] == 0, "what the death opened is closed again"
-    assert corrections(country) == [("alpha_people", "a3", "death_date", "2026-09-01", "set aside")]
+    assert corrections(country) == [("alpha_people", "a3", "death_date", "2026-09-01", "excluded")]
     fields = sample(work, "person", 1000, seed=1)
     assert replay(work, gather(work, "person", sorted({one for one, _ in fields})), fields).reasons == {}
 
@@ -68,20 +68,20 @@ def test_a_wrong_death_is_undone_and_stays_undone(country: Country) -> None:
     assert feed_after(country, 7) == [], "the register repeats the wrong value: the decision outlives it"
 
     with pytest.raises(DataError, match="no golden death_date"):
-        overrides.set_aside(work, "person", person, "death_date", "user:a", "twice")
-    overrides.believe_again(work, number, "user:b", "it was right after all")
+        overrides.exclude(work, "person", person, "death_date", "user:a", "twice")
+    overrides.reinstate(work, number, "user:b", "it was right after all")
     assert overrides.listed(work, "person") == []
     back = merged_again()
     assert feed_after(country, 7) == [("updated", ["death_date"], "2026-09-01")]
     assert (back["cross_check"]["findings"], corrections(country)) == (1, [])
     with pytest.raises(DataError, match="no such decision"):
-        overrides.believe_again(work, number, "user:b", "again")
+        overrides.reinstate(work, number, "user:b", "again")
 
 
 def test_another_value_of_the_register_is_a_new_claim(country: Country) -> None:
     country.after(whole_job)
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
-    overrides.set_aside(country.open(), "person", person, "death_date", "user:a", "wrong")
+    overrides.exclude(country.open(), "person", person, "death_date", "user:a", "wrong")
     changed = [(*row[:5], "2026-09-20") if row[0] == "a3" else row for row in SPINE]
     country.write("alpha_people", [spine_record(row, "2026-10-02T00:00:00.000000Z") for row in changed])
     pipeline.sync("alpha_people")
@@ -99,7 +99,7 @@ def test_a_value_that_its_source_withdrew_and_sends_again_is_heard_and_people_ar
     country.after(whole_job)
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
     work = country.open()
-    first = overrides.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
+    first = overrides.exclude(work, "person", person, "death_date", "user:a", "she came to our office")
     merged_again()
     dead = "select death_date from golden_person where death_date is not null"
     says(country, "a3", "2026-09-01", "2026-10-02T00:00:00.000000Z")
@@ -116,7 +116,7 @@ def test_a_value_that_its_source_withdrew_and_sends_again_is_heard_and_people_ar
     assert status(work)["values_said_again"] == 1
     fields = sample(work, "person", 1000, seed=1)
     assert replay(work, gather(work, "person", sorted({one for one, _ in fields})), fields).reasons == {}
-    overrides.set_aside(work, "person", person, "death_date", "user:b", "she came once more")
+    overrides.exclude(work, "person", person, "death_date", "user:b", "she came once more")
     merged_again()
     assert rows(country, dead) == []
     assert [row["state"] for row in overrides.listed(work, "person")] == ["holds"]
@@ -127,7 +127,7 @@ def test_a_pause_between_two_merges_is_one(country: Country) -> None:
     country.after(whole_job)
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
     work = country.open()
-    overrides.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
+    overrides.exclude(work, "person", person, "death_date", "user:a", "she came to our office")
     merged_again()
     says(country, "a3", None, "2026-10-03T00:00:00.000000Z")
     says(country, "a3", "2026-09-01", "2026-10-04T00:00:00.000000Z")
@@ -144,7 +144,7 @@ def test_a_number_set_aside_that_another_register_repeats_is_heard_and_nobody_is
         country, "select person_id::text from golden_person where health_card_number = 'GD4010000000001'"
     )
     for field in ("personal_id", "full_name", "birth_date", "sex"):
-        overrides.set_aside(country.open(), "person", person, field, "user:a", "of another woman")
+        overrides.exclude(country.open(), "person", person, field, "user:a", "of another woman")
     merged_again()
     asked = rows(country, "select dataset, key, field, value, golden_value from corrections_person")
     assert all(value != golden for *_, value, golden in asked), "X to X"
@@ -160,7 +160,7 @@ def test_older_news_that_comes_late_is_no_pause_where_the_records_own_moment_cou
     whole_job()
     ((person,),) = rows(country, "select person_id::text from golden_person where death_date is not null")
     work = country.open()
-    overrides.set_aside(work, "person", person, "death_date", "user:a", "she came to our office")
+    overrides.exclude(work, "person", person, "death_date", "user:a", "she came to our office")
     says(country, "a3", None, "2026-08-20T00:00:00.000000Z")
     merged_again()
     assert rows(country, "select death_date from golden_person where death_date is not null") == []

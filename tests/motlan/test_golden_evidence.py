@@ -46,7 +46,7 @@ def declared() -> Any:
 def load(engine: duckdb.DuckDBPyConnection, entity: Any, rows: Sequence[Row]) -> None:
     """Show rows, each given by `dataset`, its fields, and perhaps `key`, `moment`, `person` and `since` (field -> moment)."""
     columns = {
-        "person_id": [row.get("person", "p") for row in rows],
+        "entity_id": [row.get("person", "p") for row in rows],
         "dataset": [row["dataset"] for row in rows],
         "_key": [row.get("key", row["dataset"]) for row in rows],
         "_ref": [f"run/0/{row['dataset']}{row.get('key', '')}{row.get('person', '')}" for row in rows],
@@ -78,17 +78,17 @@ def golden(engine: duckdb.DuckDBPyConnection, entity: Any, rows: Sequence[Row]) 
     query = _QUERIES[id(entity)][1]
     engine.execute(f"create or replace temp table golden as {query}")
     engine.execute(
-        "create or replace temp table withheld as select dataset, _key, 'x' as field, person_id, _ref, _key as value "
+        "create or replace temp table withheld as select dataset, _key, 'x' as field, entity_id, _ref, _key as value "
         "from linked_rows where false"
     )
     lost = engine.sql(lost_query(entity, "linked_rows", "golden", "withheld")).to_arrow_table().to_pylist()
-    found = {row["person_id"]: row for row in engine.sql(f"from {pointed('golden')}").to_arrow_table().to_pylist()}
+    found = {row["entity_id"]: row for row in engine.sql(f"from {pointed('golden')}").to_arrow_table().to_pylist()}
     for row in found.values():
         row["_pointers"] = {pointer["field"]: pointer for pointer in row["_pointers"]}
         row["_corrections"] = set()
     for row in lost:
         correction = (row["dataset"], row["_key"], row["field"], row["value"], row["golden_value"])
-        found[row["person_id"]]["_corrections"].add(correction)
+        found[row["entity_id"]]["_corrections"].add(correction)
     return found
 
 
@@ -335,7 +335,7 @@ def test_every_fast_path_gives_what_the_plain_definition_gives(engine: duckdb.Du
 
     def told(query: str) -> dict[str, Any]:
         return {
-            row["person_id"]: row for row in engine.sql(f"from {pointed(f'({query})')}").to_arrow_table().to_pylist()
+            row["entity_id"]: row for row in engine.sql(f"from {pointed(f'({query})')}").to_arrow_table().to_pylist()
         }
 
     plain = told(plain_query(ENTITY, "linked_rows", WON, since=value_ages.SINCE))

@@ -53,7 +53,7 @@ def lake(work: Workspace) -> list[tuple[Any, ...]]:
     with work.engine("reading") as engine:
         files = work.lake.files("golden.person", published)
         return engine.execute(
-            f"select person_id, {fields} from {current(files, ('person_id',))} order by all"
+            f"select entity_id, {fields} from {current(files, ('entity_id',))} order by all"
         ).fetchall()
 
 
@@ -83,7 +83,7 @@ def test_the_feeds_partitions_follow_each_other_without_gaps() -> None:
 
 
 def person_mirror() -> tables.Mirror:
-    return tables.Mirror("person", "person_id", (), {}, {}, ())
+    return tables.Mirror("person", "person_id", "person_id", (), {}, {}, ())
 
 
 @pytest.mark.slow
@@ -166,11 +166,11 @@ def test_an_entity_declared_later_is_filled_by_the_publication_that_first_has_it
     publish(work, 1)
     load.project(work, ENTITY)
     ((run,),) = rows(work, "select max(id) from runs")
-    fields = ", ".join(f"'x' as {field}" for field in work.registry.facets["membership"].fields)
+    fields = ", ".join(f"'x' as {field}" for field in work.registry.related_entities["membership"].fields)
     target = work.lake.staged_file("golden.membership", run)
     with work.engine("making rows") as engine:
         engine.execute(
-            f"""copy (select uuid()::varchar as id, uuid()::varchar as person_id, 'cards' as dataset, i::varchar as _key,
+            f"""copy (select uuid()::varchar as id, uuid()::varchar as entity_id, 'cards' as dataset, i::varchar as _key,
                              'ref' as _ref, null::varchar as _moment, 'created' as _op, ['x'] as _changed, i as _ordinal,
                              {fields}, '{run}' as _run
                       from range(1, 11) as numbers(i)) to '{target}' (format parquet)"""
@@ -178,7 +178,7 @@ def test_an_entity_declared_later_is_filled_by_the_publication_that_first_has_it
     work.lake.commit("golden.membership", run)
     publish(work, 2)
     with work.store.engine.begin() as connection:
-        connection.exec_driver_sql("insert into facet_publications values (2, 'membership', 1, 10)")
+        connection.exec_driver_sql("insert into related_publications values (2, 'membership', 1, 10)")
     assert load.project(work, ENTITY) == 1
     assert rows(work, "select count(*), min(publication) from golden_membership") == [(10, 2)]
     assert rows(work, "select min(seq), max(seq), count(distinct id) from feed_membership") == [(1, 10, 10)]

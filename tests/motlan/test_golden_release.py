@@ -150,7 +150,7 @@ def test_limits_of_the_window_hold_by_register_and_province() -> None:
     limits = ChangeLimits(window={"changes": 1.0})
     with connect() as engine:
         engine.execute(
-            """create table known as select 'zeta' as dataset, n::varchar as person_id, if(n < 900, 'north', 'south') as place
+            """create table known as select 'zeta' as dataset, n::varchar as entity_id, if(n < 900, 'north', 'south') as place
                from range(20000) as t(n)"""
         )
         counted = [["deaths", "zeta", "north", False, 19], ["deaths", "zeta", None, True, 19]]

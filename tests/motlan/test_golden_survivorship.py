@@ -48,12 +48,12 @@ def golden(engine: duckdb.DuckDBPyConnection, rows: Sequence[Row], **rules: Any)
     found = {}
     for row in engine.sql(f"from {pointed(f'({query})')}").to_arrow_table().to_pylist():
         pointers = {pointer["field"]: pointer for pointer in row["_pointers"]}
-        found[row["person_id"]] = {
+        found[row["entity_id"]] = {
             field: (row[field], *(pointers[field][name] for name in ("dataset", "key", "rule", "disputed")))
             for field in FIELDS
             if row[field] is not None
         }
-        assert set(pointers) == set(found[row["person_id"]]), "a value without a pointer, or the other way round"
+        assert set(pointers) == set(found[row["entity_id"]]), "a value without a pointer, or the other way round"
     return found
 
 
@@ -64,7 +64,7 @@ def _entity(rules: dict[str, Any]) -> SimpleNamespace:
 
 def _load(engine: duckdb.DuckDBPyConnection, rows: Sequence[Row]) -> None:
     columns = {
-        "person_id": [row.person for row in rows],
+        "entity_id": [row.person for row in rows],
         "dataset": [row.dataset for row in rows],
         "_key": [row.key for row in rows],
         "_ref": [f"run/0/{number}" for number in range(len(rows))],
@@ -209,7 +209,7 @@ def lose(engine: duckdb.DuckDBPyConnection, entity: Any) -> None:
     """Make `lost`, what lost against golden values where nobody set a value aside."""
     engine.execute(f"create or replace temp table golden as {merge_query(entity, 'linked_rows')}")
     engine.execute(
-        "create or replace temp table withheld as select dataset, _key, 'name' as field, person_id, _ref, name as value "
+        "create or replace temp table withheld as select dataset, _key, 'name' as field, entity_id, _ref, name as value "
         "from linked_rows where false"
     )
     lost = lost_query(entity, "linked_rows", "golden", "withheld")
@@ -225,7 +225,7 @@ def test_a_conflict_tells_its_evidence_and_how_grave_it_is(engine: duckdb.DuckDB
     (conflict,) = engine.sql(conflicts_query(entity, "linked_rows", "lost")).to_arrow_table().to_pylist()  # type: ignore[arg-type]
     evidence = '{"ref":"run/0/0","as_of":"2020","rule":"authority","for":2,"against":1}'
     assert conflict == {
-        "dataset": "beta", "_key": "b", "field": "name", "person_id": "p", "_ref": "run/0/1", "value": "Mai",
+        "dataset": "beta", "_key": "b", "field": "name", "entity_id": "p", "_ref": "run/0/1", "value": "Mai",
         "golden_value": "Lan", "authority": "alpha", "severity": "error", "evidence": evidence,
     }  # fmt: skip
 
@@ -239,7 +239,7 @@ def test_who_lost_something_is_looked_at_closely(engine: duckdb.DuckDBPyConnecti
     _load(engine, thrown(["x", "x", "x", "x", "x", "x", "y", None]))
     entity = _entity(rules)
     lose(engine, entity)
-    losing = {row[0] for row in engine.execute("select person_id from lost").fetchall()}
+    losing = {row[0] for row in engine.execute("select entity_id from lost").fetchall()}
     everyone = {f"p{number}" for number in range(400)}
     ways = merge_ways(entity, "linked_rows")  # type: ignore[arg-type]
     persons: dict[str, set[str]] = {}

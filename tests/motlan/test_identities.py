@@ -116,7 +116,7 @@ class Bus:
         self.step = Identities(Relations(engine), SECRET, "person", DATASETS)
         engine.execute(f"create temp table identities_before as {NOBODY}")
         engine.execute(
-            "create table previous (dataset varchar, _key varchar, _ref varchar, founder varchar, person_id varchar)"
+            "create table previous (dataset varchar, _key varchar, _ref varchar, founder varchar, entity_id varchar)"
         )
 
     def run(self, founders: dict[Record, Record], turned: set[Record]) -> dict[Record, str]:
@@ -128,8 +128,8 @@ class Bus:
         self._table("turned", ("dataset", "_key"), list(turned))
         self.engine.execute(
             f"""create or replace temp table drawn as
-                select dataset, _key, if(corrected, 'corrected', 'sent') as _ref, founder, person_id
-                from told join (select dataset || '/' || _key as founder, {self.step.plain()} as person_id from told)
+                select dataset, _key, if(corrected, 'corrected', 'sent') as _ref, founder, entity_id
+                from told join (select dataset || '/' || _key as founder, {self.step.plain()} as entity_id from told)
                 using (founder)
                 left join (select dataset, _key, true as corrected from turned) as t using (dataset, _key)"""
         )
@@ -138,11 +138,11 @@ class Bus:
         self.step.check()
         self.engine.execute(
             """create or replace table previous as
-               select dataset, _key, 'sent' as _ref, founder, coalesce(given_id, person_id) as person_id
-               from drawn left join (select founder, person_id as given_id from given) using (founder);
+               select dataset, _key, 'sent' as _ref, founder, coalesce(given_id, entity_id) as entity_id
+               from drawn left join (select founder, entity_id as given_id from given) using (founder);
                create or replace temp table identities_before as from identities_now"""
         )
-        found = self.engine.execute("select dataset, _key, person_id from previous").fetchall()
+        found = self.engine.execute("select dataset, _key, entity_id from previous").fetchall()
         return {(dataset, key): person for dataset, key, person in found}
 
     def _table(self, name: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -157,7 +157,7 @@ class Bus:
 
     def retired(self) -> dict[str, list[str]]:
         return dict(
-            self.engine.execute("select person_id, went_to from identities_before where state = 'retired'").fetchall()
+            self.engine.execute("select entity_id, went_to from identities_before where state = 'retired'").fetchall()
         )
 
 
@@ -328,10 +328,10 @@ def test_two_citizens_found_to_be_one_keep_one_id_and_the_other_is_new_when_they
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        ("update given set person_id = (select min(person_id) from given)", "an id is given to two persons"),
+        ("update given set entity_id = (select min(entity_id) from given)", "an id is given to two persons"),
         ("delete from given where founder = 'alpha_cards/BH01'", "a group has no id"),
         (
-            "update given set person_id = (select was from touched where _key = 'HS01') where founder = 'mid_pupils/HS01'",
+            "update given set entity_id = (select was from touched where _key = 'HS01') where founder = 'mid_pupils/HS01'",
             "a new person has an id that was another's|an id is given to two persons",
         ),
     ],
@@ -350,7 +350,7 @@ def test_ids_that_were_given_before_founders_were_known_stay(bus: Bus) -> None:
     bus.engine.execute("update previous set dataset = 'zeta_people', _key = 'DC01', founder = 'zeta_people/DC01'")
     later = bus.run({A: A, B: B}, set())
     assert later[A] == first[B] != later[B]
-    assert set(bus.engine.execute("select person_id from identities_before").fetchall()) == {
+    assert set(bus.engine.execute("select entity_id from identities_before").fetchall()) == {
         (later[A],),
         (later[B],),
     }

@@ -42,7 +42,7 @@ def test_a_row_lost_between_landing_and_cleaning_stops_the_run(
     ("plain", "words"),
     [
         ("select * from ({0}) union all by name select * from ({0})", "doubled, not one each"),
-        ("select * from ({0}) limit 0", "golden rows, 0 of them doubled, not one each"),
+        ("select * from (select * from ({0}) limit 0)", "golden rows, 0 of them doubled, not one each"),
     ],
 )
 def test_a_person_with_two_golden_rows_or_none_stops_the_run(

@@ -48,7 +48,7 @@ OURS = (
     "_version",
     "_given_0",
     "_rule_x",
-    "person_id",
+    "entity_id",
     "full_name",
 )
 ALIKE = (

@@ -124,7 +124,7 @@ def test_people_are_shown_why_a_pair_is_theirs_and_a_refit_follows_former_number
     assert report["expected_missed_was"] > 0
 
 
-FACETS = {"household_head": "personal_id(head)"}
+RELATED = {"household_head": "personal_id(head)"}
 HOUSEHOLDS = {
     "household": {
         "of": "person", "authority": [SPINE, CARDS], "key": "household_head", "person": "personal_id",
@@ -144,7 +144,7 @@ def housed(late: Country) -> Country:
 
     late.declare("adapters/agencies.yaml", columns)
     for agency, dataset in (("alpha", SPINE), ("beta", CARDS)):
-        late.declare(f"mapping/{agency}.yaml", lambda content, d=dataset: content[d].update(facets=FACETS))
+        late.declare(f"mapping/{agency}.yaml", lambda content, d=dataset: content[d].update(related_entities=RELATED))
     late.declare("mapping/authority.yaml", lambda content: content.update(HOUSEHOLDS))
     return late
 

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from motlan import partitioning, pipeline, slices
+from motlan import partitioning, pipeline
 from motlan.lake.iceberg import read_parquet
 from motlan.ledger import runs
 from motlan.merge.golden_rows import Compared
@@ -56,8 +56,9 @@ def landed(country: Country) -> Iterator[Country]:
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 64])
 def test_every_id_is_in_one_part_and_parts_follow_the_order_of_ids(count: int) -> None:
     ids = ", ".join(f"('{n * 2654435761 % 16**8:08x}-0000-4000-8000-000000000000')" for n in range(500))
-    inside = ", ".join(partitioning.within("id", part, count) for part in range(count))
-    query = f"select {partitioning.number('id', count)} as part, [{inside}] as inside from (values {ids}) as v(id) order by id"
+    inside = ", ".join(partitioning.in_range("id", part, count) for part in range(count))
+    part = partitioning.range_number("id", count)
+    query = f"select {part} as part, [{inside}] as inside from (values {ids}) as v(id) order by id"
     found = duckdb.sql(query).fetchall()
     assert [[part == place for place in range(count)] for part, _ in found] == [list(row[1]) for row in found]
     assert [part for part, _ in found] == sorted(part for part, _ in found)
@@ -113,7 +114,7 @@ def test_files_of_few_rows_are_read_in_slices_and_give_the_same_rows(
     with work.store.engine.connect() as connection:
         seen = {dataset: runs.visible(connection, "sync", dataset) for dataset in BOTH}
     files = {dataset: work.clean_files(dataset, seen) for dataset in BOTH}
-    assert max(len(slices.file_slices(paths, "_ref")) for paths in files.values()) > 1
+    assert max(len(partitioning.file_ranges(paths, "_ref")) for paths in files.values()) > 1
 
 
 @pytest.mark.parametrize("most", [1, 5, 12, 40, 100])
@@ -126,7 +127,7 @@ def test_slices_of_files_have_each_file_once_and_tell_what_may_be_in_them(
         path = tmp_path / f"{name.replace('/', '-')}.parquet"
         duckdb.sql(f"select '{name}/' || range as _ref, [1, 2] as many from range({count})").write_parquet(str(path))
     files = sorted(map(str, tmp_path.glob("*.parquet")))
-    found = slices.file_slices(files, "_ref")
+    found = partitioning.file_ranges(files, "_ref")
     assert sorted(path for paths, _ in found for path in paths) == files
     for paths, inside in found:
         mine = duckdb.sql(f"select count(*), count(*) filter ({inside}) from {read_parquet(paths)}").fetchall()[0]

@@ -71,7 +71,7 @@ def linked(country: Country) -> dict[str, str]:
         seen = set(runs.visible(connection, "reconcile", "person"))
     with work.engine("looking") as engine:
         files = work.lake.files(links_table("person"), seen)
-        return dict(engine.execute(f"select _key, person_id from {linking.current(files, linking.KEY)}").fetchall())
+        return dict(engine.execute(f"select _key, entity_id from {linking.current(files, linking.KEY)}").fetchall())
 
 
 def events(country: Country, after: int) -> set[tuple[str, str, tuple[str, ...]]]:
@@ -184,7 +184,7 @@ def test_a_decision_that_parts_a_row_gives_it_a_new_id_and_the_next_one_merges_t
     with work.engine("looking") as engine:
         files = work.lake.files(identities_table("person"), seen)
         kept = engine.execute(
-            f"select person_id, state, went_to from {linking.current(files, ('person_id',))}"
+            f"select entity_id, state, went_to from {linking.current(files, ('entity_id',))}"
         ).fetchall()
     assert kept == [(parted["BH01"], "retired", [before["DC01"]])]
     assert pipeline.reconcile()["link"]["changed"] == 0, "the same again changes nothing"
@@ -227,4 +227,4 @@ def found(country: Country) -> set[tuple[str, str]]:
         files = work.lake.files("findings.person", seen)
         where = "rule = 'still_in_the_register'"
         now = linking.current(files, ("dataset", "_key", "rule"))
-        return set(engine.execute(f"select _key, person_id from {now} where {where}").fetchall())
+        return set(engine.execute(f"select _key, entity_id from {now} where {where}").fetchall())

@@ -151,13 +151,13 @@ def test_a_person_rule_counts_the_values_of_the_rows_that_it_takes(engine: duckd
             ('d', 'k1', 'r1', 'p1', null, 'A', 'enrolled'), ('d', 'k2', 'r2', 'p1', null, 'B', 'left'),
             ('d', 'k3', 'r3', 'p2', '01', 'A', 'enrolled'), ('d', 'k4', 'r4', 'p2', '01', 'B', 'enrolled'),
             ('e', 'k5', 'r5', 'p1', null, 'C', 'enrolled'))
-            as v(dataset, _key, _ref, person_id, area, school, enrolment_status)"""
+            as v(dataset, _key, _ref, entity_id, area, school, enrolment_status)"""
     )
     engine.execute(
-        "create table golden as from (values ('p1', null), ('p2', '02'), ('p3', '03')) as v(person_id, area)"
+        "create table golden as from (values ('p1', null), ('p2', '02'), ('p3', '03')) as v(entity_id, area)"
     )
     query = person_rules.answers_query([rule], "d", "linked", "golden", "'2026-10-01'")
-    found = engine.execute(f"select person_id, _key, area, _rule_one_school from ({query}) order by all").fetchall()
+    found = engine.execute(f"select entity_id, _key, area, _rule_one_school from ({query}) order by all").fetchall()
     assert found == [("p1", "k1", None, True), ("p2", "k3", "01", False), ("p3", "person/p3", "03", None)]
 
 

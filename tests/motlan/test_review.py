@@ -110,7 +110,7 @@ def linked(country: Country) -> dict[str, tuple[str, str]]:
 
 def linked_now(work: Workspace) -> dict[str, tuple[str, str]]:
     with work.engine("reading") as engine:
-        found = engine.execute(f"select _key, person_id, rule from {published_links.links(work, 'person')}").fetchall()
+        found = engine.execute(f"select _key, entity_id, rule from {published_links.links(work, 'person')}").fetchall()
     return {key: (person, rule) for key, person, rule in found}
 
 

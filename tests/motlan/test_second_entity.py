@@ -61,7 +61,7 @@ spine: [gamma_companies]
 identifiers: [tax_code]
 derived: {plain: lower(name)}
 exact: [plain, founded]
-blocks: [[plain], [founded]]
+blocking_rules: [[plain], [founded]]
 comparisons:
   tax_code:
     levels:

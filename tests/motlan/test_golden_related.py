@@ -14,7 +14,7 @@ from tests.conftest import CARDS, Country, card_record
 from tests.motlan.test_parts import reconcile, staged
 from tests.motlan.test_pipeline import BOTH, LATER, rows, whole_job
 
-FACETS = {
+RELATED = {
     "membership": {"of": "person", "authority": ["beta_cards"]},
     "household": {
         "of": "person", "authority": ["beta_cards"], "key": "household_head", "person": "personal_id",
@@ -27,18 +27,18 @@ GRANT = {"beta": {"legal_basis": "the test's", "fields": ["health_card_number"]}
 @pytest.fixture
 def declared(country: Country) -> Country:
     """A country whose cards are memberships, and whose card numbers name households."""
-    country.declare("mapping/authority.yaml", lambda content: content.update(FACETS))
+    country.declare("mapping/authority.yaml", lambda content: content.update(RELATED))
     country.declare("mapping/grants.yaml", lambda content: content.update(membership=GRANT))
     country.declare(
         "mapping/beta.yaml",
-        lambda content: content["beta_cards"].update(facets={"household_head": "personal_id(number)"}),
+        lambda content: content["beta_cards"].update(related_entities={"household_head": "personal_id(number)"}),
     )
     return country
 
 
 def test_a_row_is_a_membership_of_its_person_and_changes_with_it(declared: Country) -> None:
     done = declared.after(whole_job)
-    assert done["reconcile"]["merge"]["facets"] == {"membership": 5, "household": 3}
+    assert done["reconcile"]["merge"]["related_entities"] == {"membership": 5, "household": 3}
     memberships = """select m.key, m.health_card_number, g.full_name, m.as_of from golden_membership m
                      join golden_person g using (person_id) order by m.key limit 2"""
     as_of = "2026-09-01T00:00:00.000000Z"
@@ -66,8 +66,8 @@ def test_households_found_in_slices_are_the_same(declared: Country, monkeypatch:
     declared.after(whole_job)
     monkeypatch.setenv("MOTLAN_BUCKET_ROWS", "2")
     again = whole_job()["reconcile"]
-    assert again["merge"]["facets"] == {"membership": 5, "household": 3}
-    assert again["diff"]["facets"]["household"] == {"changes": 0, "versions": 0}
+    assert again["merge"]["related_entities"] == {"membership": 5, "household": 3}
+    assert again["diff"]["related_entities"]["household"] == {"changes": 0, "versions": 0}
 
 
 def test_another_number_of_parts_numbers_what_lies_beside_persons_alike(
@@ -103,7 +103,7 @@ def test_its_feed_gives_what_the_legal_basis_allows_and_no_more(declared: Countr
     [
         ({"ship": {"of": "person", "authority": ["beta_cards"]}}, "no model of ship"),
         ({"membership": {"of": "person", "authority": ["gamma_cards"]}}, "no dataset gamma_cards"),
-        ({"household": {**FACETS["household"], "key": "ship"}}, "household has no field ship"),
+        ({"household": {**RELATED["household"], "key": "ship"}}, "household has no field ship"),
         ({"membership": {"of": "person", "authority": ["beta_cards"], "kye": "x"}}, "did you mean key"),
         ({"person": {"sex": {"authority": ["gamma"]}}}, "no dataset gamma"),
         (
