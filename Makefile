@@ -28,10 +28,11 @@ check: .venv/.dev ## The quick loop: lint, types, layers and the tests that take
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" -x
 
-soak: .venv/.dev ## Two hundred random kills, PostgreSQL among the killed: KILLS=200, SEED=1; 20,000 histories; both engines on 20,000 people
+soak: .venv/.dev ## Two hundred random kills, PostgreSQL among the killed: KILLS=200, SEED=1; 20,000 histories; both engines on 20,000 people; a demo of 3 days
 	@MOTLAN_RANDOM=1 MOTLAN_HISTORIES=20000 MOTLAN_KILLS=$(KILLS) MOTLAN_SEED=$(SEED) $(BIN)/python -m pytest tests/soak
-	@MOTLAN_HISTORIES=20000 MOTLAN_SEED=$(SEED) $(BIN)/python -m pytest -o timeout=0 tests/motlan/test_linking_decided.py tests/motlan/test_golden_evidence.py
-	@MOTLAN_PARITY_PEOPLE=20000 MOTLAN_PARITY_ROWS=5000 $(BIN)/python -m pytest -o timeout=0 tests/spark/test_spark_parity.py tests/engine/test_engine_parity.py
+	@MOTLAN_HISTORIES=20000 MOTLAN_SEED=$(SEED) $(BIN)/python -m pytest -o timeout=0 tests/motlan/linking/test_decisions.py tests/motlan/merge/test_evidence.py
+	@MOTLAN_DEMO_DAYS=3 $(BIN)/python -m pytest -o timeout=0 tests/demo/test_main_job.py
+	@MOTLAN_PARITY_PEOPLE=20000 MOTLAN_PARITY_ROWS=5000 $(BIN)/python -m pytest -o timeout=0 tests/spark/test_spark_parity.py tests/expressions/test_parity.py
 
 bench: .venv/.dev ## The benchmarks, on PEOPLE people
 	@$(BIN)/motlan bench quality --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)

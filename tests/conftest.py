@@ -49,14 +49,14 @@ settings.load_profile("patient")
 
 LONG = (
     "tests/spark",
-    "tests/engine/test_engine_parity",
+    "tests/expressions/test_parity",
     "tests/demo/test_main_job",
     "tests/dags",
     "tests/bench",
     "tests/soak",
 )
 """What takes longest begins first: else one of two workers ends minutes after the other."""
-SPARK = ("tests/spark/test_spark_parity.py", "tests/engine/test_engine_parity.py")
+SPARK = ("tests/spark/test_spark_parity.py", "tests/expressions/test_parity.py")
 """Files whose tests need Spark: one worker runs them all, so that it is started once."""
 
 

@@ -5,7 +5,7 @@ import os
 import duckdb
 import pytest
 
-from tests.motlan.test_identities import Bus, live
+from tests.motlan.linking.test_person_id_histories import Bus, live
 
 HISTORIES, TOGETHER = int(os.environ.get("MOTLAN_HISTORIES", "0")), 1000
 

@@ -10,7 +10,7 @@ import pytest
 from motlan.expressions.duckdb.named import named_calls
 from motlan.expressions.spark.session import SparkEngine
 from tests.conftest import ROOT
-from tests.motlan.test_identities import Bus, History
+from tests.motlan.linking.test_person_id_histories import Bus, History
 
 HISTORIES, RUNS = 8, 2
 pytestmark = [

@@ -13,7 +13,7 @@ from motlan.errors import ConfigurationError
 from motlan.linking import stored_models
 from motlan.stewardship import error_rates, model_proposals, published_links
 from tests.conftest import Country, signed_in
-from tests.motlan.test_review import ANN, BEN, reviewed
+from tests.motlan.stewardship.test_review import ANN, BEN, reviewed
 
 
 def call(who: str, *words: str, said: Any = None, fails: bool = False) -> Any:

@@ -11,7 +11,7 @@ from motlan.errors import ConfigurationError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app
 from tests.conftest import CARDS, Country, card_record
-from tests.motlan.test_parts import reconcile, staged
+from tests.motlan.test_partitioning import reconcile, staged
 from tests.motlan.test_pipeline import BOTH, LATER, rows, whole_job
 
 RELATED = {

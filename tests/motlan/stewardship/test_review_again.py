@@ -12,8 +12,19 @@ from motlan.stewardship import review_measures, review_queue
 from motlan.store import tables
 from motlan.workspace import Workspace
 from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
+from tests.motlan.stewardship.test_review import (
+    ANN,
+    BEN,
+    UNSURE,
+    call,
+    decide,
+    in_force,
+    linked,
+    linked_now,
+    reviewed,
+    taken,
+)
 from tests.motlan.test_pipeline import LATER, rows, whole_job
-from tests.motlan.test_review import ANN, BEN, UNSURE, call, decide, in_force, linked, linked_now, reviewed, taken
 
 SPINE_NAME = "alpha_people"
 

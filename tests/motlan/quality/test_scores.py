@@ -15,7 +15,7 @@ from motlan.quality import scores
 from motlan.quality.report import report
 from motlan.quality.scores import Count, of_register, of_rules
 from tests.conftest import CARDS, ROOT, SPINE, Country, card_record, spine_record
-from tests.motlan.test_quality_rules import declare_all
+from tests.motlan.quality.test_rules import declare_all
 
 LATER = "2026-10-02T00:00:00.000000Z"
 
