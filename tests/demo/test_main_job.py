@@ -91,7 +91,7 @@ def test_what_ids_mean_over_the_days_is_told(report: dict[str, Any]) -> None:
     assert {figure: told[figure] for figure in ("ids_shared", "ids_reused", "persons_lost")} == {
         "ids_shared": 0, "ids_reused": 0, "persons_lost": 0,
     }  # fmt: skip
-    assert len(told["histories"]) > 10
+    assert len(told["histories"]) > 5, "each day has its kinds"
     assert told["decisions"]["same"] + told["decisions"]["different"] > told["decisions"]["wrong"]
     assert told["decisions"]["wrong"] == told["decisions"]["undone"]
     assert (told["decisions"]["wrong"] > 0) is (DAYS > 1), "nobody errs at the last sitting"

@@ -46,6 +46,7 @@ def generic() -> Iterator[None]:
     install_functions(ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("generic")
 def test_every_example_of_the_generic_functions_holds_without_a_country(lists: Path) -> None:
     assert set(FUNCTIONS) == set(GENERIC.functions) == set(DUCKDB.templates) == set(SPARK.templates)
@@ -110,6 +111,7 @@ def test_the_registry_installs_what_the_declared_half_has(tmp_path: Path) -> Non
     assert done.stdout.strip() == "upper(a) False"
 
 
+@pytest.mark.slow
 def test_files_are_linked_without_an_installation_by_the_generic_functions(tmp_path: Path) -> None:
     rows = "full_name,birth_date\n" + "".join(f"Ann Smith {n},199{n % 10}-01-0{1 + n % 9}\n" for n in range(30))
     (tmp_path / "people.csv").write_text(rows)

@@ -105,6 +105,7 @@ def test_a_spreadsheets_day_number_is_read_within_its_five_digits(ask) -> None:
     assert ask("partial_date", [(text, "dmy") for text in ("9999", "2200", "09999", "-36526")]) == [None] * 4
 
 
+@pytest.mark.slow
 @BATCHES
 @given(days=st.lists(st.dates(dt.date(1900, 1, 1), dt.date(2099, 12, 31)), min_size=100, max_size=100))
 def test_an_unknown_order_keeps_what_is_certain_and_both_readings(ask, days: list[dt.date]) -> None:
