@@ -48,6 +48,8 @@ def land(work: Workspace, world: Path, dataset: Dataset) -> None:
             "source_total": landed,
             "cursor": "",
             "chunks": [],
+            "drift": {},
+            "profile": {},
         }
 
     runs.step(work.store, run.id, "land", lambda _: work.staged(run.id, "land", [table], write))
