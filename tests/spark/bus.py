@@ -46,6 +46,8 @@ def land(work: Workspace, world: Path, dataset: Dataset) -> None:
             "pulled": landed,
             "source_rows": landed,
             "source_total": landed,
+            "drift": {},
+            "profile": {},
             "cursor": "",
             "chunks": [],
             "drift": {},
