@@ -26,7 +26,7 @@ from motlan.lake.newest import MOMENT
 from motlan.ledger import runs
 from motlan.ledger.results import Linked
 from motlan.settings import sizes
-from motlan.workspace import Workspace, sealed
+from motlan.workspace import Workspace, run_once
 
 Bucket = Callable[[str], str]
 """Gives the SQL of whether a row, by the column of its number, is in the bucket."""
@@ -173,7 +173,7 @@ class PersonRanges:
         """
         before = 0
         for part in range(self.count):
-            counts = sealed(self._seal(step, part), partial(do, part, before))
+            counts = run_once(self._marker(step, part), partial(do, part, before))
             before += sum(counts[name] for name in counted)
             yield counts
 
@@ -196,11 +196,11 @@ class PersonRanges:
         """
 
         def one(engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
-            return sealed(self._seal(step, part), partial(do, engine, part))
+            return run_once(self._marker(step, part), partial(do, engine, part))
 
         yield from work.side_by_side(where, range(self.count) if some is None else some, one)
 
-    def _seal(self, step: str, part: int) -> Path:
+    def _marker(self, step: str, part: int) -> Path:
         return self.scratch / f"{step}-{part:06d}.json"
 
 
@@ -225,7 +225,7 @@ def write_ranges(
         }
         return {"count": count, "columns": columns}
 
-    return PersonRanges(scratch, **sealed(scratch / "linked.json", do))
+    return PersonRanges(scratch, **run_once(scratch / "linked.json", do))
 
 
 def linked(dataset: str) -> str:

@@ -263,26 +263,26 @@ class Workspace:
     def staged(
         self, run: str, step: str, tables: Sequence[str], write: Callable[[], Counts], *, resumes: bool = False
     ) -> Counts:
-        """Let a step write its files, seal them, and add them to their tables, so that a kill at any point is harmless.
+        """Let a step write its files, mark them as finished, and add them to their tables: a kill at any point is harmless.
 
-        Before the seal, a retry begins anew; after it, a retry only commits. What was committed is never rewritten.
+        Before its completion marker, a retry begins anew; after it, a retry only commits. What was committed is never rewritten.
 
         Args:
             run: The run's id.
             step: The step's name.
             tables: The lake's tables that it writes.
             write: Writes the files; returns small counts.
-            resumes: Whether it seals files by itself, and writes every other one again under its name.
+            resumes: Whether it marks files as finished by itself, and writes every other one again under its name.
 
         Returns:
             The counts, with `snapshots`: table -> the lake's snapshot id.
         """
-        seal = self.scratch(run) / f"{step}.sealed.json"
-        if not seal.exists() and not resumes:
+        marker = self.scratch(run) / f"{step}.done.json"
+        if not marker.exists() and not resumes:
             for table in tables:
                 for partial in self.lake.folder(table, run).glob("*.parquet"):
                     partial.unlink()
-        counts = sealed(seal, write)
+        counts = run_once(marker, write)
         snapshots = {table: self.lake.commit(table, run) for table in tables}
         return {**counts, "snapshots": {table: snapshot for table, snapshot in snapshots.items() if snapshot}}
 
@@ -296,13 +296,13 @@ class Workspace:
         return {"engine": fingerprint(), "code_lists": code_lists_digest(folder, code_lists(folder))}
 
 
-def sealed(seal: Path, do: Callable[[], Counts]) -> Counts:
-    """Do something, and seal it with its counts; where it is sealed, just read them."""
-    if not seal.exists():
-        draft = seal.with_suffix(".draft")
+def run_once(marker: Path, do: Callable[[], Counts]) -> Counts:
+    """Do something, and leave its counts in a completion marker; where there is one, just read them."""
+    if not marker.exists():
+        draft = marker.with_suffix(".draft")
         draft.write_text(json.dumps(do()), encoding="utf-8")
-        draft.rename(seal)
-    counts: Counts = json.loads(seal.read_text(encoding="utf-8"))
+        draft.rename(marker)
+    counts: Counts = json.loads(marker.read_text(encoding="utf-8"))
     return counts
 
 

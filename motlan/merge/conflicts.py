@@ -18,7 +18,7 @@ EXCLUDED = "excluded"
 _LOST = "struct(field varchar, value varchar, golden_value varchar)[]"
 
 
-def lost_query(entity: Entity, rows: str, golden: str, withheld: str, everyone: str | None = None) -> str:
+def losing_values_query(entity: Entity, rows: str, golden: str, withheld: str, everyone: str | None = None) -> str:
     """Return the SQL of what lost: `dataset`, `_key`, `entity_id`, `_ref`, `field`, `value`, `golden_value`, `pointer`.
 
     Every row is compared once; only those that differ are looked at closely. What was set aside, and is the golden value all the
@@ -76,7 +76,7 @@ def _unless_guessed(survivor: Survivor, golden: str) -> str:
 
 
 def conflicts_query(entity: Entity, rows: str, lost: str) -> str:
-    """Return the SQL of conflicts, of what `lost_query` gave, with how grave each is and the evidence.
+    """Return the SQL of conflicts, of what `losing_values_query` gave, with how grave each is and the evidence.
 
     Columns: `dataset`, `_key`, `field` and `COLUMNS`.
     """

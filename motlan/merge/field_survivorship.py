@@ -68,9 +68,9 @@ class Survivor:
         return quote("won_" + self.field)
 
     @property
-    def how(self) -> str:
+    def reason(self) -> str:
         """Column: what decided, in one word, where it differs."""
-        return quote("how_" + self.field)
+        return quote("reason_" + self.field)
 
     @property
     def disputed(self) -> str:
@@ -244,8 +244,8 @@ class Survivor:
         if not contested:
             return told
         how = (
-            f"case when {self.disputed} then ' ' || {self.how} || {literal(DISPUTED)} "
-            f"when {self.how} != 'authority' then ' ' || {self.how} else '' end"
+            f"case when {self.disputed} then ' ' || {self.reason} || {literal(DISPUTED)} "
+            f"when {self.reason} != 'authority' then ' ' || {self.reason} else '' end"
         )
         return f"case when {self.differs} then {name} || {self.won}.place || ({how}) else {told} end"
 

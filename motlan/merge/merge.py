@@ -17,7 +17,7 @@ from motlan.lake.iceberg import SCRATCH
 from motlan.ledger import runs, versions
 from motlan.ledger.results import Begun, Linked, Merged
 from motlan.merge import related_entities, value_ages, value_overrides
-from motlan.merge.conflicts import conflicts_query, lost_query
+from motlan.merge.conflicts import conflicts_query, losing_values_query
 from motlan.merge.field_survivorship import taken_from
 from motlan.merge.golden_rows import Stage, compared
 from motlan.merge.provenance import BETWEEN, DECIDED, disputes
@@ -153,7 +153,7 @@ class _Merging:
         columns = ", ".join(["entity_id", *(quote(taken_from(field)) for field in taken)])
         engine.execute(f"copy (select {columns} from close_golden) to {parts.target('taken', part)} ({SCRATCH})")
         engine.execute(f"create or replace temp view golden as from {parts.read('golden', part)}")
-        lost = lost_query(entity, "close_rows", "close_golden", "withheld", "golden")
+        lost = losing_values_query(entity, "close_rows", "close_golden", "withheld", "golden")
         engine.execute(f"create or replace temp table lost as {lost}")
         conflicts = conflicts_query(entity, "close_rows", "lost")
         engine.execute(f"copy ({conflicts}) to {parts.target('conflicts', part)} ({SCRATCH})")

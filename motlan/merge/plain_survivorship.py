@@ -73,7 +73,7 @@ class Decided:
         steps = (
             [f"{s.chosen()} end as {s.best}" for s in contested],
             [f"{s.refined()} end as {s.won}" for s in contested],
-            [f"{s.decided()} end as {s.how}" for s in contested],
+            [f"{s.decided()} end as {s.reason}" for s in contested],
             [f"{s.opposed()} end as {s.disputed}" for s in contested],
         )
         for made in steps:

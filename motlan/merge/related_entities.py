@@ -20,7 +20,7 @@ from motlan.ledger import runs
 from motlan.merge.field_survivorship import in_force
 from motlan.merge.golden_rows import Compared, Stage
 from motlan.partitioning import OWN, PersonRanges, make_buckets, range_number, write_partitions
-from motlan.workspace import Workspace, sealed
+from motlan.workspace import Workspace, run_once
 
 KEY = "id"
 """The bus's own id of a thing: a keyed hash, the same on every run, of which nobody can guess what it was made from."""
@@ -75,7 +75,7 @@ def leave(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: RelatedEntity
         write_partitions(engine, queries, range_number(KEY, parts.count), parts.scratch / name)
         return {"rows": one(engine, f"select count(*) from {parts.read(name)}")[0] if parts.files(name) else 0}
 
-    return int(sealed(parts.scratch / f"{name}.json", do)["rows"])
+    return int(run_once(parts.scratch / f"{name}.json", do)["rows"])
 
 
 def _secret(work: Workspace) -> bytes:

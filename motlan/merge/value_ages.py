@@ -20,7 +20,7 @@ from motlan.ledger import runs
 from motlan.merge.field_survivorship import said_at, since_column
 from motlan.merge.golden_rows import Stage
 from motlan.partitioning import range_number, write_partitions
-from motlan.workspace import sealed
+from motlan.workspace import run_once
 
 SINCE = "since_rows"
 """Relation that the merge reads: `_ref`, and of the believed fields `_since_<field>` and `_said_<field>`."""
@@ -104,7 +104,7 @@ def leave(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: Entity, input
         found = parts.files(SINCE)
         return {"rows": one(engine, f"select count(*) from {read_parquet(found)}")[0] if found else 0}
 
-    return sealed(parts.scratch / f"{SINCE}.json", do)
+    return run_once(parts.scratch / f"{SINCE}.json", do)
 
 
 def _later(files: Sequence[str]) -> list[str]:

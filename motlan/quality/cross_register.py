@@ -24,7 +24,7 @@ from motlan.ledger import runs
 from motlan.ledger.results import CrossChecked
 from motlan.partitioning import PersonRanges, linked, make_buckets, write_ranges
 from motlan.quality import deadlines, ended_records, person_rules, set_rules
-from motlan.quality.register_state import standing
+from motlan.quality.register_state import count_register_state
 from motlan.quality.rule_counts import Tally
 from motlan.workspace import Workspace
 
@@ -53,7 +53,7 @@ def check(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> Cross
         ended = ended_records.find(work, run, engine, parts, inputs, tally)
         deadlines.count_changes(work, run, engine, parts, tally)
         for dataset in work.registry.datasets_of(run.subject):
-            standing(work, engine, dataset, inputs.get(dataset.name, []), tally)
+            count_register_state(work, engine, dataset, inputs.get(dataset.name, []), tally)
     tally.save(work.scratch(run.id) / TALLY)
     found = sum(counts["findings"] for counts in counted) + ended
     return CrossChecked(findings=found, rules=tally.results())

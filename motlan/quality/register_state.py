@@ -29,7 +29,7 @@ PACE_SECONDS = 30 * 86400
 """The time before a register's newest change that tells its pace of changes."""
 
 
-def standing(
+def count_register_state(
     work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, inputs: list[str], tally: Tally
 ) -> None:
     """Count a dataset's row rules and register rules into a tally."""

@@ -18,7 +18,7 @@ from motlan.config import registry
 from motlan.config.authority import Authority
 from motlan.expressions import connect
 from motlan.merge import value_ages
-from motlan.merge.conflicts import lost_query
+from motlan.merge.conflicts import losing_values_query
 from motlan.merge.plain_survivorship import plain_query
 from motlan.merge.provenance import pointed
 from motlan.merge.survivorship import merge_query, merge_ways
@@ -81,7 +81,7 @@ def golden(engine: duckdb.DuckDBPyConnection, entity: Any, rows: Sequence[Row]) 
         "create or replace temp table withheld as select dataset, _key, 'x' as field, entity_id, _ref, _key as value "
         "from linked_rows where false"
     )
-    lost = engine.sql(lost_query(entity, "linked_rows", "golden", "withheld")).to_arrow_table().to_pylist()
+    lost = engine.sql(losing_values_query(entity, "linked_rows", "golden", "withheld")).to_arrow_table().to_pylist()
     found = {row["entity_id"]: row for row in engine.sql(f"from {pointed('golden')}").to_arrow_table().to_pylist()}
     for row in found.values():
         row["_pointers"] = {pointer["field"]: pointer for pointer in row["_pointers"]}

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from motlan.config.authority import Authority
 from motlan.expressions import connect
-from motlan.merge.conflicts import conflicts_query, lost_query
+from motlan.merge.conflicts import conflicts_query, losing_values_query
 from motlan.merge.provenance import pointed
 from motlan.merge.survivorship import AGREED, merge_query, merge_ways
 
@@ -212,7 +212,7 @@ def lose(engine: duckdb.DuckDBPyConnection, entity: Any) -> None:
         "create or replace temp table withheld as select dataset, _key, 'name' as field, entity_id, _ref, name as value "
         "from linked_rows where false"
     )
-    lost = lost_query(entity, "linked_rows", "golden", "withheld")
+    lost = losing_values_query(entity, "linked_rows", "golden", "withheld")
     engine.execute(f"create or replace temp table lost as {lost}")
 
 
