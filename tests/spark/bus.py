@@ -50,8 +50,6 @@ def land(work: Workspace, world: Path, dataset: Dataset) -> None:
             "profile": {},
             "cursor": "",
             "chunks": [],
-            "drift": {},
-            "profile": {},
         }
 
     runs.step(work.store, run.id, "land", lambda _: work.staged(run.id, "land", [table], write))
