@@ -58,7 +58,9 @@ def find_already_linked(context: Context, links: list[str]) -> None:
                 f"""select distinct l.dataset, made.person
                     from (from {all_links} where {part("person")}) as made join left_rows as l using (n)""",
             )
-            relations.make(f"already_linked_{place}", f"from {persons} semi join candidate_persons using (person)")
+            # Columns by name: engines order those of a join by `using` differently.
+            known = f"select dataset, person from {persons} semi join candidate_persons using (person)"
+            relations.make(f"already_linked_{place}", known)
             relations.make(
                 f"already_linked_counts_{place}",
                 f"select dataset, count(*) as persons from {persons} group by all",
@@ -118,9 +120,10 @@ def link_probable(context: Context, unlinked: str) -> None:
     relations.make("links_probable_1", f"{links} {first}")
     relations.make(
         "already_linked_now",
-        f"""from already_linked union all
-            (from (select distinct u.dataset, made.person from links_probable_1 as made join {unlinked} as u using (n))
-             anti join already_linked using (dataset, person))""",
+        f"""select dataset, person from already_linked union all
+            select dataset, person from (
+                select distinct u.dataset, made.person from links_probable_1 as made join {unlinked} as u using (n)) as linked_now
+            anti join already_linked using (dataset, person)""",
     )
     relations.make("candidate_persons_left", "from candidate_persons anti join links_probable_1 using (n)")
     best = _rank(context, "second_round", patterns, "candidate_persons_left", "already_linked_now")
