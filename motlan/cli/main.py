@@ -72,7 +72,7 @@ def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
     for step, counted in counts.items():
         if isinstance(counted, dict):
             hidden = {"run", "seconds", "snapshots", "chunks", "rules", "version", "profile", "key", "cursor"}
-            hidden |= {"related_entities", "guard", "written", "began_at", "held"}
+            hidden |= {"related_entities", "guard", "written", "began_at", "held", "filled"}
             shown = counted | ({"drift": described(counted["drift"])} if "drift" in counted else {})
             shown |= {"cursors": watermarks.described(counted["cursors"])} if "cursors" in counted else {}
             words = (

@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from motlan import pipeline
-from motlan.lake.tables import identities_table, links_table
-from motlan.ledger import runs
-from motlan.linking import link as linking
+from motlan.lake.tables import findings_table, identities_table, links_table
 from motlan.linking import valid_decisions
 from tests.conftest import Country, card_record, spine_record
 from tests.motlan.test_pipeline import rows, whole_job
@@ -67,11 +65,9 @@ def fresh_days() -> None:
 def linked(country: Country) -> dict[str, str]:
     """Return the person of each record, as published."""
     work = country.open()
-    with work.store.engine.connect() as connection:
-        seen = set(runs.visible(connection, "reconcile", "person"))
     with work.engine("looking") as engine:
-        files = work.lake.files(links_table("person"), seen)
-        return dict(engine.execute(f"select _key, entity_id from {linking.current(files, linking.KEY)}").fetchall())
+        links = work.published_rows("person", links_table("person"))
+        return dict(engine.execute(f"select _key, entity_id from {links}").fetchall())
 
 
 def events(country: Country, after: int) -> set[tuple[str, str, tuple[str, ...]]]:
@@ -179,13 +175,9 @@ def test_a_decision_that_parts_a_row_gives_it_a_new_id_and_the_next_one_merges_t
         ("moved", before["DC01"], (parted["BH01"],)),
     }
     work = place.open()
-    with work.store.engine.connect() as connection:
-        seen = set(runs.visible(connection, "reconcile", "person"))
     with work.engine("looking") as engine:
-        files = work.lake.files(identities_table("person"), seen)
-        kept = engine.execute(
-            f"select entity_id, state, went_to from {linking.current(files, ('entity_id',))}"
-        ).fetchall()
+        identities = work.published_rows("person", identities_table("person"))
+        kept = engine.execute(f"select entity_id, state, went_to from {identities}").fetchall()
     assert kept == [(parted["BH01"], "retired", [before["DC01"]])]
     assert pipeline.reconcile()["link"]["changed"] == 0, "the same again changes nothing"
 
@@ -221,10 +213,7 @@ def standings(country: Country) -> dict[str, str | None]:
 def found(country: Country) -> set[tuple[str, str]]:
     """The findings of records that are gone, with their persons."""
     work = country.open()
-    with work.store.engine.connect() as connection:
-        seen = set(runs.visible(connection, "reconcile", "person"))
     with work.engine("looking") as engine:
-        files = work.lake.files("findings.person", seen)
         where = "rule = 'still_in_the_register'"
-        now = linking.current(files, ("dataset", "_key", "rule"))
+        now = work.published_rows("person", findings_table("person"))
         return set(engine.execute(f"select _key, entity_id from {now} where {where}").fetchall())
