@@ -129,7 +129,9 @@ def trim(x: str) -> str:
 
 # --- casts that are as strict as DuckDB's ---------------------------------------------------------------------------
 _NUMBER = r"\A\s*[+-]?(\d+(_\d+)*\.?(\d+(_\d+)*)?|\.\d+(_\d+)*)([eE][+-]?\d+(_\d+)*)?\s*\z"
-_DAY = r"\A\s*(\d{4,6})([-/ \\])(\d{1,2})\2(\d{1,2})\s*\z"
+_DAY = r"\A\s*(\d{1,6})([-/ \\])(\d{1,2})\2(\d{1,2})\s*\z"
+_ZEROS = r"\A0+(\d{4,}-)"
+"""What stands too much before a year that was given three zeros."""
 
 
 def number(x: str) -> str:
@@ -138,6 +140,7 @@ def number(x: str) -> str:
 
 
 def date(x: str) -> str:
-    """Return SQL of the date that a text writes whole; Spark's own cast takes `1990-02` for a day."""
-    parts = f"regexp_replace(t, {text(_DAY)}, '$1-$3-$4')"
+    """Return SQL of the date that a text writes whole; Spark's own cast takes `1990-02` for a day, and no year below 1000."""
+    padded = f"regexp_replace(t, {text(_DAY)}, '000$1-$3-$4')"
+    parts = f"regexp_replace({padded}, {text(_ZEROS)}, '$1')"
     return let(x, f"CASE WHEN {found('t', _DAY)} THEN try_cast({parts} AS DATE) END", "t")
