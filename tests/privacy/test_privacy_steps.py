@@ -24,8 +24,8 @@ BOUNDARIES = {
     "commit_sync": "motlan.ingest.watermark.move",
     "begin_reconcile": "motlan.publication.publish.last_number",
     "link": "motlan.workspace.Workspace.facts",
-    "merge": "motlan.merge.merge.cut",
-    "cross_check": "motlan.quality.cross_register.cut",
+    "merge": "motlan.merge.merge.write_ranges",
+    "cross_check": "motlan.quality.cross_register.write_ranges",
     "diff": "motlan.lake.iceberg.Lake.commit",
     "publish": "motlan.ledger.log.append",
     "project": "motlan.projection.load.ensure_tables",
@@ -97,7 +97,7 @@ def test_no_step_that_fails_tells_of_a_person(
     assert {name for _, name in failing.told} == set(FAULTS)
     assert not {place for place, text in failing.told.items() if known.leaked(text)}
     assert not known.leaked(str(runs))
-    assert len(caplog.records) > 5
+    assert caplog.records
     assert not known.leaked(caplog.text)
     assert not known.leaked(*capfd.readouterr())
     logs = [server_log, *tmp_path.rglob("*.log")]
