@@ -117,10 +117,12 @@ class Lake:
         if kind.startswith("DOUBLE"):
             return f"round({column}, 6)::varchar"
         if kind.startswith("STRUCT") and kind.endswith("[]") and "rule" in kind:
-            return f"list_sort(list_transform({column}, lambda one: one.rule))::varchar"
-        column = f"regexp_replace({column}::varchar, '{_DRAWN}', '', 'g')"
+            return f"list_sort(list_transform({column}, lambda one: {self._renamed('one.rule')}))::varchar"
+        return self._renamed(f"regexp_replace({column}::varchar, '{_DRAWN}', '', 'g')")
+
+    def _renamed(self, text: str) -> str:
         cases = "".join(f" when '{old}' then '{new}'" for old, new in self.renamed.get("values", {}).items())
-        return f"(case {column}{cases} else {column} end)" if cases else column
+        return f"(case {text}{cases} else {text} end)" if cases else text
 
     def _new(self, kind: str, name: str) -> str:
         return self.renamed.get(kind, {}).get(name, name)
