@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -57,13 +58,26 @@ def test_the_bus_names_no_agency_and_no_country_inside_of_identifiers_and_texts_
     assert named("motlan", AGENCIES + COUNTRY) == []
 
 
+def imported(path: Path) -> list[str]:
+    """Return the modules that a file imports; of a package, what is taken out of it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{name.name}" for name in node.names]
+    return found
+
+
 def test_the_countrys_functions_import_the_expressions_alone() -> None:
     for path in (ROOT / "mapping" / "functions").glob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        imported = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        imported += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
-        ours = [name for name in imported if name.split(".")[0] not in sys.stdlib_module_names]
+        ours = [name for name in imported(path) if name.split(".")[0] not in sys.stdlib_module_names]
         assert all(re.match(r"(motlan\.expressions|mapping\.functions)(\.|$)", name) for name in ours), path.name
+
+
+def test_adapters_import_what_an_adapter_must_do_and_the_errors_alone() -> None:
+    for path in (ROOT / "adapters").rglob("*.py"):
+        ours = [name for name in imported(path) if name.split(".")[0] in ("motlan", "schemas", "mapping", "simulators")]
+        assert all(re.match(r"motlan\.(adapter|errors)(\.|$)", name) for name in ours), path.name
 
 
 @pytest.mark.parametrize(
