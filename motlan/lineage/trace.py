@@ -11,7 +11,7 @@ from motlan import identifier_history
 from motlan.adapter import tellable
 from motlan.errors import ConfigurationError, DataError
 from motlan.ingest.raw_columns import stored
-from motlan.lake.tables import identifiers_table, raw_table
+from motlan.lake.tables import golden_table, identifiers_table, raw_table
 from motlan.ledger import accesses
 from motlan.lineage.evidence import Evidence, gather, golden_rows, run_of
 from motlan.lineage.replay import replay
@@ -29,8 +29,10 @@ def find_person(work: Workspace, entity: str, identifier: str) -> str:
     Where nobody has the identifier now, who bore it before is found.
 
     Raises:
-        DataError: No golden record has it, or several have: their person ids are listed.
+        DataError: Nothing is published; or no golden record has it, or several have: their person ids are listed.
     """
+    if work.published_rows(entity, golden_table(entity)) is None:
+        raise DataError(f"no {entity} is published yet", next_step="run `motlan reconcile` and `motlan publish` first.")
     columns = work.registry.entity(entity).matching.identifiers
     with work.engine(f"looking up a {entity}") as engine:
         where = " or ".join(f"{column} = $identifier" for column in ("entity_id", *columns))

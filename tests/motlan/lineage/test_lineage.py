@@ -31,6 +31,11 @@ def work(country: Country) -> Workspace:
     return country.open()
 
 
+def test_before_anything_is_published_there_is_nobody_to_ask_about(country: Country) -> None:
+    with pytest.raises(DataError, match="no person is published yet"):
+        find_person(country.open(), "person", "001070000004")
+
+
 def test_every_golden_field_replays_equal(work: Workspace) -> None:
     fields = sample(work, "person", 1000, seed=1)
     verdict = replay(work, gather(work, "person", sorted({person for person, _ in fields})), fields)
