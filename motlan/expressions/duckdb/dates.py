@@ -121,6 +121,11 @@ _PARTS = Stage("parts as yyyymmdd, zeros where not known", let("@1", _parts()))
 _DAY = Stage("a day of the calendar, or as much as is known", let("@3?", let("@1", _LOCAL_DAY), "z"))
 
 
+def _day(x: str) -> str:
+    """Return SQL of the day that a canonical date or moment begins with; null where it knows none."""
+    return rf"try_cast(nullif(regexp_extract({x}, '^\d{{4}}-\d\d-\d\d'), '') AS DATE)"
+
+
 def _swapped(x: str) -> str:
     return f"{x}[:4] || '-' || {x}[9:10] || '-' || {x}[6:7]"
 
@@ -230,7 +235,8 @@ DATES = Sql(
             r"CASE WHEN regexp_full_match(@1, '[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z')"
             " THEN strftime(timezone(@2, try_cast(@1 AS TIMESTAMPTZ)), '%Y-%m-%d') END"
         ),
-        "days_between": "date_diff('day', try_cast((@1)[:10] AS DATE), try_cast((@2)[:10] AS DATE))",
+        # Not by the cast alone: it takes `25-6-1T23:` for a day of the year 25.
+        "days_between": f"date_diff('day', {_day('@1')}, {_day('@2')})",
     }
 )
 """The SQL of functions on dates and moments that read no words."""
