@@ -15,7 +15,7 @@ import psutil
 import typer
 from rich.table import Table
 
-from motlan.cli.output import AsJson, err, examples, out, told
+from motlan.cli.output import AsJson, err, examples, out, report_errors
 
 app = typer.Typer(
     help="Benchmarks, each against the generator's truth or a floor measured in the same run.",
@@ -82,7 +82,7 @@ def linking(
     from bench.progress import shown
 
     limit = memory_limit or limit_for(people)
-    with told(as_json), shown(err) as tell:
+    with report_errors(as_json), shown(err) as tell:
         result = run(
             people=people,
             seed=seed,
@@ -115,7 +115,7 @@ def quality(
     from bench.progress import shown
     from bench.quality import run
 
-    with told(as_json), shown(err) as tell:
+    with report_errors(as_json), shown(err) as tell:
         result = run(people=people, seed=seed, dirt=dirt, folder=work, tell=tell)
     report("quality", {"people": people, "seed": seed, "dirt": dirt}, result, as_json)
     if as_json:
@@ -157,7 +157,7 @@ def national(
     from bench.national.pipeline import Setting
     from motlan import settings as environment
 
-    with told(as_json):
+    with report_errors(as_json):
         folder = work or environment.load().var / "bench" / "national"
         setting = Setting(folder.resolve(), memory_limit, threads, load, lean, ranges_a_run)
         with shown(err, people) as progress:
@@ -196,7 +196,7 @@ def charts(
     """Draw what was measured as SVG, and write its tables into a page."""
     from bench import charts as drawing
 
-    with told():
+    with report_errors():
         loaded = drawing.load(results)
         to.mkdir(parents=True, exist_ok=True)
         for name, svg in drawing.charts(loaded).items():
@@ -221,7 +221,7 @@ def store(
     from bench.progress import shown
     from bench.store import run
 
-    with told(as_json), shown(err) as tell:
+    with report_errors(as_json), shown(err) as tell:
         result = run(rows=rows, folder=work, tell=tell)
     report("store", {"rows": rows}, result, as_json)
 
@@ -245,6 +245,6 @@ def pull(
     from bench.progress import shown
     from bench.pull import run
 
-    with told(as_json), shown(err) as tell:
+    with report_errors(as_json), shown(err) as tell:
         result = run(people=people, seed=seed, dirt=dirt, rounds=rounds, peer=peer, folder=work, tell=tell)
     report("pull", {"people": people, "seed": seed, "dirt": dirt, "rounds": rounds}, result, as_json)

@@ -46,7 +46,7 @@ def data_contract(registry: Registry, dataset: Dataset) -> dict[str, Any]:
     schema = json_schema(registry, dataset)
     mandatory = _mandatory(registry, dataset)
     others = (rule for rule in registry.rules.by_name.values() if not isinstance(rule, RowRule))
-    rules = [*registry.row_rules_of(dataset), *(rule for rule in others if _asked(registry, rule, dataset))]
+    rules = [*registry.row_rules_of(dataset), *(rule for rule in others if _applies_to(registry, rule, dataset))]
     properties = []
     for name, content in schema["properties"].items():
         form = _form(content)
@@ -95,7 +95,7 @@ def data_contract(registry: Registry, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _asked(registry: Registry, rule: Rule, dataset: Dataset) -> bool:
+def _applies_to(registry: Registry, rule: Rule, dataset: Dataset) -> bool:
     if not (rule.applies_to(dataset.name) and rule.is_about(registry.fields_about(dataset.entity))):
         return False
     if rule.field in registry.entity(dataset.entity).fields:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from motlan.cli.output import AsJson, examples, out, told
+from motlan.cli.output import AsJson, examples, out, report_errors
 from motlan.config import registry
 from motlan.expressions import connect, explain, load_code_lists
 from motlan.ingest.cleaner_changes import changes
@@ -44,7 +44,7 @@ def explained(
     process lists and shell histories.
     """
     value = getpass.getpass("Value: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n")
-    with told(as_json):
+    with report_errors(as_json):
         declared = registry.load()
         with connect(threads=1) as con:
             load_code_lists(con, declared.code_lists)
@@ -64,7 +64,7 @@ def counted(
     as_json: AsJson = False,
 ) -> None:
     """Count, per field, how many values of the newest run its cleaners changed."""
-    with told(as_json):
+    with report_errors(as_json):
         work = open_workspace()
         counts = changes(work, work.registry.dataset(dataset))
     if as_json:

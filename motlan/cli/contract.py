@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from motlan.cli.output import examples, out, told
+from motlan.cli.output import examples, out, report_errors
 
 app = typer.Typer(
     help="Data contracts, made from the canonical schemas and rules.",
@@ -35,7 +35,7 @@ def export(
     from motlan.config import registry
     from motlan.contracts import data_contract, json_schema
 
-    with told():
+    with report_errors():
         declared = registry.load()
         found = declared.dataset(dataset)
         text = _json(json_schema(declared, found)) if schema else _yaml(data_contract(declared, found))

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motlan.cli.output import AsJson, err, examples, local_time, out, told
+from motlan.cli.output import AsJson, err, examples, local_time, out, report_errors
 from motlan.errors import ConfigurationError
 from motlan.feeds import keys as api_keys
 from motlan.workspace import Workspace, open_workspace
@@ -33,7 +33,7 @@ def key(
     days: Annotated[int, typer.Option(help="How long it holds.", min=1, max=api_keys.LONGEST)] = api_keys.DAYS,
 ) -> None:
     """Make a further API key for an agency, and print it this once. Revoke the one that it replaces."""
-    with told():
+    with report_errors():
         work = open_workspace()
         out.print(api_keys.issue(work.store, _checked(work, agency), days), markup=False, highlight=False)
 
@@ -43,7 +43,7 @@ def keys(
     agency: Annotated[str | None, typer.Argument(help="Only this agency's.")] = None, as_json: AsJson = False
 ) -> None:
     """List the API keys: their ids, whose they are, and until when they hold. The keys themselves are kept nowhere."""
-    with told(as_json):
+    with report_errors(as_json):
         work = open_workspace()
         found = api_keys.listed(work.store, agency and _checked(work, agency))
     if as_json:
@@ -62,7 +62,7 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """End an API key at once."""
-    with told(as_json):
+    with report_errors(as_json):
         agency = api_keys.revoke(open_workspace().store, key_id)
     if as_json:
         out.print_json(json.dumps({"key": key_id, "agency": agency, "state": "revoked"}))

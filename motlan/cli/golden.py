@@ -9,7 +9,19 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motlan.cli.output import LARGEST, AsJson, OfEntity, asked_why, err, examples, local_time, me, opened, out, told
+from motlan.cli.output import (
+    LARGEST,
+    AsJson,
+    OfEntity,
+    examples,
+    local_time,
+    me,
+    opened,
+    out,
+    read_reason,
+    report_done,
+    report_errors,
+)
 from motlan.merge import value_overrides
 from motlan.stewardship import overrides
 from motlan.stewardship.golden_history import history as read_history
@@ -30,9 +42,9 @@ def exclude(
     as_json: AsJson = False,
 ) -> None:
     """Set aside the value that a golden field was taken from. The next reconcile goes without it. Asks why."""
-    with told(as_json):
-        number = overrides.exclude(*opened(entity), person, field, me(), asked_why())
-    _told(number, value_overrides.EXCLUDE, as_json)
+    with report_errors(as_json):
+        number = overrides.exclude(*opened(entity), person, field, me(), read_reason())
+    _report(number, value_overrides.EXCLUDE, as_json)
 
 
 @app.command("reinstate", epilog=examples("motlan golden reinstate 1 < why.json"))
@@ -41,15 +53,15 @@ def reinstate(
     as_json: AsJson = False,
 ) -> None:
     """Take back a decision that set a value aside. Asks why."""
-    with told(as_json):
-        number = overrides.reinstate(open_workspace(), decision, me(), asked_why())
-    _told(number, value_overrides.REINSTATE, as_json)
+    with report_errors(as_json):
+        number = overrides.reinstate(open_workspace(), decision, me(), read_reason())
+    _report(number, value_overrides.REINSTATE, as_json)
 
 
 @app.command(epilog=examples("motlan golden decisions", "motlan golden decisions --json"))
 def decisions(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """List the values that are set aside, and those that their source said again since: records, fields, who, why; no value."""
-    with told(as_json):
+    with report_errors(as_json):
         found = overrides.listed(*opened(entity))
     if as_json:
         out.print_json(json.dumps(found))
@@ -69,7 +81,7 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Show what a golden field was, when the bus said so, and of when the record is. The look is written into the ledger."""
-    with told(as_json):
+    with report_errors(as_json):
         found = read_history(*opened(entity), person, field, me())
     if as_json:
         out.print_json(json.dumps(found))
@@ -82,8 +94,6 @@ def history(
     out.print(table)
 
 
-def _told(number: int, action: str, as_json: bool) -> None:
-    if as_json:
-        out.print_json(json.dumps({"decision": number, "action": action}))
-    else:
-        err.print(f"decision {number}: {action}; it holds from the next `motlan reconcile` on", markup=False)
+def _report(number: int, action: str, as_json: bool) -> None:
+    line = f"decision {number}: {action}; it holds from the next `motlan reconcile` on"
+    report_done({"decision": number, "action": action}, as_json, line)

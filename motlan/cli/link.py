@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from motlan.cli.output import AsJson, err, examples, out, told, working
+from motlan.cli.output import AsJson, err, examples, out, report_errors, working
 from motlan.config.functions import install_functions
 from motlan.errors import ConfigurationError
 from motlan.settings import declared_home
@@ -45,7 +45,7 @@ def link(
     clusters.parquet (key, cluster_id, file), model.json, and report.html, which shows values of the files. They replace
     earlier ones in one go at the end: a run that is stopped leaves those as they were, and is simply run again.
     """
-    with told(as_json):
+    with report_errors(as_json):
         install_functions(declared_home())
         if propose:
             _propose(left, right)

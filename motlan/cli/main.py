@@ -29,7 +29,7 @@ from motlan.cli import (
     review,
     watermark,
 )
-from motlan.cli.output import AsJson, OfEntity, Quiet, Wait, err, examples, local_time, me, out, told, working
+from motlan.cli.output import AsJson, OfEntity, Quiet, Wait, err, examples, local_time, me, out, report_errors, working
 from motlan.ingest import watermark as watermarks
 from motlan.ingest.drift import described
 from motlan.ledger.holds import patient
@@ -92,7 +92,7 @@ def sync(
 ) -> None:
     """Pull what changed in a dataset, land it, clean and check it."""
     with (
-        told(as_json),
+        report_errors(as_json),
         patient(wait),
         Progress(
             SpinnerColumn(),
@@ -112,7 +112,7 @@ def sync(
 @app.command(epilog=examples("motlan reconcile"))
 def reconcile(entity: OfEntity = None, as_json: AsJson = False, wait: Wait = None) -> None:
     """Link all rows to persons, merge them, check across registers, and stage what changed."""
-    with told(as_json), patient(wait), working("reconciling", as_json):
+    with report_errors(as_json), patient(wait), working("reconciling", as_json):
         counts = pipeline.reconcile(entity)
     _show(counts, as_json, "reconcile")
 
@@ -125,7 +125,7 @@ Mend = Annotated[
 @app.command(epilog=examples("motlan publish"))
 def publish(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False, wait: Wait = None) -> None:
     """Publish the newest reconciled run: number its feed, append to the log, load the projection."""
-    with told(as_json), patient(wait), working("publishing", as_json):
+    with report_errors(as_json), patient(wait), working("publishing", as_json):
         published = pipeline.publish(entity=entity, mend=mend)
         projected = pipeline.project(published["run"], mend=mend)
     _show({"publish": published, "project": projected}, as_json, "publish")
@@ -134,7 +134,7 @@ def publish(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False
 @app.command(epilog=examples("motlan project", "motlan project --mend"))
 def project(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False) -> None:
     """Load publications into the golden tables and the feed that are not there yet, such as after a failure."""
-    with told(as_json), working("projecting", as_json):
+    with report_errors(as_json), working("projecting", as_json):
         projected = pipeline.project(entity=entity, mend=mend)
     _show({"project": projected}, as_json, "project")
 
@@ -145,7 +145,7 @@ def status(as_json: AsJson = False) -> None:
     from motlan.status import status as read
     from motlan.workspace import open_workspace
 
-    with told(as_json):
+    with report_errors(as_json):
         work = open_workspace()
         found = read(work)
     if as_json:
@@ -212,7 +212,7 @@ def lineage(
     from motlan.lineage.trace import check_field, find_person, numbers_of, trace
     from motlan.workspace import open_workspace
 
-    with told(as_json):
+    with report_errors(as_json):
         work = open_workspace()
         of = work.registry.linked(entity)
         if field:
@@ -266,7 +266,7 @@ def store_start() -> None:
     from motlan.settings import load
     from motlan.store import server
 
-    with told():
+    with report_errors():
         out.print(server.start(load()), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -276,7 +276,7 @@ def store_watch() -> None:
     from motlan.settings import load
     from motlan.store import supervisor
 
-    with told():
+    with report_errors():
         supervisor.watch(load(), lambda what: err.print(what, markup=False, highlight=False))
 
 
@@ -286,7 +286,7 @@ def store_stop() -> None:
     from motlan.settings import load
     from motlan.store import server
 
-    with told():
+    with report_errors():
         out.print("stopped" if server.stop(load()) else "was not running")
 
 

@@ -13,15 +13,16 @@ from rich.table import Table
 from motlan.cli.output import (
     AsJson,
     OfEntity,
-    asked_why,
     err,
     examples,
     local_time,
     me,
     opened,
     out,
+    read_reason,
     releaser,
-    told,
+    report_done,
+    report_errors,
     working,
 )
 from motlan.linking import stored_models as models
@@ -43,7 +44,7 @@ LONGEST_BAR = 24
 @app.command("list", epilog=examples("motlan model list", "motlan model list --json"))
 def list_(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """List the models: proposed, released, superseded, refused."""
-    with told(as_json):
+    with report_errors(as_json):
         work, of = opened(entity)
         found = models.listed(work.store, of)
     if as_json:
@@ -70,7 +71,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a model's weights, its thresholds, and what it would change."""
-    with told(as_json):
+    with report_errors(as_json):
         work, of = opened(entity)
         found = model_proposals.shown(work, model, of)
         body = Model.model_validate(found.pop("body"))
@@ -129,7 +130,7 @@ def _print_report(report: dict[str, Any]) -> None:
 @app.command(epilog=examples("motlan model fit", "motlan model fit --json"))
 def fit(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """Learn a model from what is landed, link all rows under it in scratch, and propose it with a report of what changes."""
-    with told(as_json), working("fitting", as_json):
+    with report_errors(as_json), working("fitting", as_json):
         found = model_proposals.fit(*opened(entity), me())
     if as_json:
         out.print_json(json.dumps(found))
@@ -144,25 +145,25 @@ def fit(entity: OfEntity = None, as_json: AsJson = False) -> None:
 @app.command(epilog=examples("motlan model release 0123456789ab", "motlan model release 0123456789ab < why.json"))
 def release(model: ModelId, as_json: AsJson = False) -> None:
     """Let a proposed model decide from the next reconcile on. Past the limit of drift, not by its fitter. Asks why."""
-    with told(as_json):
+    with report_errors(as_json):
         work = open_workspace()
         limit = work.registry.entity(models.find(work.store, model)["entity"]).matching.max_drift
-        done = models.release(work.store, model, releaser(), asked_why(), limit)
-    _told(done, "released", as_json)
+        done = models.release(work.store, model, releaser(), read_reason(), limit)
+    _report(done, "released", as_json)
 
 
 @app.command(epilog=examples("motlan model refuse 0123456789ab < why.json"))
 def refuse(model: ModelId, as_json: AsJson = False) -> None:
     """Refuse a proposed model. Asks why."""
-    with told(as_json):
-        done = models.refuse(open_workspace().store, model, releaser(), asked_why())
-    _told(done, "refused", as_json)
+    with report_errors(as_json):
+        done = models.refuse(open_workspace().store, model, releaser(), read_reason())
+    _report(done, "refused", as_json)
 
 
 @app.command(epilog=examples("motlan model errors", "motlan model errors --json"))
 def errors(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """Show how many published links are expected to be wrong, and rows missed, by area, age, ethnicity as declared."""
-    with told(as_json), working("counting", as_json):
+    with report_errors(as_json), working("counting", as_json):
         found = expectations.expected(*opened(entity))
     if as_json:
         out.print_json(json.dumps(found))
@@ -187,8 +188,5 @@ def errors(entity: OfEntity = None, as_json: AsJson = False) -> None:
         out.print(f"of {found['clerical']['decided']} sampled links people found right: {interval}", highlight=False)
 
 
-def _told(model: str, state: str, as_json: bool) -> None:
-    if as_json:
-        out.print_json(json.dumps({"model": model, "state": state}))
-    else:
-        err.print(f"model {model[:12]}: {state}", markup=False, highlight=False)
+def _report(model: str, state: str, as_json: bool) -> None:
+    report_done({"model": model, "state": state}, as_json, f"model {model[:12]}: {state}")

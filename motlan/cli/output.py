@@ -89,7 +89,7 @@ class Quiet(typer.Typer):
         except Exception as error:
             if debugging():
                 raise
-            _tell(
+            _print_error(
                 error
                 if isinstance(error, MotlanError)
                 else lost(error) or failure(error) or unforeseen(error, "motlan")
@@ -97,13 +97,13 @@ class Quiet(typer.Typer):
             raise SystemExit(1) from None
 
 
-def _tell(error: MotlanError) -> None:
+def _print_error(error: MotlanError) -> None:
     err.print(f"[red]{type(error).__name__}[/red]: ", end="")
     err.print(str(error), markup=False, highlight=False)
 
 
 @contextmanager
-def told(as_json: bool = False) -> Iterator[None]:
+def report_errors(as_json: bool = False) -> Iterator[None]:
     """Turn our own errors into a clear message and an exit code of 1."""
     try:
         yield
@@ -111,8 +111,16 @@ def told(as_json: bool = False) -> Iterator[None]:
         if as_json:
             out.print_json(json.dumps({"error": type(error).__name__, "message": str(error)}))
         else:
-            _tell(error)
+            _print_error(error)
         raise typer.Exit(1) from None
+
+
+def report_done(done: Any, as_json: bool, line: str) -> None:
+    """Say what was done: one JSON object for machines on standard output, or a line for people on standard error."""
+    if as_json:
+        out.print_json(json.dumps(done))
+    else:
+        err.print(line, markup=False, highlight=False)
 
 
 @contextmanager
@@ -148,7 +156,7 @@ def releaser() -> str:
     return me()
 
 
-def asked_why() -> str:
+def read_reason() -> str:
     """Ask for a decision's reason at a prompt, or read it as JSON from standard input.
 
     It may name persons, so it is never an argument: those stand in process lists and shell histories.

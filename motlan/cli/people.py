@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from motlan import people, principals
-from motlan.cli.output import AsJson, err, examples, local_time, out, told
+from motlan.cli.output import AsJson, err, examples, local_time, out, report_errors
 from motlan.errors import ConfigurationError
 from motlan.settings import Settings, load
 from motlan.store import Store, open_store
@@ -41,7 +41,7 @@ def add(
     account: Annotated[str | None, typer.Option(help="The machine account that is theirs alone, if any.")] = None,
 ) -> None:
     """Add a person, and print the one-time secret with which they sign in first. Give it to nobody else."""
-    with told():
+    with report_errors():
         uid = None
         if account is not None:
             try:
@@ -54,14 +54,14 @@ def add(
 @app.command(epilog=examples("motlan people reset an"))
 def reset(name: Name) -> None:
     """Print a new one-time secret for somebody who forgot their passphrase."""
-    with told():
+    with report_errors():
         out.print(people.reset(*_open(), name), markup=False, highlight=False)
 
 
 @app.command(epilog=examples("motlan people remove an"))
 def remove(name: Name) -> None:
     """Remove a person; what they decided stays. Their name is not given again."""
-    with told():
+    with report_errors():
         people.remove(*_open(), name)
         err.print(f"{name}: removed", markup=False, highlight=False)
 
@@ -69,7 +69,7 @@ def remove(name: Name) -> None:
 @app.command("list", epilog=examples("motlan people list", "motlan people list --json"))
 def list_(as_json: AsJson = False) -> None:
     """List who may sign in, and who once could."""
-    with told(as_json):
+    with report_errors(as_json):
         found = people.listed(_open()[0])
     if as_json:
         out.print_json(json.dumps(found))
@@ -87,7 +87,7 @@ def sign_in(name: Name, as_json: AsJson = False) -> None:
     Asks for the passphrase, or reads it as the first line of standard input; it is never an argument. With the one-time
     secret instead, a passphrase is chosen: asked for twice, or read as the second line.
     """
-    with told(as_json):
+    with report_errors(as_json):
         store, settings = _open()
         until = people.sign_in(store, settings, name, _secret("Passphrase or one-time secret: "), _chosen)
         principal = principals.current(store, settings)
@@ -110,7 +110,7 @@ def _chosen() -> str:
 
 def sign_out(as_json: AsJson = False) -> None:
     """End the sign-in of this machine account."""
-    with told(as_json):
+    with report_errors(as_json):
         store, settings = _open()
         was = people.sign_out(store, settings)
     if as_json:
@@ -121,7 +121,7 @@ def sign_out(as_json: AsJson = False) -> None:
 
 def whoami(as_json: AsJson = False) -> None:
     """Show as whom you act here: as the person who signed in, or else as the machine account."""
-    with told(as_json):
+    with report_errors(as_json):
         store, settings = _open()
         person = principals.signed_in(store, settings)
         found = {"principal": principals.current(store, settings), "account": principals.account()}

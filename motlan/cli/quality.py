@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from motlan.cli.output import AsJson, examples, out, told
+from motlan.cli.output import AsJson, examples, out, report_errors
 from motlan.quality.scores import By
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -27,7 +27,7 @@ def quality(
     from motlan.quality.report import report
     from motlan.workspace import open_workspace
 
-    with told(as_json):
+    with report_errors(as_json):
         work = open_workspace()
         found = report(work.store, work.registry, by=by, dataset=dataset)
     if as_json:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from motlan import pipeline
-from motlan.cli.output import LARGEST, AsJson, err, examples, me, out, told, working
+from motlan.cli.output import LARGEST, AsJson, examples, me, out, report_done, report_errors, working
 from motlan.errors import ConfigurationError
 from motlan.quarantine import decisions, export, listing
 from motlan.workspace import open_workspace
@@ -85,7 +85,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Count and list entries: ids, keys, rules, places and times; no value of any person."""
-    with told(as_json):
+    with report_errors(as_json):
         work, wanted = open_workspace(), _wanted(dataset, rule, state)
         if dataset:
             work.registry.dataset(dataset)
@@ -110,7 +110,7 @@ def list_(
 @app.command(epilog=examples("motlan quarantine show 0123456789ab", "motlan quarantine show 0123456789ab --json"))
 def show(entry: Entry, as_json: AsJson = False) -> None:
     """Show one entry with its row as it was sent, and why it is held. The look is written into the ledger."""
-    with told(as_json):
+    with report_errors(as_json):
         found = listing.show(open_workspace(), entry, me())
     if as_json:
         out.print_json(json.dumps(found))
@@ -137,10 +137,10 @@ def show(entry: Entry, as_json: AsJson = False) -> None:
 )
 def fix(entry: Entry, as_json: AsJson = False) -> None:
     """Say how a row should read; the next replay takes it in so. Asks for columns, values and why, or reads JSON."""
-    with told(as_json):
+    with report_errors(as_json):
         why, values = _said(ask_values=True)
         done = decisions.fix(open_workspace(), entry, me(), why, values)
-    _told({"entry": done, "state": "fixed"}, as_json)
+    _report({"entry": done, "state": "fixed"}, as_json)
 
 
 @app.command(
@@ -156,7 +156,7 @@ def waive(
     as_json: AsJson = False,
 ) -> None:
     """Let a row pass as it is at the next replay; or all open rows of a dataset that broke a rule. Asks why."""
-    with told(as_json):
+    with report_errors(as_json):
         if bool(entry) == bool(dataset and rule):
             raise ConfigurationError("what is waived?", next_step="name an entry, or --dataset and --rule.")
         why, _ = _said(ask_values=False)
@@ -165,7 +165,7 @@ def waive(
             done: dict[str, Any] = {"entry": decisions.waive(work, entry, me(), why)}
         else:
             done = {"entries": decisions.waive_all(work, dataset or "", rule or "", me(), why)}
-    _told({**done, "state": "waived"}, as_json)
+    _report({**done, "state": "waived"}, as_json)
 
 
 @app.command(
@@ -173,7 +173,7 @@ def waive(
 )
 def replay(dataset: OfDataset = None, rule: OfRule = None, as_json: AsJson = False) -> None:
     """Clean and check the waiting rows again, under today's mapping and rules, each dataset in a run of its own."""
-    with told(as_json), working("replaying", as_json):
+    with report_errors(as_json), working("replaying", as_json):
         names = [dataset] if dataset else list(open_workspace().registry.datasets)
         done = {name: pipeline.replay(name, [rule] if rule else []) for name in names}
     if as_json:
@@ -203,14 +203,11 @@ def export_(
     as_json: AsJson = False,
 ) -> None:
     """Write a dataset's entries with their raw rows and reasons to a file for the agency that owns them."""
-    with told(as_json), working("exporting", as_json):
+    with report_errors(as_json), working("exporting", as_json):
         wanted = _wanted(dataset, rule, state)
         rows = export.export(open_workspace(), wanted, form.value, to, me())
-    _told({"dataset": dataset, "rows": rows, "file": str(to)}, as_json)
+    _report({"dataset": dataset, "rows": rows, "file": str(to)}, as_json)
 
 
-def _told(done: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        out.print_json(json.dumps(done))
-    else:
-        err.print(", ".join(f"{name} {value}" for name, value in done.items()), markup=False, highlight=False)
+def _report(done: dict[str, Any], as_json: bool) -> None:
+    report_done(done, as_json, ", ".join(f"{name} {value}" for name, value in done.items()))

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from motlan.cli.output import AsJson, asked_why, err, examples, local_time, out, releaser, told
+from motlan.cli.output import AsJson, err, examples, local_time, out, read_reason, releaser, report_errors
 from motlan.publication import approval
 from motlan.workspace import open_workspace
 
@@ -24,7 +24,7 @@ RunId = Annotated[str, typer.Argument(help="The run's id, as `motlan release lis
 @app.command("list", epilog=examples("motlan release list", "motlan release list --json"))
 def list_(as_json: AsJson = False) -> None:
     """List the publications that were held back, and what became of them."""
-    with told(as_json):
+    with report_errors(as_json):
         found = approval.listed(open_workspace().store)
     if as_json:
         out.print_json(json.dumps(found))
@@ -40,7 +40,7 @@ def list_(as_json: AsJson = False) -> None:
 @app.command(epilog=examples("motlan release show RUN", "motlan release show RUN --json"))
 def show(run: RunId, as_json: AsJson = False) -> None:
     """Show what a publication would change, by register and area, and who decided. Numbers only."""
-    with told(as_json):
+    with report_errors(as_json):
         found = approval.show(open_workspace().store, run)
     if as_json:
         out.print_json(json.dumps(found))
@@ -78,8 +78,8 @@ def refuse(run: RunId, as_json: AsJson = False) -> None:
 
 
 def _decide(run: str, action: str, as_json: bool) -> None:
-    with told(as_json):
-        state = approval.decide(open_workspace().store, run, releaser(), action, asked_why())
+    with report_errors(as_json):
+        state = approval.decide(open_workspace().store, run, releaser(), action, read_reason())
     if as_json:
         out.print_json(json.dumps({"run": run, "state": state}))
     else:

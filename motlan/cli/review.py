@@ -15,14 +15,14 @@ from motlan.cli.output import (
     LARGEST,
     AsJson,
     OfEntity,
-    asked_why,
-    err,
     examples,
     local_time,
     me,
     opened,
     out,
-    told,
+    read_reason,
+    report_done,
+    report_errors,
     working,
 )
 from motlan.errors import ConfigurationError
@@ -38,13 +38,6 @@ app = typer.Typer(
 Assignment = Annotated[int, typer.Argument(max=LARGEST, help="Its number, as `motlan review list` shows it.")]
 
 
-def _told(done: Any, as_json: bool, line: str) -> None:
-    if as_json:
-        out.print_json(json.dumps(done))
-    else:
-        err.print(line, markup=False, highlight=False)
-
-
 @app.command("next", epilog=examples("motlan review next", "motlan review next --count 20 --json"))
 def next_(
     count: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 1,
@@ -52,9 +45,9 @@ def next_(
     as_json: AsJson = False,
 ) -> None:
     """Take the next pairs. Which they are, nobody chooses; the answer of some is known, to measure reviewers."""
-    with told(as_json), working("choosing pairs", as_json):
+    with report_errors(as_json), working("choosing pairs", as_json):
         taken = review_queue.take(*opened(entity), me(), count)
-    _told({"assignments": taken}, as_json, f"assigned to you: {', '.join(map(str, taken)) or 'nothing waits'}")
+    report_done({"assignments": taken}, as_json, f"assigned to you: {', '.join(map(str, taken)) or 'nothing waits'}")
 
 
 @app.command("list", epilog=examples("motlan review list", "motlan review list --contradicted --json"))
@@ -71,7 +64,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List the pairs that are yours to decide, or to decide anew, and how many wait in all. No value of any person."""
-    with told(as_json):
+    with report_errors(as_json):
         work, of = opened(entity)
         if contradicted:
             by_machine = [{**row, "reason": "machine"} for row in review_measures.contradicted(work, of)]
@@ -119,7 +112,7 @@ def _print_contradicted(found: list[dict[str, Any]]) -> None:
 @app.command(epilog=examples("motlan review show 1", "motlan review show 1 --json"))
 def show(assignment: Assignment, as_json: AsJson = False) -> None:
     """Show a pair that is yours: both records side by side, and what each comparison says. The look is written down."""
-    with told(as_json):
+    with report_errors(as_json):
         found = review_queue.show(open_workspace(), assignment, me())
     if as_json:
         out.print_json(json.dumps(found))
@@ -147,11 +140,11 @@ def decide(
     as_json: AsJson = False,
 ) -> None:
     """Decide a pair that is yours. Asks why, or reads {"why": "..."} from standard input."""
-    with told(as_json):
-        said = Said(assignment=assignment, verdict=review_decisions.verdict(verdict), reason=asked_why())
+    with report_errors(as_json):
+        said = Said(assignment=assignment, verdict=review_decisions.verdict(verdict), reason=read_reason())
         (number,) = review_decisions.decide(open_workspace(), me(), [said])
     line = f"decision {number}: {verdict}; it holds from the next `motlan reconcile` on"
-    _told({"decision": number, "verdict": verdict}, as_json, line)
+    report_done({"decision": number, "verdict": verdict}, as_json, line)
 
 
 @app.command(epilog=examples("motlan review withdraw 1 < why.json"))
@@ -160,15 +153,15 @@ def withdraw(
     as_json: AsJson = False,
 ) -> None:
     """Take a decision back; the pair may be decided anew. Asks why."""
-    with told(as_json):
-        review_decisions.withdraw(open_workspace(), decision, me(), asked_why())
-    _told({"decision": decision, "withdrawn": True}, as_json, f"decision {decision}: withdrawn")
+    with report_errors(as_json):
+        review_decisions.withdraw(open_workspace(), decision, me(), read_reason())
+    report_done({"decision": decision, "withdrawn": True}, as_json, f"decision {decision}: withdrawn")
 
 
 @app.command(epilog=examples("motlan review decisions", "motlan review decisions --json"))
 def decisions(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """List your own decisions, those that were withdrawn included."""
-    with told(as_json):
+    with report_errors(as_json):
         found = review_decisions.listed(*opened(entity), me())
     if as_json:
         out.print_json(json.dumps(found))
@@ -188,10 +181,10 @@ def export_(
     as_json: AsJson = False,
 ) -> None:
     """Write your undecided pairs to a file (NDJSON), to decide them offline. The look is written down."""
-    with told(as_json), working("exporting", as_json):
+    with report_errors(as_json), working("exporting", as_json):
         found = review_queue.export(*opened(entity), me())
         _write(to, "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in found))
-    _told({"pairs": len(found), "file": str(to)}, as_json, f"pairs {len(found)}, file {to}")
+    report_done({"pairs": len(found), "file": str(to)}, as_json, f"pairs {len(found)}, file {to}")
 
 
 def _write(path: Path, text: str) -> None:
@@ -212,7 +205,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Take in verdicts from a file: all, or none where one is not yours, is decided, or is no verdict."""
-    with told(as_json):
+    with report_errors(as_json):
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -220,7 +213,9 @@ def import_(
                 f"the file cannot be read ({type(error).__name__})", where=str(file), next_step="name an exported file."
             ) from None
         done = review_decisions.decide(open_workspace(), me(), review_decisions.parsed(lines))
-    _told({"decisions": done}, as_json, f"{len(done)} decisions kept; they hold from the next `motlan reconcile` on")
+    report_done(
+        {"decisions": done}, as_json, f"{len(done)} decisions kept; they hold from the next `motlan reconcile` on"
+    )
 
 
 @app.command(epilog=examples("motlan review sample --count 200"))
@@ -230,15 +225,15 @@ def sample(
     as_json: AsJson = False,
 ) -> None:
     """Put a sample of the links that the machine made to review, to estimate how many are right."""
-    with told(as_json), working("sampling", as_json):
+    with report_errors(as_json), working("sampling", as_json):
         added = control_pairs.sample(*opened(entity), count)
-    _told({"sampled": added}, as_json, f"{added} links are put to review")
+    report_done({"sampled": added}, as_json, f"{added} links are put to review")
 
 
 @app.command(epilog=examples("motlan review reviewers", "motlan review reviewers --json"))
 def reviewers(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """Measure reviewers: by pairs whose answer is known, and by agreement with each other."""
-    with told(as_json):
+    with report_errors(as_json):
         found = review_measures.reviewers(*opened(entity))
     if as_json:
         out.print_json(json.dumps(found))
@@ -257,7 +252,7 @@ def reviewers(entity: OfEntity = None, as_json: AsJson = False) -> None:
 @app.command(epilog=examples("motlan review calibration", "motlan review calibration --json"))
 def calibration(entity: OfEntity = None, as_json: AsJson = False) -> None:
     """Hold the model's probabilities, and the sampled links, against what people found."""
-    with told(as_json):
+    with report_errors(as_json):
         found = review_measures.calibration(*opened(entity))
     if as_json:
         out.print_json(json.dumps(found))

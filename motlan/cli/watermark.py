@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from motlan.cli.output import AsJson, asked_why, err, examples, local_time, me, out, told
+from motlan.cli.output import AsJson, err, examples, local_time, me, out, read_reason, report_errors
 from motlan.ingest import watermark_reset
 from motlan.workspace import open_workspace
 
@@ -30,7 +30,7 @@ Reason = Annotated[
 @app.command(epilog=examples("motlan watermark show {dataset}", "motlan watermark show {dataset} --json"))
 def show(dataset: OfDataset, as_json: AsJson = False) -> None:
     """Show up to where a dataset is pulled, what the next pull asks for, and who moved it."""
-    with told(as_json):
+    with report_errors(as_json):
         work = open_workspace()
         found = watermark_reset.show(work.store, work.registry.dataset(dataset))
     if as_json:
@@ -62,10 +62,10 @@ def set_(
     as_json: AsJson = False,
 ) -> None:
     """Let the next sync begin at a cursor, less the lag window. What was landed before is not landed again."""
-    with told(as_json):
+    with report_errors(as_json):
         work = open_workspace()
         found = work.registry.dataset(dataset)
-        done = watermark_reset.set_to(work.store, found, cursor, me(), asked_why() if reason is None else reason)
+        done = watermark_reset.set_to(work.store, found, cursor, me(), read_reason() if reason is None else reason)
     _moved(done, as_json)
 
 
@@ -76,10 +76,10 @@ def set_(
 )
 def reset(dataset: OfDataset, reason: Reason = None, as_json: AsJson = False) -> None:
     """Let the next sync pull everything. What was landed before is not landed again."""
-    with told(as_json):
+    with report_errors(as_json):
         work = open_workspace()
         found = work.registry.dataset(dataset)
-        done = watermark_reset.reset(work.store, found, me(), asked_why() if reason is None else reason)
+        done = watermark_reset.reset(work.store, found, me(), read_reason() if reason is None else reason)
     _moved(done, as_json)
 
 

@@ -290,16 +290,16 @@ class Rules:
             fields: The entity's fields.
         """
 
-        def asked(rules: Iterable[_R]) -> tuple[_R, ...]:
+        def applicable(rules: Iterable[_R]) -> tuple[_R, ...]:
             return tuple(rule for rule in rules if any(map(rule.applies_to, datasets)) and rule.is_about(fields))
 
         return Rules(
-            asked(self.rows),
-            asked(self.sets),
-            asked(self.registers),
-            asked(self.cross),
-            asked(self.persons),
-            asked(self.ends),
+            applicable(self.rows),
+            applicable(self.sets),
+            applicable(self.registers),
+            applicable(self.cross),
+            applicable(self.persons),
+            applicable(self.ends),
         )
 
     @property
