@@ -159,7 +159,8 @@ def named_query(histories: str, former_rows: str, former: str, followed: Sequenc
         with told as ({told}),
         holding as (
             select distinct dataset, _key, field, value from told
-            where _stands or _ref in (select _ref from {former_rows} join {former} using (n) where holds)),
+            where _stands or _ref in (
+                select f._ref from {former_rows} as f join {former} as h using (n) where holds)),
         own as (select * from holding qualify count(*) over (partition by field, value) = 1),
         borne as (select * from told semi join own using (dataset, _key, field, value)),
         ends as (

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import sqlalchemy as sa
 
 from motlan import sweep
+from motlan.config.files import declared_digest
 from motlan.errors import ConfigurationError, InternalError, MotlanError, unforeseen
 from motlan.expressions import failure
 from motlan.ingest import land as landing
@@ -181,23 +182,24 @@ def replay(dataset: str, quarantined_by: Sequence[str] = ()) -> Counts:
 
 
 @_private
-def begin_reconcile(entity: str | None = None, job: str | None = None) -> Counts:
+def begin_reconcile(entity: str | None = None, job: str | None = None, *, full: bool = False) -> Counts:
     """Open a reconcile run of a linked entity, whose steps may be processes of their own; fix which sync runs it reads and
     which publication it compares with. Returns `run` and `entity`.
 
     Args:
         entity: Its name; the first declared where absent.
         job: What of a scheduler asks for it; an earlier run of the same job is over.
+        full: Whether everything is linked, merged and checked, whatever changed.
 
     Raises:
         TransientError: Another one is under way. It is named.
     """
     name = open_workspace().registry.linked(entity).name
     with _alone("reconcile", name, job):
-        return _begin_reconcile(name, job, rests=True)
+        return _begin_reconcile(name, job, rests=True, full=full)
 
 
-def _begin_reconcile(entity: str, job: str | None, *, rests: bool) -> Counts:
+def _begin_reconcile(entity: str, job: str | None, *, rests: bool, full: bool) -> Counts:
     work = open_workspace()
     with work.store.engine.begin() as connection:
         runs.close_stale(connection, "reconcile", entity, publication.last_number(connection, entity))
@@ -211,7 +213,15 @@ def _begin_reconcile(entity: str, job: str | None, *, rests: bool) -> Counts:
             }
             published = runs.visible(connection, "reconcile", entity)
             after = publication.last_number(connection, entity)
-        return results.Begun(inputs=inputs, published=published, after_publication=after)
+            previous = runs.newest_done(connection, "reconcile", entity)
+        return results.Begun(
+            inputs=inputs,
+            published=published,
+            after_publication=after,
+            previous=previous,
+            full=full,
+            versions={"what is declared": declared_digest(work.settings.home), **work.engine_version()},
+        )
 
     runs.step(work.store, run, "begin", begin)
     return {"run": run, "entity": entity}
@@ -222,11 +232,7 @@ def link(run: str) -> Counts:
     """Link all current rows to persons."""
     work = open_workspace()
 
-    def link_rows(current: runs.Run) -> results.Linked:
-        began = current.result(results.Begun)
-        return linking.link(work, current, began.inputs, began.published)
-
-    return runs.step(work.store, run, "link", link_rows)
+    return runs.step(work.store, run, "link", lambda current: linking.link(work, current))
 
 
 @_private
@@ -342,8 +348,12 @@ def sync(dataset: str, watch: Watch | None = None) -> Counts:
 
 
 @_private
-def reconcile(entity: str | None = None) -> Counts:
+def reconcile(entity: str | None = None, *, full: bool = False) -> Counts:
     """Do a whole reconcile run of a linked entity, the first declared where absent.
+
+    Args:
+        entity: Its name.
+        full: Whether everything is linked, merged and checked, whatever changed.
 
     Returns:
         The counts of its steps under their names.
@@ -351,7 +361,7 @@ def reconcile(entity: str | None = None) -> Counts:
     steps = {"link": link, "merge": merge, "cross_check": cross_check, "diff": diff}
     name = open_workspace().registry.linked(entity).name
     with _alone("reconcile", name):
-        run = _begin_reconcile(name, None, rests=False)["run"]
+        run = _begin_reconcile(name, None, rests=False, full=full)["run"]
         return _guarded(run, {name: lambda step=step: step(run) for name, step in steps.items()})
 
 

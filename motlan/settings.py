@@ -28,6 +28,8 @@ class Sizes:
         random_rows: Rows of each side whose random pairs teach how often different persons agree.
         count_slack: Rows that a source may send beyond twice its own count before the pull is stopped.
         rest_seconds: How long nobody may be at work on a run between its steps before a new one takes its place.
+        changed_percent: Share of an entity's rows, in percent, from which on a reconcile run does everything: linking so many
+            anew costs as much.
     """
 
     landed_chunk_rows: int = 100_000
@@ -40,6 +42,7 @@ class Sizes:
     random_rows: int = 400
     count_slack: int = 100_000
     rest_seconds: int = 300
+    changed_percent: int = 20
 
 
 def sizes() -> Sizes:

@@ -6,6 +6,7 @@ The happy path uses the quick C loader; only where something is wrong is the fil
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -36,6 +37,17 @@ class Text(Declared):
 
     vi: str
     en: str
+
+
+def declared_digest(home: Path) -> str:
+    """Return a digest of what a country declares of its entities: all files of `mapping/` and `schemas/`."""
+    found = hashlib.sha256()
+    for folder in ("mapping", "schemas"):
+        for path in sorted(
+            one for one in (home / folder).rglob("*") if one.is_file() and "__pycache__" not in one.parts
+        ):
+            found.update(str(path.relative_to(home)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def plainly(english: str) -> Text:

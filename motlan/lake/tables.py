@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 RAW, CLEAN, QUARANTINE, GONE = "raw", "clean", "quarantine", "gone"
 """Namespaces of the tables of a dataset."""
-LINKS, PAIRS, IDENTITIES, REVIEWS, FREQUENCIES, IDENTIFIERS = (
+LINKS, PAIRS, IDENTITIES, REVIEWS, FREQUENCIES, IDENTIFIERS, ROW_KEYS, FORMER, NAMES = (
     "links",
     "pairs",
     "identities",
     "reviews",
     "frequencies",
     "identifiers",
+    "row_keys",
+    "former",
+    "names",
 )
 """Namespaces of the tables of a linked entity that linking writes."""
 GOLDEN, CORRECTIONS, FINDINGS = "golden", "corrections", "findings"
@@ -33,6 +36,9 @@ KEYS = {
     REVIEWS: ("dataset", "_key"),
     IDENTITIES: ("entity_id",),
     IDENTIFIERS: ("dataset", "_key", "field", "period"),
+    ROW_KEYS: ("n",),
+    FORMER: ("n",),
+    NAMES: ("field", "value"),
     CORRECTIONS: ("dataset", "_key", "field"),
     FINDINGS: ("dataset", "_key", "rule"),
 }
@@ -88,6 +94,21 @@ def frequencies_table(entity: str) -> str:
 def identifiers_table(entity: str) -> str:
     """Return the name of the table of the numbers that were borne, of records whose numbers changed."""
     return f"{IDENTIFIERS}.{entity}"
+
+
+def row_keys_table(entity: str) -> str:
+    """Return the name of the table of current rows as linking compares them, with hashes of what they are found by."""
+    return f"{ROW_KEYS}.{entity}"
+
+
+def former_table(entity: str) -> str:
+    """Return the name of the table of the spine's earlier rows by which records may be known still."""
+    return f"{FORMER}.{entity}"
+
+
+def names_table(entity: str) -> str:
+    """Return the name of the table of the numbers that a thing beside a person may be named by."""
+    return f"{NAMES}.{entity}"
 
 
 def golden_table(entity: str) -> str:

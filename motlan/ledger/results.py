@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from motlan.errors import InternalError
 
@@ -119,12 +119,18 @@ class Begun(Result):
         inputs: Dataset -> the sync runs to read.
         published: The reconcile runs of its entity that were published before.
         after_publication: The number of the entity's newest publication; 0 where there is none.
+        previous: The newest run of its entity that was published, or found nothing to publish; None where there is none.
+        full: Whether everything is linked, merged and checked, whatever changed.
+        versions: What the steps after linking are versioned by -> a digest.
     """
 
     step = "begin"
     inputs: dict[str, list[str]]
     published: list[str]
     after_publication: int
+    previous: str | None = None
+    full: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -142,6 +148,10 @@ class Linked(Result):
         contradicted: Decisions of people that do not hold.
         version: What linked them.
         model: The model's id.
+        scope: `full` where all rows were linked; `changed` where those were that a change can affect.
+        why: Why all were, where it was not asked for.
+        anew: Rows that were linked anew.
+        base: The run whose `row_keys.<entity>` has all rows; None where there is none.
         snapshots: Table -> the lake's snapshot id.
     """
 
@@ -156,6 +166,10 @@ class Linked(Result):
     contradicted: int
     version: str
     model: str
+    scope: Literal["full", "changed"] = "full"
+    why: str = ""
+    anew: int = 0
+    base: str | None = None
     snapshots: dict[str, int] = field(default_factory=dict)
 
 

@@ -381,6 +381,14 @@ def visible(connection: sa.Connection, kind: str, subject: str) -> list[str]:
     return list(connection.scalars(query.order_by(table.id)))
 
 
+def newest_done(connection: sa.Connection, kind: str, subject: str) -> str | None:
+    """Return the id of the newest run that readers may see, or that found nothing to show; None where there is none."""
+    table = tables.runs.c
+    query = sa.select(sa.func.max(table.id)).where(table.kind == kind, table.subject == subject)
+    found: str | None = connection.scalars(query.where(table.state.in_((*SEEN, "unchanged")))).one()
+    return found
+
+
 def replays(connection: sa.Connection, dataset: str) -> list[str]:
     """Return the ids of a dataset's runs that landed rows of its quarantine again, and pulled nothing."""
     table = tables.runs.c

@@ -21,8 +21,8 @@ from motlan.lake.tables import clean_table, golden_table, links_table, raw_table
 from motlan.ledger import versions
 from motlan.ledger.results import Merged
 from motlan.linking import stored_models as kept
-from motlan.linking.link import load_frequencies
 from motlan.linking.model import Model
+from motlan.linking.scope import load_frequencies
 from motlan.merge import value_ages, value_overrides
 from motlan.merge.provenance import DECIDED, SOURCES, pointed
 from motlan.store import tables

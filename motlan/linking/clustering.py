@@ -26,11 +26,13 @@ def cluster_rows(context: Context, unlinked: str, reviews: str) -> None:
         unlinked: Relation of the rows that are linked to nobody.
         reviews: Relation with the `n` of rows that have a review already.
     """
-    rows = context.relations.fetch_one(f"select count(*) from {unlinked}")[0]
+    if not context.model.provisional_rows:
+        rows = context.relations.fetch_one(f"select count(*) from {unlinked}")[0]
+        context.model = context.model.model_copy(update={"provisional_rows": max(rows, 1)})
     pairs = pairs_by_blocking_rules(context.matching, unlinked, unlinked, "l.n < r.n")
     score_pairs(context, "clusters", pairs, unlinked, unlinked)
     known = RESIDUAL_KNOWN if context.matching.spine else context.model.known
-    probability = probability_without_rivals(known, rows)
+    probability = probability_without_rivals(known, context.model.provisional_rows)
     _find_edges(context, unlinked, probability)
     edges = context.relations.make(
         "edges_both_ways",

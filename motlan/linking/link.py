@@ -8,52 +8,49 @@ to the same clusters as if it had weighed all (see `motlan.linking.link_rows`). 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-
-import duckdb
+from types import MappingProxyType
 
 from motlan import identifier_history
 from motlan.config.matching import Matching
 from motlan.errors import ConfigurationError, InternalError
-from motlan.expressions import literal, one
-from motlan.expressions.duckdb.named import named_calls
+from motlan.expressions import literal
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.tables import (
+    former_table,
     frequencies_table,
     identifiers_table,
     identities_table,
     links_table,
+    names_table,
     pairs_table,
     reviews_table,
+    row_keys_table,
 )
-from motlan.ledger import runs, versions
-from motlan.ledger.results import Linked
-from motlan.linking import linking_rows, valid_decisions
-from motlan.linking import model as models
+from motlan.ledger import runs
+from motlan.ledger.results import Begun, Linked
+from motlan.linking import link_changed, linking_rows, persist_changed, row_keys, scope, valid_decisions
 from motlan.linking import stored_models as kept
 from motlan.linking.link_rows import Linking, load_all
 from motlan.linking.model import Model
 from motlan.linking.persist import Files, Results
 from motlan.linking.relations import Relations
-from motlan.partitioning import hash_number, make_buckets
+from motlan.partitioning import make_buckets
+from motlan.settings import sizes
 from motlan.workspace import Workspace
 
-FREQUENCY = "comparison || '/' || value || '/' || floor(share * 1e15)::bigint"
-"""A frequency as a text that is the same on every engine."""
 
-
-def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published: list[str]) -> Linked:
-    """Link all current rows of an entity and stage what changed.
+def link(work: Workspace, run: runs.Run, keys: Mapping[str, str] = MappingProxyType({})) -> Linked:
+    """Link an entity's current rows and stage what changed: those that a change can affect, or all of them (see `scope`).
 
     Args:
         work: The open installation.
         run: A reconcile run.
-        inputs: Dataset -> the sync runs to read.
-        published: The reconcile runs published before.
+        keys: Columns by which later steps find rows -> their SQL over the fields of a current row.
 
     Returns:
-        What was linked. All rows with their persons are kept in the run's scratch folder as `links`.
+        What was linked. In the run's scratch folder, `links` has all rows with their persons; of a run of what changed, those of
+        the touched persons, and `touched_ids` their ids, before and now.
     """
     named = (
         links_table,
@@ -62,21 +59,32 @@ def link(work: Workspace, run: runs.Run, inputs: dict[str, list[str]], published
         pairs_table,
         frequencies_table,
         identifiers_table,
+        former_table,
+        names_table,
+        row_keys_table,
     )
     tables = [table(run.subject) for table in named]
-    counts = work.staged(run.id, "link", tables, lambda: _LinkStep(work, run, published, inputs).run_all())
+    began = run.result(Begun)
+
+    def do() -> runs.Counts:
+        previous = runs.get(work.store, began.previous) if began.previous else None
+        why = scope.why_full(work, run, previous)
+        if not why and previous is not None:
+            try:
+                return _ChangedStep(work, run, began, previous, keys).run_all()
+            except link_changed.TooMuchError as error:
+                why = f"{error}, {sizes().changed_percent} % of all or more"
+                for table in tables:
+                    for partial in work.lake.folder(table, run.id).glob("*.parquet"):
+                        partial.unlink()
+        return {**_LinkStep(work, run, began, keys).run_all(), "why": why}
+
+    counts = work.staged(run.id, "link", tables, do)
     learned = work.scratch(run.id) / "model.json"
     if learned.exists():
         model = Model.model_validate_json(learned.read_text(encoding="utf-8"))
         kept.release_first(work.store, run.subject, counts["model"], model, run.id)
     return Linked(**counts)
-
-
-def load_frequencies(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, model: str) -> None:
-    """Make the table `frequencies` that a model (by its id) was learned with; empty where it is as declared."""
-    files = work.lake.files(frequencies_table(entity), {kept.run_of(work.store, model) or ""})
-    relation = read_parquet(files) if files else "(select '' as comparison, '' as value, 0.0 as share where false)"
-    engine.execute(f"create temp table frequencies as select comparison, value, share from {relation}")
 
 
 def arrived(work: Workspace, matching: Matching, inputs: Mapping[str, Sequence[str]]) -> str:
@@ -92,9 +100,9 @@ def arrived(work: Workspace, matching: Matching, inputs: Mapping[str, Sequence[s
 class _LinkStep:
     """The step's work on one engine session."""
 
-    def __init__(self, work: Workspace, run: runs.Run, published: list[str], inputs: dict[str, list[str]]) -> None:
-        self.work, self.run, self.published, self.inputs = work, run, set(published), inputs
-        self.entity = run.subject
+    def __init__(self, work: Workspace, run: runs.Run, began: Begun, keys: Mapping[str, str]) -> None:
+        self.work, self.run, self.published, self.inputs = work, run, set(began.published), began.inputs
+        self.keys, self.entity = keys, run.subject
         self.matching: Matching = work.registry.entity(run.subject).matching
         self.rows, self.buckets, self.former = 0, 1, False
 
@@ -104,7 +112,7 @@ class _LinkStep:
             self.files = Files(self.work, self.run.id, self.relations)
             known, released = self._find_released() or (None, None)
             if known:
-                load_frequencies(self.work, engine, self.entity, known)
+                scope.load_frequencies(self.work, engine, self.entity, known)
             model = self._load(released)
             decisions = valid_decisions.read(self.work, engine, self.entity, self.inputs, "current_rows", released)
             decided = valid_decisions.load(self.relations, decisions)
@@ -131,7 +139,17 @@ class _LinkStep:
                     where=self.entity,
                     next_step="report this: no row may be lost, and none may be linked twice.",
                 )
-            return {**counts, "contradicted": contradicted, "version": version, "model": known}
+            base = self._write_row_keys()
+            told = {"contradicted": contradicted, "version": version, "model": known, "anew": self.rows, "base": base}
+            return {**counts, **told, "scope": "full"}
+
+    def _write_row_keys(self) -> str | None:
+        """Write all rows for the lake, as later runs find them; return this run, or None where there is no spine."""
+        if not self.matching.spine:
+            return None
+        also = {"kept_spine": False, "kept_left": True}
+        self.files.write(row_keys_table(self.entity), row_keys.row_keys_query(self.matching, also, list(self.keys)))
+        return self.run.id
 
     def _leave(self, model: Model) -> None:
         """Leave a model that was learned now, to be released, with its frequencies."""
@@ -157,7 +175,8 @@ class _LinkStep:
             make_buckets(self.relations.fetch_one(f"select count(*) from {values}")[0])
         )
         keep = self.files.keep_in_buckets
-        rows = linking_rows.Kept(self.relations, self.matching, facts, values, keep, self.buckets, self._follow)
+        also = {"_moment": "_moment", **self.keys}
+        rows = linking_rows.Kept(self.relations, self.matching, facts, values, keep, self.buckets, also, self._follow)
         learned = load_all(rows, model)
         self.rows = self.relations.fetch_one("select count(*) from current_rows")[0]
         numbers = (f"select count(distinct n) from current_rows where {part('n')}" for part in make_buckets(self.rows))
@@ -176,14 +195,7 @@ class _LinkStep:
         return identifier_history.former_query("histories", self.matching.followed) if self.former else None
 
     def _record_version(self, model: Model) -> str:
-        digest = one(
-            self.relations.engine,
-            f"select coalesce(sum({hash_number(FREQUENCY)}::decimal(38, 0)), 0)::varchar from frequencies",
-        )
-        with named_calls(False):
-            weighing = models.body(self.matching, model)
-        body = {**weighing, "frequencies": digest[0], **self.work.engine_version()}
-        return versions.record(self.work.store, "link", self.entity, json.loads(json.dumps(body)))
+        return scope.record_version(self.work, self.relations.engine, self.entity, model)
 
     def _remember(self, version: str) -> bool:
         """Make `remembered`: pairs weighed before under this version, of rows that are as they were."""
@@ -198,3 +210,54 @@ class _LinkStep:
                 where _link_version = {literal(version)}""",
         )
         return True
+
+
+class _ChangedStep:
+    """The step's work where what changed alone is linked."""
+
+    def __init__(
+        self, work: Workspace, run: runs.Run, began: Begun, previous: runs.Run, keys: Mapping[str, str]
+    ) -> None:
+        self.work, self.run, self.began, self.keys = work, run, began, keys
+        self.linked, self.inputs = previous.result(Linked), previous.result(Begun).inputs
+        self.most = self.linked.rows * sizes().changed_percent // 100
+
+    def run_all(self) -> runs.Counts:
+        """Link what changed; where nothing did, carry the counts of the previous run on.
+
+        Raises:
+            TooMuchError: Linking everything costs less.
+        """
+        work, entity = self.work, self.run.subject
+        before = link_changed.Before(self.inputs, self.linked.base or "", self.began.published)
+        with work.bulk_engine(f"linking {entity}") as engine:
+            scope.load_frequencies(work, engine, entity, self.linked.model)
+            model = kept.standing(work.store, entity)
+            if model is None:
+                raise InternalError("the released model went while a run began", where=entity, next_step="report this.")
+            relations = Relations(engine)
+            step = link_changed.ChangedLinking(
+                work,
+                entity,
+                self.began.inputs,
+                before,
+                relations,
+                model[1],
+                self.keys,
+                self.most,
+                work.scratch(self.run.id) / "changed",
+            )
+            changed = step.find_changed()
+            if changed > self.most:
+                raise link_changed.TooMuchError(changed)
+            if not changed and not valid_decisions.exist(work.store, entity):
+                return {**self.linked.counts(), "snapshots": {}, **self._carried(), "changed": 0, "pairs": 0, "anew": 0}
+            step.link()
+            contradicted = valid_decisions.note(work.store, engine, self.run.id, step.standing, linked=step.decided)
+            files = Files(work, self.run.id, relations)
+            counts = persist_changed.ChangedResults(step, self.run, files, self.linked).write(self.linked.version)
+        return {**counts, **self._carried(), "contradicted": contradicted, "anew": step.anew}
+
+    def _carried(self) -> runs.Counts:
+        carried = {name: getattr(self.linked, name) for name in ("version", "model", "base")}
+        return {**carried, "scope": "changed", "why": ""}

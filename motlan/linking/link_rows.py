@@ -29,7 +29,7 @@ RESULTS = ("row_links", "review_pairs", "duplicates", "scored_pairs", "provision
 """Relations that a linking leaves (see `Linking`)."""
 RESULTS_OF_FORMER = ("former_rows", "former_persons")
 RESULTS_OF_DECISIONS = ("contradicted_pairs",)
-_NO_DUPLICATES = (
+NO_DUPLICATES = (
     "select null::bigint as n, null::bigint as person, null::double as match_weight, "
     "null::double as probability where false"
 )
@@ -149,7 +149,7 @@ class Linking:
 
     def run(self, *, calibrate: bool = False) -> Model:
         """Run all stages; return the model, completed where it is to `calibrate`."""
-        self.relations.run(_Plan(self, calibrate).steps, self.results)
+        self.relations.run(Plan(self, calibrate).steps, self.results)
         return self.model
 
     @property
@@ -168,7 +168,7 @@ class Linking:
             self.loaded.close(keep=["frequencies"])
 
 
-class _Plan:
+class Plan:
     """The steps of one linking, each with the relations that it reads and makes."""
 
     def __init__(self, linking: Linking, calibrate: bool) -> None:
@@ -207,16 +207,7 @@ class _Plan:
 
     def _prepare(self) -> None:
         found = "found_duplicates" if self.decided else "duplicates"
-        if self.matching.identifiers:
-            self._add(
-                "find duplicates of the spine",
-                partial(deterministic.find_duplicates, self.context, found),
-                (),
-                (found, "scored_duplicates"),
-            )
-            self.scored.append("scored_duplicates")
-        else:
-            self._add("find no duplicates", partial(self.relations.make, found, _NO_DUPLICATES), (), (found,))
+        self._find_duplicates(found)
         if self.decided:
             made = ("duplicates", "decided_persons", *self.binding, *RESULTS_OF_DECISIONS)
             self._add("constrain by decisions", partial(self._constrain, found), (found,), made)
@@ -225,6 +216,14 @@ class _Plan:
             self._add("follow records' former numbers", self._follow, ("duplicates",), made)
         rows = partial(self.relations.show, self.unlinked, "from left_rows")
         self._add("begin with all rows", rows, (), (self.unlinked,))
+
+    def _find_duplicates(self, found: str) -> None:
+        if not self.matching.identifiers:
+            self._add("find no duplicates", partial(self.relations.make, found, NO_DUPLICATES), (), (found,))
+            return
+        run = partial(deterministic.find_duplicates, self.context, found)
+        self._add("find duplicates of the spine", run, (), (found, "scored_duplicates"))
+        self.scored.append("scored_duplicates")
 
     def _constrain(self, found_duplicates: str) -> None:
         self.linking.constraints = decision_constraints.constrain(self.relations, "decisions", found_duplicates)

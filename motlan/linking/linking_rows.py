@@ -7,7 +7,7 @@ and a model is learned from `all_rows` with themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -89,6 +89,18 @@ def load_former(relations: Relations, matching: Matching, former: str) -> None:
     also = {"record": ROW, "gone": "gone", "version": hash_number("_ref"), "_key": "_key", "_ref": "_ref"}
     own = hash_number("dataset || '/' || _key || '/' || _ref")
     relations.make("earlier_rows", _rows(matching, former, "true", also, own))
+
+
+def with_keys(matching: Matching, model: Model, facts: str, also: Mapping[str, str]) -> str:
+    """Return the SQL of rows as linking compares them, with `_key`, `_ref`, how rare their values are, and other columns.
+
+    Args:
+        matching: The declaration.
+        model: The model, whose `frequencies` the session has.
+        facts: Relation with `dataset`, `_key`, `_ref` and the fields.
+        also: Other columns -> their SQL over those of `facts`.
+    """
+    return _with_rarities(matching, model, _rows(matching, facts, "true", {"_key": "_key", "_ref": "_ref", **also}))
 
 
 def _bucket(matching: Matching, buckets: int) -> str:
@@ -181,6 +193,7 @@ class Kept:
         values: Relation with these fields and all their values.
         keep: Keeps rows.
         buckets: How many there are: rows that share the first identifier are in one, so that most rows of a person are.
+        also: Other columns by name -> their SQL over the columns of `facts`.
         former: Gives the relation of earlier rows of the spine's records, once `kept_spine` is there; None for none.
     """
 
@@ -190,6 +203,7 @@ class Kept:
     values: str
     keep: Keep
     buckets: int
+    also: Mapping[str, str] = field(default_factory=dict)
     former: Callable[[], str | None] = lambda: None
 
     def load_spine(self) -> None:
@@ -229,6 +243,7 @@ class Kept:
             "version": hash_number("_ref"),
             "_key": "_key",
             "_ref": "_ref",
+            **self.also,
         }
         return _rows(self.matching, self.facts, which, also)
 

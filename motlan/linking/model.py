@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from motlan.config.matching import Matching, sql
 from motlan.expressions import DUCKDB, Expression, literal, parse, quote
 
+LARGEST = 2**63 - 1
+"""The lake's largest whole number."""
 RESIDUAL_KNOWN = 0.3
 """Share of rows left by deterministic linking whose person is on the spine, until the data show it."""
 
@@ -33,6 +35,9 @@ class Model(BaseModel):
         known: Share of rows whose person is on the spine.
         residual_known: The same of rows that deterministic linking leaves, by their status of each identifier: 0 none, 1 one
             that nobody on the spine has (so its person may be unknown), 2 one that the spine has (so it is somebody else's).
+        lacking: Identifier -> share of the spine's rows that have none.
+        already_linked: Dataset -> share of the spine's rows whose person a row of it is linked to before residual linking.
+        provisional_rows: Rows that belonged to nobody on the spine: how many candidates one of them has among the others.
         residual_odds: Agreement pattern of a pair of such rows (see `motlan.linking.residual`) -> its log2 odds where nothing
             else speaks.
         link_threshold: A pair of probabilistic linking at least this probable is linked.
@@ -50,6 +55,9 @@ class Model(BaseModel):
     persons: int = 1
     known: float = 0.95
     residual_known: dict[str, float] = {}
+    lacking: dict[str, float] = {}
+    already_linked: dict[str, float] = {}
+    provisional_rows: int = 0
     residual_odds: dict[str, float] = {}
     link_threshold: float = 0.99
     review_threshold: float = 0.02
@@ -196,7 +204,7 @@ def body(matching: Matching, model: Model) -> Mapping[str, Any]:
 def exact_key(matching: Matching, alias: str) -> str:
     """Return the SQL of a row's exact key: a hash of all its parts, or null where one is missing or `exact_when` fails."""
     if not matching.exact:
-        return "null::ubigint"
+        return "null::bigint"
     parts, allowed = sql(matching.exact, alias), sql([matching.exact_when], alias)[0]
     known = " and ".join(f"({part}) is not null" for part in parts)
-    return f"(case when {allowed} and {known} then hash({', '.join(parts)}) end)"
+    return f"(case when {allowed} and {known} then (abs(hash({', '.join(parts)})) % {LARGEST})::bigint end)"

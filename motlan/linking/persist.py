@@ -9,14 +9,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from motlan import identifier_history, ids
+from motlan import ids
 from motlan.config.matching import Matching
-from motlan.expressions import constant, literal, quote
+from motlan.expressions import constant, literal
 from motlan.lake.iceberg import SCRATCH, changes, created, current, read_parquet, staging
 from motlan.lake.tables import (
     KEYS,
     LINKS,
-    identifiers_table,
     identities_table,
     links_table,
     pairs_table,
@@ -26,6 +25,7 @@ from motlan.ledger import runs
 from motlan.linking import person_ids, repurposed_records
 from motlan.linking.deterministic import DECIDED
 from motlan.linking.link_rows import Linking
+from motlan.linking.numbers import Histories, Numbers
 from motlan.linking.relations import Relations
 from motlan.workspace import Workspace
 
@@ -88,6 +88,14 @@ class Files:
         self.relations.engine.execute(staging(query, self.run, target))
         return target
 
+    def write_changes(self, name: str, table: str, query: str) -> int:
+        """Write for the lake what changed, as a relation of that name; return how many rows did."""
+        self.relations.make(name, query)
+        count: int = self.relations.fetch_one(f"select count(*) from {name}")[0]
+        if count:
+            self.write(table, f"from {name}")
+        return count
+
     def _copy(self, query: str, target: Path, how: str) -> None:
         self.relations.engine.execute(f"copy ({query}) to {literal(str(target))} ({how})")
 
@@ -131,7 +139,11 @@ class Results:
             f"""select count(*), count(*) filter (rule in ('{FOUNDER}', '{PROVISIONAL_FOUNDER}')),
                        coalesce(sum(1 - probability), 0) from links"""
         )
-        self._write_numbers()
+        facts = self.work.facts(self.entity, self.inputs)
+        Numbers(self.files, self.run.subject, self.published, self.matching).write(
+            Histories("former_rows", "former_persons", "current_rows", lambda _: facts) if self.former else None,
+            "links",
+        )
         return {
             "rows": rows,
             "persons": persons,
@@ -144,13 +156,6 @@ class Results:
 
     def _count(self, relation: str) -> int:
         return int(self.relations.fetch_one(f"select count(*) from {relation}")[0])
-
-    def _write_changes(self, name: str, table: str, query: str) -> int:
-        """Write for the lake what changed, as a relation of that name; return how many rows did."""
-        count = self._count(self.relations.make(name, query))
-        if count:
-            self.files.write(table, f"from {name}")
-        return count
 
     def _write_pairs(self, version: str) -> int:
         """Write the pairs that were weighed now, and drop them; return how many they are."""
@@ -226,7 +231,7 @@ class Results:
         )
         self.files.keep("went", "from moved")
         query = changes("links", "previous", KEY, COLUMNS)
-        return self._write_changes("changed_links", links_table(self.entity), query)
+        return self.files.write_changes("changed_links", links_table(self.entity), query)
 
     def _write_identities(self, before: list[str]) -> None:
         """Give every group of `drawn` its id, and write for the lake what changed of the ids that are not plain."""
@@ -244,7 +249,7 @@ class Results:
         step.assign()
         step.check()
         changed = changes("identities_now", "identities_before", person_ids.KEY, person_ids.COLUMNS)
-        self._write_changes("changed_identities", table, changed)
+        self.files.write_changes("changed_identities", table, changed)
 
     def _links(self, version: str) -> Iterator[str]:
         """Give the SQL, query by query, of every row with its person, and what it was compared with.
@@ -299,47 +304,5 @@ class Results:
         old = f"select {columns} from {current(files, KEY)}" if files else "from reviews_now where false"
         self.relations.make("reviews_before", old)
         query = changes("reviews_now", "reviews_before", KEY, REVIEW_COLUMNS)
-        self._write_changes("changed_reviews", reviews_table(self.entity), query)
+        self.files.write_changes("changed_reviews", reviews_table(self.entity), query)
         return self._count("reviews_now")
-
-    def _whole_histories(self) -> str:
-        """Return the relation of the records' histories, those of records that are gone as a part of their successors'."""
-        self.relations.make(
-            "successors_of",
-            """select distinct was.dataset as of, was._key as gone_key, now.dataset as new_dataset, now._key as new_key
-               from former_rows as was join former_persons as former using (n)
-               join current_rows as now on now.n = former.record where gone and holds""",
-        )
-        if not self._count("successors_of"):
-            return "histories"
-        fields = ", ".join(map(quote, self.work.registry.entity(self.entity).fields))
-        own = f"_ref, _moment, {fields}"
-        return self.relations.make(
-            "whole_histories",
-            f"""select dataset, _key, {own}, _stands, _age from histories
-                anti join successors_of on of = dataset and gone_key = _key
-                union all select new_dataset, new_key, {own}, false, _age + {identifier_history.OLDER}
-                from histories join successors_of on of = dataset and gone_key = _key
-                union all select dataset, _key, {own}, true, 1 from {self.work.facts(self.entity, self.inputs)} as f
-                semi join successors_of on new_dataset = f.dataset and new_key = f._key
-                anti join histories as h on h.dataset = f.dataset and h._key = f._key""",
-        )
-
-    def _write_numbers(self) -> None:
-        """Write what changed of the numbers that persons bore, and keep what a thing beside a person may be named by."""
-        files = self.work.lake.files(identifiers_table(self.entity), self.published)
-        if not self.former and not files:
-            return
-        key, columns = identifier_history.PERIOD_KEY, identifier_history.PERIOD_COLUMNS
-        if files:
-            query = f"select {', '.join((*key, *columns))} from {current(files, key)}"
-            self.relations.make("periods_before", query)
-        if self.former:
-            followed, histories = self.matching.followed, self._whole_histories()
-            self.relations.make("periods", identifier_history.periods_query(histories, followed, "links"))
-            named = identifier_history.named_query(histories, "former_rows", "former_persons", followed)
-            self.files.keep(identifier_history.NAMES, named)
-        else:
-            self.relations.make("periods", "from periods_before where false")
-        query = changes("periods", "periods_before", key, columns) if files else created("periods", key, columns)
-        self._write_changes("changed_periods", identifiers_table(self.entity), query)

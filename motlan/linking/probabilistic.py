@@ -73,7 +73,8 @@ def calibrate(context: Context, unlinked: str, links: list[str]) -> None:
     """Complete the model by what this data shows: how probable each agreement pattern is, and from where on to link."""
     if not context.matching.spine:
         return
-    relations, patterns = context.relations, residual.Patterns.read(context)
+    residual.learn_shares(context)
+    relations, patterns = context.relations, residual.Patterns(context.matching, context.model)
     totals = relations.fetch(
         f"""select dataset || ' ' || identifier_status, count(*) from identifier_status join {unlinked} using (n)
             group by all order by all"""
@@ -113,7 +114,7 @@ def _find_threshold(context: Context, best: str, links: str) -> float:
 def link_probable(context: Context, unlinked: str) -> None:
     """Link rows to their best person: `links_probable`, `unlinked_probable`, and `reviews_residual` of unsure ones."""
     relations, threshold = context.relations, context.model.link_threshold
-    patterns = residual.Patterns.read(context)
+    patterns = residual.Patterns(context.matching, context.model)
     best = _rank(context, "first_round", patterns, "candidate_persons", "already_linked")
     links = _LINKS_OF_BEST.format(best=best, unlinked=unlinked, threshold=threshold)
     first = "qualify row_number() over (partition by u.dataset, b.person order by b.probability desc, n) = 1"

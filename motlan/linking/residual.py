@@ -76,7 +76,7 @@ def find_patterns(context: Context, persons: str, unlinked: str, spine: str, dou
         joined = f" left join {doubted} as doubted on doubted.n = p.n and doubted.person = p.person"
     names = list(matching.comparisons)
     letters, weights = _of_levels(matching, model)
-    least = LEAST - math.log2(RESIDUAL_KNOWN / (1 - RESIDUAL_KNOWN) / max(model.persons, 1))
+    least = least_weight(model)
     levels = ", ".join(f"{models.level_of(matching, name)} as level_{number}" for number, name in enumerate(names))
     context.relations.make(
         "candidate_persons",
@@ -88,6 +88,11 @@ def find_patterns(context: Context, persons: str, unlinked: str, spine: str, dou
                   join {spine} as r on r.n = p.other{joined}
                   where p.match_weight >= {least})""",
     )
+
+
+def least_weight(model: Model) -> float:
+    """Return the match weight below which a pair is hopeless, and no candidate."""
+    return LEAST - math.log2(RESIDUAL_KNOWN / (1 - RESIDUAL_KNOWN) / max(model.persons, 1))
 
 
 def _of_levels(matching: Matching, model: Model) -> tuple[list[str], list[str]]:
@@ -152,39 +157,38 @@ def with_log_odds(context: Context, name: str, patterns: Patterns, candidates: s
         from (select p.*, {whole} as pattern_now {joined}) as c join {table} as o on o.whole_pattern = pattern_now"""
 
 
+def learn_shares(context: Context) -> None:
+    """Complete the model by the shares of the spine's rows that lack an identifier, and that another dataset has already.
+
+    They are read off `spine_rows` and `already_linked_counts`, and stay as they are: what a row is linked to depends on the rows
+    near it alone, whatever comes elsewhere.
+    """
+    matching, persons = context.matching, max(context.model.persons, 1)
+    missing = ", ".join(f"count(*) filter ({quote(name)} is null)" for name in matching.identifiers)
+    counts = context.relations.fetch_one(f"select {missing} from spine_rows") if missing else ()
+    linked = context.relations.fetch(
+        "select dataset, sum(persons) from already_linked_counts group by all order by all"
+    )
+    shares = {
+        "lacking": {name: _clamped(count / persons) for name, count in zip(matching.identifiers, counts, strict=True)},
+        "already_linked": {dataset: _clamped(count / persons) for dataset, count in linked},
+    }
+    context.model = context.model.model_copy(update=shares)
+
+
 @dataclass(frozen=True)
 class Patterns:
     """What is known of agreement patterns before anything is learned of them.
 
     Attributes:
         matching: The declaration.
-        model: The model.
-        lacking: Identifier -> share of the spine's rows that have none.
-        already_linked: Dataset -> share of the spine's rows whose person a row of it is linked to.
+        model: The model, with its shares of the spine's rows.
         computed: Status and levels -> m and u of them, once they were computed.
     """
 
     matching: Matching
     model: Model
-    lacking: Mapping[str, float]
-    already_linked: Mapping[str, float]
     computed: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, context: Context) -> Patterns:
-        """Read the shares off `spine_rows` and `already_linked_counts`."""
-        matching, persons = context.matching, max(context.model.persons, 1)
-        missing = ", ".join(f"count(*) filter ({quote(name)} is null)" for name in matching.identifiers)
-        counts = context.relations.fetch_one(f"select {missing} from spine_rows") if missing else ()
-        linked = context.relations.fetch(
-            "select dataset, sum(persons) from already_linked_counts group by all order by all"
-        )
-        return cls(
-            matching,
-            context.model,
-            {name: _clamped(count / persons) for name, count in zip(matching.identifiers, counts, strict=True)},
-            {dataset: _clamped(count / persons) for dataset, count in linked},
-        )
 
     def odds_at_first(self, pattern: str) -> float:
         """Return the log2 odds of a pattern's pair whose other fields say nothing, by the model of all rows."""
@@ -207,7 +211,7 @@ class Patterns:
     def _random(self, pattern: str) -> float:
         """Return how often the pair of such a row with a random one of the spine is of the pattern."""
         dataset, _, _, already_linked = pattern.split(" ")
-        share = self.already_linked.get(dataset, 0.5)
+        share = self.model.already_linked.get(dataset, 0.5)
         return (share if already_linked == "1" else 1 - share) * self._shares(pattern)[1]
 
     def _shares(self, pattern: str) -> tuple[float, float]:
@@ -226,7 +230,7 @@ class Patterns:
             group = groups(self.matching, name)[LETTERS.index(letter)]
             m, u = _together(self.model, name, group)
             if not m or not u:
-                m = u = self.lacking[name] if borne.get(name, "0") != "0" else 1.0
+                m = u = self.model.lacking[name] if borne.get(name, "0") != "0" else 1.0
             elif borne.get(name) == "2" and self.matching.comparisons[name].first in group:
                 u = 1 / max(self.model.persons, 1)
             yield m, u

@@ -22,6 +22,8 @@ from motlan.linking.relations import Relations
 Key = tuple[Sequence[str], Sequence[str]]
 LINK_COLUMNS = "n, person, compared, rule, match_weight, probability, bucket"
 """Columns of a stage's links. `compared` is the row that the link rests on, `bucket` that of both where they share one."""
+DIGITS = 9
+"""Decimal places of a probability among rivals: further ones depend on the order in which an engine adds up."""
 NO_LINKS = (
     "select null::bigint as n, null::bigint as person, null::bigint as compared, null::varchar as rule, "
     "null::double as match_weight, null::double as probability, null::int as bucket where false"
@@ -201,9 +203,10 @@ def find_best(context: Context, name: str, candidates: str, also: Sequence[str] 
     context.relations.make(
         f"best_{name}",
         f"""with rivals as (select *, pow(2, log_odds) as odds from ({candidates}))
-            select n, {", ".join(kept)}, odds / (1 + odds) as probability, odds as all_odds from rivals where sole
+            select n, {", ".join(kept)}, round(odds / (1 + odds), {DIGITS}) as probability, odds as all_odds
+            from rivals where sole
             union all by name
-            select n, {chosen}, max(odds) / (1 + sum(odds)) as probability, sum(odds) as all_odds
+            select n, {chosen}, round(max(odds) / (1 + sum(odds)), {DIGITS}) as probability, sum(odds) as all_odds
             from rivals where not sole group by n""",
     )
 

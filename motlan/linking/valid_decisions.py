@@ -93,6 +93,11 @@ def read(
     return _counted([row for row in found if row["id"] not in set(stale)], stale)
 
 
+def exist(store: Store, entity: str) -> bool:
+    """Return whether people decided about pairs of an entity's rows, and did not withdraw it."""
+    return bool(_decisions(store, entity))
+
+
 def _records(row: sa.RowMapping) -> tuple[Record, Record]:
     return (row["left_dataset"], row["left_key"]), (row["right_dataset"], row["right_key"])
 

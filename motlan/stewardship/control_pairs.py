@@ -14,9 +14,9 @@ from sqlalchemy.dialects.postgresql import insert
 from motlan.expressions import literal, quote
 from motlan.linking import linking_rows
 from motlan.linking import model as models
-from motlan.linking.link import load_frequencies
 from motlan.linking.linking_rows import ROW
 from motlan.linking.relations import Relations
+from motlan.linking.scope import load_frequencies
 from motlan.linking.scored_pairs import pairs_by_keys
 from motlan.stewardship import published_links
 from motlan.store import tables

@@ -18,11 +18,12 @@ from motlan.lake.iceberg import staging
 from motlan.lake.tables import frequencies_table
 from motlan.ledger import runs
 from motlan.linking import stored_models, valid_decisions
-from motlan.linking.link import arrived, load_frequencies
+from motlan.linking.link import arrived
 from motlan.linking.link_rows import link_all
 from motlan.linking.linking_rows import ROW
 from motlan.linking.model import Model
 from motlan.linking.relations import Relations
+from motlan.linking.scope import load_frequencies
 from motlan.stewardship import published_links
 from motlan.workspace import Workspace
 

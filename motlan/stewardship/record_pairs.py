@@ -15,9 +15,9 @@ from motlan.errors import DataError
 from motlan.expressions import literal, one, quote
 from motlan.linking import linking_rows
 from motlan.linking import model as models
-from motlan.linking.link import load_frequencies
 from motlan.linking.model import Model
 from motlan.linking.relations import Relations
+from motlan.linking.scope import load_frequencies
 from motlan.linking.scored_pairs import prior_log_odds
 from motlan.partitioning import hash_number
 from motlan.stewardship import published_links

@@ -20,8 +20,9 @@ def matching() -> Matching:
 
 @pytest.fixture(scope="module")
 def patterns(matching: Matching) -> Patterns:
-    model: Model = declared(matching).model_copy(update={"persons": 100_000})
-    return Patterns(matching, model, {"personal_id": 0.01, "old_identity_number": 0.5}, {"tax": 0.3})
+    shares = {"lacking": {"personal_id": 0.01, "old_identity_number": 0.5}, "already_linked": {"tax": 0.3}}
+    model: Model = declared(matching).model_copy(update={"persons": 100_000, **shares})
+    return Patterns(matching, model)
 
 
 def test_levels_that_identifiers_teach_are_told_apart_and_others_by_the_first(matching: Matching) -> None:
