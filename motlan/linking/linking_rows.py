@@ -7,7 +7,8 @@ and a model is learned from `all_rows` with themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -203,7 +204,7 @@ class Kept:
     values: str
     keep: Keep
     buckets: int
-    also: Mapping[str, str] = field(default_factory=dict)
+    also: Mapping[str, str] = dataclass_field(default_factory=dict)
     former: Callable[[], str | None] = lambda: None
 
     def load_spine(self) -> None:
