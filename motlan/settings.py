@@ -27,6 +27,9 @@ class Sizes:
         feed_partition_rows: Changes of a partition of a feed in PostgreSQL.
         random_rows: Rows of each side whose random pairs teach how often different persons agree.
         count_slack: Rows that a source may send beyond twice its own count before the pull is stopped.
+        undeclared_columns: Columns that a source may send and nobody declared before the pull is stopped.
+        blocking_pairs: Pairs that one blocking rule of `motlan link` may make in any case.
+        blocking_pairs_a_row: Pairs that it may make beside these for each row of the files.
         rest_seconds: How long nobody may be at work on a run between its steps before a new one takes its place.
         changed_percent: Share of an entity's rows, in percent, from which on a reconcile run does everything: linking so many
             anew costs as much.
@@ -41,6 +44,9 @@ class Sizes:
     feed_partition_rows: int = 10_000_000
     random_rows: int = 400
     count_slack: int = 100_000
+    undeclared_columns: int = 1_024
+    blocking_pairs: int = 10_000_000
+    blocking_pairs_a_row: int = 100
     rest_seconds: int = 300
     changed_percent: int = 20
 

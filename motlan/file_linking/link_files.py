@@ -32,10 +32,9 @@ from motlan.linking.linking_rows import (
 )
 from motlan.linking.model_training import ModelTrainer
 from motlan.linking.relations import Relations
+from motlan.settings import sizes
 
 RESULTS = ("pairs.parquet", "clusters.parquet", "model.json", "report.html")
-PAIRS_A_ROW, FREE_PAIRS = 100, 10_000_000
-"""Pairs that one blocking key may make: so many a row, and so many in any case."""
 DRAFT = ".writing-"
 """What the folder is called in which results are made, beside those that they replace."""
 Say = Callable[[str], None]
@@ -164,7 +163,8 @@ class _Job:
 
     def _check_blocking_rules(self) -> None:
         """Refuse a rule that nearly all rows share, before it costs hours."""
-        most = PAIRS_A_ROW * sum(self.files.counts.values()) + FREE_PAIRS
+        limit = sizes()
+        most = limit.blocking_pairs_a_row * sum(self.files.counts.values()) + limit.blocking_pairs
         for number in range(len(self.matching.keys)):
             pairs = expectation_maximisation.pairs_of_key(self.relations, self.matching, number)
             if pairs > most:

@@ -18,8 +18,9 @@ import sqlalchemy as sa
 from motlan.adapter import tellable
 from motlan.config.registry import Dataset
 from motlan.errors import ContractError
-from motlan.ingest.raw_columns import UNDECLARED, labels
+from motlan.ingest.raw_columns import labels
 from motlan.ledger import runs
+from motlan.settings import sizes
 from motlan.store import Store, tables
 
 SAMPLE = 2_000
@@ -192,9 +193,9 @@ class Watcher:
                 next_step="ask its owner; then declare the change in adapters/agencies.yaml, or its `contract: evolve`.",
             )
         self.drift.add(found)
-        if len(self.drift.added) > UNDECLARED:
+        if len(self.drift.added) > (most := sizes().undeclared_columns):
             raise ContractError(
-                f"more than {UNDECLARED:,} columns are not declared",
+                f"more than {most:,} columns are not declared",
                 where=self._dataset.name,
                 next_step="ask its owner: names without end may be values in the place of names.",
             )

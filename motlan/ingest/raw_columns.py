@@ -39,8 +39,6 @@ RECORDED = "motlan_columns"
 """Key in a Parquet file's metadata: pairs of stored name and source's name (JSON), of those that were cut."""
 RECORDED_CHARACTERS = 8192
 """Characters of a source's name that are kept at the most; the payload has the rest."""
-UNDECLARED = 1_024
-"""Columns beyond the declared ones that a pull may have."""
 IN_RULES = "raw_"
 """How rules name a raw column: `raw_` and the source's name."""
 

@@ -38,6 +38,12 @@ class Survivor:
         return len(self.rule.datasets) > 1
 
     @property
+    def asks_since(self) -> bool:
+        """Whether since when rows say a value matters even where all say the same: to whose it is, or who is believed."""
+        entries = [entry for rank in self.rule.ranks for entry in rank]
+        return len(entries) > len(self.rule.ranks) or any(entry.changed and entry.after for entry in entries)
+
+    @property
     def first(self) -> str:
         """Column: the value, where all that is said is the same."""
         return quote("first_" + self.field)
@@ -175,17 +181,27 @@ class Survivor:
         return f"len(list_distinct(list_transform({same}, lambda o: o.source)))"
 
     def refined(self) -> str:
-        """The most believed of what says the same as the best more precisely; of equals as `ties` has it."""
+        """What says the same as the best most precisely: the most believed that refines it, then what refines that, and so on.
+
+        Of equals as `ties` has it. Each says the same as the best and as the one that it refines. So a row that says what won
+        changes nothing, whichever becomes the best by it.
+        """
         if self.rule.precision == "1":
             return self.best
-        finer = (
-            f"list_filter({self.all}, lambda o: case when {self.precision('o.value')} > "
-            f"{self.precision(f'{self.best}.value')} then {self.agrees(f'{self.best}.value', 'o.value')} else false end)"
-        )
-        if self.rule.ties == "freshness":
-            return f"coalesce({finer}[1], {self.best})"
-        order = f"row(c.rank, {self._votes()}, {self.precision('c.value')}, c.moment, c.place, c)"
-        return f"coalesce(list_max(list_transform({finer}, lambda c: {order}))[6], {self.best})"
+        finer = f"list_filter({self.all}, lambda o: {self._refines('o', self.best)})"
+        if self.rule.ties != "freshness":
+            order = (
+                f"{{'rank': c.rank, 'votes': {self._votes()}, 'precision': {self.precision('c.value')}, "
+                "'moment': c.moment, 'place': c.place, 'said': c}"
+            )
+            ordered = f"list_reverse_sort(list_transform({finer}, lambda c: {order}))"
+            finer = f"list_transform({ordered}, lambda c: c.said)"
+        return f"list_reduce({finer}, lambda w, o: case when {self._refines('o', 'w')} then o else w end, {self.best})"
+
+    def _refines(self, finer: str, coarser: str) -> str:
+        """Whether something that was said is more precise than another thing, and says the same."""
+        more = f"{self.precision(f'{finer}.value')} > {self.precision(f'{coarser}.value')}"
+        return f"case when {more} then {self.agrees(f'{coarser}.value', f'{finer}.value')} else false end"
 
     def decided(self) -> str:
         """What decided, in one word."""

@@ -72,10 +72,10 @@ def merge_ways(
     """
     survivors = [Survivor(field, rule, entity.fields) for field, rule in entity.authority.items()]
     looked = [replace(survivor, dated=since is not None) for survivor in survivors]
+    by_field = {survivor.field: survivor for survivor in survivors}
     names = sorted({name for survivor in survivors for name in survivor.rule.datasets}) or [""]
     slots = {name: f"slot_{number}" for number, name in enumerate(names, 1)}
     lead = max(names, key=lambda name: sum(survivor.led(name) for survivor in survivors))
-    decided = Decided(survivors, slots, taken)
     # Their column has a name of its own: Spark cannot join a table with what it was made of, where columns are the same.
     crowded, differing = (f"(select id as entity_id from {name})" for name in ("crowded", "differing"))
     unknown = f"(from {rows} where dataset not in ({', '.join(map(literal, names))}))"
@@ -85,18 +85,25 @@ def merge_ways(
     def held(of: str, fields: Sequence[Survivor] = survivors) -> str:
         return with_conditions(of, fields)
 
+    def aged(of: str) -> str:
+        return f"(select * from {of} left join {since} using (_ref))" if since else of
+
     def near(some: str) -> str:
-        found = f"(from {close or rows} semi join {some} using (entity_id))"
-        return f"(select * from {found} left join {since} using (_ref))" if since else found
+        return aged(f"(from {close or rows} semi join {some} using (entity_id))")
 
     not_plain = [condition for survivor in survivors for condition in survivor.not_plain(slots, lead)]
-    unled = [survivor for survivor in survivors if not survivor.led(lead)]
+    # What the leading row does not say alone asks more of the others: since when, and which row another field was taken from.
+    alike = [new if new.asks_since and not new.led(lead) else old for old, new in zip(survivors, looked, strict=True)]
+    unled = [survivor for survivor in alike if not survivor.led(lead)]
+    all_led = all(s.led(lead) and by_field[s.rule.follows].led(lead) for s in survivors if s.rule.follows)
+    agreeing = Decided(alike, slots, taken, followed=None if all_led else rows)
+    said = aged if any(survivor.dated for survivor in alike) else str
     few = [survivor for survivor in looked if survivor.contested]
     beside = f"{differing} {_joins(slots, held(near(differing), looked))}"
-    closely = replace(decided, survivors=looked, followed=close or rows)
+    closely = Decided(looked, slots, taken, followed=close or rows)
     ordinal = ", _ordinal" if placed else ""
     led = f"(from {leading} join (select id as entity_id{ordinal} from {AGREED}) using (entity_id))"
-    led = f"{held(led, unled)} as {slots[lead]} {_joins(others, held(rows, unled))}"
+    led = f"{held(said(led), unled)} as {slots[lead]} {_joins(others, held(said(rows), unled))}"
     also = [f"{slots[lead]}._ordinal"] if placed else []
     not_agreed = f"anti join {crowded} using (entity_id) anti join {differing} using (entity_id)"
     return Ways(
@@ -111,8 +118,8 @@ def merge_ways(
                     union all select entity_id from {unknown}) anti join {crowded} using (entity_id))""",
         },
         f"select entity_id as id{ordinal} from {placed or leading} {not_agreed}",
-        decided.query(
-            [], _side_by_side(slots, [*(s.plain(slots, lead) for s in survivors), *also], led), placed=bool(also)
+        agreeing.query(
+            [], _side_by_side(slots, [*(s.plain(slots, lead) for s in alike), *also], led), placed=bool(also)
         ),
         (
             closely.query(few, _side_by_side(slots, [s.side_by_side(slots, differs=True) for s in looked], beside)),

@@ -27,8 +27,10 @@ SINCE = "since_rows"
 
 
 def believed(entity: Entity) -> list[str]:
-    """Return the fields on which somebody is believed."""
-    return [field for field, rule in entity.authority.items() if rule.datasets]
+    """Return the fields on which somebody is believed, and those of which it matters for that when they changed."""
+    entries = [entry for rule in entity.authority.values() for rank in rule.ranks for entry in rank]
+    asked = {name for entry in entries if entry.after for name in (*entry.changed, entry.after)}
+    return [field for field, rule in entity.authority.items() if rule.datasets or field in asked]
 
 
 def columns(entity: Entity) -> list[str]:

@@ -85,6 +85,10 @@ def test_every_kind_of_statement_is_known(sql: str, statement: steps.Statement) 
         ),
         ("list(distinct a order by a)", "nullif(array_sort(collect_set(a)), array())"),
         ("row_number() over (order by a)", "CAST(row_number() OVER (ORDER BY a NULLS LAST) AS BIGINT)"),
+        (
+            "list_reduce(a, lambda w, o: case when o > w then o else w end, b)",
+            "aggregate(a, b, (w, o) -> CASE WHEN o > w THEN o ELSE w END)",
+        ),
         ("string_split(a, '.')", "split(a, '\\\\.')"),
         ("a is distinct from b", "(NOT (a <=> b))"),
         ("(map {'a': 'b'})[c]", "try_element_at(map('a', 'b'), c)"),

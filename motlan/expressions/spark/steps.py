@@ -149,6 +149,7 @@ _FUNCTIONS = {name: f"{name}(@*)" for name in _SAME} | {
     "list_filter": "filter(@1, @2)",
     "list_max": "array_max(@1)",
     "list_min": "array_min(@1)",
+    "list_reduce": "aggregate(@1, @3, @2)",
     "list_reverse_sort": "reverse(array_sort(@1))",
     "list_sort": "array_sort(@1)",
     "list_transform": "transform(@1, @2)",

@@ -342,8 +342,8 @@ BAD_CONFIGURATIONS = {
 def test_a_bad_configuration_is_refused_with_a_next_step(
     case: str, two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("motlan.file_linking.link_files.FREE_PAIRS", 10_000)
-    monkeypatch.setattr("motlan.file_linking.link_files.PAIRS_A_ROW", 1)
+    monkeypatch.setenv("MOTLAN_BLOCKING_PAIRS", "10000")
+    monkeypatch.setenv("MOTLAN_BLOCKING_PAIRS_A_ROW", "1")
     config, said, mend = BAD_CONFIGURATIONS[case]
     with pytest.raises(MotlanError, match=re.escape(said)) as refused:
         run(two[1], None, config, tmp_path / "out")

@@ -231,6 +231,6 @@ def test_a_row_without_what_the_bus_gives_every_row_stops_the_run(
 def test_a_source_that_invents_columns_without_end_is_refused(
     crowded: Country, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("motlan.ingest.drift.UNDECLARED", 9)
+    monkeypatch.setenv("MOTLAN_UNDECLARED_COLUMNS", "9")
     with pytest.raises(ContractError, match="beta_cards: more than 9 columns are not declared"):
         pipeline.sync("beta_cards")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,16 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from motlan.config import registry
-from motlan.config.authority import Authority
 from motlan.expressions import connect
 from motlan.merge import value_ages
 from motlan.merge.conflicts import losing_values_query
-from motlan.merge.plain_survivorship import plain_query
 from motlan.merge.provenance import pointed
-from motlan.merge.survivorship import merge_query, merge_ways
-
-Row = dict[str, Any]
-REGISTERS = ("alpha", "beta", "gamma", "delta")
+from motlan.merge.survivorship import merge_query
+from tests.motlan.merge.rows import HISTORIES, REGISTERS, SEED, Row, by_each_path, entity_of, load
 
 
 @pytest.fixture(scope="module")
@@ -33,37 +28,8 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-def entity_of(rules: Mapping[str, Any], *more: str) -> Any:
-    fields = (*rules, *more)
-    authority = {field: Authority.model_validate(rules.get(field, {"authority": []})) for field in fields}
-    return SimpleNamespace(fields=fields, authority=authority)
-
-
 def declared() -> Any:
     return registry.load().entity("person")
-
-
-def load(engine: duckdb.DuckDBPyConnection, entity: Any, rows: Sequence[Row]) -> None:
-    """Show rows, each given by `dataset`, its fields, and perhaps `key`, `moment`, `person` and `since` (field -> moment)."""
-    columns = {
-        "entity_id": [row.get("person", "p") for row in rows],
-        "dataset": [row["dataset"] for row in rows],
-        "_key": [row.get("key", row["dataset"]) for row in rows],
-        "_ref": [f"run/0/{row['dataset']}{row.get('key', '')}{row.get('person', '')}" for row in rows],
-        "_moment": [row.get("moment", "2020") for row in rows],
-        **{field: [row.get(field) for row in rows] for field in entity.fields},
-    }
-    told = {"_ref": (columns["_ref"], pa.string())}
-    for field in value_ages.believed(entity):
-        told["_since_" + field] = ([row.get("since", {}).get(field) for row in rows], pa.string())
-        told["_said_" + field] = ([row.get("said", {}).get(field) for row in rows], pa.int32())
-    for name, table in (
-        ("linked_rows", pa.table({column: pa.array(values, pa.string()) for column, values in columns.items()})),
-        (value_ages.SINCE, pa.table({column: pa.array(values, kind) for column, (values, kind) in told.items()})),
-    ):
-        engine.register("given", table)
-        engine.execute(f"create or replace temp table {name} as from given")
-        engine.unregister("given")
 
 
 _QUERIES: dict[int, tuple[Any, str]] = {}
@@ -77,10 +43,6 @@ def golden(engine: duckdb.DuckDBPyConnection, entity: Any, rows: Sequence[Row]) 
         _QUERIES[id(entity)] = entity, merge_query(entity, "linked_rows", since=value_ages.SINCE)
     query = _QUERIES[id(entity)][1]
     engine.execute(f"create or replace temp table golden as {query}")
-    engine.execute(
-        "create or replace temp table withheld as select dataset, _key, 'x' as field, entity_id, _ref, _key as value "
-        "from linked_rows where false"
-    )
     lost = engine.sql(losing_values_query(entity, "linked_rows", "golden", "withheld")).to_arrow_table().to_pylist()
     found = {row["entity_id"]: row for row in engine.sql(f"from {pointed('golden')}").to_arrow_table().to_pylist()}
     for row in found.values():
@@ -208,6 +170,24 @@ def test_the_refinement_is_what_most_equals_say(engine: duckdb.DuckDBPyConnectio
     assert not agreed["_pointers"]["birth_date"]["disputed"]
 
 
+def test_a_refinement_is_refined_itself_so_that_who_agrees_with_it_changes_nothing(
+    engine: duckdb.DuckDBPyConnection,
+) -> None:
+    month = {"dataset": "alpha", "key": "month", "born": "1990-03", "moment": "2020"}
+    year = {"dataset": "alpha", "key": "year", "born": "1990", "moment": "2022"}
+    day = {"dataset": "beta", "born": "1990-03-04"}
+    for ties in ("agreement", "freshness"):
+        entity = entity_of({"born": RULES["born"] | {"ties": ties}})
+        assert of(engine, entity, month, year)["born"] == "1990-03"
+        assert of(engine, entity, month, year, day)["born"] == "1990-03-04", "the newest says least"
+        again = month | {"key": "again", "moment": "2024"}
+        assert of(engine, entity, month, year, day, again)["born"] == "1990-03-04"
+        other = day | {"dataset": "gamma", "born": "1990-05-06"}
+        assert of(engine, entity, month, year, other)["born"] == "1990-03", (
+            "a day of another month refines the year alone"
+        )
+
+
 # --- words that stand -------------------------------------------------------------------------------------------------
 def test_of_equals_the_newest_word_counts_and_not_the_newest_touch(engine: duckdb.DuckDBPyConnection) -> None:
     rule = {"name": {"authority": [["alpha", "beta"]], "correct": True}}
@@ -314,7 +294,7 @@ def thrown(dice: random.Random, person: str) -> list[Row]:
 
 
 def worlds(seed: int, count: int) -> dict[str, list[Row]]:
-    dice = random.Random(seed)
+    dice = random.Random(f"{SEED} {seed}")
     return {f"p{number}": thrown(dice, f"p{number}") for number in range(count)}
 
 
@@ -322,24 +302,9 @@ def everybody(engine: duckdb.DuckDBPyConnection, people: Mapping[str, Sequence[R
     return golden(engine, ENTITY, [row for rows in people.values() for row in rows])
 
 
-HISTORIES = int(os.environ.get("MOTLAN_HISTORIES", "200"))
-"""Persons of a property test; `make soak` sets many."""
-
-
 def test_every_fast_path_gives_what_the_plain_definition_gives(engine: duckdb.DuckDBPyConnection) -> None:
     people = worlds(10, HISTORIES)
-    load(engine, ENTITY, [row for rows in people.values() for row in rows])
-    ways = merge_ways(ENTITY, "linked_rows", WON, since=value_ages.SINCE)
-    for name, query in ways.relations.items():
-        engine.execute(f"create or replace temp table {name} as {query}")
-
-    def told(query: str) -> dict[str, Any]:
-        return {
-            row["entity_id"]: row for row in engine.sql(f"from {pointed(f'({query})')}").to_arrow_table().to_pylist()
-        }
-
-    plain = told(plain_query(ENTITY, "linked_rows", WON, since=value_ages.SINCE))
-    paths = [told(query) for query in (ways.plain, *ways.close)]
+    plain, *paths = by_each_path(engine, ENTITY, [row for rows in people.values() for row in rows])
     assert all(paths), "each path has somebody"
     assert sum(map(len, paths)) == len(plain) == len(people)
     assert {person: row for path in paths for person, row in path.items()} == plain

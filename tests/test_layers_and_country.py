@@ -1,4 +1,4 @@
-"""The walls of docs/architecture.md, as far as they can be seen from the files."""
+"""The layers of docs/architecture.md, and that the bus names no country, as far as it can be seen from the files."""
 
 import ast
 import re
