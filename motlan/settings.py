@@ -27,6 +27,7 @@ class Sizes:
         feed_partition_rows: Changes of a partition of a feed in PostgreSQL.
         random_rows: Rows of each side whose random pairs teach how often different persons agree.
         count_slack: Rows that a source may send beyond twice its own count before the pull is stopped.
+        rebase_percent: Rows of later publications, in hundredths of those of their base, from which a base is written anew.
         rest_seconds: How long nobody may be at work on a run between its steps before a new one takes its place.
     """
 
@@ -39,6 +40,7 @@ class Sizes:
     feed_partition_rows: int = 10_000_000
     random_rows: int = 400
     count_slack: int = 100_000
+    rebase_percent: int = 20
     rest_seconds: int = 300
 
 
