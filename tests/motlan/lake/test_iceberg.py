@@ -15,7 +15,7 @@ import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
 from motlan.lake.iceberg import Versions, created, current, read_parquet, staging
-from tests.conftest import Country
+from tests.conftest import ROOT, Country
 
 
 def test_two_runs_make_the_first_tables_of_a_namespace_at_one_moment(
@@ -83,6 +83,29 @@ def test_a_base_and_its_deltas_say_what_all_versions_say(seed: int, tmp_path: Pa
                 assert rows[0] == rows[1], (seed, where)
         columns = {row[0] for row in duckdb.sql(f"describe from {current(table.read, KEY)}").fetchall()}
         assert not columns & {"_op", "_run", "_changed", "_since", "_newest"}
+
+
+@pytest.mark.slow
+def test_spark_reads_a_base_and_its_deltas_alike(spark: object, tmp_path: Path) -> None:
+    from motlan.expressions.spark.session import SparkEngine
+
+    with SparkEngine("local[2]", tmp_path / "scratch", ROOT / "mapping" / "codes", "a test", debug=True) as engine:
+        for seed in range(3):
+            table = _Appended(tmp_path / str(seed), random.Random(seed))
+            for number in range(6):
+                table.add(f"r{number:02d}")
+                if number == 3 and seed:
+                    table.rewrite("r03")
+            versions, where = Versions.of(table.read), "dataset = 'a'"
+            for query in (
+                f"select dataset, key, one, two from {current(table.read, KEY, where)}",
+                f"select dataset, key, one, two, _op, _run from {versions.newest(KEY)}",
+                f"select dataset, key, _op, _since from {versions.since(KEY)}",
+                f"select dataset, key, one, two, _op, _run, _since from {versions.rewritten(KEY)}",
+            ):
+                ours = duckdb.sql(query).fetchall()
+                theirs = [tuple(row) for row in engine.execute(query).fetchall()]
+                assert sorted(theirs, key=repr) == sorted(ours, key=repr), query
 
 
 KEY = ("dataset", "key")
