@@ -185,6 +185,87 @@ def national(
     report("national", args, result, as_json)
 
 
+Days = Annotated[int, typer.Option(min=3, help="Days of changes.")]
+Memory = Annotated[str, typer.Option(help="The engine's memory limit.")]
+Threads = Annotated[int, typer.Option(min=1, help="The engine's threads.")]
+Kept = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder to work in: kept, and gone on with after a kill. By default one under MOTLAN_VAR, removed afterwards."
+    ),
+]
+
+
+@app.command(
+    epilog=examples(
+        "motlan bench incremental --people 100000 --days 8 --share 0.001",
+        "motlan bench incremental --people 1000000 --days 30 --share 0.001 --work /data/days --json > days.json",
+    )
+)
+def incremental(
+    people: People = 100_000,
+    days: Days = 8,
+    share: Annotated[float, typer.Option(min=0, max=0.1, help="Share of the people who change on a day.")] = 0.001,
+    seed: Seed = 1,
+    dirt: Dirt = "default",
+    memory_limit: Memory = "4GB",
+    threads: Threads = 2,
+    work: Kept = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let days of changes pass on a simulated country; time them against a full run, and hold the end against one."""
+    from bench.incremental import Asked, run_in
+    from bench.progress import shown
+
+    asked = Asked(people, days, max(1, round(share * people)), seed, dirt, memory_limit, threads)
+    with report_errors(as_json), shown(err) as tell:
+        result = run_in(asked, work, tell)
+    args = {"people": people, "days": days, "share": share, "seed": seed, "dirt": dirt}
+    report("incremental", args | {"memory_limit": memory_limit, "threads": threads}, result, as_json)
+    if not as_json:
+        _show_steps(result["steps"])
+
+
+def _show_steps(steps: dict[str, dict[str, float]]) -> None:
+    names = list(dict.fromkeys(step for taken in steps.values() for step in taken))
+    table = Table("step", *steps, title="seconds")
+    for name in names:
+        table.add_row(name, *(f"{taken[name]:.2f}" if name in taken else "" for taken in steps.values()))
+    out.print(table)
+
+
+@app.command(
+    epilog=examples(
+        "motlan bench growth --people 300000 --people 1000000 --people 3000000 --changes 1000 --json > growth.json"
+    )
+)
+def growth(
+    people: Annotated[
+        list[int] | None, typer.Option(min=12, help="People of a country; give it several times.")
+    ] = None,
+    days: Days = 7,
+    changes: Annotated[int, typer.Option(min=1, help="Rows that change on a day, in every country.")] = 1_000,
+    seed: Seed = 1,
+    dirt: Dirt = "default",
+    memory_limit: Memory = "4GB",
+    threads: Threads = 2,
+    work: Kept = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let days with the same number of changes pass on countries of several sizes: how a day's cost grows with the country."""
+    from bench.incremental import Asked, compare_sizes
+    from bench.progress import shown
+
+    sizes = sorted(people or [300_000, 1_000_000, 3_000_000])
+    asked = [Asked(size, days, changes, seed, dirt, memory_limit, threads) for size in sizes]
+    with report_errors(as_json), shown(err) as tell:
+        result = compare_sizes(asked, work, tell)
+    args = {"people": sizes, "days": days, "changes": changes, "seed": seed, "dirt": dirt}
+    report("growth", args | {"memory_limit": memory_limit, "threads": threads}, result, as_json)
+    if not as_json:
+        _show_steps({f"{size:,} people": taken for size, taken in result["steps"].items()})
+
+
 @app.command(
     epilog=examples("motlan bench charts docs/results/*.json --out docs/charts --page docs/benchmarks.md"),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -27,7 +28,7 @@ from motlan.linking import link as linking
 from motlan.merge import merge as survivorship
 from motlan.projection import load as projection
 from motlan.projection import preflight
-from motlan.publication import approval
+from motlan.publication import approval, bases
 from motlan.publication import diff as differences
 from motlan.publication import publish as publication
 from motlan.quality import column_guard, cross_register, exceptions, row_rules, rule_counts, run_guard
@@ -327,6 +328,29 @@ def project(run: str | None = None, *, entity: str | None = None, mend: bool = F
     current = runs.get(work.store, run)
     with runs.working(work.store, current, "project", lock="publish"):
         return {"run": run, "publications": projection.project(work, current.subject, mend=mend)}
+
+
+@_private
+def care(run: str | None = None, *, entity: str | None = None, watch: Callable[[str], None] = lambda _: None) -> Counts:
+    """Write the bases of an entity's published rows anew where later publications have grown: no other step waits for it.
+
+    Args:
+        run: A reconcile run of the entity; what is published is read.
+        entity: The linked entity where no run is named; the first declared where absent.
+        watch: Is given the name of each table whose base is written.
+
+    Returns:
+        `written` (how many bases were), and `tables`: of each table of appended versions up to which run its base holds, its
+        rows, and the rows and the number of the publications after it.
+
+    Raises:
+        TransientError: Another process writes the entity's bases.
+    """
+    work = open_workspace()
+    name = runs.get(work.store, run).subject if run else work.registry.linked(entity).name
+    found = bases.rewrite_bases(work, name, watch=watch)
+    read = {state.table: {key: value for key, value in asdict(state).items() if key != "table"} for state in found}
+    return {"run": run, "entity": name, "written": sum(state.written for state in found), "tables": read}
 
 
 @_private

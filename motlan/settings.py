@@ -30,6 +30,7 @@ class Sizes:
         undeclared_columns: Columns that a source may send and nobody declared before the pull is stopped.
         blocking_pairs: Pairs that one blocking rule of `motlan link` may make in any case.
         blocking_pairs_a_row: Pairs that it may make beside these for each row of the files.
+        rebase_percent: Rows of later publications, in hundredths of those of their base, from which a base is written anew.
         rest_seconds: How long nobody may be at work on a run between its steps before a new one takes its place.
         changed_percent: Share of an entity's rows, in percent, from which on a reconcile run does everything: linking so many
             anew costs as much.
@@ -47,6 +48,7 @@ class Sizes:
     undeclared_columns: int = 1_024
     blocking_pairs: int = 10_000_000
     blocking_pairs_a_row: int = 100
+    rebase_percent: int = 20
     rest_seconds: int = 300
     changed_percent: int = 20
 

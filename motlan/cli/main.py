@@ -16,6 +16,7 @@ from rich.tree import Tree
 
 from motlan import pipeline
 from motlan.cli import (
+    care,
     clean,
     contract,
     feeds,
@@ -58,6 +59,7 @@ app.add_typer(people.app, name="people")
 app.command("sign-in", epilog=people.SIGN_IN)(people.sign_in)
 app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
 app.command("whoami", epilog=people.WHOAMI)(people.whoami)
+app.command("care", epilog=care.EPILOG)(care.care)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
 for _point in entry_points(group="motlan.cli"):

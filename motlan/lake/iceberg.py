@@ -11,13 +11,16 @@ import re
 import shutil
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.catalog.sql import SqlCatalog
+import sqlalchemy as sa
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import Table
 from sqlalchemy.exc import IntegrityError
@@ -38,6 +41,30 @@ a tenth less to write and a quarter less to read."""
 SCRATCH = "format parquet, parquet_version v2, dictionary_size_limit 4000, write_bloom_filter false"
 """How what passes between steps is written: likewise, but lightly compressed."""
 RUN_OF_PATH = re.compile(r"/run=([^/]+)/")
+BASES = "bases"
+"""Namespace of the published rows of tables of appended versions that were written anew: `bases.golden_person` of
+`golden.person`, as they stood after the run that its files bear."""
+_BASE_OF_PATH = re.compile(rf"/{BASES}/[^/]+/run=[^/]+/[^/]+$")
+_PLANS: dict[tuple[str, str], tuple[str, list[Added]]] = {}
+"""Database and table -> where its newest metadata lie, and the files that they name: metadata that are written never change."""
+
+
+class Added(NamedTuple):
+    """A file that a run added to a table: its path, the run, and how many rows it has."""
+
+    path: str
+    run: str | None
+    rows: int
+
+
+def base_table(table: str) -> str:
+    """Return the name of the table that keeps the bases of a table of appended versions."""
+    return f"{BASES}.{table.replace('.', '_')}"
+
+
+def _is_base(path: str) -> bool:
+    """Tell whether a file is of a base that was written anew."""
+    return bool(_BASE_OF_PATH.search(path))
 
 
 def read_parquet(files: Collection[str]) -> str:
@@ -50,24 +77,93 @@ def staging(query: str, run: str, target: str | Path) -> str:
     return f"copy (select *, {constant(run)} as _run from ({query})) to {literal(str(target))} ({PARQUET})"
 
 
+@dataclass(frozen=True)
+class Versions:
+    """The files of a table of appended versions, of which one run wrote the base and the others deltas.
+
+    Such a table has `_run` (sorts by time), `_op` (`created`, `updated`, `removed`) and `_changed`; of a run one version of a
+    row. The base has one version of each row: what the earliest run wrote, or a base that was written anew (`BASES`), which has
+    `_since` beside, the run that created the row, and keeps removed rows. Deltas are few rows: what stands is found by a hash of
+    their keys alone, so that its cost does not grow with the number of runs.
+
+    Attributes:
+        base: Files of the base.
+        deltas: Files of all later runs.
+    """
+
+    base: list[str]
+    deltas: list[str]
+
+    @classmethod
+    def of(cls, files: Collection[str]) -> Versions:
+        """Tell the base from the deltas, by the paths."""
+        runs = {path: found.group(1) for path in files if (found := RUN_OF_PATH.search(path))}
+        first = {path for path in files if _is_base(path)} or {
+            path for path in files if runs.get(path) == min(runs.values(), default=None)
+        }
+        return cls(sorted(first), sorted(set(files) - first))
+
+    @property
+    def own(self) -> list[str]:
+        """The columns of the table's own that no reader of rows is given."""
+        return ["_op", "_run", "_changed", *(["_since"] if any(map(_is_base, self.base)) else [])]
+
+    def newest(self, key: Collection[str], where: str = "true") -> str:
+        """Return the SQL of the newest version of each row, removed ones too, with the table's own columns.
+
+        Args:
+            key: Columns that identify a row.
+            where: A condition on the key, the same for all versions of a row.
+        """
+        rows = f"select * from {read_parquet([*self.base, *self.deltas])} where {where}"
+        if not self.deltas:
+            return f"({rows})"
+        names = ", ".join(map(quote, key))
+        return (
+            f"(select * exclude (_newest) from ({rows}) as rows left join (select {names}, max(_run) as _newest "
+            f"from {read_parquet(self.deltas)} where {where} group by {names}) as deltas using ({names}) "
+            "where _newest is null or _run = _newest)"
+        )
+
+    def since(self, key: Collection[str], where: str = "true") -> str:
+        """Return the SQL of each row, removed ones too: the key, `_since` (the run that created it last) and `_op`.
+
+        Args:
+            key: Columns that identify a row.
+            where: A condition on the key, the same for all versions of a row.
+        """
+        names = ", ".join(map(quote, key))
+        first = "_since" if "_since" in self.own else "_run"
+        base = f"(select {names}, {first} as began, _op as was from {read_parquet(self.base)} where {where})"
+        if not self.deltas:
+            return f"(select {names}, began as _since, was as _op from {base})"
+        return (
+            f"(select {names}, coalesce(again, began) as _since, coalesce(became, was) as _op from {base} as base full join "
+            f"(select {names}, max(_run) filter (_op = 'created') as again, arg_max(_op, _run) as became "
+            f"from {read_parquet(self.deltas)} where {where} group by {names}) as deltas using ({names}))"
+        )
+
+    def rewritten(self, key: Collection[str], where: str = "true") -> str:
+        """Return the SQL of a base that is written anew: the newest version of each row, removed ones too, with `_since`."""
+        names = ", ".join(map(quote, key))
+        exclude = "exclude (_since)" if "_since" in self.own else ""
+        return (
+            f"(select * from (select * {exclude} from {self.newest(key, where)}) as rows "
+            f"join (select {names}, _since from {self.since(key, where)}) as since using ({names}))"
+        )
+
+
 def current(files: Collection[str], key: Collection[str], where: str = "true") -> str:
     """Return the SQL of the newest version of each row of a table of appended versions, removed ones left out.
 
-    Such a table has `_run` (sorts by time), `_op` (`created`, `updated`, `removed`) and `_changed`; of a run one version of a
-    row.
-
     Args:
-        files: The table's files.
+        files: The table's files: a base and its deltas (`Lake.base_and_deltas`), or all that its runs wrote.
         key: Columns that identify a row.
         where: A condition on the key, the same for all versions of a row.
     """
-    rows = f"{read_parquet(files)} where {where}"
-    if len({found.group(1) for path in files if (found := RUN_OF_PATH.search(path))}) == 1:
-        return f"(select * exclude (_op, _run, _changed) from (select * from {rows}) where _op != 'removed')"
-    return (
-        f"(select * exclude (_newest, _op, _run, _changed) from (select *, row_number() over (partition by {', '.join(key)} "
-        f"order by _run desc) as _newest from {rows}) where _newest = 1 and _op != 'removed')"
-    )
+    versions = Versions.of(files)
+    own = ", ".join(versions.own)
+    return f"(select * exclude ({own}) from {versions.newest(key, where)} where _op != 'removed')"
 
 
 def created(new: str, key: Collection[str], columns: Collection[str]) -> str:
@@ -162,7 +258,8 @@ class Lake:
     def __init__(self, settings: Settings, store: Store) -> None:
         self.root = settings.lake
         self.root.mkdir(parents=True, exist_ok=True)
-        self._catalog = _catalog(sqlalchemy_url(store.url), self.root.as_uri())
+        self._uri = sqlalchemy_url(store.url)
+        self._catalog = _catalog(self._uri, self.root.as_uri())
 
     def folder(self, table: str, run: str) -> Path:
         """Return the folder in which a run stages its files of a table, made where missing."""
@@ -220,6 +317,50 @@ class Lake:
 
     def files(self, table: str, runs: Collection[str]) -> list[str]:
         """Return the paths of the files that these runs added to a table, sorted. Empty where there is no table."""
+        return [added.path for added in self.added(table) if added.run in runs]
+
+    def base_and_deltas(self, table: str, runs: Collection[str]) -> list[str]:
+        """Return the files from which the newest versions of a table of appended versions are read, as these runs left them.
+
+        They are the newest base that was written up to one of the runs, and what later ones of them added; all that the runs
+        added where there is no base. Empty where there is no table.
+        """
+        if base := self.find_base(table, runs):
+            deltas = [added.path for added in self.added(table) if added.run in runs and str(added.run) > base]
+            return [*self.files(base_table(table), {base}), *deltas]
+        return self.files(table, runs)
+
+    def find_base(self, table: str, runs: Collection[str]) -> str | None:
+        """Return the newest of some runs up to which a base of a table was written; None where there is none."""
+        return max(
+            (added.run for added in self.added(base_table(table)) if added.run and added.run in runs), default=None
+        )
+
+    def added(self, table: str) -> list[Added]:
+        """Return the files of a table, sorted by their paths. Empty where there is no table.
+
+        Metadata are read once: where a table's are the same as before, its files are.
+
+        Raises:
+            ContractError: A file of the table's metadata is missing or damaged.
+        """
+        location = self._metadata_location(table)
+        if location is None:
+            return []
+        known = _PLANS.get((self._uri, table))
+        if known is None or known[0] != location:
+            known = _PLANS[self._uri, table] = (location, self._plan(table))
+        return known[1]
+
+    def _metadata_location(self, table: str) -> str | None:
+        """Return where the newest metadata of a table lie; None where there is no table."""
+        namespace, name = table.split(".")
+        mine = (IcebergTables.catalog_name == self._catalog.name, IcebergTables.table_namespace == namespace)
+        query = sa.select(IcebergTables.metadata_location).where(*mine, IcebergTables.table_name == name)
+        with self._catalog.engine.connect() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def _plan(self, table: str) -> list[Added]:
         try:
             tasks = list(self._catalog.load_table(table).scan().plan_files())
         except NoSuchTableError:
@@ -229,8 +370,9 @@ class Lake:
             raise ContractError(
                 f"{named} of the lake's table {table} is missing or damaged", next_step="restore it from a backup."
             ) from None
-        paths = (unquote(urlparse(task.file.file_path).path) for task in tasks)
-        return sorted(path for path in paths if _run_of(path) in runs)
+        files = (task.file for task in tasks)
+        paths = ((unquote(urlparse(file.file_path).path), file.record_count) for file in files)
+        return sorted(Added(path, _run_of(path), rows) for path, rows in paths)
 
     def _table(self, table: str, example: Path) -> Table:
         with suppress(IntegrityError):  # another run makes it at this very moment

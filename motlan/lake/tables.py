@@ -140,5 +140,5 @@ def published(lake: Lake, table: str, runs: Collection[str], where: str = "true"
         runs: The published reconcile runs of the entity.
         where: A condition on the key, the same for all versions of a row.
     """
-    files = lake.files(table, set(runs))
+    files = lake.base_and_deltas(table, set(runs))
     return current(files, key_of(table), where) if files else None

@@ -170,7 +170,7 @@ class ChangedLinking:
         entity, relations = self.entity, self.relations
         self.narrow = narrow_to_records(self.work, self.engine, entity, self.inputs, "changed_records", self.folder)
         relations.make("changed_facts", f"from {self.narrow.facts(entity, self.inputs)}")
-        stored = self.work.lake.files(row_keys_table(entity), self.before.since_base)
+        stored = self.work.lake.base_and_deltas(row_keys_table(entity), self.before.since_base)
         relations.show("rows_before", f"from {current(stored, KEYS[ROW_KEYS])}")
         columns = ", ".join(map(quote, self.columns))
         numbers = f"(select {OWN} as n from changed_records)"
@@ -233,7 +233,7 @@ class ChangedLinking:
     def _show_links(self) -> None:
         """Show `links_before`; make `left_over_rows` and `duplicates_before`."""
         relations, matching = self.relations, self.matching
-        files = self.work.lake.files(links_table(self.entity), set(self.before.runs))
+        files = self.work.lake.base_and_deltas(links_table(self.entity), set(self.before.runs))
         columns = ", ".join((*KEY, *COLUMNS))
         relations.show("links_before", f"select {columns} from {current(files, KEYS[LINKS])}")
         founder = hash_number("founder")
@@ -545,7 +545,7 @@ class _Passes:
 
 def former_before(step: ChangedLinking) -> str:
     """Return the SQL of which earlier rows held at the previous run: `n`, `record`, `person`, `holds`, `_ref`."""
-    files = step.work.lake.files(former_table(step.entity), set(step.before.runs))
+    files = step.work.lake.base_and_deltas(former_table(step.entity), set(step.before.runs))
     if files:
         return f"(select n, record, person, holds, _ref from {current(files, KEYS[FORMER])})"
     return (

@@ -87,7 +87,7 @@ class Numbers:
     ) -> None:
         """Write what turns the published rows of a table into a query's; into none where there is no query."""
         relations, key = self.files.relations, key or KEYS[name]
-        files = self.files.work.lake.files(table, set(self.published))
+        files = self.files.work.lake.base_and_deltas(table, set(self.published))
         if not files and now is None:
             return
         names = ", ".join(map(quote, (*key, *columns)))

@@ -220,7 +220,8 @@ class Results:
 
         Which id a person has is said by `motlan.linking.person_ids`. Rows that went from one to another are kept as `went`.
         """
-        self.relations.make("previous", f"select {', '.join((*KEY, *COLUMNS))} from {current(before, KEY)}")
+        links = self.work.lake.base_and_deltas(links_table(self.entity), self.published)
+        self.relations.make("previous", f"select {', '.join((*KEY, *COLUMNS))} from {current(links, KEY)}")
         self.files.keep("drawn", *self._links(version))
         self._write_identities(before)
         others = ", ".join(name for name in (*KEY, *COLUMNS) if name != "entity_id")
@@ -240,7 +241,7 @@ class Results:
         datasets = [dataset.name for dataset in self.work.registry.datasets_of(self.entity)]
         step = person_ids.Identities(self.relations, secret, self.entity, datasets, read_parquet(before))
         columns = ", ".join((*person_ids.KEY, *person_ids.COLUMNS))
-        files = self.work.lake.files(table, self.published)
+        files = self.work.lake.base_and_deltas(table, self.published)
         known = f"select {columns} from {current(files, person_ids.KEY)}" if files else person_ids.NOBODY
         self.relations.make("identities_before", known)
         step.find_met()
@@ -299,7 +300,7 @@ class Results:
                       match_weight, probability, reason
                from review_pairs as pairs join named_rows as l using (n) join named_rows as r on r.n = pairs.other""",
         )
-        files = self.work.lake.files(reviews_table(self.entity), self.published)
+        files = self.work.lake.base_and_deltas(reviews_table(self.entity), self.published)
         columns = ", ".join((*KEY, *REVIEW_COLUMNS))
         old = f"select {columns} from {current(files, KEY)}" if files else "from reviews_now where false"
         self.relations.make("reviews_before", old)

@@ -111,7 +111,7 @@ class ChangedResults:
         published = read_parquet(step.work.lake.files(links_table(step.entity), set(step.before.runs)))
         identities = person_ids.Identities(relations, secret, step.entity, datasets, published)
         columns = ", ".join((*person_ids.KEY, *person_ids.COLUMNS))
-        files = step.work.lake.files(table, set(step.before.runs))
+        files = step.work.lake.base_and_deltas(table, set(step.before.runs))
         known = f"select {columns} from {current(files, person_ids.KEY)}" if files else person_ids.NOBODY
         relations.make("identities_before", known)
         identities.find_met()
@@ -131,7 +131,7 @@ class ChangedResults:
                       match_weight, probability, reason
                from reviews_of_touched as pairs join named_rows as l using (n) join named_rows as r on r.n = pairs.other""",
         )
-        files = step.work.lake.files(reviews_table(step.entity), set(step.before.runs))
+        files = step.work.lake.base_and_deltas(reviews_table(step.entity), set(step.before.runs))
         columns = ", ".join((*KEY, *REVIEW_COLUMNS))
         mine = "semi join keys_linked_anew using (dataset, _key)"
         old = f"select {columns} from {current(files, KEY)} {mine}" if files else "from reviews_now where false"

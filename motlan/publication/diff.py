@@ -112,8 +112,8 @@ class _Comparing:
         return self.files(links_table(self.run.subject))
 
     def files(self, table: str) -> list[str]:
-        """Return the published files of a table."""
-        return self.work.lake.files(table, set(self.published))
+        """Return the files of what is published of a table: a base and its deltas."""
+        return self.work.lake.base_and_deltas(table, set(self.published))
 
     def find_moved(self) -> None:
         """Make `moved`: rows that went over from an old person to a new one, and whether that one was known before.

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from motlan.config.registry import Dataset, Registry
 from motlan.config.scoring import DueDays
 from motlan.expressions import literal, quote
-from motlan.lake.iceberg import read_parquet
+from motlan.lake.iceberg import Versions, read_parquet
 from motlan.lake.newest import newest_first
 from motlan.lake.tables import corrections_table, findings_table
 from motlan.ledger import runs
@@ -70,10 +70,7 @@ def open_rows(dataset: Dataset, newest: str, files: Collection[str]) -> str:
 def open_changes(files: Collection[str], key: Sequence[str]) -> str:
     """Return the SQL of since when each row of a table of appended versions is there: the key and `since` (a run)."""
     names = ", ".join(map(quote, key))
-    return (
-        f"(select {names}, max(_run) filter (_op = 'created') as since from {read_parquet(files)} "
-        f"group by {names} having arg_max(_op, _run) != 'removed')"
-    )
+    return f"(select {names}, _since as since from {Versions.of(files).since(key)} where _op != 'removed')"
 
 
 def count_rows(
@@ -92,7 +89,7 @@ def count_changes(
     for kind, name, column in _APPENDED:
         key = ("dataset", "_key", column)
         now = parts.read(name)
-        files = work.lake.files(_TABLES[name](run.subject), set(run.result(Begun).published))
+        files = work.lake.base_and_deltas(_TABLES[name](run.subject), run.result(Begun).published)
         since = literal(run.id)
         if files:
             now = f"{now} left join {open_changes(files, key)} using ({', '.join(map(quote, key))})"

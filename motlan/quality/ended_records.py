@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import duckdb
 
 from motlan.expressions import literal, one
-from motlan.lake.iceberg import SCRATCH, read_parquet
-from motlan.lake.tables import links_table
+from motlan.lake.iceberg import SCRATCH, Versions, read_parquet
+from motlan.lake.tables import key_of, links_table
 from motlan.ledger import runs
 from motlan.ledger.results import Begun
 from motlan.partitioning import PersonRanges
@@ -32,7 +32,8 @@ def find(
 
     Columns as those of `motlan.quality.cross_register`: the person is the one that the record was linked to last.
     """
-    published = work.lake.files(links_table(run.subject), set(run.result(Begun).published))
+    links = links_table(run.subject)
+    published = work.lake.base_and_deltas(links, run.result(Begun).published)
     queries, ends = [], work.registry.rules_of(run.subject).ends
     for dataset in work.registry.datasets_of(run.subject):
         asked = [rule for rule in ends if rule.applies_to(dataset.name)]
@@ -43,8 +44,8 @@ def find(
         now = f"(select _key from {work.kept(run.id, 'links')} where dataset = {name})"
         went = f"(select distinct _key from {read_parquet(gone)} anti join {now} using (_key))"
         last = (
-            f"(select _key, arg_max(entity_id, _run) as entity_id, arg_max(_ref, _run) as _ref from {read_parquet(published)} "
-            f"semi join {went} using (_key) where dataset = {name} group by _key)"
+            f"(select _key, entity_id, _ref from {Versions.of(published).newest(key_of(links), f'dataset = {name}')} "
+            f"semi join {went} using (_key))"
         )
         ended = int(one(engine, f"select count(*) from {last}")[0])
         left = int(one(engine, f"select count(*) from {parts.rows([], None, [dataset.name])}")[0])

@@ -129,6 +129,23 @@ def step(task_id: str, function: str, run: Any, outlets: Sequence[Asset] = ()) -
     return call(run)
 
 
+def lone_step(task_id: str, function: str, **named: Any) -> Any:
+    """Make a task that calls `motlan.pipeline.<function>(**named)`, for no run. Its result is the numbers among the counts.
+
+    Args:
+        task_id: The task's name in Airflow.
+        function: Name of the pipeline's function.
+        named: What it is called with.
+    """
+
+    @task(task_id=task_id, **_settings())
+    def call() -> dict[str, float]:
+        outcome = _call(function, **named)
+        return {name: value for name, value in outcome.items() if isinstance(value, int | float)}
+
+    return call()
+
+
 def wait_until_idle(dag_id: str) -> Any:
     """Make the task that waits until no run of another DAG is under way.
 

@@ -19,7 +19,7 @@ def test_the_files_import_from_the_root_folder(facts: dict[str, Any]) -> None:
 
 
 def test_every_dataset_has_a_sync_of_its_name(facts: dict[str, Any]) -> None:
-    assert set(facts["dags"]) == {"sync_toy_people", "sync_toy_members", "reconcile_toy", "publish_toy"}
+    assert set(facts["dags"]) == {"sync_toy_people", "sync_toy_members", "reconcile_toy", "publish_toy", "care_toy"}
 
 
 def test_the_real_registry_gives_real_syncs_with_deadlines_where_these_are_asked_for(
@@ -29,7 +29,8 @@ def test_the_real_registry_gives_real_syncs_with_deadlines_where_these_are_asked
     assert real["broken"] == {}
     assert {real["dags"][f"sync_{name}"]["deadlines"] for name in real["datasets"]} == {1}
     assert facts["dags"]["sync_toy_people"]["deadlines"] == 0
-    assert {f"sync_{name}" for name in real["datasets"]} | {"reconcile_person", "publish_person"} == set(real["dags"])
+    others = {"reconcile_person", "publish_person", "care_person"}
+    assert {f"sync_{name}" for name in real["datasets"]} | others == set(real["dags"])
 
 
 def test_steps_run_in_their_order(facts: dict[str, Any]) -> None:
@@ -39,6 +40,7 @@ def test_steps_run_in_their_order(facts: dict[str, Any]) -> None:
         "sync_toy_members": ["begin", "land", "clean", "commit"],
         "reconcile_toy": ["wait_for_publish_toy", "begin", "link", "merge", "cross_check", "diff"],
         "publish_toy": ["publish", "project"],
+        "care_toy": ["care"],
     }
 
 

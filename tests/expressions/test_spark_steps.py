@@ -9,6 +9,7 @@ import pytest
 from motlan.expressions import DUCKDB, SPARK, parse
 from motlan.expressions.duckdb.named import named_calls, verbatim
 from motlan.expressions.spark.parse import UnreadableError
+from motlan.lake.iceberg import Versions, current
 
 pytest.importorskip("sqlglot", reason="needs sqlglot: uv pip install -e '.[spark]'")
 from motlan.expressions.spark import steps
@@ -163,3 +164,16 @@ def test_views_are_told_to_who_asks_for_them() -> None:
     assert answer("select count(*) from duckdb_views() where view_name = 'waiting'") == (
         "SELECT count(*) FROM (SELECT col1 AS view_name FROM VALUES ('waiting')) WHERE view_name = 'waiting'"
     )
+
+
+def test_a_base_and_its_deltas_are_read_in_sparks_words() -> None:
+    """The base's files and the deltas' are read once together, and the deltas' keys alone are grouped."""
+    files = [
+        f"/lake/{folder}/run={run}/0.parquet"
+        for folder, run in (("bases/golden_person", "r1"), ("golden/person", "r2"))
+    ]
+    spark = answer(f"from {current(files, ['entity_id'])}")
+    assert spark.count("bases") == 1
+    assert "GROUP BY entity_id" in spark.replace("`", "")
+    assert "EXCEPT (_op, _run, _changed, _since)" in spark.replace("`", "")
+    assert "FULL" in answer(f"from {Versions.of(files).since(['entity_id'])}")
