@@ -90,6 +90,8 @@ def count_changes(
 ) -> None:
     """Count what a reconcile run found across registers, and the corrections that it leads to, into a tally."""
     for kind, name, column in _APPENDED:
+        if not parts.files(name):
+            continue
         key = ("dataset", "_key", column)
         now = parts.read(name)
         files = work.lake.files(_TABLES[name](run.subject), set(run.result(Begun).published))
