@@ -20,12 +20,12 @@ from motlan.quality.dated_rules import dated_fields, dated_parts, values_name
 from motlan.workspace import Workspace
 
 MANY = 64
-"""Rows with one hash beside which one row more or less makes no difference: so many values never share a hash of 32 bits, so that
+"""Rows with one hash beside which one row more or less makes no difference: so many values never share a hash of 31 bits, so that
 some rows share a value, which fails with or without it, or which is known."""
 
 
 def key_columns(registry: Registry, entity: str, dialect: Dialect = DUCKDB) -> dict[str, str]:
-    """Return what is kept of each current row: name of a column -> its SQL, a number of 32 bits, null where it is not asked for.
+    """Return what is kept of each current row: name of a column -> its SQL, a number of 31 bits, null where it is not asked for.
 
     Args:
         registry: What is declared.
@@ -61,8 +61,8 @@ def _dated(field: str) -> str:
 
 
 def _hash(*fields: str) -> str:
-    """Return the SQL of a number of 32 bits of some fields, the same in every run of one engine."""
-    return f"(abs(hash({', '.join(map(quote, fields))})) % 4294967296)::bigint"
+    """Return the SQL of a whole number of 31 bits of some fields, the same in every run of one engine."""
+    return f"(abs(hash({', '.join(map(quote, fields))})) % 2147483647)::int"
 
 
 def find_flipped(
