@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 import duckdb
+import pyarrow.parquet as pq
 
 from motlan.config.quality import Rules, SetRule
 from motlan.expressions import literal, make, one, quote
@@ -32,6 +33,9 @@ from motlan.quality.register_state import count_recent, earliest_day
 from motlan.quality.rule_counts import Tally
 from motlan.workspace import Workspace
 
+Counted = tuple[Tally, dict[str, RegisterCounts]]
+"""What was counted of a side, and of its registers by dataset."""
+
 
 def check(work: Workspace, run: runs.Run, before: Side, now: Side, previous: CheckState, keys: str) -> CrossChecked:
     """Ask every rule that needs more than a row of touched persons; leave their findings, and the counts of all persons.
@@ -46,6 +50,8 @@ def check(work: Workspace, run: runs.Run, before: Side, now: Side, previous: Che
     """
     with work.bulk_engine(f"checking {run.subject} across registers") as engine:
         state = check_state.begin(work, run)
+        if _is_nobody(before) and _is_nobody(now):
+            return _carry(engine, work, run, now, previous, state, keys)
         changed = f"(from {before.parts.rows([])} union all from {now.parts.rows([])})"
         told = newest_told(engine, previous, changed, keys)
         state = replace(state, as_of=newest_day(work.registry, run, told))
@@ -53,23 +59,39 @@ def check(work: Workspace, run: runs.Run, before: Side, now: Side, previous: Che
         for rule in work.registry.rules_of(run.subject).sets:
             _adjust_failing(engine, rule, before, now, previous, state)
         _keep_values(engine, work.registry.rules_of(run.subject), now, previous, state)
-        old, was = _count(engine, before, previous, previous, state, previous.asked())
-        new, is_now = _count(engine, now, state, previous, state, asked)
-        _keep_gone(engine, before, now, previous, state)
-        tally = Tally()
-        for counts, times in ((previous.counts, 1), (old.counts, -1), (new.counts, 1)):
-            tally.merge(counts, times)
-        still_open = check_state.adjusted_open(
-            previous.open, check_state.counts_by_day(old), check_state.counts_by_day(new)
+        sides = (
+            _count(engine, before, previous, previous, state, previous.asked()),
+            _count(engine, now, state, previous, state, asked),
         )
-        state = replace(state, counts=tally.some(), open=still_open)
-        registers = {
-            dataset.name: _register(engine, dataset.name, previous, was, is_now, state, keys)
-            for dataset in work.registry.datasets_of(run.subject)
-        }
-        registers = {name: replace(register, told=told.get(name)) for name, register in registers.items()}
-        state = replace(state, registers=registers)
+        _keep_gone(engine, before, now, previous, state)
+        state = _adjusted(engine, work, run, previous, state, sides, told, keys)
         return finish(engine, work, run, now.inputs, state, partial(_standing, state, keys))
+
+
+def _is_nobody(side: Side) -> bool:
+    """Return whether a side has no person and no row."""
+    work, datasets = side.work, side.work.registry.datasets_of(side.run.subject)
+    files = [path for dataset in datasets for path in work.clean_files(dataset.name, side.inputs)]
+    return not any(pq.read_metadata(path).num_rows for path in (*side.parts.files("golden"), *files))
+
+
+def _carry(
+    engine: duckdb.DuckDBPyConnection,
+    work: Workspace,
+    run: runs.Run,
+    now: Side,
+    previous: CheckState,
+    state: CheckState,
+    keys: str,
+) -> CrossChecked:
+    """Leave what the run before left, where nobody is touched; only registers as wholes are asked."""
+    previous.copy_relations(state)
+    told = {name: register.told for name, register in previous.registers.items() if register.told is not None}
+    checking = Checking(work, work.registry.entity(run.subject), now.parts, state, [])
+    for part in range(now.parts.count):
+        checking.leave(engine, part, [])
+    state = replace(previous, folder=state.folder, as_of=newest_day(work.registry, run, told))
+    return finish(engine, work, run, now.inputs, state, partial(_standing, state, keys))
 
 
 def newest_told(engine: duckdb.DuckDBPyConnection, previous: CheckState, changed: str, keys: str) -> dict[str, str]:
@@ -107,7 +129,7 @@ def _count(
     previous: CheckState,
     state: CheckState,
     asked: list[str],
-) -> tuple[Tally, dict[str, RegisterCounts]]:
+) -> Counted:
     """Count a side's answers, and leave its findings.
 
     Args:
@@ -124,6 +146,33 @@ def _count(
         tally.merge(checking.part(engine, part)["counts"])
     since = {name: register.newest for name, register in previous.registers.items()}
     return tally, count_registers(engine, side, tally, state, since)
+
+
+def _adjusted(
+    engine: duckdb.DuckDBPyConnection,
+    work: Workspace,
+    run: runs.Run,
+    previous: CheckState,
+    state: CheckState,
+    sides: tuple[Counted, Counted],
+    told: dict[str, str],
+    keys: str,
+) -> CheckState:
+    """Return a state with the counts before, those of one side taken away and those of the other one added."""
+    (old, was), (new, is_now) = sides
+    tally = Tally()
+    for counts, times in ((previous.counts, 1), (old.counts, -1), (new.counts, 1)):
+        tally.merge(counts, times)
+    still_open = check_state.adjusted_open(
+        previous.open, check_state.counts_by_day(old), check_state.counts_by_day(new)
+    )
+    registers = {
+        dataset.name: replace(
+            _register(engine, dataset.name, previous, was, is_now, state, keys), told=told.get(dataset.name)
+        )
+        for dataset in work.registry.datasets_of(run.subject)
+    }
+    return replace(state, counts=tally.some(), open=still_open, registers=registers)
 
 
 def _register(

@@ -26,7 +26,7 @@ CHECKS = "checks"
 """Namespace of the folders in the lake."""
 GONE = "gone"
 """Relation of records that have an accepted row and that their register no longer has: `dataset`, `_key`, `_moment`."""
-_COUNTS = "counts.json"
+_COUNTS, _RELATIONS = "counts.json", "relations"
 _FINISHED = ("published", "unchanged")
 
 
@@ -90,11 +90,18 @@ class CheckState:
 
     def relation(self, name: str) -> str:
         """Return the SQL of one of its relations."""
-        return read_parquet([str(self.folder / f"{name}.parquet")])
+        return read_parquet([str(self._path(name))])
 
     def target(self, name: str) -> str:
         """Return the SQL of the file of one of its relations."""
-        return literal(str(self.folder / f"{name}.parquet"))
+        return literal(str(self._path(name)))
+
+    def _path(self, name: str) -> Path:
+        return self.folder / _RELATIONS / f"{name}.parquet"
+
+    def copy_relations(self, to: CheckState) -> None:
+        """Leave the same relations in another state's folder."""
+        shutil.copytree(self.folder / _RELATIONS, to.folder / _RELATIONS, dirs_exist_ok=True)
 
     def save(self) -> None:
         """Write the counts: the last thing that a cross-check does, and its relations hold from then on."""
@@ -114,6 +121,7 @@ def begin(work: Workspace, run: runs.Run) -> CheckState:
     _sweep(work, run.subject)
     folder = work.lake.folder(f"{CHECKS}.{run.subject}", run.id)
     (folder / _COUNTS).unlink(missing_ok=True)
+    (folder / _RELATIONS).mkdir(exist_ok=True)
     return CheckState(folder, {}, {}, {}, None)
 
 

@@ -217,12 +217,14 @@ class Checking:
 
     def part(self, engine: duckdb.DuckDBPyConnection, part: int) -> runs.Counts:
         """Ask about the persons of one part; leave its findings."""
-        tally, found = Tally(), [_nothing()]
-        if self.parts.files("golden", part):
-            found += self._ask(engine, part, tally)
-        target = self.parts.target("findings", part)
-        engine.execute(f"copy ({' union all '.join(found)}) to {target} ({SCRATCH})")
+        tally = Tally()
+        self.leave(engine, part, self._ask(engine, part, tally) if self.parts.files("golden", part) else [])
         return {"counts": tally.counts}
+
+    def leave(self, engine: duckdb.DuckDBPyConnection, part: int, found: Sequence[str]) -> None:
+        """Leave the findings of one part, by their SQL."""
+        target = self.parts.target("findings", part)
+        engine.execute(f"copy ({' union all '.join([_nothing(), *found])}) to {target} ({SCRATCH})")
 
     def _ask(self, engine: duckdb.DuckDBPyConnection, part: int, tally: Tally) -> list[str]:
         """Count the answers about the persons of one part into a tally; return the SQL of the findings."""

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import duckdb
 
-from motlan.config.quality import Rule, SetRule
+from motlan.config.quality import SetRule
 from motlan.config.registry import Registry
 from motlan.expressions import DUCKDB, Dialect, literal, make, one, quote
 from motlan.quality import set_rules
 from motlan.quality.check_state import CheckState
 from motlan.quality.cross_register import day_literal
-from motlan.quality.dated_rules import dated_fields, dated_parts, values_name
+from motlan.quality.dated_rules import DatedPart, dated_fields, dated_parts, values_name
 from motlan.workspace import Workspace
 
 MANY = 64
@@ -90,42 +90,45 @@ def find_flipped(
         published_links: Relation of links: `dataset`, `_key`, `entity_id`.
         as_of: The day that ages are reckoned at now.
     """
-    rules, dialect = work.registry.rules_of(entity), work.dialect
+    rules = work.registry.rules_of(entity)
     everyone = f"select entity_id from {published_links}"
     if _begins_or_ends(engine, previous, keys, changed):
         make(engine, "flipped", [f"select distinct entity_id from ({everyone})"])
         return "flipped"
-    rows = [query for rule in rules.sets for query in _sharing(engine, rule, keys, changed)]
-    persons = []
+    rows = ["select null::bigint as n where false"]
+    rows += [query for rule in rules.sets for query in _sharing(engine, rule, keys, changed)]
+    persons = ["select null::varchar as entity_id where false"]
     for part in dated_parts(rules) if as_of != previous.as_of else ():
-        differs = part.differs(day_literal(previous.as_of), day_literal(as_of), dialect)
+        differs = part.differs(day_literal(previous.as_of), day_literal(as_of), work.dialect)
         if part.of == "row":
-            values = f"select distinct {_hash(part.field)} as hash from {previous.relation(values_name(part.field))} where {differs}"
-            column = quote(_dated(part.field))
-            rows.append(
-                f"select n from {keys} as k semi join ({values}) as v on v.hash = k.{column} where {_asked_of(part.rule)}"
-            )
+            rows.append(_rows_of_day(part, differs, previous, keys))
         elif part.of == "golden":
-            field = quote(part.field)
-            values = f"select {field} from (select distinct {field} from {published_golden}) where {differs}"
-            persons.append(f"select entity_id from {published_golden} as g semi join ({values}) as v on {_same(field)}")
+            persons.append(_persons_of_day(part, differs, published_golden))
         elif part.of == "other" or one(engine, f"select {differs}")[0]:
             persons.append(everyone)
-    nobody = "select null::varchar as entity_id where false"
-    make(engine, "flipped_rows", ["select null::bigint as n where false", *rows])
+    make(engine, "flipped_rows", rows)
     where = f"(select distinct dataset, _key from {keys} semi join flipped_rows using (n))"
     of_rows = f"select entity_id from {published_links} semi join {where} as flipped_keys using (dataset, _key)"
-    make(engine, "flipped_persons", [nobody, of_rows, *persons])
+    make(engine, "flipped_persons", [*persons, of_rows])
     make(engine, "flipped", ["select distinct entity_id from flipped_persons"])
     return "flipped"
 
 
-def _same(field: str) -> str:
-    return f"v.{field} is not distinct from g.{field}"
+def _rows_of_day(part: DatedPart, differs: str, previous: CheckState, keys: str) -> str:
+    """Return the SQL of rows (`n`) with a value of which a part answers otherwise on another day."""
+    values = (
+        f"select distinct {_hash(part.field)} as hash from {previous.relation(values_name(part.field))} where {differs}"
+    )
+    asked = "true" if part.rule.among is None else f"dataset in ({', '.join(map(literal, part.rule.among or ['']))})"
+    column = quote(_dated(part.field))
+    return f"select n from {keys} as k semi join ({values}) as v on v.hash = k.{column} where {asked}"
 
 
-def _asked_of(rule: Rule) -> str:
-    return "true" if rule.among is None else f"dataset in ({', '.join(map(literal, rule.among or ['']))})"
+def _persons_of_day(part: DatedPart, differs: str, golden: str) -> str:
+    """Return the SQL of persons with a golden value of which a part answers otherwise on another day."""
+    field = quote(part.field)
+    values = f"select {field} from (select distinct {field} from {golden}) where {differs}"
+    return f"select entity_id from {golden} as g semi join ({values}) as v on v.{field} is not distinct from g.{field}"
 
 
 def _begins_or_ends(engine: duckdb.DuckDBPyConnection, previous: CheckState, keys: str, changed: str) -> bool:
