@@ -180,6 +180,28 @@ class Expression:
                     waiting.extend(ast.iter_child_nodes(node))
         return tuple(found)
 
+    def parts_reading(self, name: str) -> tuple[Expression, ...]:
+        """Return parts, of which one answers otherwise wherever the whole does because of another value of one name.
+
+        Each is the largest comparison or call that reads it and at most one other name, or the plain name. Conditionals, `and`,
+        `or` and `not` are never parts.
+
+        Args:
+            name: The name.
+        """
+        found: list[Expression] = []
+        waiting: list[ast.AST] = [self._tree]
+        while waiting:
+            node = waiting.pop()
+            read = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and inner.id in self.fields}
+            if name not in read:
+                continue
+            if isinstance(node, ast.Name) or (isinstance(node, ast.Compare | ast.Call) and len(read) <= 2):
+                found.append(parse(ast.unparse(node)))
+            else:
+                waiting.extend(ast.iter_child_nodes(node))
+        return tuple(dict.fromkeys(found))
+
 
 @dataclass(frozen=True)
 class Call:

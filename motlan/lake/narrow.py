@@ -25,7 +25,7 @@ class NarrowLake(Lake):
     """
 
     def __init__(self, lake: Lake, folder: Path, tables: Collection[str]) -> None:
-        self.root, self._catalog = lake.root, lake._catalog
+        self.root, self._uri, self._catalog = lake.root, lake._uri, lake._catalog
         self._folder, self._tables = folder, frozenset(tables)
 
     def files(self, table: str, runs: Collection[str]) -> list[str]:
@@ -34,6 +34,10 @@ class NarrowLake(Lake):
             return super().files(table, runs)
         folders = (self._folder / table / f"run={run}" for run in runs)
         return sorted(str(path) for folder in folders for path in folder.glob("*.parquet"))
+
+    def base_and_deltas(self, table: str, runs: Collection[str]) -> list[str]:
+        """Return the files from which the newest versions are read; of what is narrowed they are all that is shown."""
+        return self.files(table, runs) if table in self._tables else super().base_and_deltas(table, runs)
 
 
 def write_narrow(

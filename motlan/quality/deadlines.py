@@ -87,6 +87,8 @@ def count_changes(
 ) -> None:
     """Count what a reconcile run found across registers, and the corrections that it leads to, into a tally."""
     for kind, name, column in _APPENDED:
+        if not parts.files(name):
+            continue
         key = ("dataset", "_key", column)
         now = parts.read(name)
         files = work.lake.base_and_deltas(_TABLES[name](run.subject), run.result(Begun).published)

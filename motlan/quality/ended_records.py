@@ -26,40 +26,68 @@ def find(
     engine: duckdb.DuckDBPyConnection,
     parts: PersonRanges,
     inputs: Mapping[str, Sequence[str]],
-    tally: Tally,
-) -> int:
-    """Leave the findings of all end rules beside those of the first part of persons, and count them; return how many they are.
+) -> dict[str, int]:
+    """Leave the findings of all end rules beside those of the first part of persons; return how many records ended, by dataset.
 
     Columns as those of `motlan.quality.cross_register`: the person is the one that the record was linked to last.
     """
     links = links_table(run.subject)
     published = work.lake.base_and_deltas(links, run.result(Begun).published)
-    queries, ends = [], work.registry.rules_of(run.subject).ends
+    queries, counts, ends = [], {}, work.registry.rules_of(run.subject).ends
     for dataset in work.registry.datasets_of(run.subject):
         asked = [rule for rule in ends if rule.applies_to(dataset.name)]
-        gone = work.gone_files(dataset.name, inputs) if asked else []
-        if not gone or not published:
+        went = went_query(work, run, dataset.name, inputs) if asked and published else None
+        if not went:
             continue
         name = literal(dataset.name)
-        now = f"(select _key from {work.kept(run.id, 'links')} where dataset = {name})"
-        went = f"(select distinct _key from {read_parquet(gone)} anti join {now} using (_key))"
         last = (
             f"(select _key, entity_id, _ref from {Versions.of(published).newest(key_of(links), f'dataset = {name}')} "
             f"semi join {went} using (_key))"
         )
-        ended = int(one(engine, f"select count(*) from {last}")[0])
-        left = int(one(engine, f"select count(*) from {parts.rows([], None, [dataset.name])}")[0])
+        counts[dataset.name] = int(one(engine, f"select count(*) from {last}")[0])
         for rule in asked:
-            tally.add(dataset.name, rule.name, None, left + ended, left)
             what = ", ".join(map(literal, (rule.dimension, rule.severity, rule.field)))
             queries.append(
                 f"select {name} as dataset, _key, {literal(rule.name)} as rule, entity_id, _ref, {what} from {last}"
             )
     if not queries:
-        return 0
+        return counts
     target = parts.path("findings", 0).with_name("ended.parquet")
     columns = "dataset, _key, rule, entity_id, _ref, dimension, severity, field"
     engine.execute(
         f"copy (from ({' union all '.join(queries)}) as ended({columns})) to {literal(str(target))} ({SCRATCH})"
     )
-    return int(one(engine, f"select count(*) from {read_parquet([str(target)])}")[0])
+    return counts
+
+
+def went_query(work: Workspace, run: runs.Run, dataset: str, inputs: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the SQL of the records of a dataset that its register no longer has: `_key`; None where it never missed any."""
+    if not (gone := work.gone_files(dataset, inputs)):
+        return None
+    now = f"(select _key from {work.kept(run.id, 'links')} where dataset = {literal(dataset)})"
+    return f"(select distinct _key from {read_parquet(gone)} anti join {now} using (_key))"
+
+
+def count(
+    work: Workspace,
+    run: runs.Run,
+    inputs: Mapping[str, Sequence[str]],
+    left: Mapping[str, tuple[int, int]],
+    tally: Tally,
+) -> None:
+    """Count into a tally what end rules answer, of registers that miss any record.
+
+    Args:
+        work: The open installation.
+        run: The reconcile run.
+        inputs: Dataset -> the sync runs to read.
+        left: Dataset -> how many rows are linked, and how many records ended.
+        tally: Where to.
+    """
+    if not work.lake.files(links_table(run.subject), set(run.result(Begun).published)):
+        return
+    for dataset, (linked, ended) in left.items():
+        if work.gone_files(dataset, inputs):
+            for rule in work.registry.rules_of(run.subject).ends:
+                if rule.applies_to(dataset):
+                    tally.add(dataset, rule.name, None, linked + ended, linked)

@@ -4,7 +4,7 @@ are still in quarantine, and the questions asked of the register as a whole.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -15,7 +15,6 @@ from motlan.config.registry import Dataset
 from motlan.expressions import make, one, quote
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.newest import MOMENT, newest_first
-from motlan.lake.tables import clean_table
 from motlan.ledger import runs, versions
 from motlan.ledger.results import Landed
 from motlan.partitioning import make_buckets
@@ -29,34 +28,22 @@ PACE_SECONDS = 30 * 86400
 """The time before a register's newest change that tells its pace of changes."""
 
 
-def count_register_state(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, inputs: list[str], tally: Tally
-) -> None:
-    """Count a dataset's row rules and register rules into a tally."""
-    files = work.lake.files(clean_table(dataset.name), set(inputs))
-    accepted, newest, recent = _accepted(work, engine, dataset, files, tally) if files else (0, None, 0)
-    if files:
-        deadlines.count_rows(engine, dataset, "faulty", files, tally)
-    waiting = _waiting(work, dataset)
-    for names, number in waiting["rules"]:
-        for name in names:
-            tally.add(dataset.name, name, None, number, 0)
-    records = accepted + _unknown_keys(engine, waiting["keys"], bool(files))
-    measures: dict[str, int | None] = {"records": records, "accepted": accepted, "quarantined": len(waiting["keys"])}
-    measures |= _newest_pull(work, dataset, newest)
-    measures |= {"freshness": dataset.freshness, "expected": recent * dataset.freshness // PACE_SECONDS}
-    for rule in work.registry.rules.registers:
-        if rule.applies_to(dataset.name):
-            tally.add(dataset.name, rule.name, None, *ask(engine, rule, measures))
-
-
-def _accepted(
+def count_standing(
     work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: list[str], tally: Tally
-) -> tuple[int, str | None, int]:
-    """Count what row rules answered about the newest accepted rows.
+) -> tuple[int, str | None]:
+    """Count what row rules answered about the newest accepted row of each record into a tally, and since when these are faulty.
+
+    Leaves these rows as the view `standing`: see `_show_standing`.
+
+    Args:
+        work: The open installation.
+        engine: An engine of the steps.
+        dataset: Whose rows they are.
+        files: All accepted rows of some records, or of all, older ones too.
+        tally: Where to.
 
     Returns:
-        How many these are, the newest moment, and how many changed in the last `PACE_SECONDS` before it.
+        How many records these are, and the newest moment.
     """
     _show_standing(work, engine, dataset, files)
     asked = engine.execute(
@@ -71,10 +58,64 @@ def _accepted(
     ).fetchall()
     for where, name, number in broken:
         tally.add(dataset.name, name, where, 0, -number)
-    newest = max((moment for *_, moment in asked if moment is not None), default=None)
+    deadlines.count_rows(engine, dataset, "faulty", files, tally)
+    return sum(row[3] for row in asked), max((moment for *_, moment in asked if moment is not None), default=None)
+
+
+def count_recent(engine: duckdb.DuckDBPyConnection, rows: str, newest: str | None) -> int:
+    """Return how many rows changed in the last `PACE_SECONDS` before the newest change of their register.
+
+    Args:
+        engine: An engine of the steps.
+        rows: Relation with `_moment`.
+        newest: The newest moment; of no moment nothing is known.
+    """
     since = f"try_cast(? as timestamptz) - to_seconds({PACE_SECONDS})"
-    recent = one(engine, f"select count(*) from standing where try_cast(_moment as timestamptz) > {since}", [newest])[0]
-    return sum(row[3] for row in asked), newest, recent
+    return int(
+        one(engine, f"select count(*) from {rows} where try_cast(_moment as timestamptz) > {since}", [newest])[0]
+    )
+
+
+def earliest_day(newest: str | None) -> str:
+    """Return a day before which no row is recent, so that few moments are read as such; empty where that is not known."""
+    try:
+        return (
+            (datetime.fromisoformat((newest or "")[:10]) - timedelta(seconds=PACE_SECONDS, days=1)).date().isoformat()
+        )
+    except (ValueError, OverflowError):
+        return ""
+
+
+def ask_register(
+    work: Workspace,
+    engine: duckdb.DuckDBPyConnection,
+    dataset: Dataset,
+    standing: str | None,
+    counted: tuple[int, str | None, int],
+    tally: Tally,
+) -> None:
+    """Count into a tally what waits in quarantine, as failing what it broke, and what register rules answer.
+
+    Args:
+        work: The open installation.
+        engine: An engine of the steps.
+        dataset: Which register.
+        standing: Relation of the `_key` of each of its records that has an accepted row; None where it has none.
+        counted: How many records these are, the newest moment, and how many are recent (see `count_recent`).
+        tally: Where to.
+    """
+    accepted, newest, recent = counted
+    waiting = _waiting(work, dataset)
+    for names, number in waiting["rules"]:
+        for name in names:
+            tally.add(dataset.name, name, None, number, 0)
+    records = accepted + _unknown_keys(engine, waiting["keys"], standing)
+    measures: dict[str, int | None] = {"records": records, "accepted": accepted, "quarantined": len(waiting["keys"])}
+    measures |= _newest_pull(work, dataset, newest)
+    measures |= {"freshness": dataset.freshness, "expected": recent * dataset.freshness // PACE_SECONDS}
+    for rule in work.registry.rules.registers:
+        if rule.applies_to(dataset.name):
+            tally.add(dataset.name, rule.name, None, *ask(engine, rule, measures))
 
 
 def _show_standing(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, files: list[str]) -> None:
@@ -126,12 +167,12 @@ def _waiting(work: Workspace, dataset: Dataset) -> dict[str, Any]:
         return {"rules": [(list(names), number) for names, number in rules], "keys": list(keys)}
 
 
-def _unknown_keys(engine: duckdb.DuckDBPyConnection, keys: list[str], known: bool) -> int:
+def _unknown_keys(engine: duckdb.DuckDBPyConnection, keys: list[str], standing: str | None) -> int:
     """Count the waiting records of which no older row was accepted."""
-    if not known or not keys:
+    if standing is None or not keys:
         return len(keys)
     engine.register("waiting", pa.table({"_key": pa.array(keys, pa.string())}))
-    found: int = one(engine, "select count(*) from waiting where _key not in (select _key from standing)")[0]
+    found: int = one(engine, f"select count(*) from waiting anti join {standing} as standing using (_key)")[0]
     engine.unregister("waiting")
     return found
 

@@ -21,6 +21,8 @@ BITS = 62
 """Answers that one whole number of the engine holds."""
 NOWHERE = ""
 """The area of rows that have none."""
+Counts = dict[str, dict[str, dict[str, list[int]]]]
+"""Dataset -> rule -> area -> [assessed, passed]."""
 Results = dict[str, dict[str, list[int]]]
 """Dataset -> rule -> [assessed, passed]."""
 
@@ -42,7 +44,7 @@ class Tally:
     """Counts by dataset, rule and area; open findings by dataset, kind, rule and the day they were first seen."""
 
     def __init__(self) -> None:
-        self.counts: dict[str, dict[str, dict[str, list[int]]]] = {}
+        self.counts: Counts = {}
         self.open: list[tuple[str, str, str, str, int]] = []
 
     def add(self, dataset: str, rule: str, area: str | None, assessed: int, passed: int) -> None:
@@ -52,16 +54,25 @@ class Tally:
         count[0] += assessed
         count[1] += passed
 
-    def merge(self, counts: Mapping[str, Mapping[str, Mapping[str, Sequence[int]]]]) -> None:
-        """Add the counts of another tally."""
+    def merge(self, counts: Mapping[str, Mapping[str, Mapping[str, Sequence[int]]]], times: int = 1) -> None:
+        """Add the counts of another tally, or take them away (-1 times)."""
         for dataset, rules in counts.items():
             for rule, areas in rules.items():
                 for area, (assessed, passed) in areas.items():
-                    self.add(dataset, rule, area, assessed, passed)
+                    self.add(dataset, rule, area, times * assessed, times * passed)
 
     def add_open(self, dataset: str, kind: str, subject: str, since: str, number: int) -> None:
         """Add findings that are open: their kind (see `motlan.quality.deadlines`), rule or field, and day (UTC, yyyy-mm-dd)."""
         self.open.append((dataset, kind, subject, since, number))
+
+    def some(self) -> Counts:
+        """Return the counts of areas in which a rule assessed or passed anything."""
+        found: Counts = {}
+        for dataset, rules in self.counts.items():
+            for rule, areas in rules.items():
+                if kept := {area: list(count) for area, count in areas.items() if any(count)}:
+                    found.setdefault(dataset, {})[rule] = kept
+        return found
 
     def results(self) -> Results:
         """Return the sums over the areas, of rules that assessed anything."""

@@ -11,11 +11,17 @@ from motlan.partitioning import Bucket, whole
 
 def used_fields(rule: SetRule) -> set[str]:
     """Return the fields that a rule reads: its own, those of its condition, and the one it refers to."""
-    return {*_own_fields(rule), *rule.counted.fields, *([rule.refers.field] if rule.refers else [])}
+    return {*own_fields(rule), *rule.counted.fields, *([rule.refers.field] if rule.refers else [])}
 
 
-def _own_fields(rule: SetRule) -> list[str]:
+def own_fields(rule: SetRule) -> list[str]:
+    """Return the fields whose values together are looked for in other rows."""
     return rule.unique or [rule.field]
+
+
+def failing_name(rule: SetRule) -> str:
+    """Return the name of the relation of what fails a rule."""
+    return f"failing_{rule.name}"
 
 
 def failing(
@@ -23,7 +29,7 @@ def failing(
 ) -> str:
     """Return the SQL of what fails a rule, which is little: values used twice in a dataset, or values that nobody has.
 
-    Columns: `dataset` and the rule's own fields.
+    Columns: `dataset`, the rule's own fields, and `number`: how many of the dataset's rows have them.
 
     Args:
         rule: The rule.
@@ -32,20 +38,26 @@ def failing(
         part: Which values are looked at, by their hash.
         dialect: How its condition is written.
     """
-    own = _own_fields(rule)
+    own = own_fields(rule)
     fields = ", ".join(map(quote, own))
-    said = " and ".join(f"{quote(field)} is not null" for field in own)
     # Of one dataset its name is no part of the groups: they are half as big.
     name = literal(datasets[0]) if len(datasets) == 1 else "dataset"
-    asked = f"dataset in ({', '.join(map(literal, datasets))}) and {said} and ({rule.counted.sql(dialect)})"
-    told = f"select {name} as dataset, {fields} from {everyone} where {asked} and {_in(part, own[0])}"
+    asked = f"{everyone} where {assessed(rule, datasets, dialect)} and {_in(part, own[0])}"
+    grouped = f"group by {'' if len(datasets) == 1 else 'dataset, '}{fields}"
     if rule.refers:
         known = (
             f"select {quote(rule.refers.field)} as known from {everyone} "
             f"where dataset = {literal(rule.refers.dataset)} and {_in(part, rule.refers.field)}"
         )
-        return f"select distinct told.* from ({told}) as told anti join ({known}) as others on others.known = told.{fields}"
-    return f"{told} group by {'' if len(datasets) == 1 else 'dataset, '}{fields} having count(*) > 1"
+        told = f"(select dataset, {fields} from {asked}) as told anti join ({known}) as others on others.known = told.{fields}"
+        return f"select {name} as dataset, {fields}, count(*) as number from {told} {grouped}"
+    return f"select {name} as dataset, {fields}, count(*) as number from {asked} {grouped} having count(*) > 1"
+
+
+def assessed(rule: SetRule, datasets: Sequence[str], dialect: Dialect = DUCKDB) -> str:
+    """Return the SQL of whether a rule that is asked of some datasets assesses a row, by its `dataset` and canonical fields."""
+    filled = " and ".join(f"{quote(field)} is not null" for field in own_fields(rule))
+    return f"dataset in ({', '.join(map(literal, datasets))}) and {filled} and ({rule.counted.sql(dialect)})"
 
 
 def _in(part: Bucket, field: str) -> str:
@@ -61,7 +73,7 @@ def answer(rule: SetRule, row: str, failing: str, dialect: Dialect = DUCKDB) -> 
         failing: Relation of what `failing` told.
         dialect: How its condition is written.
     """
-    own = _own_fields(rule)
+    own = own_fields(rule)
     filled = " and ".join(f"{row}.{quote(field)} is not null" for field in own)
     when = rule.counted.sql(dialect, {field: f"{row}.{quote(field)}" for field in rule.counted.fields})
     same = " and ".join(f"bad.{quote(field)} = {row}.{quote(field)}" for field in own)
