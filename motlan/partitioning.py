@@ -142,18 +142,29 @@ class PersonRanges:
         """Return the SQL of what a step left under a name, of a part or of all."""
         return read_parquet(self.files(name, part))
 
-    def rows(self, fields: Sequence[str], part: int | None = None, datasets: Sequence[str] | None = None) -> str:
+    def rows(
+        self,
+        fields: Sequence[str],
+        part: int | None = None,
+        datasets: Sequence[str] | None = None,
+        *,
+        beside: str | None = None,
+    ) -> str:
         """Return the SQL of linked rows: `dataset`, `OWN` and fields, null where a register does not know one.
 
         Args:
             fields: Which fields.
             part: Of which part; of all where absent.
             datasets: Of which datasets; of all where absent.
+            beside: An entity beside the persons: rows of others that name a thing of it which these rows name are among them.
         """
         own, nulls = ", ".join(OWN), "".join(f", null::varchar as {quote(name)}" for name in fields)
         found = []
         for dataset, known in self.columns.items():
-            if (datasets is None or dataset in datasets) and (files := self.files(linked(dataset), part)):
+            files = self.files(linked(dataset), part)
+            if beside:
+                files += self.files(rows_beside(beside, dataset), part)
+            if (datasets is None or dataset in datasets) and files:
                 values = "".join(
                     f", {quote(name)}" if name in known else f", null::varchar as {quote(name)}" for name in fields
                 )
@@ -233,6 +244,13 @@ def linked(dataset: str) -> str:
     return f"linked/{dataset}"
 
 
+def rows_beside(entity: str, dataset: str) -> str:
+    """Return the name, in the scratch folder, of a dataset's rows of persons whom an incremental run does not touch, and that
+    name a thing of an entity beside persons whom it does.
+    """
+    return f"beside/{entity}/{dataset}"
+
+
 def write_partitions(engine: duckdb.DuckDBPyConnection, queries: Iterable[str], part: str, folder: Path) -> None:
     """Write the rows of queries into a folder of each and for each part, by the SQL of the part that a row is in."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -244,23 +262,31 @@ def write_partitions(engine: duckdb.DuckDBPyConnection, queries: Iterable[str], 
         )
 
 
-def _write_rows(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, dataset: str, files: list[str], count: int
+def fields_of_rows(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, dataset: str, files: list[str]
 ) -> list[str]:
-    """Write a dataset's linked rows, a folder each part; return the fields that they have."""
-    entity = work.registry.entity(run.subject)
+    """Return the fields that a dataset's linked rows have: its entity's, and those of what they name beside it.
+
+    Rows cleaned before a field was declared have no column for it.
+    """
     wanted = [
-        *(name for name in entity.fields if name in work.registry.dataset(dataset).fields),
+        *(name for name in work.registry.entity(entity).fields if name in work.registry.dataset(dataset).fields),
         *(
             name
-            for related in work.registry.related_to(entity.name)
+            for related in work.registry.related_to(entity)
             if dataset in related.declared.authority
             for name in related.fields
         ),
     ]
-    # Rows cleaned before a field was declared have no column for it.
     known = {row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()}
-    fields = [name for name in dict.fromkeys(wanted) if name in known]
+    return [name for name in dict.fromkeys(wanted) if name in known]
+
+
+def _write_rows(
+    work: Workspace, engine: duckdb.DuckDBPyConnection, run: runs.Run, dataset: str, files: list[str], count: int
+) -> list[str]:
+    """Write a dataset's linked rows, a folder each part; return the fields that they have."""
+    fields = fields_of_rows(work, engine, run.subject, dataset, files)
     kept = ", ".join(f"rows.{quote(name)}" for name in (*OWN[1:-1], *fields)) + f", {MOMENT} as _moment"
     links = f"select _ref, entity_id from {work.kept(run.id, 'links')} where dataset = {literal(dataset)}"
     passes = -(-count // sizes().ranges_at_a_time)

@@ -18,6 +18,7 @@ from motlan import sweep
 from motlan.config.files import declared_digest
 from motlan.errors import ConfigurationError, InternalError, MotlanError, unforeseen
 from motlan.expressions import failure
+from motlan.incremental import steps as incremental
 from motlan.ingest import land as landing
 from motlan.ingest import watermark
 from motlan.ingest.clean import select_canonical
@@ -32,6 +33,7 @@ from motlan.publication import approval, bases
 from motlan.publication import diff as differences
 from motlan.publication import publish as publication
 from motlan.quality import column_guard, cross_register, exceptions, row_rules, rule_counts, run_guard
+from motlan.quality.flipped_persons import key_columns
 from motlan.quarantine import entries
 from motlan.quarantine import replay as requeue
 from motlan.settings import debugging
@@ -233,31 +235,37 @@ def link(run: str) -> Counts:
     """Link all current rows to persons."""
     work = open_workspace()
 
-    return runs.step(work.store, run, "link", lambda current: linking.link(work, current))
+    def link_rows(current: runs.Run) -> results.Linked:
+        keys = key_columns(work.registry, current.subject, work.dialect)
+        return linking.link(work, current, keys, incremental.why_full(work, current))
+
+    return runs.step(work.store, run, "link", link_rows)
 
 
 @_private
 def merge(run: str) -> Counts:
     """Merge linked rows into golden records."""
     work = open_workspace()
-    return runs.step(
-        work.store,
-        run,
-        "merge",
-        lambda current: survivorship.merge(work, current, current.result(results.Begun).inputs),
-    )
+
+    def do(current: runs.Run) -> results.Merged:
+        if incremental.is_changed(current):
+            return incremental.merge(work, current)
+        return survivorship.merge(work, current, current.result(results.Begun).inputs)
+
+    return runs.step(work.store, run, "merge", do)
 
 
 @_private
 def cross_check(run: str) -> Counts:
     """Check what only a bus can see."""
     work = open_workspace()
-    return runs.step(
-        work.store,
-        run,
-        "cross_check",
-        lambda current: cross_register.check(work, current, current.result(results.Begun).inputs),
-    )
+
+    def do(current: runs.Run) -> results.CrossChecked:
+        if incremental.is_changed(current):
+            return incremental.cross_check(work, current)
+        return cross_register.check(work, current, current.result(results.Begun).inputs)
+
+    return runs.step(work.store, run, "cross_check", do)
 
 
 @_private
@@ -266,6 +274,8 @@ def diff(run: str) -> Counts:
     work = open_workspace()
 
     def do(current: runs.Run) -> results.Compared:
+        if incremental.is_changed(current):
+            return incremental.diff(work, current)
         return differences.diff(work, current, current.result(results.Begun).published)
 
     return runs.step(work.store, run, "diff", do, ends="reconciled")

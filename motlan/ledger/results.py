@@ -6,7 +6,7 @@ None and marked as absent are left out of the JSON: queries ask whether they are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self
 
@@ -251,6 +251,30 @@ class Compared(Result):
     held: int
     guard: dict[str, Any] | None = field(default=None, metadata=_ABSENT)
     snapshots: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def nothing(cls, related: Iterable[str]) -> Self:
+        """Return what comes of comparing nobody.
+
+        Args:
+            related: Names of the entities beside.
+        """
+        noughts: dict[str, Any] = dict.fromkeys(
+            (
+                "created",
+                "updated",
+                "removed",
+                "merged",
+                "split",
+                "moved",
+                "versions",
+                "changes",
+                "corrections",
+                "findings",
+            ),
+            0,
+        )
+        return cls(**noughts, related_entities={name: {"changes": 0, "versions": 0} for name in related}, held=0)
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,14 @@ from motlan.settings import sizes
 from motlan.workspace import Workspace
 
 
-def link(work: Workspace, run: runs.Run, keys: Mapping[str, str] = MappingProxyType({})) -> Linked:
+def link(work: Workspace, run: runs.Run, keys: Mapping[str, str] = MappingProxyType({}), why_full: str = "") -> Linked:
     """Link an entity's current rows and stage what changed: those that a change can affect, or all of them (see `scope`).
 
     Args:
         work: The open installation.
         run: A reconcile run.
         keys: Columns by which later steps find rows -> their SQL over the fields of a current row.
+        why_full: Why later steps need that all rows are linked; empty where they do not.
 
     Returns:
         What was linked. In the run's scratch folder, `links` has all rows with their persons; of a run of what changed, those of
@@ -68,7 +69,7 @@ def link(work: Workspace, run: runs.Run, keys: Mapping[str, str] = MappingProxyT
 
     def do() -> runs.Counts:
         previous = runs.get(work.store, began.previous) if began.previous else None
-        why = scope.why_full(work, run, previous)
+        why = why_full or scope.why_full(work, run, previous)
         if not why and previous is not None:
             try:
                 return _ChangedStep(work, run, began, previous, keys).run_all()
@@ -77,7 +78,7 @@ def link(work: Workspace, run: runs.Run, keys: Mapping[str, str] = MappingProxyT
                 for table in tables:
                     for partial in work.lake.folder(table, run.id).glob("*.parquet"):
                         partial.unlink()
-        return {**_LinkStep(work, run, began, keys).run_all(), "why": why}
+        return {**_LinkStep(work, run, began, keys, previous).run_all(), "why": why}
 
     counts = work.staged(run.id, "link", tables, do)
     learned = work.scratch(run.id) / "model.json"
@@ -100,9 +101,12 @@ def arrived(work: Workspace, matching: Matching, inputs: Mapping[str, Sequence[s
 class _LinkStep:
     """The step's work on one engine session."""
 
-    def __init__(self, work: Workspace, run: runs.Run, began: Begun, keys: Mapping[str, str]) -> None:
+    def __init__(
+        self, work: Workspace, run: runs.Run, began: Begun, keys: Mapping[str, str], previous: runs.Run | None
+    ) -> None:
         self.work, self.run, self.published, self.inputs = work, run, set(began.published), began.inputs
-        self.keys, self.entity = keys, run.subject
+        self.keys, self.entity, self.began = keys, run.subject, began
+        self.previous = previous
         self.matching: Matching = work.registry.entity(run.subject).matching
         self.rows, self.buckets, self.former = 0, 1, False
 
@@ -139,9 +143,17 @@ class _LinkStep:
                     where=self.entity,
                     next_step="report this: no row may be lost, and none may be linked twice.",
                 )
-            base = self._write_row_keys()
+            base = self._find_base(counts["changed"], version) or self._write_row_keys()
             told = {"contradicted": contradicted, "version": version, "model": known, "anew": self.rows, "base": base}
             return {**counts, **told, "scope": "full"}
+
+    def _find_base(self, changed: int, version: str) -> str | None:
+        """Return the run whose rows the previous one started from, where they are the same still."""
+        if changed or self.previous is None:
+            return None
+        linked, before = self.previous.find_result(Linked), self.previous.find_result(Begun)
+        same = linked and before and linked.version == version and before.versions == self.began.versions
+        return linked.base if linked and same else None
 
     def _write_row_keys(self) -> str | None:
         """Write all rows for the lake, as later runs find them; return this run, or None where there is no spine."""

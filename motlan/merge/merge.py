@@ -33,23 +33,52 @@ def body(entity: Entity) -> Mapping[str, str]:
     return {"query": merge_query(entity, "linked_rows", since=value_ages.SINCE)}
 
 
+@dataclass(frozen=True)
+class Decided:
+    """What people decided about values, as a merge honours it.
+
+    Attributes:
+        until: The number of the newest decision.
+        holding: The decisions that hold (see `value_overrides.holding`), those that have lapsed left out.
+        lapsed: Those that have lapsed.
+    """
+
+    until: int
+    holding: pa.Table
+    lapsed: value_overrides.Lapsed
+
+
 def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> Merged:
     """Merge the linked rows of a reconcile run into golden rows and conflicts, left in its scratch folder."""
+    with work.store.engine.connect() as connection:
+        until = value_overrides.newest(connection, run.subject)
+        holding = value_overrides.holding(connection, run.subject, until)
+    lapsed = value_overrides.lapsed(work, run.subject, inputs, holding)
+    return merge_rows(work, run, inputs, Decided(until, value_overrides.without(holding, lapsed.numbers), lapsed))
+
+
+def merge_rows(
+    work: Workspace, run: runs.Run, inputs: dict[str, list[str]], decided: Decided, *, stages: bool = True
+) -> Merged:
+    """Merge the rows that a run's scratch folder has links of.
+
+    Args:
+        work: The open installation.
+        run: The run; its `Linked` tells how many persons these are.
+        inputs: Dataset -> the sync runs to read.
+        decided: What people decided about values.
+        stages: Whether rows of which nothing is published are staged for the lake at once.
+    """
     entity, where = work.registry.entity(run.subject), f"merging {run.subject}"
     version = versions.record(work.store, "merge", run.subject, {**body(entity), **work.engine_version()})
-    with work.store.engine.connect() as connection:
-        until = value_overrides.newest(connection, entity.name)
-        holding = value_overrides.holding(connection, entity.name, until)
-    lapsed = value_overrides.lapsed(work, entity.name, inputs, holding)
-    decisions = value_overrides.without(holding, lapsed.numbers)
     published = set(run.result(Begun).published)
-    new = [related for related in work.registry.related_to(run.subject) if not related.declared.key]
+    new = [related for related in work.registry.related_to(run.subject) if stages and not related.declared.key]
     new = [related for related in new if not work.lake.files(related_entities.compared(related).table, published)]
-    first = not work.lake.files(compared(entity).table, published)
+    first = stages and not work.lake.files(compared(entity).table, published)
     with work.bulk_engine(where) as engine:
         stage = Stage(work, run, write_ranges(work, engine, run, inputs))
         value_ages.leave(stage, engine, entity, inputs)
-    merging = _Merging(stage, entity, decisions, version, first, new)
+    merging = _Merging(stage, entity, decided.holding, version, first, new)
     told = merging.places(where) if first or new else {}
     counts = list(stage.parts.side_by_side(work, where, "merge", partial(merging.part, told)))
     with work.bulk_engine(where) as engine:
@@ -68,9 +97,9 @@ def merge(work: Workspace, run: runs.Run, inputs: dict[str, list[str]]) -> Merge
     return Merged(
         **totals,
         related_entities=beside,
-        decided_until=until,
-        lapsed=lapsed.numbers,
-        heard_again=lapsed.said_again,
+        decided_until=decided.until,
+        lapsed=decided.lapsed.numbers,
+        heard_again=decided.lapsed.said_again,
         version=version,
         staged=staged,
     )

@@ -38,7 +38,7 @@ def compared(entity: RelatedEntity) -> Compared:
 
 def count(engine: duckdb.DuckDBPyConnection, parts: PersonRanges, entity: RelatedEntity, part: int) -> int:
     """Return how many rows of a part say something of an entity."""
-    found: int = one(engine, f"select count(*) from ({_rows(entity, parts, part)})")[0]
+    found: int = one(engine, f"select count(*) from ({rows_of(entity, parts, part)})")[0]
     return found
 
 
@@ -55,7 +55,7 @@ def stage_part(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: RelatedE
         told: How many such rows the parts before have.
     """
     what = compared(entity)
-    single = _single(entity, _rows(entity, stage.parts, part), _secret(stage.work))
+    single = _single(entity, rows_of(entity, stage.parts, part), _secret(stage.work))
     engine.execute(f"create or replace temp table single as {single}")
     placed = f"(from single join ({what.ordinals('single', told, 'entity_id')}) using ({KEY}))"
     rows = stage.write(engine, what, part, placed)
@@ -71,7 +71,7 @@ def leave(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: RelatedEntity
         if entity.declared.key:
             queries: Iterable[str] = (_grouped(entity, rows, secret, parts) for rows in _by_key(engine, entity, parts))
         else:
-            queries = [_single(entity, _rows(entity, parts), secret)]
+            queries = [_single(entity, rows_of(entity, parts), secret)]
         write_partitions(engine, queries, range_number(KEY, parts.count), parts.scratch / name)
         return {"rows": one(engine, f"select count(*) from {parts.read(name)}")[0] if parts.files(name) else 0}
 
@@ -82,14 +82,15 @@ def _secret(work: Workspace) -> bytes:
     return work.store.secret(SECRET)
 
 
-def _rows(entity: RelatedEntity, parts: PersonRanges, part: int | None = None) -> str:
+def rows_of(entity: RelatedEntity, parts: PersonRanges, part: int | None = None) -> str:
     """Return the SQL of the linked rows that say something of an entity, of a part or of all.
 
     A number that names a person is the one that stands, where the row has one that the person bore before. Where `_follows` says
     so, the key is the first number that the person bore, lest a thing be another one for a number's sake; `_shown` stands.
     """
     when = parse(entity.declared.when, where=f"authority.yaml, {entity.name}.when").sql(DUCKDB)
-    rows = f"select * from {parts.rows(entity.fields, part, entity.declared.authority)} where {when}"
+    beside = entity.name if entity.declared.key else None
+    rows = f"select * from {parts.rows(entity.fields, part, entity.declared.authority, beside=beside)} where {when}"
     if not entity.numbers or not (files := _named(parts)):
         return rows
     made, joined = {name: f"said.{quote(name)}" for name in entity.fields}, ""
@@ -117,7 +118,7 @@ def _follows(entity: RelatedEntity, parts: PersonRanges) -> bool:
 def _by_key(engine: duckdb.DuckDBPyConnection, entity: RelatedEntity, parts: PersonRanges) -> Iterator[str]:
     """Give the SQL of the linked rows that name a thing by its key, those of one thing together: of many rows, from files."""
     key, folder = quote(entity.declared.key or ""), parts.scratch / f"{compared(entity).name}_rows"
-    rows = f"select * from ({_rows(entity, parts)}) where {key} is not null"
+    rows = f"select * from ({rows_of(entity, parts)}) where {key} is not null"
     count = len(make_buckets(one(engine, f"select count(*) from ({rows})")[0]))
     if count == 1:
         yield rows
@@ -127,6 +128,32 @@ def _by_key(engine: duckdb.DuckDBPyConnection, entity: RelatedEntity, parts: Per
         if files := sorted(map(str, folder.glob(f"*/part={part}/*.parquet"))):
             yield f"select * from {read_parquet(files)}"
     shutil.rmtree(folder)
+
+
+def golden_beside(entity: str) -> str:
+    """Return the name, in the scratch folder, of golden persons whom an incremental run does not touch, and whose code a touched
+    thing of an entity has.
+    """
+    return f"golden_beside/{entity}"
+
+
+def _persons(parts: PersonRanges, entity: str, field: str) -> str:
+    """Return the relation of golden persons by a field; of an incremental run, with those whose code a touched thing has."""
+    persons = f"select entity_id, {field} from {parts.read('golden')}"
+    if others := parts.files(golden_beside(entity)):
+        persons += f" union all select entity_id, {field} from {read_parquet(others)}"
+    return f"({persons})"
+
+
+def thing_ids(entity: RelatedEntity, secret: bytes, keys: str) -> str:
+    """Return the SQL of the ids of things by their keys.
+
+    Args:
+        entity: What they are.
+        secret: What ids are drawn with.
+        keys: Relation with `key`.
+    """
+    return f"select {ids.of_text(secret, entity.name, 'key')} as {KEY} from {keys}"
 
 
 def _single(entity: RelatedEntity, rows: str, secret: bytes) -> str:
@@ -157,7 +184,7 @@ def _grouped(entity: RelatedEntity, rows: str, secret: bytes, parts: PersonRange
         named = quote(related.person)
         person = "named.entity_id"
         join = f"""left join (
-            select {named} as code, min(entity_id) as entity_id from {parts.read("golden")}
+            select {named} as code, min(entity_id) as entity_id from {_persons(parts, entity.name, named)}
             semi join (select {shown} as {named} from things) as keys using ({named})
             group by {named} having count(*) = 1) as named on named.code = things.{shown}"""
     placed = f"""(

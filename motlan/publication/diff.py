@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 
@@ -37,8 +37,8 @@ _EVENT = """case when len(_others) > 0 and _op = 'removed' then case when len(_o
 FINDING_COLUMNS = ("entity_id", "_ref", "dimension", "severity", "field")
 
 
-def diff(work: Workspace, run: runs.Run, published: list[str]) -> results.Compared:
-    """Stage what turns the published state into this run's.
+def diff(work: Workspace, run: runs.Run, published: list[str], touched: Shown | None = None) -> results.Compared:
+    """Stage what turns the published state into this run's; of an incremental run, of the persons that it touches.
 
     Golden changes carry `_ordinal` (1, 2, ... in the order of the feed, null where no value changed): the feed's numbers
     are these, counted on from the last publication's. A removed person whose rows went over to others, a created one whose rows
@@ -48,14 +48,15 @@ def diff(work: Workspace, run: runs.Run, published: list[str]) -> results.Compar
     beside = [golden_table(related.name) for related in work.registry.related_to(run.subject)]
     tables = [golden_table(run.subject), corrections_table(run.subject), findings_table(run.subject), *beside]
     name = results.Compared.step
-    counts = work.staged(run.id, name, tables, lambda: _diff(work, run, published), resumes=True)
+    counts = work.staged(run.id, name, tables, lambda: _diff(work, run, published, touched), resumes=True)
     return results.Compared.read(counts)
 
 
-def _diff(work: Workspace, run: runs.Run, published: list[str]) -> runs.Counts:
+def _diff(work: Workspace, run: runs.Run, published: list[str], touched: Shown | None) -> runs.Counts:
+    shown = touched.work if touched else work
     with work.bulk_engine(f"comparing {run.subject}") as engine:
-        parts = write_ranges(work, engine, run, run.result(results.Begun).inputs)
-        comparing = _Comparing(work, engine, run, published, parts)
+        parts = touched.parts if touched else write_ranges(work, engine, run, run.result(results.Begun).inputs)
+        comparing = _Comparing(shown, engine, run, published, parts)
         comparing.find_moved()
         comparing.find_unsettled()
         golden = list(comparing.golden())
@@ -96,9 +97,21 @@ def _judged(
     return change_guard.judge(engine, entity.limits, [row for rows in counted for row in rows], known, before)
 
 
+class Shown(Protocol):
+    """Some persons: an installation whose lake shows what is published of them, and their rows."""
+
+    @property
+    def work(self) -> Workspace:
+        """The installation."""
+
+    @property
+    def parts(self) -> PersonRanges:
+        """Their rows, and what the steps before made of them."""
+
+
 @dataclass(frozen=True)
 class _Comparing:
-    """The step's work on one engine session."""
+    """The step's work on one engine session; `work` shows the published rows that are compared."""
 
     work: Workspace
     engine: duckdb.DuckDBPyConnection

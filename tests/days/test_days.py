@@ -7,6 +7,7 @@ is held against a full run, else the last one.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,13 @@ SOAK = "MOTLAN_DAYS_SEEDS" in os.environ
 SEEDS = int(os.environ.get("MOTLAN_DAYS_SEEDS", "2"))
 DAYS = int(os.environ.get("MOTLAN_DAYS", "8" if SOAK else "3"))
 PEOPLE = int(os.environ.get("MOTLAN_DAYS_PEOPLE", "90"))
-STEPS = (("linking", "link"), ("survivorship", "merge"), ("cross_register", "check"), ("differences", "diff"))
-"""Where a run may end early: what the pipeline's steps call."""
+STEPS = (
+    (("linking", "link"),),
+    (("survivorship", "merge"), ("incremental", "merge")),
+    (("cross_register", "check"), ("incremental", "cross_check")),
+    (("differences", "diff"), ("incremental", "diff")),
+)
+"""Where a run may end early: what the pipeline's steps call, of everything or of what changed."""
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +41,7 @@ def test_days_leave_what_a_full_run_leaves(
     seed: int, tmp_path: Path, databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MOTLAN_THREADS", str(1 + seed % 2))
+    monkeypatch.setenv("MOTLAN_CHANGED_PERCENT", "100")
     world = World(tmp_path / "home", PEOPLE, seed)
     with bus(world.home, databases):
         _job(world, world.show())
@@ -58,15 +65,16 @@ def _job(world: World, datasets: list[str]) -> tuple[str, str]:
     for dataset in datasets:
         pipeline.sync(dataset)
     if world.random.random() < 0.2:
-        _end_early(*world.random.choice(STEPS))
+        _end_early(world.random.choice(STEPS))
     counts = reconcile("person", full=False)
     pipeline.publish(counts["run"])
     return str(counts["run"]), str(counts["link"].get("scope", "full"))
 
 
-def _end_early(module: str, function: str) -> None:
+def _end_early(step: Sequence[tuple[str, str]]) -> None:
     """Let a run end in the middle of a step, as one does that is killed: what it had done is swept by the next."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(getattr(pipeline, module), function, lambda *_: 1 / 0)
+        for module, function in step:
+            patch.setattr(getattr(pipeline, module), function, lambda *_: 1 / 0)
         with pytest.raises(MotlanError):
             reconcile("person", full=False)
