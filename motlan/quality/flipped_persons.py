@@ -84,7 +84,7 @@ def find_flipped(
         engine: An engine of the steps.
         entity: The linked entity.
         previous: What the cross-check before left.
-        keys: Relation of all current rows, with `n`, `dataset`, `_key` and `key_columns`.
+        keys: Relation of all current rows, with `n`, `dataset`, `_key`, `_moment` and `key_columns`.
         changed: Relation of changed rows, as they were and as they are, with these columns.
         published_golden: Relation of golden records; versions that are not the newest do no harm.
         published_links: Relation of links: `dataset`, `_key`, `entity_id`.
@@ -102,6 +102,8 @@ def find_flipped(
         differs = part.differs(day_literal(previous.as_of), day_literal(as_of), work.dialect)
         if part.of == "row":
             rows.append(_rows_of_day(part, differs, previous, keys))
+        elif part.of == "moment":
+            rows.append(f"select n from {keys} where {_asks(part)} and {differs}")
         elif part.of == "golden":
             golden.setdefault(part.field, []).append(differs)
         elif part.of == "other" or one(engine, f"select {differs}")[0]:
@@ -120,9 +122,13 @@ def _rows_of_day(part: DatedPart, differs: str, previous: CheckState, keys: str)
     values = (
         f"select distinct {_hash(part.field)} as hash from {previous.relation(values_name(part.field))} where {differs}"
     )
-    asked = "true" if part.rule.among is None else f"dataset in ({', '.join(map(literal, part.rule.among or ['']))})"
     column = quote(_dated(part.field))
-    return f"select n from {keys} as k semi join ({values}) as v on v.hash = k.{column} where {asked}"
+    return f"select n from {keys} as k semi join ({values}) as v on v.hash = k.{column} where {_asks(part)}"
+
+
+def _asks(part: DatedPart) -> str:
+    """Return the SQL of whether the rule of a part is asked of a row."""
+    return "true" if part.rule.among is None else f"dataset in ({', '.join(map(literal, part.rule.among or ['']))})"
 
 
 def _persons_of_day(field: str, differing: Sequence[str], golden: str) -> str:

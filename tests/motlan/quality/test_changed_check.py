@@ -58,6 +58,8 @@ RULES: dict[str, list[dict[str, Any]]] = {
         {"name": "death_not_to_come", "field": "death_date", "expression": "row_death_date <= as_of"},
         {"name": "of_age", "datasets": ["beta_cards"]}
         | {"expression": "days_between(golden_birth_date, as_of) >= 6570 if row_sex == 'female' else None"},
+        {"name": "heard_of", "field": "_moment"}
+        | {"expression": "days_between(substring(row_moment, 1, 10), as_of) <= 2"},
     ],
     "person_rules": [
         {"name": "has_a_card", "datasets": ["beta_cards"], "field": "health_card_number"}
