@@ -343,7 +343,7 @@ def test_what_changed_alone_is_checked_as_everything_is(country: Country, seed: 
     registers, work = Registers(country, seed), country.open()
     before: tuple[runs.Run, Path] | None = None
     shares = []
-    for number in range(4):
+    for number in range(3):
         registers.write()
         for dataset in ("alpha_people", "beta_cards"):
             pipeline.sync(dataset)
