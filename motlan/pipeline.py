@@ -19,6 +19,7 @@ from motlan.config.files import declared_digest
 from motlan.errors import ConfigurationError, InternalError, MotlanError, unforeseen
 from motlan.expressions import failure
 from motlan.incremental import steps as incremental
+from motlan.ingest import compare as comparing
 from motlan.ingest import land as landing
 from motlan.ingest import watermark
 from motlan.ingest.clean import select_canonical
@@ -338,6 +339,16 @@ def project(run: str | None = None, *, entity: str | None = None, mend: bool = F
     current = runs.get(work.store, run)
     with runs.working(work.store, current, "project", lock="publish"):
         return {"run": run, "publications": projection.project(work, current.subject, mend=mend)}
+
+
+@_private
+def compare(dataset: str, watch: Watch | None = None) -> Counts:
+    """Pull everything of a dataset and count in what it differs from what is held; nothing is landed.
+
+    Returns:
+        See `motlan.ingest.compare.Compared`.
+    """
+    return comparing.compare(open_workspace(), dataset, watch).counts()
 
 
 @_private

@@ -18,6 +18,7 @@ from motlan import pipeline
 from motlan.cli import (
     care,
     clean,
+    compare,
     contract,
     feeds,
     golden,
@@ -60,6 +61,7 @@ app.command("sign-in", epilog=people.SIGN_IN)(people.sign_in)
 app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
 app.command("whoami", epilog=people.WHOAMI)(people.whoami)
 app.command("care", epilog=care.EPILOG)(care.care)
+app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
 for _point in entry_points(group="motlan.cli"):

@@ -106,6 +106,11 @@ class Census:
         hashed = f"hash(_key, {literal(self._seed)})"
         return f"select _key from {keys} where {hashed} not in (select key from records_that_came)"
 
+    def came(self, key: str) -> bool:
+        """Tell whether a record with a key came."""
+        query = f"select count(*) from records_that_came where key = hash(?, {literal(self._seed)})"
+        return bool(self.engine.execute(query, [key]).fetchall()[0][0])
+
     def _insert(self, rows: pa.Table, key: str, version: str) -> None:
         self.engine.register("came", rows)
         self.engine.execute(f"insert into records_that_came select {key}, {version} from came")

@@ -27,6 +27,7 @@ from motlan.ingest.completeness import Census
 from motlan.ingest.deletions import Held
 from motlan.ingest.pull_window import Earning
 from motlan.ingest.raw_columns import is_stored, received, recording, stored
+from motlan.ingest.restored import GoneBack
 from motlan.lake.iceberg import PARQUET, read_parquet, require_filled
 from motlan.lake.tables import gone_table, raw_table
 from motlan.ledger import runs
@@ -318,6 +319,8 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
     with work.engine(f"landing {dataset.name}") as engine:
         earning, held = Earning(work.store, engine, dataset), Held.of(work, engine, dataset)
         census = Census(dataset.open(), earning.since, engine, stored(dataset.key))
+        back = GoneBack(work.store, dataset, earning)
+        back.require_moment(census.count)
         landed = number = 0
         digests: list[str] = []
         watcher = drift.Watcher(work.store, dataset)
@@ -353,10 +356,13 @@ def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> r
                 digests.extend(write_chunks(work, engine, dataset, run, pages, census.count.rows, number))
 
         pull()
-        if held.exceed(census, run):
+        behind = back.is_behind(census)
+        if behind or held.exceed(census, run):
             earning.ask_for_all()
             census = Census(census.adapter, None, engine, stored(dataset.key))
             pull()
+            if behind:
+                back.require_record(census)
         earned = earning.counts() | held.stage(census, run, work.registry.scoring.breaker_of(dataset.name))
     return {
         "pulled": census.pulled,

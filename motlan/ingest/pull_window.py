@@ -60,6 +60,29 @@ class Earning:
         found = found or cursors.read(self._engine, text)
         return found if found and found <= latest(self._dataset) else None
 
+    @property
+    def stored(self) -> Stored | None:
+        """The watermark as it was kept when the pull began."""
+        return self._stored
+
+    def read_moment(self, text: str | None) -> str | None:
+        """Return a moment that the source told in canonical form; None where it is none."""
+        return MOMENTS.read(self._engine, text) if text else None
+
+    @property
+    def newest_cursor(self) -> str:
+        """The greatest cursor that came and earns a watermark, in canonical form; empty where none does."""
+        return self._earned.cursor
+
+    def is_behind(self) -> bool:
+        """Tell whether what came lies before the watermark: tokens, which only the source understands, never do."""
+        if not self._held or self._was_raw or self._cursors.kind == "token":
+            return False
+        earned, held = self._earned.cursor, self._held
+        if not earned or self._cursors.kind != "sequence":
+            return earned < held
+        return int(earned) < int(held)
+
     def _asked(self) -> Watermark | None:
         if self._from is None or self._stored is None:
             return None

@@ -23,13 +23,14 @@ class DatedPart:
     Attributes:
         rule: The rule.
         part: The comparison or call.
-        of: Whether it reads a field of a row, of a golden record, nothing but the day, or what is neither.
+        of: Whether it reads a field of a row, a row's moment, a field of a golden record, nothing but the day, or what is none
+            of these.
         field: The field.
     """
 
     rule: CrossRule | PersonRule
     part: Expression
-    of: Literal["row", "golden", "day", "other"]
+    of: Literal["row", "moment", "golden", "day", "other"]
     field: str = ""
 
     def differs(self, before: str, now: str, dialect: Dialect) -> str:
@@ -61,7 +62,9 @@ def _parts(rule: CrossRule | PersonRule) -> Iterator[DatedPart]:
         prefix, _, field = name.partition("_")
         if prefix == "golden":
             yield DatedPart(rule, part, "golden", field)
-        elif prefix == "row" and name != "row_moment":
+        elif name == "row_moment":
+            yield DatedPart(rule, part, "moment", "_moment")
+        elif prefix == "row":
             yield DatedPart(rule, part, "row", field)
         else:
             yield DatedPart(rule, part, "other")

@@ -6,7 +6,7 @@ read it. Both are found by hashes that are kept of all current rows. Who is foun
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import duckdb
 
@@ -84,7 +84,7 @@ def find_flipped(
         engine: An engine of the steps.
         entity: The linked entity.
         previous: What the cross-check before left.
-        keys: Relation of all current rows, with `n`, `dataset`, `_key` and `key_columns`.
+        keys: Relation of all current rows, with `n`, `dataset`, `_key`, `_moment` and `key_columns`.
         changed: Relation of changed rows, as they were and as they are, with these columns.
         published_golden: Relation of golden records; versions that are not the newest do no harm.
         published_links: Relation of links: `dataset`, `_key`, `entity_id`.
@@ -97,15 +97,18 @@ def find_flipped(
         return "flipped"
     rows = ["select null::bigint as n where false"]
     rows += [query for rule in rules.sets for query in _sharing(engine, rule, keys, changed)]
-    persons = ["select null::varchar as entity_id where false"]
+    persons, golden = ["select null::varchar as entity_id where false"], dict[str, list[str]]()
     for part in dated_parts(rules) if as_of != previous.as_of else ():
         differs = part.differs(day_literal(previous.as_of), day_literal(as_of), work.dialect)
         if part.of == "row":
             rows.append(_rows_of_day(part, differs, previous, keys))
+        elif part.of == "moment":
+            rows.append(f"select n from {keys} where {_asks(part)} and {differs}")
         elif part.of == "golden":
-            persons.append(_persons_of_day(part, differs, published_golden))
+            golden.setdefault(part.field, []).append(differs)
         elif part.of == "other" or one(engine, f"select {differs}")[0]:
             persons.append(everyone)
+    persons += [_persons_of_day(field, differing, published_golden) for field, differing in golden.items()]
     make(engine, "flipped_rows", rows)
     where = f"(select distinct dataset, _key from {keys} semi join flipped_rows using (n))"
     of_rows = f"select entity_id from {published_links} semi join {where} as flipped_keys using (dataset, _key)"
@@ -119,16 +122,20 @@ def _rows_of_day(part: DatedPart, differs: str, previous: CheckState, keys: str)
     values = (
         f"select distinct {_hash(part.field)} as hash from {previous.relation(values_name(part.field))} where {differs}"
     )
-    asked = "true" if part.rule.among is None else f"dataset in ({', '.join(map(literal, part.rule.among or ['']))})"
     column = quote(_dated(part.field))
-    return f"select n from {keys} as k semi join ({values}) as v on v.hash = k.{column} where {asked}"
+    return f"select n from {keys} as k semi join ({values}) as v on v.hash = k.{column} where {_asks(part)}"
 
 
-def _persons_of_day(part: DatedPart, differs: str, golden: str) -> str:
-    """Return the SQL of persons with a golden value of which a part answers otherwise on another day."""
-    field = quote(part.field)
-    values = f"select {field} from (select distinct {field} from {golden}) where {differs}"
-    return f"select entity_id from {golden} as g semi join ({values}) as v on v.{field} is not distinct from g.{field}"
+def _asks(part: DatedPart) -> str:
+    """Return the SQL of whether the rule of a part is asked of a row."""
+    return "true" if part.rule.among is None else f"dataset in ({', '.join(map(literal, part.rule.among or ['']))})"
+
+
+def _persons_of_day(field: str, differing: Sequence[str], golden: str) -> str:
+    """Return the SQL of persons with a golden value of a field of which some part answers otherwise on another day."""
+    name = quote(field)
+    values = f"select {name} from (select distinct {name} from {golden}) where {' or '.join(differing)}"
+    return f"select entity_id from {golden} as g semi join ({values}) as v on v.{name} is not distinct from g.{name}"
 
 
 def _begins_or_ends(engine: duckdb.DuckDBPyConnection, previous: CheckState, keys: str, changed: str) -> bool:
