@@ -54,6 +54,7 @@ def test_days_leave_what_a_full_run_leaves(
                 datasets = sorted({*datasets, changes.pull_again(open_workspace(), world, list(world.registers))})
             run, how = _job(world, datasets)
             story.append(f"day {world.day} ({how}): {', '.join([*happened, *decided])}")
+            print(story[-1])
             if SOAK or world.day == DAYS:
                 assert_as_full(run, where=f"seed {seed}, {story}")
             if world.random.random() < 0.3:
@@ -68,7 +69,7 @@ def _job(world: World, datasets: list[str]) -> tuple[str, str]:
         _end_early(world.random.choice(STEPS))
     counts = reconcile("person", full=False)
     pipeline.publish(counts["run"])
-    return str(counts["run"]), str(counts["link"].get("scope", "full"))
+    return str(counts["run"]), f"{counts['link']['scope']} {counts['link']['why']}"
 
 
 def _end_early(step: Sequence[tuple[str, str]]) -> None:

@@ -118,6 +118,10 @@ def declare(home: Path) -> Registry:
     limits = yaml.safe_load(breakers.read_text(encoding="utf-8"))
     limits["person"]["minimum"] = 1_000_000  # a small world changes much at once
     breakers.write_text(yaml.safe_dump(limits, allow_unicode=True), encoding="utf-8")
+    matching = home / "mapping" / "matching.yaml"
+    entities = yaml.safe_load(matching.read_text(encoding="utf-8"))
+    entities["person"]["min_training_pairs"] = 1  # or a model would be learned of so few people by no run
+    matching.write_text(yaml.safe_dump(entities, allow_unicode=True), encoding="utf-8")
     return declared.load(home)
 
 
