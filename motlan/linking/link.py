@@ -231,7 +231,7 @@ class _ChangedStep:
         self, work: Workspace, run: runs.Run, began: Begun, previous: runs.Run, keys: Mapping[str, str]
     ) -> None:
         self.work, self.run, self.began, self.keys = work, run, began, keys
-        self.linked, self.inputs = previous.result(Linked), previous.result(Begun).inputs
+        self.linked, self.inputs, self.previous = previous.result(Linked), previous.result(Begun).inputs, previous.id
         self.most = self.linked.rows * sizes().changed_percent // 100
 
     def run_all(self) -> runs.Counts:
@@ -241,7 +241,7 @@ class _ChangedStep:
             TooMuchError: Linking everything costs less.
         """
         work, entity = self.work, self.run.subject
-        before = link_changed.Before(self.inputs, self.linked.base or "", self.began.published)
+        before = link_changed.Before(self.previous, self.inputs, self.linked.base or "", self.began.published)
         with work.bulk_engine(f"linking {entity}") as engine:
             scope.load_frequencies(work, engine, entity, self.linked.model)
             model = kept.standing(work.store, entity)
@@ -262,7 +262,8 @@ class _ChangedStep:
             changed = step.find_changed()
             if changed > self.most:
                 raise link_changed.TooMuchError(changed)
-            if not changed and not valid_decisions.exist(work.store, entity):
+            if not changed and not valid_decisions.changed_since(work.store, entity, self.previous):
+                valid_decisions.carry(work.store, self.previous, self.run.id)
                 return {**self.linked.counts(), "snapshots": {}, **self._carried(), "changed": 0, "pairs": 0, "anew": 0}
             step.link()
             contradicted = valid_decisions.note(work.store, engine, self.run.id, step.standing, linked=step.decided)

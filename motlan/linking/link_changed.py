@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from motlan import identifier_history
 from motlan.config.matching import Matching
@@ -55,11 +56,13 @@ class Before:
     """What the previous run left.
 
     Attributes:
+        run: The run.
         inputs: Dataset -> the sync runs that it read.
         base: The run whose `row_keys.<entity>` has all rows.
         runs: The published runs, oldest first.
     """
 
+    run: str
     inputs: Mapping[str, Sequence[str]]
     base: str
     runs: Sequence[str]
@@ -218,6 +221,9 @@ class ChangedLinking:
             union all select {columns} from changed_facts)"""
         self.standing = valid_decisions.read(self.work, self.engine, self.entity, self.inputs, facts, self.model)
         self.decided = valid_decisions.load(relations, self.standing)
+        records = sorted(valid_decisions.find_records(self.work.store, self.entity, self.before.run))
+        relations.load("records_decided_on", records, {"dataset": pa.string(), "_key": pa.string()})
+        relations.make("decided_on", f"select distinct {OWN} as n from records_decided_on")
 
     def _find_former(self) -> None:
         """Make `histories` of the spine's records that bore other numbers, and what linking reads of them."""
@@ -332,8 +338,8 @@ class _Passes:
         gone = f"""select c.dataset, {hash_number("l.founder")} as person from left_of_changed as c
             join links_before as l using (dataset, _key)"""
         queries.append(self._of_persons("first", gone))
-        if step.decided:
-            queries += self._decided_on("select n from decisions union select other as n from decisions", "first")
+        if step.count("decided_on"):
+            queries += self._decided_on("from decided_on", "first")
         return queries
 
     def _of_persons(self, name: str, persons: str) -> str:
@@ -501,10 +507,9 @@ class _Passes:
         if step.former:
             queries += self._of_former()
         if step.decided:
-            named = "select n from decisions union select other as n from decisions"
             founders = f"""select {OWN} as n from links_before semi join (
                 select dataset || '/' || _key as founder from named_{number} semi join (
-                    select o.person as n from outcomes_{number} as o semi join ({named}) as d using (n)) as p using (n)
+                    select o.person as n from outcomes_{number} as o semi join decided_on using (n)) as p using (n)
             ) as f using (founder)"""
             queries.append(founders)
         return queries

@@ -93,9 +93,40 @@ def read(
     return _counted([row for row in found if row["id"] not in set(stale)], stale)
 
 
-def exist(store: Store, entity: str) -> bool:
-    """Return whether people decided about pairs of an entity's rows, and did not withdraw it."""
-    return bool(_decisions(store, entity))
+def find_records(store: Store, entity: str, previous: str) -> set[Record]:
+    """Return the records of which people decided something that holds, or did when a run began."""
+    decision, assignment = tables.link_decisions.c, tables.link_assignments.c
+    query = (
+        sa.select(*(decision[name] for name in tables.PAIR))
+        .join_from(tables.link_decisions, tables.link_assignments, assignment.id == decision.assignment)
+        .where(decision.entity == entity, assignment.purpose != "known")
+        .where(sa.or_(decision.withdrawn_at.is_(None), decision.withdrawn_at >= _began(previous)))
+    )
+    with store.engine.connect() as connection:
+        found = connection.execute(query).mappings().all()
+    return {record for row in found for record in _records(row)}
+
+
+def changed_since(store: Store, entity: str, previous: str) -> bool:
+    """Return whether people decided something about an entity's rows since a run began, or took it back."""
+    decision = tables.link_decisions.c
+    moments = sa.or_(decision.recorded_at >= _began(previous), decision.withdrawn_at >= _began(previous))
+    with store.engine.connect() as connection:
+        query = sa.select(decision.id).where(decision.entity == entity, moments).limit(1)
+        return connection.execute(query).first() is not None
+
+
+def _began(run: str) -> sa.ScalarSelect[Any]:
+    return sa.select(tables.runs.c.started_at).where(tables.runs.c.id == run).scalar_subquery()
+
+
+def carry(store: Store, previous: str, run: str) -> None:
+    """Write down that the decisions which did not hold in a run do not hold in a later one, which linked nothing anew."""
+    table = tables.link_contradictions
+    held = sa.select(sa.literal(run), table.c.decision, table.c.reason).where(table.c.run == previous)
+    with store.engine.begin() as connection:
+        connection.execute(sa.delete(table).where(table.c.run == run))
+        connection.execute(insert(table).from_select(["run", "decision", "reason"], held))
 
 
 def _records(row: sa.RowMapping) -> tuple[Record, Record]:
