@@ -6,13 +6,14 @@ The bus knows agencies, datasets and entities by the names it finds here, never 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import os
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -32,6 +33,7 @@ from motlan.config.quality import CrossRule, RowRule
 from motlan.config.storable import built_in
 from motlan.errors import ConfigurationError
 from motlan.expressions import Expression, parse
+from motlan.expressions.catalogue import Catalogue, installed
 
 _Bounds = TypeVar("_Bounds", Limits, Pace)
 _Rule = TypeVar("_Rule", bound=quality.Rule)
@@ -524,6 +526,24 @@ def load(home: Path | None = None) -> Registry:
     if str(home) not in sys.path:
         sys.path.insert(0, str(home))
     install_functions(home)
+    models = importlib.import_module("schemas").ENTITIES
+    return _checked(home, _content(home), tuple(models.items()), installed())
+
+
+def _content(home: Path) -> str:
+    """Return a digest of all that is read of the declared half."""
+    digest = hashlib.sha256()
+    for path in [home / "adapters" / "agencies.yaml", *sorted((home / "mapping").glob("*.yaml"))]:
+        content = path.read_bytes() if path.is_file() else b""
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _checked(
+    home: Path, _content: str, _models: tuple[tuple[str, type[BaseModel]], ...], _functions: Catalogue
+) -> Registry:
+    """Read and check everything, once for as long as it stays as it is: every step of a run asks for it."""
     datasets = _datasets(home)
     entities = _entities(home, datasets)
     related_entities = _related_entities(home, datasets, entities)

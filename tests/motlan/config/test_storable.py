@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -15,8 +17,9 @@ from typer.testing import CliRunner
 
 from motlan import pipeline
 from motlan.cli.main import app
+from motlan.config.canonical import schema_rules
 from motlan.config.quality import RowRule
-from motlan.config.registry import load
+from motlan.config.registry import Registry, load
 from motlan.config.storable import GIVEN, KEY, MOMENT
 from motlan.errors import ConfigurationError, InternalError
 from motlan.expressions import DUCKDB, FUNCTIONS, connect, load_code_lists, one, parse
@@ -83,12 +86,19 @@ def test_every_dataset_is_asked_what_the_store_can_hold(rule: RowRule, answers: 
     assert [row[0] for row in found] == answers
 
 
+def without_rules_of_the_schema(home: Path) -> Registry:
+    loaded = load(home)
+    made = {rule.name for rule in schema_rules([entity.model for entity in loaded.entities.values()])}
+    kept = tuple(rule for rule in loaded.rules.rows if rule.name not in made)
+    return replace(loaded, rules=replace(loaded.rules, rows=kept))
+
+
 @contextmanager
 def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Clean as an earlier version did, which let everything through."""
     with monkeypatch.context() as patch:
         patch.setattr("motlan.ingest.clean._storable", lambda made: True)
-        patch.setattr("motlan.config.registry.schema_rules", lambda *_: ())
+        patch.setattr("motlan.workspace.declared.load", without_rules_of_the_schema)
         yield patch
 
 
