@@ -152,7 +152,7 @@ def test_slices_of_few_rows_change_nothing_that_is_published(country: Country, m
     ("step", "one_part"),
     [
         ("merge", "motlan.merge.merge._Merging.part"),
-        ("cross_check", "motlan.quality.cross_register._Checking.part"),
+        ("cross_check", "motlan.quality.cross_register.Checking.part"),
         ("diff", "motlan.publication.diff._Comparing._create"),
     ],
 )
