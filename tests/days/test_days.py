@@ -17,7 +17,7 @@ from motlan.errors import MotlanError
 from motlan.workspace import open_workspace
 from tests.conftest import Databases
 from tests.days import changes
-from tests.days.state import assert_as_full, reconcile
+from tests.days.state import assert_as_full
 from tests.days.world import World, bus
 
 SOAK = "MOTLAN_DAYS_SEEDS" in os.environ
@@ -66,9 +66,9 @@ def _job(world: World, datasets: list[str]) -> tuple[str, str]:
         pipeline.sync(dataset)
     if world.random.random() < 0.2:
         _end_early(world.random.choice(STEPS))
-    counts = reconcile("person", full=False)
+    counts = pipeline.reconcile("person")
     pipeline.publish(counts["run"])
-    return str(counts["run"]), str(counts["link"].get("scope", "full"))
+    return str(counts["run"]), str(counts["link"]["scope"])
 
 
 def _end_early(step: Sequence[tuple[str, str]]) -> None:
@@ -77,4 +77,4 @@ def _end_early(step: Sequence[tuple[str, str]]) -> None:
         for module, function in step:
             patch.setattr(getattr(pipeline, module), function, lambda *_: 1 / 0)
         with pytest.raises(MotlanError):
-            reconcile("person", full=False)
+            pipeline.reconcile("person")
