@@ -6,7 +6,7 @@ one further run together, because it has one active run only.
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, AssetAny
+from airflow.sdk import DAG, AssetAny, Param
 from motlan_airflow.steps import START, dataset_asset, first_step, reconciled_asset, step, wait_until_idle
 
 from motlan.config import registry
@@ -26,17 +26,27 @@ def reconcile(entity: str, datasets: list[str]) -> DAG:
         doc_md=f"""
 ### Đối soát `{entity}`
 Ghép bản ghi của các cơ quan thành từng đối tượng, chọn giá trị tin cậy cho mỗi trường, kiểm tra chéo, ghi lại phần thay đổi.
+Khi chạy bằng tay với `full`: làm lại toàn bộ, dù dữ liệu có thay đổi hay không.
 
 ### Reconcile `{entity}`
 Links the agencies' rows, chooses the value to believe per field, checks across registers, and writes down what changed.
+Started by hand with `full`, it does so with everything, whatever changed.
 """,
+        params={
+            "full": Param(
+                False,
+                type="boolean",
+                title="Làm lại toàn bộ / Everything anew",
+                description="Bình thường chỉ xử lý phần thay đổi. / As a rule what changed alone is done: it comes to the same.",
+            )
+        },
         schedule=AssetAny(*map(dataset_asset, datasets)),
         start_date=START,
         catchup=False,
         max_active_runs=1,
         tags=["motlan", "reconcile", entity],
     ) as dag:
-        run = first_step("begin", "begin_reconcile", entity)
+        run = first_step("begin", "begin_reconcile", entity, asked=["full"])
         linked, merged, checked = (step(name, name, run) for name in ("link", "merge", "cross_check"))
         wait_until_idle(f"publish_{entity}") >> run
         linked >> merged >> checked >> step("diff", "diff", run, outlets=[reconciled])

@@ -24,9 +24,10 @@ from motlan.ingest import land as landing
 from motlan.ingest import watermark
 from motlan.ingest.clean import select_canonical
 from motlan.ingest.land import Watch
-from motlan.ledger import log, results, runs
+from motlan.ledger import estimates, log, results, runs
 from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
+from motlan.linking import scope
 from motlan.merge import merge as survivorship
 from motlan.projection import load as projection
 from motlan.projection import preflight
@@ -392,13 +393,35 @@ def sync(dataset: str, watch: Watch | None = None) -> Counts:
         )
 
 
+def _forecast(run: str) -> Counts:
+    """Return what a begun reconcile run will do; see `reconcile`."""
+    work = open_workspace()
+    current = runs.get(work.store, run)
+    began = current.result(results.Begun)
+    previous = runs.get(work.store, began.previous) if began.previous else None
+    before = previous.find_result(results.Linked) if previous else None
+    last = estimates.newest_full(work.store, current.subject)
+    rows = before.rows if before else last.rows if last else None
+    return {
+        "entity": current.subject,
+        "why_full": scope.why_full(work, current, previous),
+        "rows": rows,
+        "seconds": round(last.seconds_for(rows or last.rows), 1) if last else None,
+        "last_full": last.run if last else None,
+    }
+
+
 @_private
-def reconcile(entity: str | None = None, *, full: bool = False) -> Counts:
+def reconcile(
+    entity: str | None = None, *, full: bool = False, forecast: Callable[[Counts], None] | None = None
+) -> Counts:
     """Do a whole reconcile run of a linked entity, the first declared where absent.
 
     Args:
         entity: Its name.
         full: Whether everything is linked, merged and checked, whatever changed.
+        forecast: Is given, before the first step, `why_full` (why everything is done; empty where what changed is enough), and
+            `rows` and `seconds` that a full run may have, by the newest one (`last_full`); null where there was none.
 
     Returns:
         The counts of its steps under their names.
@@ -407,6 +430,8 @@ def reconcile(entity: str | None = None, *, full: bool = False) -> Counts:
     name = open_workspace().registry.linked(entity).name
     with _alone("reconcile", name):
         run = _begin_reconcile(name, None, rests=False, full=full)["run"]
+        if forecast:
+            forecast(_forecast(run))
         return _guarded(run, {name: lambda step=step: step(run) for name, step in steps.items()})
 
 

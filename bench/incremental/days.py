@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import shutil
@@ -128,17 +127,14 @@ class Installation:
         _timed(measured, "publish", lambda: pipeline.publish(run))
         _timed(measured, "project", lambda: pipeline.project(run))
         _timed(measured, "care", lambda: pipeline.care(entity=ENTITY))
-        measured["scope"] = counts["link"].get("scope", "full")
-        measured["why"] = counts["link"].get("why", "")
+        measured["scope"] = counts["link"]["scope"]
+        measured["why"] = counts["link"]["why"]
         if counts["diff"]["changes"]:
             (self.folder / "last.json").write_text(json.dumps({"run": run}), encoding="utf-8")
         return measured
 
     def _reconcile(self, measured: Measured, *, full: bool) -> tuple[str, dict[str, Counts]]:
-        asked: dict[str, Any] = (
-            {"full": full} if "full" in inspect.signature(pipeline.begin_reconcile).parameters else {}
-        )
-        run = str(_timed(measured, "begin", partial(pipeline.begin_reconcile, ENTITY, **asked))["run"])
+        run = str(_timed(measured, "begin", partial(pipeline.begin_reconcile, ENTITY, full=full))["run"])
         return run, {name: _timed(measured, name, partial(getattr(pipeline, name), run)) for name in STEPS}
 
 

@@ -76,7 +76,7 @@ def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
     for step, counted in counts.items():
         if isinstance(counted, dict):
             hidden = {"run", "seconds", "snapshots", "chunks", "rules", "version", "profile", "key", "cursor"}
-            hidden |= {"related_entities", "guard", "written", "began_at", "held", "filled"}
+            hidden |= {"related_entities", "guard", "written", "began_at", "held", "filled", "base"}
             shown = counted | ({"drift": described(counted["drift"])} if "drift" in counted else {})
             shown |= {"cursors": watermarks.described(counted["cursors"])} if "cursors" in counted else {}
             words = (
@@ -113,12 +113,42 @@ def sync(
     _show(counts, as_json, f"sync {dataset}")
 
 
-@app.command(epilog=examples("motlan reconcile"))
-def reconcile(entity: OfEntity = None, as_json: AsJson = False, wait: Wait = None) -> None:
-    """Link all rows to persons, merge them, check across registers, and stage what changed."""
+@app.command(epilog=examples("motlan reconcile", "motlan reconcile --full", "motlan reconcile --json"))
+def reconcile(
+    entity: OfEntity = None,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Do everything anew, whatever changed: it comes to the same, and takes longer."),
+    ] = False,
+    as_json: AsJson = False,
+    wait: Wait = None,
+) -> None:
+    """Link rows to persons, merge them, check across registers, and stage what changed.
+
+    What changed since the run before, and whom it can affect, is done anew, and the rest is carried on. Everything is done where
+    a model, a rule, a mapping or a code list changed, or very much of the country: this is said before it begins, with the time
+    that the newest full run took.
+    """
     with report_errors(as_json), patient(wait), working("reconciling", as_json):
-        counts = pipeline.reconcile(entity)
+        counts = pipeline.reconcile(entity, full=full, forecast=None if as_json else _show_forecast)
     _show(counts, as_json, "reconcile")
+
+
+def _show_forecast(found: dict[str, Any]) -> None:
+    """Say before a full run why it is one, and how long it may take."""
+    if not found["why_full"]:
+        return
+    told = f"everything is done anew: {found['why_full']}"
+    if found["seconds"] is not None:
+        told += f". About {_duration(found['seconds'])} for {found['rows']:,} rows, as run {found['last_full']} took"
+    err.print(f"{found['entity']}: {told}.", markup=False, highlight=False)
+
+
+def _duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
 
 
 Mend = Annotated[

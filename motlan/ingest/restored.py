@@ -79,13 +79,14 @@ class GoneBack:
     def is_behind(self, census: Census) -> bool:
         """Tell whether the watermark's record did not come, nor anything newer: then everything has to be looked at.
 
-        Where it came under an older cursor, within the lag that is declared, it is followed.
+        Where it came under an older cursor, within the lag that is declared, it is followed. A source that does not keep its
+        records (`absent: kept` of the dataset) need not have it.
 
         Args:
             census: What came of what was asked for from before the watermark on.
         """
         earned = self._earned
-        if not earned or not earned.run or not earned.key or not self.dataset.lag:
+        if not earned or not earned.run or not earned.key or not self.dataset.lag or self.dataset.absent == "kept":
             return False
         return self.earning.is_behind() and not census.came(earned.key) and not self._looked_at(earned.run)
 

@@ -70,18 +70,20 @@ def reconciled_asset(entity: str) -> Asset:
     return Asset(f"motlan://reconciled/{entity}")
 
 
-def first_step(task_id: str, function: str, *arguments: Any) -> Any:
+def first_step(task_id: str, function: str, *arguments: Any, asked: Sequence[str] = ()) -> Any:
     """Make the task that opens a run of the bus, for this DAG. Its result is the run's id.
 
     Args:
         task_id: The task's name in Airflow, one of `FIRST_TASKS`.
         function: Name of the pipeline's function.
         arguments: What it is called with.
+        asked: Names of the DAG's parameters that it is called with too.
     """
 
     @task(task_id=task_id, **_settings())
-    def call(ti: Any = None) -> str:
-        return str(_call(function, *arguments, f"airflow {ti.dag_id}")["run"])
+    def call(ti: Any = None, params: Any = None) -> str:
+        named = {name: params[name] for name in asked}
+        return str(_call(function, *arguments, f"airflow {ti.dag_id}", **named)["run"])
 
     return call()
 

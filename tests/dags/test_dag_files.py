@@ -58,6 +58,10 @@ def test_a_sync_keeps_the_declared_schedule_and_one_run_at_a_time(facts: dict[st
     assert dag["tags"] == ["motlan", "sync", "toy"]
 
 
+def test_a_reconcile_can_be_asked_to_do_everything_anew(facts: dict[str, Any]) -> None:
+    assert facts["dags"]["reconcile_toy"]["params"] == {"full": False}
+
+
 def test_assets_chain_sync_reconcile_and_publish(facts: dict[str, Any]) -> None:
     dags = facts["dags"]
     assert dags["sync_toy_people"]["outlets"] == {"commit": ["motlan://datasets/toy_people"]}

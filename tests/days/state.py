@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-
 import duckdb
 
 from bench.states import open_findings, scores, written
 from motlan import pipeline
 from motlan.lake.iceberg import read_parquet
-from motlan.ledger.runs import Counts
 from motlan.workspace import open_workspace
-
-
-def reconcile(entity: str, *, full: bool) -> Counts:
-    """Reconcile an entity, by what changed or in full."""
-    if "full" in inspect.signature(pipeline.reconcile).parameters:
-        return pipeline.reconcile(entity, full=full)
-    return pipeline.reconcile(entity)
 
 
 def assert_as_full(run: str, entity: str = "person", *, where: str = "") -> None:
@@ -30,7 +20,7 @@ def assert_as_full(run: str, entity: str = "person", *, where: str = "") -> None
     """
     work = open_workspace()
     open_before, counted = open_findings(work), scores(work, run)
-    full = reconcile(entity, full=True)
+    full = pipeline.reconcile(entity, full=True)
     added = written(work, full["run"], entity)
     shown = {name: duckdb.sql(f"from {read_parquet(files)} limit 3").fetchall() for name, files in added.items()}
     assert shown == {}, where  # rows of synthetic people, for who looks for the cause

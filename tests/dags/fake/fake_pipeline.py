@@ -28,8 +28,8 @@ def begin_sync(dataset, job=None):
     return {"run": f"run-of-{dataset}", "dataset": dataset}
 
 
-def begin_reconcile(entity, job=None):
-    _call("begin_reconcile", entity)
+def begin_reconcile(entity, job=None, *, full=False):
+    _call("begin_reconcile", entity, *(["full"] if full else []))
     return {"run": "reconcile-1"}
 
 

@@ -27,6 +27,7 @@ def tell(dag):
         "max_active_runs": dag.max_active_runs,
         "tags": sorted(dag.tags),
         "doc": dag.doc_md,
+        "params": dict(dag.params),
         "deadlines": len(dag.deadline or ()),
     }
 
