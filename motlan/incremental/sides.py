@@ -59,7 +59,7 @@ class Sides:
         previous: The run before.
         state: What its cross-check left.
         keys: Relation of all current rows (`row_keys.<entity>`).
-        touched: How many persons are touched, before and now together.
+        touched: How many persons are touched, before and now together, and records changed.
     """
 
     before: Side
@@ -149,7 +149,7 @@ class _Opening:
         shutil.rmtree(work.scratch(run.id) / NARROW, ignore_errors=True)
         with work.bulk_engine(f"taking out what changed of {run.subject}") as engine:
             self._find_touched(engine)
-            touched: int = one(engine, "select count(*) from touched_persons")[0]
+            touched = self._find_changed(engine) + int(one(engine, "select count(*) from touched_persons")[0])
             if touched:
                 self._take_links(engine)
                 self._take_rows(engine)
@@ -177,6 +177,20 @@ class _Opening:
         engine.execute(
             f"create temp table touched_persons as select distinct entity_id from ({' union all '.join(queries) or nobody})"
         )
+
+    def _find_changed(self, engine: duckdb.DuckDBPyConnection) -> int:
+        """Make `changed_records` (`dataset`, `_key`), of which a sync run tells that the previous run had not read."""
+        inputs, known = self.run.result(Begun).inputs, self.previous.result(Begun).inputs
+        parts = []
+        for name, read in inputs.items():
+            new = {name: sorted({*read} - {*known.get(name, ())})}
+            told = (self.work.clean_files(name, new), self.work.gone_files(name, new))
+            parts += [f"select {literal(name)} as dataset, _key from {read_parquet(some)}" for some in told if some]
+        none = "select null::varchar as dataset, null::varchar as _key where false"
+        engine.execute(
+            f"create temp table changed_records as select distinct dataset, _key from ({' union all '.join(parts) or none})"
+        )
+        return int(one(engine, "select count(*) from changed_records")[0])
 
     def _published_links(self, columns: str) -> str:
         files = self.work.lake.base_and_deltas(links_table(self.entity), set(self.published))
@@ -229,7 +243,10 @@ class _Opening:
         )
 
     def _take_links(self, engine: duckdb.DuckDBPyConnection) -> None:
-        """Leave the touched persons' links of either side, and make `touched_records` (`dataset`, `_key`)."""
+        """Leave the touched persons' links of either side, and make `touched_records` (`dataset`, `_key`).
+
+        These are the persons' records, those that were theirs when their register still had them, and all changed ones.
+        """
         folders = self._links()
         engine.execute(
             f"create temp table links_before as select * from {self._published_links('*')} as l "
@@ -244,9 +261,12 @@ class _Opening:
             others += f" anti join (select entity_id from {read_parquet(files)}) as mine using (entity_id)"
         _copy(engine, others, folders["now"] / "others.parquet")
         now = read_parquet(sorted(map(str, folders["now"].glob("*.parquet"))))
+        table = links_table(self.entity)
+        newest = Versions.of(self.work.lake.base_and_deltas(table, set(self.published))).newest(key_of(table))
         engine.execute(
             f"""create temp table touched_records as
-                select dataset, _key from links_before union select dataset, _key from {now}"""
+                select dataset, _key from {newest} as l semi join touched_persons using (entity_id)
+                union select dataset, _key from {now} union select dataset, _key from changed_records"""
         )
 
     def _take_rows(self, engine: duckdb.DuckDBPyConnection) -> None:
