@@ -225,11 +225,21 @@ def _begin_reconcile(entity: str, job: str | None, *, rests: bool, full: bool) -
             after_publication=after,
             previous=previous,
             full=full,
-            versions={"what is declared": declared_digest(work.settings.home), **work.engine_version()},
+            versions=_versions(work),
         )
 
     runs.step(work.store, run, "begin", begin)
     return {"run": run, "entity": entity}
+
+
+def _versions(work: Workspace) -> dict[str, str]:
+    """Return what decides all steps after cleaning, each with a digest: where one is another, everything is done anew."""
+    version = work.engine_version()
+    return {
+        "what is declared": declared_digest(work.settings.home),
+        "the code lists": version["code_lists"],
+        "the engine": f"{work.settings.engine} {version['engine']}",
+    }
 
 
 @_private

@@ -49,6 +49,8 @@ def why_full(work: Workspace, run: runs.Run, previous: runs.Run | None) -> str:
     began = run.result(Begun)
     if began.full:
         return "it was asked for"
+    if work.settings.engine != "duckdb":
+        return "only DuckDB takes what changed out of the lake"
     if previous is None:
         return "it is the first run"
     linked, before = previous.find_result(Linked), previous.find_result(Begun)
