@@ -148,8 +148,9 @@ class _Opening:
         work, run = self.work, self.run
         shutil.rmtree(work.scratch(run.id) / NARROW, ignore_errors=True)
         with work.bulk_engine(f"taking out what changed of {run.subject}") as engine:
+            changed = self._find_changed(engine)
             self._find_touched(engine)
-            touched = self._find_changed(engine) + int(one(engine, "select count(*) from touched_persons")[0])
+            touched = changed + int(one(engine, "select count(*) from touched_persons")[0])
             if touched:
                 self._take_links(engine)
                 self._take_rows(engine)
@@ -167,9 +168,15 @@ class _Opening:
         return int(one(engine, query)[0]) if files else 0
 
     def _find_touched(self, engine: duckdb.DuckDBPyConnection) -> None:
-        """Make `touched_persons` (`entity_id`)."""
+        """Make `touched_persons` (`entity_id`).
+
+        A late version of a record may not stand, and tells all the same since when a value was said: its person is touched.
+        """
         linked = sorted(map(str, (self.work.scratch(self.run.id) / TOUCHED).glob("*.parquet")))
         queries = [f"select entity_id from {read_parquet(linked)}"] if linked else []
+        if one(engine, "select count(*) from changed_records")[0]:
+            links = self._published_links("dataset, _key, entity_id")
+            queries.append(f"select entity_id from {links} as l semi join changed_records using (dataset, _key)")
         queries += self._decided_on(engine)
         if flipped := self._flipped(engine):
             queries.append(f"select entity_id from {flipped}")
