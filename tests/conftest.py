@@ -36,7 +36,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 SMALL_SPARK = (
-    "--driver-memory 2g --driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xms2g -Xmn1200m -XX:MetaspaceSize=300m "
+    "--driver-memory 2g --driver-java-options '-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xms2g -Xmn700m -XX:MetaspaceSize=300m "
     "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote' "
     "--conf spark.sql.codegen.wholeStage=false --conf spark.sql.codegen.factoryMode=NO_CODEGEN pyspark-shell"
 )
@@ -349,6 +349,12 @@ def declare_country(home: Path, databases: Databases | None = None) -> Country:
 def country_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the small country, the same for every test: the lake's metadata name their files by whole paths."""
     return tmp_path_factory.mktemp("country") / "home"
+
+
+@pytest.fixture
+def country_files(tmp_path: Path) -> Country:
+    """The declared half of the small country alone: no bus serves it."""
+    return declare_country(tmp_path / "home")
 
 
 @pytest.fixture
