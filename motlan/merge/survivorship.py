@@ -36,7 +36,7 @@ class Ways:
         agreed: The query of the persons in none of these: their rows say the same. A relation of its own, `AGREED`: an engine
             that sees only that rows are left out takes them for few, and moves them about instead of what they are joined with.
         plain: The query of their golden rows, which reads it.
-        close: The queries of all others' golden rows; no person is in two.
+        close: The queries of all others' golden rows: of `differing`, then of `crowded`; no person is in two.
     """
 
     apart: Mapping[str, str]

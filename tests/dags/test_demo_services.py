@@ -19,9 +19,9 @@ from motlan.errors import TransientError
 
 PARENT = """
 import subprocess, sys, time, pathlib
-child = subprocess.Popen([sys.executable, "-c", "import os, time; os.setpgid(0, 0); time.sleep(60)"])
+child = subprocess.Popen([sys.executable, "-c", "import os, time; os.setpgid(0, 0); time.sleep(600)"])
 pathlib.Path(sys.argv[1]).write_text(str(child.pid))
-time.sleep(60)
+time.sleep(600)
 """
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 LEAVES = """
@@ -29,7 +29,7 @@ import os, pathlib, sys
 from demo.services import Service, Services
 folder = pathlib.Path(sys.argv[1])
 services = Services(os.environ, folder)
-services.start(Service("left", ["sh", "-c", f"echo $$ > {folder}/pid; exec sleep 60"]))
+services.start(Service("left", ["sh", "-c", f"echo $$ > {folder}/pid; exec sleep 600"]))
 os._exit(0)
 """
 

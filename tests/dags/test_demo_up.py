@@ -57,7 +57,9 @@ class Up:
 
 
 def test_a_scheduler_publishes_is_tended_and_leaves_nothing_running(home_of: Any, tmp_path: Path) -> None:
-    env = home_of.migrated("up", PATH=os.environ["PATH"])
+    env = home_of.migrated("up", PATH=os.environ["PATH"]) | {
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10"  # seconds of silence until it is told, 30 else
+    }
     up = Up(env, tmp_path / "screen")
     try:
         text = up.wait_for("publish_toy", "success")

@@ -37,7 +37,7 @@ def session(spark: Any) -> Any:
     """A session of our own, as the steps have theirs."""
     opened = spark.newSession()
     for name, value in start.settings("local[2]").items():
-        if name.startswith("spark.sql."):
+        if opened.conf.isModifiable(name):
             opened.conf.set(name, value)
     return opened
 

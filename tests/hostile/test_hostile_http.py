@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from motlan.errors import AccessError, ContractError, TransientError
-from tests.hostile.cases import NAME, TIGHT, WAYS, hold, page
+from tests.hostile.cases import NAME, ONCE, TIGHT, WAYS, hold, page
 from tests.hostile.server import Answer, Server, forever, http, silence
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -121,7 +121,7 @@ SLOW: dict[str, Answer] = {
     + [(way, case) for way in ("soap", "drop", "token") for case in ("trickles its body", "trickles interim answers")],
 )
 def test_a_source_costs_its_deadline_and_no_more_that(case: str, way: str, server: Server) -> None:
-    adapter = WAYS[way](server, SLOW[case], TIGHT)
+    adapter = WAYS[way](server, SLOW[case], ONCE)
     hold(lambda: adapter.pull(None), TransientError, "answer_timeout in adapters/agencies.yaml", within=2.5)
 
 
@@ -135,7 +135,7 @@ TLS = bytes.fromhex("16030300ff020000fb0303")
 )  # fmt: skip
 def test_a_server_that_answers_a_tls_handshake_with(answer: Any, server: Server) -> None:
     server.answers[""] = answer
-    adapter = WAYS["rest"](server, http(), TIGHT)
+    adapter = WAYS["rest"](server, http(), ONCE)
     adapter = type(adapter)(replace(adapter.source, endpoint=server.url.replace("http:", "https:")))
     hold(lambda: adapter.pull(None), TransientError, within=2.5)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,11 +98,20 @@ def open_bus(world: Path) -> Workspace:
     return work
 
 
-def clean(work: Workspace) -> dict[str, Counts]:
-    """Clean and check every register, two at a time as tasks of Airflow's are, and make the runs visible in their order."""
-    names = list(work.registry.datasets)
-    with ThreadPoolExecutor(2) as pool:
-        counts = dict(zip(names, pool.map(pipeline.clean, map(run_of, names)), strict=True))
+def clean(work: Workspace, by_engine: Collection[str]) -> dict[str, Counts]:
+    """Clean and check every register, two at a time as tasks of Airflow's are, and make the runs visible in their order.
+
+    Args:
+        work: The bus.
+        by_engine: Registers that the environment's engine cleans; DuckDB cleans the others.
+    """
+    names, counts = list(work.registry.datasets), {}
+    with ThreadPoolExecutor(2) as pool, pytest.MonkeyPatch.context() as patch:
+        some = [name for name in names if name in by_engine]
+        counts |= dict(zip(some, pool.map(pipeline.clean, map(run_of, some)), strict=True))
+        patch.setenv("MOTLAN_ENGINE", "duckdb")
+        others = [name for name in names if name not in by_engine]
+        counts |= dict(zip(others, pool.map(pipeline.clean, map(run_of, others)), strict=True))
     for name in names:
         pipeline.commit_sync(run_of(name))
     return counts
@@ -115,11 +124,17 @@ def reconcile() -> dict[str, Counts]:
     return {name: getattr(pipeline, name)(run) for name in STEPS}
 
 
-def run_all(world: Path, environment: Mapping[str, str]) -> tuple[dict[str, Counts], Path]:
-    """Do all steps in a bus that an environment names; return their counts by name, and the lake's folder."""
+def run_all(world: Path, environment: Mapping[str, str], by_engine: Collection[str]) -> tuple[dict[str, Counts], Path]:
+    """Do all steps in a bus that an environment names; return their counts by name, and the lake's folder.
+
+    Args:
+        world: The simulated registers.
+        environment: Its settings.
+        by_engine: Registers that its engine cleans, as `clean` takes them.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
         patch.setenv("MOTLAN_RANDOM_ROWS", "100")  # 10,000 random pairs: Spark compares names slowly
         work = open_bus(world)
-        return clean(work) | reconcile(), work.lake.root
+        return clean(work, by_engine) | reconcile(), work.lake.root

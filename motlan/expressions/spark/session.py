@@ -55,7 +55,7 @@ class SparkEngine:
         """Open a session of the process's Spark, with the code lists loaded."""
         self.session = start(self.master).newSession()
         for name, value in settings(self.master).items():
-            if name.startswith("spark.sql."):
+            if self.session.conf.isModifiable(name):
                 self.session.conf.set(name, value)
         self.folder.mkdir(parents=True)
         for name, table in code_tables(self.code_lists).items():

@@ -47,21 +47,30 @@ DATASET = (*AGENCY, "datasets", "beta_cards")
     ],
 )
 def test_a_wrong_declaration_is_refused_with_its_place(
-    country: Country, file: str, change: Callable[[Any], None], told: str | None
+    country_files: Country, file: str, change: Callable[[Any], None], told: str | None
 ) -> None:
-    country.declare(file, change)
+    country_files.declare(file, change)
     if told is None:
-        registry.load(country.home)
+        registry.load(country_files.home)
         return
     with pytest.raises(ConfigurationError, match=told) as caught:
-        registry.load(country.home).datasets["beta_cards"].expressions  # noqa: B018 (parsing is what is asked)
+        registry.load(country_files.home).datasets["beta_cards"].expressions  # noqa: B018 (parsing is what is asked)
     assert caught.value.where
 
 
-def test_yaml_that_cannot_be_read_names_its_file(country: Country) -> None:
-    (country.home / "mapping" / "beta.yaml").write_text("a: [", encoding="utf-8")
+def test_what_is_declared_is_read_again_when_it_changed_and_not_before(country_files: Country) -> None:
+    before = registry.load(country_files.home)
+    assert registry.load(country_files.home) is before
+    country_files.declare("mapping/authority.yaml", set_in("person", "sex", {"authority": ["alpha_people"]}))
+    assert registry.load(country_files.home).entity("person").authority["sex"].datasets == ("alpha_people",)
+    country_files.declare("mapping/authority.yaml", set_in("person", "sex", {"authority": ["beta_cards"]}))
+    assert registry.load(country_files.home).entity("person").authority["sex"].datasets == ("beta_cards",)
+
+
+def test_yaml_that_cannot_be_read_names_its_file(country_files: Country) -> None:
+    (country_files.home / "mapping" / "beta.yaml").write_text("a: [", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"beta\.yaml"):
-        registry.load(country.home)
+        registry.load(country_files.home)
 
 
 def test_a_missing_credential_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,10 +108,10 @@ def test_rows_of_a_drifted_chunk_can_be_waived_together(country: Country, monkey
     assert pipeline.replay(CARD)["clean"]["accepted"] == 25
 
 
-def test_a_contract_that_nobody_knows_is_refused(country: Country) -> None:
-    declare(country, contract="strict")
+def test_a_contract_that_nobody_knows_is_refused(country_files: Country) -> None:
+    declare(country_files, contract="strict")
     with pytest.raises(ConfigurationError, match="contract"):
-        load(country.home)
+        load(country_files.home)
 
 
 def profiled(rows_: int, columns: dict[str, str | None]) -> Profile:
@@ -119,8 +119,8 @@ def profiled(rows_: int, columns: dict[str, str | None]) -> Profile:
     return profile(table, columns)
 
 
-def test_few_rows_prove_nothing_and_mixed_columns_have_no_type(country: Country) -> None:
-    dataset = load(country.home).dataset(CARD)
+def test_few_rows_prove_nothing_and_mixed_columns_have_no_type(country_files: Country) -> None:
+    dataset = load(country_files.home).dataset(CARD)
     full = dict.fromkeys(dataset.columns, "1")
     before = profiled(1000, full)
     few, many = profiled(5, full | {"card": None}), profiled(30, full | {"card": None, "born": "a"})

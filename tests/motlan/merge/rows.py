@@ -13,6 +13,7 @@ import pyarrow as pa
 from motlan.config.authority import Authority
 from motlan.merge import value_ages
 from motlan.merge.conflicts import losing_values_query
+from motlan.merge.merge import merge_closely
 from motlan.merge.plain_survivorship import plain_query
 from motlan.merge.provenance import pointed
 from motlan.merge.survivorship import merge_ways
@@ -58,26 +59,23 @@ def load(engine: duckdb.DuckDBPyConnection, entity: Any, rows: Sequence[Row]) ->
 
 
 def by_each_path(engine: duckdb.DuckDBPyConnection, entity: Any, rows: Sequence[Row]) -> list[dict[str, Row]]:
-    """Merge rows; give the golden rows by person of the plain definition, then those of each fast path.
+    """Merge rows; give the golden rows by person of the plain definition, of persons whose rows agree, and of all others.
 
     What lost against them is compared at once: it must be the same, whether all rows are read or the closely merged ones.
     """
     load(engine, entity, rows)
     won = value_ages.believed(entity)
-    ways = merge_ways(entity, "linked_rows", won, since=value_ages.SINCE)
-    for name, query in ways.relations.items():
+    ways = merge_ways(entity, "linked_rows", won, close="close_rows", since=value_ages.SINCE)
+    merge_closely(engine, ways)
+    plain = plain_query(entity, "linked_rows", won, since=value_ages.SINCE)
+    for name, query in (("plainly", plain), ("agreeing", ways.plain)):
         engine.execute(f"create or replace temp table {name} as {query}")
-    queries = (plain_query(entity, "linked_rows", won, since=value_ages.SINCE), ways.plain, *ways.close)
-    for number, query in enumerate(queries):
-        engine.execute(f"create or replace temp table path_{number} as {query}")
-    close = " union all ".join(f"select id as entity_id from {name}" for name in ways.apart)
-    engine.execute(f"create or replace temp table close_rows as from linked_rows semi join ({close}) using (entity_id)")
     lost = [
-        sorted(engine.execute(f"from ({losing_values_query(entity, given, 'path_0', 'withheld')})").fetchall())
-        for given in ("linked_rows", "close_rows")
+        sorted(engine.execute(f"from ({losing_values_query(entity, given, golden, 'withheld')})").fetchall())
+        for given, golden in (("linked_rows", "plainly"), ("close_rows", "close_golden"))
     ]
     assert lost[0] == lost[1]
     return [
-        {row["entity_id"]: row for row in engine.sql(f"from {pointed(f'path_{number}')}").to_arrow_table().to_pylist()}
-        for number, _ in enumerate(queries)
+        {row["entity_id"]: row for row in engine.sql(f"from {pointed(name)}").to_arrow_table().to_pylist()}
+        for name in ("plainly", "agreeing", "close_golden")
     ]

@@ -112,11 +112,11 @@ def test_its_feed_gives_what_the_legal_basis_allows_and_no_more(declared: Countr
         ),
     ],
 )
-def test_a_wrong_declaration_is_told(country: Country, change: dict, told: str) -> None:
+def test_a_wrong_declaration_is_told(country_files: Country, change: dict, told: str) -> None:
     def declare(content: dict) -> None:
         for name, fields in change.items():
             content.setdefault(name, {}).update(fields)
 
-    country.declare("mapping/authority.yaml", declare)
+    country_files.declare("mapping/authority.yaml", declare)
     with pytest.raises(ConfigurationError, match=told):
-        registry.load(country.home)
+        registry.load(country_files.home)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from motlan.config.authority import Authority
 from motlan.expressions import connect
 from motlan.merge.conflicts import conflicts_query, losing_values_query
+from motlan.merge.merge import merge_closely
 from motlan.merge.provenance import pointed
 from motlan.merge.survivorship import AGREED, merge_query, merge_ways
 
@@ -241,15 +242,14 @@ def test_who_lost_something_is_looked_at_closely(engine: duckdb.DuckDBPyConnecti
     lose(engine, entity)
     losing = {row[0] for row in engine.execute("select entity_id from lost").fetchall()}
     everyone = {f"p{number}" for number in range(400)}
-    ways = merge_ways(entity, "linked_rows")  # type: ignore[arg-type]
-    persons: dict[str, set[str]] = {}
-    for name, query in ways.relations.items():
-        engine.execute(f"create or replace temp table {name} as {query}")
-        persons[name] = {row[0] for row in engine.execute(f"from {name}").fetchall()}
-    closely = set[str]().union(*(persons[name] for name in ways.apart))
+    merge_closely(engine, merge_ways(entity, "linked_rows", close="close_rows"))  # type: ignore[arg-type]
+    closely, agreeing = (
+        {row[0] for row in engine.execute(f"select distinct {person} from {rows}").fetchall()}
+        for person, rows in (("entity_id", "close_rows"), ("id", AGREED))
+    )
     assert losing
     assert losing <= closely < everyone
-    assert persons[AGREED] == everyone - closely
+    assert agreeing == everyone - closely
 
 
 def test_a_register_may_not_be_believed_in_words_that_mean_nothing() -> None:

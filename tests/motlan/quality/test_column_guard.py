@@ -139,7 +139,7 @@ def test_a_blocking_rule_holds_for_all_datasets_but_those_that_it_excepts(countr
     assert pipeline.sync("beta_cards")["clean"]["quarantined"] == 1
 
 
-def test_a_blocking_rule_for_some_datasets_alone_is_refused(country: Country) -> None:
+def test_a_blocking_rule_for_some_datasets_alone_is_refused(country_files: Country) -> None:
     rule = {
         "name": "new_rule",
         **RULE,
@@ -147,15 +147,15 @@ def test_a_blocking_rule_for_some_datasets_alone_is_refused(country: Country) ->
         "expression": "sex is not None",
         "datasets": ["beta_cards"],
     }
-    country.declare("mapping/quality.yaml", lambda content: content["rules"].append(rule))
+    country_files.declare("mapping/quality.yaml", lambda content: content["rules"].append(rule))
     with pytest.raises(ConfigurationError, match="excepted"):
-        registry.load(country.home)
+        registry.load(country_files.home)
 
 
-def test_a_rule_may_read_what_was_sent_for_a_field_whatever_its_column_is_called(country: Country) -> None:
+def test_a_rule_may_read_what_was_sent_for_a_field_whatever_its_column_is_called(country_files: Country) -> None:
     rule = {"name": "as_sent", **RULE, "severity": "error", "expression": "sent(birth_date) == birth_date"}
-    country.declare("mapping/quality.yaml", lambda content: content["rules"].append(rule))
-    found = registry.load(country.home)
+    country_files.declare("mapping/quality.yaml", lambda content: content["rules"].append(rule))
+    found = registry.load(country_files.home)
     texts = {
         rule.expression
         for name in found.datasets
@@ -165,11 +165,11 @@ def test_a_rule_may_read_what_was_sent_for_a_field_whatever_its_column_is_called
     assert texts == {"raw_born == birth_date"}
 
 
-def test_a_rule_may_hold_for_all_datasets_of_an_entity_but_some(country: Country) -> None:
+def test_a_rule_may_hold_for_all_datasets_of_an_entity_but_some(country_files: Country) -> None:
     rule = {"name": "dated", **RULE, "severity": "blocking", "expression": "birth_date is not None"}
     rule |= {"datasets": {"entity": "person"}, "excepted": ["beta_cards"]}
-    country.declare("mapping/quality.yaml", lambda content: content["rules"].append(rule))
-    found = registry.load(country.home)
+    country_files.declare("mapping/quality.yaml", lambda content: content["rules"].append(rule))
+    found = registry.load(country_files.home)
     asked = {name for name in found.datasets for one in found.row_rules_of(found.dataset(name)) if one.name == "dated"}
     assert asked == set(found.datasets) - {"beta_cards"}
     assert not found.rules.by_name["dated"].applies_to("beta_cards")

@@ -87,12 +87,12 @@ def added(section: str, **rule: Any) -> Callable[[Any], None]:
     ],
 )
 def test_a_wrong_rule_is_refused_with_file_line_and_mend(
-    country: Country, change: Callable[[Any], None], key: str, told: str, mend: str
+    country_files: Country, change: Callable[[Any], None], key: str, told: str, mend: str
 ) -> None:
-    country.declare("mapping/quality.yaml", change)
+    country_files.declare("mapping/quality.yaml", change)
     with pytest.raises(ConfigurationError) as caught:
-        registry.load(country.home)
-    lines = (country.home / "mapping" / "quality.yaml").read_text(encoding="utf-8").splitlines()
+        registry.load(country_files.home)
+    lines = (country_files.home / "mapping" / "quality.yaml").read_text(encoding="utf-8").splitlines()
     file, _, line = caught.value.where.partition(", line ")
     assert file == "mapping/quality.yaml"
     assert key in lines[int(line) - 1] or (key == "name" and lines[int(line) - 1].startswith("- "))
@@ -100,17 +100,17 @@ def test_a_wrong_rule_is_refused_with_file_line_and_mend(
     assert mend in caught.value.next_step
 
 
-def test_a_wrong_limit_is_refused_with_its_line(country: Country) -> None:
-    path = country.home / "mapping" / "scoring.yaml"
+def test_a_wrong_limit_is_refused_with_its_line(country_files: Country) -> None:
+    path = country_files.home / "mapping" / "scoring.yaml"
     path.write_text("green: 90\nbreaker:\n  rise: 2\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"scoring\.yaml, line 3"):
-        registry.load(country.home)
+        registry.load(country_files.home)
     path.write_text("green: 90\nyellow: 95\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="must not lie above"):
-        registry.load(country.home)
+        registry.load(country_files.home)
     path.write_text("datasets:\n  gamma: {rise: 0.5}\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="line 2"):
-        registry.load(country.home)
+        registry.load(country_files.home)
 
 
 @pytest.fixture
