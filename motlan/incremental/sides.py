@@ -36,7 +36,7 @@ from motlan.lake.tables import (
 from motlan.ledger import runs
 from motlan.ledger.results import Begun, Linked, Merged
 from motlan.linking.persist_changed import TOUCHED
-from motlan.partitioning import write_ranges
+from motlan.partitioning import fields_of_rows, write_ranges
 from motlan.quality import check_state
 from motlan.quality.changed_check import newest_told
 from motlan.quality.check_state import CheckState
@@ -178,6 +178,7 @@ class _Opening:
             links = self._published_links("dataset, _key, entity_id")
             queries.append(f"select entity_id from {links} as l semi join changed_records using (dataset, _key)")
         queries += self._decided_on(engine)
+        queries += self._renamed(engine)
         if flipped := self._flipped(engine):
             queries.append(f"select entity_id from {flipped}")
         nobody = "select null::varchar as entity_id where false"
@@ -216,6 +217,25 @@ class _Opening:
                 f"select entity_id from {self._published_links('dataset, _key, entity_id')} as l "
                 "semi join decided_records using (dataset, _key)"
             )
+
+    def _renamed(self, engine: duckdb.DuckDBPyConnection) -> Iterator[str]:
+        """Give the queries of the persons whose rows name somebody, for a thing of their own, by a number that is another now."""
+        work, changed = self.work, self.work.lake.files(names_table(self.entity), {self.run.id})
+        if not changed:
+            return
+        for related in work.registry.related_to(self.entity):
+            for dataset in () if related.declared.key else related.declared.authority:
+                files = work.clean_files(dataset, self.run.result(Begun).inputs)
+                known = fields_of_rows(work, engine, self.entity, dataset, files) if files and related.numbers else ()
+                for name, told in related.numbers.items():
+                    if name in known:
+                        values = f"select value from {read_parquet(changed)} where field = {literal(told)}"
+                        rows = f"select _ref from {read_parquet(files)} where {quote(name)} in ({values})"
+                        links = self._published_links("_ref, dataset, entity_id")
+                        yield (
+                            f"select entity_id from {links} as l semi join ({rows}) as mine using (_ref) "
+                            f"where dataset = {literal(dataset)}"
+                        )
 
     def _flipped(self, engine: duckdb.DuckDBPyConnection) -> str | None:
         """Make the table of persons of whom nothing changed and whose rules may answer otherwise; None where nobody's can."""
