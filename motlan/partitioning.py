@@ -109,6 +109,14 @@ def in_range(column: str, part: int, parts: int) -> str:
     return " and ".join(above + below) or "true"
 
 
+def number_ranges(column: str, parts: int) -> list[str]:
+    """Return the SQL of whether a number of 63 bits (see `hash_number`) is in each of some equal ranges."""
+    bounds = [part * 2**63 // parts for part in range(1, parts)]
+    below = [*(f"{column} < {bound}" for bound in bounds), "true"]
+    above = ["true", *(f"{column} >= {bound}" for bound in bounds)]
+    return [f"{first} and {second}" for first, second in zip(above, below, strict=True)]
+
+
 @dataclass(frozen=True)
 class PersonRanges:
     """The linked rows of a run, by person range.

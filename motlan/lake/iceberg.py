@@ -40,6 +40,8 @@ byte; a Bloom filter is only ever made of the few values that have one. Version 
 a tenth less to write and a quarter less to read."""
 SCRATCH = "format parquet, parquet_version v2, dictionary_size_limit 4000, write_bloom_filter false"
 """How what passes between steps is written: likewise, but lightly compressed."""
+KEPT_FEW = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": "10"}
+"""Properties of a table: each commit adds a manifest, and a reader of the table's files reads all of them."""
 RUN_OF_PATH = re.compile(r"/run=([^/]+)/")
 BASES = "bases"
 """Namespace of the published rows of tables of appended versions that were written anew: `bases.golden_person` of
@@ -293,7 +295,7 @@ class Lake:
             with target.update_schema() as update:
                 for schema in dict.fromkeys(map(_schema, staged)):  # few differ, and each takes a while
                     update.union_by_name(schema)
-            target.add_files(new)
+            target.add_files(new, check_duplicate_files=False)  # looked for above, without reading all manifests
         snapshot = target.current_snapshot()
         return snapshot.snapshot_id if snapshot else None
 
@@ -378,7 +380,9 @@ class Lake:
         with suppress(IntegrityError):  # another run makes it at this very moment
             self._catalog.create_namespace_if_not_exists(table.split(".")[0])
         location = self.root.joinpath(*table.split(".")).as_uri()
-        return self._catalog.create_table_if_not_exists(table, schema=_schema(example), location=location)
+        return self._catalog.create_table_if_not_exists(
+            table, schema=_schema(example), location=location, properties=KEPT_FEW
+        )
 
 
 def _run_of(path: str) -> str | None:

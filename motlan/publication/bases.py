@@ -7,10 +7,11 @@ Who wants the rows as they stand reads a base and the deltas after it (`Lake.bas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
+import sqlalchemy as sa
 
 from motlan.errors import InternalError
 from motlan.expressions import literal, one, quote
@@ -18,17 +19,21 @@ from motlan.lake.iceberg import PARQUET, Versions, base_table, require_filled
 from motlan.lake.tables import (
     corrections_table,
     findings_table,
+    former_table,
     golden_table,
     identifiers_table,
     identities_table,
     key_of,
     links_table,
+    names_table,
     reviews_table,
+    row_keys_table,
 )
 from motlan.ledger import holds, runs
 from motlan.merge import related_entities
-from motlan.partitioning import in_range
+from motlan.partitioning import in_range, number_ranges
 from motlan.settings import sizes
+from motlan.store import tables
 from motlan.workspace import Workspace
 
 KEPT = 2
@@ -40,11 +45,19 @@ Watch = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Table:
-    """A table of appended versions: its name, its key, and the conditions on the key that part its rows for writing."""
+    """A table of appended versions.
+
+    Attributes:
+        name: Its name.
+        key: Its key.
+        runs: The runs whose files tell what stands in it, oldest first.
+        parts: Conditions on the key that part its rows for writing.
+    """
 
     name: str
     key: Sequence[str]
-    parts: Sequence[str]
+    runs: Sequence[str]
+    parts: Sequence[str] = ("true",)
 
 
 @dataclass(frozen=True)
@@ -87,29 +100,42 @@ def rewrite_bases(
     with holds.hold(work.store, holds.lock_of("care", entity), wait=holds.patience()):
         with work.store.engine.connect() as connection:
             published = runs.visible(connection, "reconcile", entity)
+            found = previous_base(connection, entity)
         limit = sizes().rebase_percent if percent is None else percent
-        return list(_rewrite(work, entity, published, limit, watch))
+        kept = [found, *(run for run in published if run > found)] if found else []
+        return list(_rewrite(work, _tables(work, entity, published, kept), limit, watch))
 
 
-def _rewrite(work: Workspace, entity: str, published: list[str], percent: int, watch: Watch) -> Iterator[State]:
-    for table in _tables(work, entity):
-        state = _state(work, table.name, published)
+def previous_base(connection: sa.Connection, entity: str) -> str | None:
+    """Return the run whose `row_keys.<entity>` has all rows, as the next run starts from it; None where there is none."""
+    done = runs.newest_done(connection, "reconcile", entity)
+    if done is None:
+        return None
+    base = tables.runs.c.steps["link"]["base"].astext
+    found: str | None = connection.execute(sa.select(base).where(tables.runs.c.id == done)).scalar_one_or_none()
+    return found
+
+
+def _rewrite(work: Workspace, named: Iterable[Table], percent: int, watch: Watch) -> Iterator[State]:
+    for table in named:
+        state = _state(work, table.name, table.runs)
         if state is None:
             continue
         if state.delta_runs and state.delta_rows * 100 >= state.base_rows * percent:
             watch(table.name)
-            rows = _write(work, table, published)
+            rows = _write(work, table)
             _remove_old(work, base_table(table.name))
-            state = State(table.name, published[-1], rows, 0, 0, written=True)
+            state = State(table.name, table.runs[-1], rows, 0, 0, written=True)
         yield state
 
 
-def _state(work: Workspace, table: str, published: Sequence[str]) -> State | None:
-    """Return how a table is read; None where nothing of it is published."""
-    files = [file for file in work.lake.added(table) if file.run in published]
+def _state(work: Workspace, table: str, named: Sequence[str]) -> State | None:
+    """Return how a table is read; None where nothing of it is there."""
+    known = set(named)
+    files = [file for file in work.lake.added(table) if file.run in known]
     if not files:
         return None
-    written = work.lake.find_base(table, published)
+    written = work.lake.find_base(table, known)
     up_to = written or min(str(file.run) for file in files)
     base = work.lake.added(base_table(table)) if written else files
     deltas = [file for file in files if str(file.run) > up_to]
@@ -122,17 +148,26 @@ def _state(work: Workspace, table: str, published: Sequence[str]) -> State | Non
     )
 
 
-def _tables(work: Workspace, entity: str) -> Iterator[Table]:
-    """Give an entity's tables of appended versions that are read as they stand."""
+def _tables(work: Workspace, entity: str, published: Sequence[str], kept: Sequence[str]) -> Iterator[Table]:
+    """Give an entity's tables of appended versions that are read as they stand.
+
+    Args:
+        work: The open installation.
+        entity: The entity.
+        published: Its published runs, oldest first.
+        kept: The runs whose files tell its current rows.
+    """
     names = [literal(dataset.name) for dataset in work.registry.datasets_of(entity)]
     datasets = [*(f"dataset = {name}" for name in names), f"dataset not in ({', '.join(names)})"]
-    with work.store.engine.connect() as connection:
-        published = set(runs.visible(connection, "reconcile", entity))
+
+    def count(table: str, named: Sequence[str]) -> int:
+        known = set(named)
+        rows = sum(file.rows for file in work.lake.added(table) if file.run in known)
+        return max(1, -(-rows // sizes().range_persons))
 
     def by_id(table: str, key: Sequence[str]) -> Table:
-        rows = sum(file.rows for file in work.lake.added(table) if file.run in published)
-        count = max(1, -(-rows // sizes().range_persons))
-        return Table(table, key, [in_range(quote(key[0]), part, count) for part in range(count)])
+        parts = count(table, published)
+        return Table(table, key, published, [in_range(quote(key[0]), part, parts) for part in range(parts)])
 
     yield by_id(golden_table(entity), key_of(golden_table(entity)))
     for related in work.registry.related_to(entity):
@@ -140,13 +175,17 @@ def _tables(work: Workspace, entity: str) -> Iterator[Table]:
         yield by_id(what.table, what.key)
     yield by_id(identities_table(entity), key_of(identities_table(entity)))
     for name in (links_table, reviews_table, identifiers_table, corrections_table, findings_table):
-        yield Table(name(entity), key_of(name(entity)), datasets)
+        yield Table(name(entity), key_of(name(entity)), published, datasets)
+    for name in (former_table, names_table):
+        yield Table(name(entity), key_of(name(entity)), published)
+    rows, (number,) = row_keys_table(entity), key_of(row_keys_table(entity))
+    yield Table(rows, (number,), kept, number_ranges(quote(number), count(rows, kept)))
 
 
-def _write(work: Workspace, table: Table, published: list[str]) -> int:
-    """Write a base of a table as it stands after the newest publication, sorted by its key; return how many rows it has."""
-    files = work.lake.base_and_deltas(table.name, published)
-    target, run = base_table(table.name), published[-1]
+def _write(work: Workspace, table: Table) -> int:
+    """Write a base of a table as its newest run left it, sorted by its key; return how many rows it has."""
+    files = work.lake.base_and_deltas(table.name, table.runs)
+    target, run = base_table(table.name), table.runs[-1]
     folder = work.lake.folder(target, run)
     for partial in folder.glob("*.parquet"):  # of a killed try: a base is added to its table as a whole
         partial.unlink()

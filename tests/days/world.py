@@ -153,6 +153,7 @@ def bus(home: Path, databases: Databases) -> Iterator[None]:
             "MOTLAN_DATABASE_URL": url,
             "MOTLAN_THREADS": os.environ.get("MOTLAN_THREADS", "1"),
             "MOTLAN_RANDOM_ROWS": "100",
+            "MOTLAN_REBASE_PERCENT": "1",
             "MOTLAN_CHANGED_PERCENT": "100",  # of a small world, much changes on any day
         }.items():
             patch.setenv(name, value)
