@@ -55,7 +55,7 @@ def test_days_leave_what_a_full_run_leaves(
             run, how = _job(world, datasets)
             story.append(f"day {world.day} ({how}): {', '.join([*happened, *decided])}")
             if SOAK or world.day == DAYS:
-                assert_as_full(run, where=f"seed {seed}, {story}")
+                assert_as_full(run, where="\n".join([f"seed {seed}", *story, *world.story]))
             if world.random.random() < 0.3:
                 pipeline.care(entity="person")
 

@@ -15,15 +15,21 @@ from typing import Any
 
 import duckdb
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from motlan.config import registry as declared
 from motlan.config.registry import Registry
+from motlan.merge import related_entities, value_overrides
+from motlan.stewardship import control_pairs
+from motlan.store import tables
+from motlan.workspace import open_workspace
 from simulators import make_world
 from tests.conftest import ROOT, Databases
 
 Record = dict[str, str | None]
 DAY0 = datetime(2026, 10, 1, tzinfo=UTC)
+SECRETS = ("person ids", "quarantine", related_entities.SECRET, value_overrides.SECRET, control_pairs.SECRET)
 SPARE = 0.3
 """Share of people who are in no register on the first day: newcomers are taken from them."""
 PERSON_COLUMNS = {
@@ -88,11 +94,14 @@ class World:
     def __init__(self, home: Path, people: int, seed: int) -> None:
         self.home, self.random, self.day = home, random.Random(f"world {seed}"), 0
         self.registers = {one.name: one for one in _registers(home, people, seed, declare(home))}
+        self.story: list[str] = []
+        self._shown: dict[str, dict[str, Record]] = {}
 
     def show(self) -> list[str]:
         """Let the bus see the registers as they are; return the datasets that changed since."""
         changed = []
         for register in self.registers.values():
+            self._tell(register)
             told: dict[str, Any] = {"as_of": moment(self.day, 86_399), "records": list(register.records.values())}
             path = self.home / "registers" / f"{register.name}.json"
             path.parent.mkdir(exist_ok=True)
@@ -101,6 +110,21 @@ class World:
                 changed.append(register.name)
             register.moved = False
         return changed
+
+    def _tell(self, register: Register) -> None:
+        """Write down what changed in a register since it was shown, for who looks for the cause of a difference."""
+        before, now = self._shown.get(register.name), register.records
+        for key in {*before, *now} if before is not None else ():
+            old, new = before.get(key), now.get(key)
+            if old != new:
+                differs = (
+                    {name: (old.get(name), new.get(name)) for name in new if old.get(name) != new.get(name)}
+                    if old and new
+                    else {}
+                )
+                what = str(differs) if differs else "came" if new else "went"
+                self.story.append(f"day {self.day}: {register.name} {key} {what}")
+        self._shown[register.name] = {key: dict(record) for key, record in now.items()}
 
 
 def declare(home: Path) -> Registry:
@@ -157,5 +181,11 @@ def bus(home: Path, databases: Databases) -> Iterator[None]:
             "MOTLAN_CHANGED_PERCENT": "100",  # of a small world, much changes on any day
         }.items():
             patch.setenv(name, value)
+        store = open_workspace().store
+        with (
+            store.engine.begin() as connection
+        ):  # a seed is the same world, and the same ids, whenever it is lived through
+            for name in SECRETS:
+                connection.execute(sa.insert(tables.secrets).values(name=name, value=name.encode().ljust(32, b".")))
         yield
     databases.drop(url)
