@@ -327,10 +327,11 @@ class Lake:
         They are the newest base that was written up to one of the runs, and what later ones of them added; all that the runs
         added where there is no base. Empty where there is no table.
         """
-        if base := self.find_base(table, runs):
-            deltas = [added.path for added in self.added(table) if added.run in runs and str(added.run) > base]
+        known = set(runs)
+        if base := self.find_base(table, known):
+            deltas = [added.path for added in self.added(table) if added.run in known and str(added.run) > base]
             return [*self.files(base_table(table), {base}), *deltas]
-        return self.files(table, runs)
+        return self.files(table, known)
 
     def find_base(self, table: str, runs: Collection[str]) -> str | None:
         """Return the newest of some runs up to which a base of a table was written; None where there is none."""
