@@ -156,8 +156,11 @@ class _LinkStep:
         return linked.base if linked and same else None
 
     def _write_row_keys(self) -> str | None:
-        """Write all rows for the lake, as later runs find them; return this run, or None where there is no spine."""
-        if not self.matching.spine:
+        """Write all rows for the lake, as later runs find them; return this run, or None where no later run links a part.
+
+        Without a spine a row's outcome depends on all others. Another engine's hashes are others, and it links all rows.
+        """
+        if not self.matching.spine or self.work.settings.engine != "duckdb":
             return None
         also = {"kept_spine": False, "kept_left": True}
         self.files.write(row_keys_table(self.entity), row_keys.row_keys_query(self.matching, also, list(self.keys)))
