@@ -49,10 +49,10 @@ def why_full(work: Workspace, run: runs.Run, previous: runs.Run | None) -> str:
     began = run.result(Begun)
     if began.full:
         return "it was asked for"
-    if work.settings.engine != "duckdb":
-        return "only DuckDB takes what changed out of the lake"
     if previous is None:
         return "it is the first run"
+    if work.settings.engine != "duckdb":
+        return "only DuckDB takes what changed out of the lake"
     linked, before = previous.find_result(Linked), previous.find_result(Begun)
     if linked is None or before is None or not linked.base:
         return "the previous run left no rows to start from"
