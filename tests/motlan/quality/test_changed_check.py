@@ -157,6 +157,9 @@ class NarrowLake(Lake):
     def __init__(self, lake: Lake, engine: duckdb.DuckDBPyConnection, folder: Path, keys: str, persons: str) -> None:
         self._of = lake, engine, folder, keys, persons
 
+    def base_and_deltas(self, table: str, runs: Collection[str]) -> list[str]:
+        return self.files(table, runs)
+
     def files(self, table: str, runs: Collection[str]) -> list[str]:
         lake, engine, folder, keys, persons = self._of
         files = []

@@ -21,6 +21,7 @@ from motlan.quarantine import export
 from motlan.quarantine.listing import Wanted, listed
 from motlan.store import tables
 from tests.conftest import CARDS, Country, card_record, spine_record
+from tests.country.adapter import FileAdapter
 
 DAYS = DueDays(complex_fields=["sex"])
 SINCE = date(2026, 11, 1)
@@ -170,7 +171,8 @@ def test_an_unchanged_run_of_which_nothing_was_announced_changes_no_score(
 ) -> None:
     country.declare("mapping/quality.yaml", lambda content: content.update(register_rules=[PULL]))
     job()
-    monkeypatch.setattr("tests.country.adapter.FileAdapter._since", lambda *_: [])
+    everything = FileAdapter._since
+    monkeypatch.setattr(FileAdapter, "_since", lambda it, since: [] if since else everything(it, since))
     job()
     work = country.open()
     lines = report(work.store, work.registry)["lines"]
