@@ -67,7 +67,7 @@ def link(work: Workspace, run: runs.Run, keys: Mapping[str, str] = MappingProxyT
     tables = [table(run.subject) for table in named]
     began = run.result(Begun)
 
-    def do() -> runs.Counts:
+    def link_rows() -> runs.Counts:
         previous = runs.get(work.store, began.previous) if began.previous else None
         why = why_full or scope.why_full(work, run, previous)
         if not why and previous is not None:
@@ -75,12 +75,9 @@ def link(work: Workspace, run: runs.Run, keys: Mapping[str, str] = MappingProxyT
                 return _ChangedStep(work, run, began, previous, keys).run_all()
             except link_changed.TooMuchError as error:
                 why = f"{error}, {sizes().changed_percent} % of all or more"
-                for table in tables:
-                    for partial in work.lake.folder(table, run.id).glob("*.parquet"):
-                        partial.unlink()
         return {**_LinkStep(work, run, began, keys, previous).run_all(), "why": why}
 
-    counts = work.staged(run.id, "link", tables, do)
+    counts = work.staged(run.id, "link", tables, link_rows)
     learned = work.scratch(run.id) / "model.json"
     if learned.exists():
         model = Model.model_validate_json(learned.read_text(encoding="utf-8"))
