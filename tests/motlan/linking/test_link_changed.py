@@ -17,6 +17,8 @@ from tests.conftest import Country, card_record, spine_record
 SEEDS = [int(seed) for seed in os.environ.get("MOTLAN_SEEDS", "1").split(",")]
 DAYS = int(os.environ.get("MOTLAN_DAYS", "4"))
 PEOPLE = int(os.environ.get("MOTLAN_PEOPLE", "30"))
+LIFTED = "person: {minimum: 100000, window_days: 0}\n"
+"""Limits of change that no world of a few people passes."""
 FAMILY = ["Nguyễn Văn", "Trần Thị", "Lê Văn", "Phạm Thị"]
 GIVEN = ["An", "Bình", "Ân", "Cường", "Dũng", "Hòa", "Hoa", "Mai"]
 CHANGES = (tables.LINKS, tables.IDENTITIES, tables.REVIEWS, tables.IDENTIFIERS, tables.FORMER, tables.NAMES)
@@ -135,9 +137,7 @@ def test_what_changed_is_linked_as_everything_would_be(
     country.declare(
         "mapping/matching.yaml", lambda told: told["person"].update(min_training_pairs=1, histories=["personal_id"])
     )
-    (country.home / "mapping" / "breakers.yaml").write_text(
-        "person: {minimum: 100000, window_days: 0}\n", encoding="utf-8"
-    )
+    (country.home / "mapping" / "breakers.yaml").write_text(LIFTED, encoding="utf-8")
     world, known = World(seed), {}
     world.write(country, known)
     sync_all()
@@ -163,3 +163,24 @@ def test_what_changed_is_linked_as_everything_would_be(
             assert done[name] == full["link"][name], (day, name)
         assert keys == row_keys(full["run"], full["run"], [])
         pipeline.publish(full["run"])
+
+
+@pytest.mark.parametrize(("percent", "found_by"), [(1, "what changed"), (20, "whom that affects")])
+def test_everything_is_linked_where_too_much_is_affected(
+    country: Country, percent: int, found_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOTLAN_CHANGED_PERCENT", str(percent))
+    country.declare("mapping/matching.yaml", lambda told: told["person"].update(min_training_pairs=1))
+    (country.home / "mapping" / "breakers.yaml").write_text(LIFTED, encoding="utf-8")
+    world, known = World(1), {}
+    world.write(country, known)
+    sync_all()
+    pipeline.publish(pipeline.reconcile()["run"])
+    world.change()
+    world.write(country, known)
+    sync_all()
+    counts = pipeline.reconcile()
+    assert counts["link"]["scope"] == "full", found_by
+    assert f"rows are affected, {percent} % of all or more" in counts["link"]["why"]
+    pipeline.publish(counts["run"])
+    assert pipeline.reconcile()["link"]["scope"] == "changed", "the full run left what the next one starts from"
