@@ -104,6 +104,13 @@ class Held:
                 where=self.dataset.name,
                 next_step="ask its owner; if they were deleted, raise gone_share in scoring.yaml and pull again.",
             )
+        if gone and census.count.rows < census.count.total:
+            raise ContractError(
+                f"the source counts {census.count.total:,} records, and {census.count.rows:,} where it is asked for everything: "
+                f"nobody can say whether {gone:,} are gone",
+                where=self.dataset.name,
+                next_step="ask its owner which number is right, and pull again.",
+            )
         if gone:
             target = self.work.lake.staged_file(gone_table(self.dataset.name), run)
             self.engine.execute(staging("from went", run, target))

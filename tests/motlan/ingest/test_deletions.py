@@ -73,3 +73,12 @@ def test_what_is_gone_stays_where_it_is_declared_and_too_much_at_once_stops_the_
     with pytest.raises(ContractError, match="2 of 5 records are gone at once"):
         sync()
     assert len(current(country)) == 5, "nothing of the run is seen"
+
+
+def test_a_source_that_contradicts_its_own_count_deletes_nobody(
+    country: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.sync("alpha_people")
+    monkeypatch.setattr("tests.country.adapter.FileAdapter._since", lambda *_: [])
+    with pytest.raises(ContractError, match="counts 5 records, and 0 where it is asked for everything"):
+        pipeline.sync("alpha_people")
