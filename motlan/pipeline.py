@@ -31,7 +31,7 @@ from motlan.linking import scope
 from motlan.merge import merge as survivorship
 from motlan.projection import load as projection
 from motlan.projection import preflight
-from motlan.publication import approval, bases
+from motlan.publication import approval, bases, hold
 from motlan.publication import diff as differences
 from motlan.publication import publish as publication
 from motlan.quality import column_guard, cross_register, exceptions, row_rules, rule_counts, run_guard
@@ -322,6 +322,7 @@ def publish(run: str | None = None, *, entity: str | None = None, mend: bool = F
             if current.state in runs.SEEN:
                 return publication.find_published(connection, current.id)
             approval.require(work.store, current)
+            hold.require_none(connection)
             runs.require_open(connection, current.id)
             published = publication.publish(connection, current)
             areas = rule_counts.Tally.load(work.scratch(current.id) / cross_register.TALLY)

@@ -253,6 +253,27 @@ approvals = Table(
     Column("reason", Text, nullable=False, comment="in the person's words"),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
+publication_holds = Table(
+    "publication_holds",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("subject", Text, nullable=False, comment="publish, or an agency"),
+    Column("principal", Text, nullable=False),
+    Column("reason", Text, nullable=False, comment="in the person's words; may name persons"),
+    Column("held_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("ended_by", Text),
+    Column("ended_reason", Text, comment="in the person's words; may name persons"),
+    Index("publication_holds_in_force", "subject", unique=True, postgresql_where=text("ended_at is null")),
+)
+feed_epochs = Table(
+    "feed_epochs",
+    metadata,
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False, comment="2, 3, ...; the first has no row"),
+    Column("publication", BigInteger, nullable=False, comment="the newest one when it began"),
+    Column("reason", Text, nullable=False),
+    Column("began_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
 related_publications = Table(
     "related_publications",
     metadata,

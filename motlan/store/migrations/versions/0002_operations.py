@@ -1,0 +1,46 @@
+"""What an operator needs: publishing held back by a person or a restore, and the feed's epochs."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    op.create_table(
+        "publication_holds",
+        sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False, comment="publish, or an agency"),
+        sa.Column("principal", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False, comment="in the person's words; may name persons"),
+        sa.Column("held_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_by", sa.Text(), nullable=True),
+        sa.Column("ended_reason", sa.Text(), nullable=True, comment="in the person's words; may name persons"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "publication_holds_in_force",
+        "publication_holds",
+        ["subject"],
+        unique=True,
+        postgresql_where=sa.text("ended_at is null"),
+    )
+    op.create_table(
+        "feed_epochs",
+        sa.Column(
+            "epoch", sa.BigInteger(), autoincrement=False, nullable=False, comment="2, 3, ...; the first has no row"
+        ),
+        sa.Column("publication", sa.BigInteger(), nullable=False, comment="the newest one when it began"),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("began_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("epoch"),
+    )
+
+
+def downgrade() -> None:
+    """Drop the tables."""
+    op.drop_table("feed_epochs")
+    op.drop_table("publication_holds")
