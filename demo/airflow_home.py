@@ -52,7 +52,7 @@ def prepare(home: Path, var: Path, database_url: str, environ: Mapping[str, str]
         "CORE__DAGS_FOLDER": str(home / "dags"),
         "CORE__PLUGINS_FOLDER": str(home / "plugins"),
         "CORE__LOAD_EXAMPLES": "False",
-        "CORE__EXECUTOR": "LocalExecutor",
+        "CORE__EXECUTOR": "motlan_airflow.executor.PromptLocalExecutor",
         "CORE__PARALLELISM": "4",
         "CORE__HOSTNAME_CALLABLE": "socket.gethostname",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
@@ -103,7 +103,15 @@ def migrate_here() -> None:
     from airflow.utils.db import upgradedb
 
     upgradedb()
+    make_pools()
     (Path(os.environ["AIRFLOW_HOME"]) / MIGRATED).write_text(_mark(_revision(os.environ) or ""))
+
+
+def make_pools() -> None:
+    """Make or renew Airflow's pools, one an agency."""
+    from motlan_airflow import pools
+
+    pools.make()
 
 
 def settle(env: Mapping[str, str]) -> None:

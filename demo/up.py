@@ -25,6 +25,8 @@ from demo.services import Kept, Service, ServiceDiedError, Services
 from motlan.errors import MotlanError
 
 _COMPONENTS = ("scheduler", "dag-processor", "triggerer", "metadatabase")
+KINDS = {"sync", "reconcile", "publish", "release", "care"}
+"""What the DAGs' names begin with."""
 PATIENCE_S = 1800.0
 """Seconds that something that lives may take until it answers: a busy machine is slow, and a death is noticed at once."""
 WARM_UP_S = 90.0
@@ -75,8 +77,8 @@ class _Airflow:
     def dags(self) -> list[str]:
         """Return the ids of the bus's DAGs that were read so far, the last step first."""
         found = self.call("GET", "/dags", params={"tags": "motlan", "limit": 100})["dags"]
-        order = {"publish": 0, "reconcile": 1}
-        return sorted((dag["dag_id"] for dag in found), key=lambda name: (order.get(name.partition("_")[0], 2), name))
+        order = {"release": 0, "publish": 1, "reconcile": 2}
+        return sorted((dag["dag_id"] for dag in found), key=lambda name: (order.get(name.partition("_")[0], 3), name))
 
     def runs(self, since: datetime) -> list[dict[str, Any]]:
         """Return the newest DAG runs that were queued since a moment, the oldest of them first."""
@@ -131,6 +133,7 @@ def up(env: Mapping[str, str], services: Sequence[Service], port: int = 8080, ot
         "AIRFLOW__API__BASE_URL": address,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         "MOTLAN_DEADLINES": "1",
+        "MOTLAN_POOLS": "1",
     }
     running = Services(env, Path(env["AIRFLOW_HOME"]) / "logs" / "services")
     running.keep(others)
@@ -250,7 +253,7 @@ def _wait_for_dags(running: Services, airflow: _Airflow) -> list[str]:
     while True:
         running.tend(_say)
         dags = _patiently(running, airflow.dags) if airflow.healthy() else []
-        if {"sync", "reconcile", "publish", "care"} == {dag_id.partition("_")[0] for dag_id in dags}:
+        if KINDS == {dag_id.partition("_")[0] for dag_id in dags}:
             return dags
         if broken := _patiently(running, airflow.broken_files) if dags else []:
             raise ServiceDiedError(

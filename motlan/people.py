@@ -240,6 +240,23 @@ def _tried(store: Store, name: str) -> sa.RowMapping | None:
     return found
 
 
+def releaser(store: Store, name: str) -> str:
+    """Return the principal of a person who may release publications, for another system that has signed them in.
+
+    Raises:
+        AccessError: The bus knows nobody of this name, or they review only.
+    """
+    person = tables.people.c
+    query = sa.select(person.role).where(person.name == name, person.removed_at.is_(None))
+    with store.engine.connect() as connection:
+        role = connection.execute(query).scalar_one_or_none()
+    if role is None:
+        raise AccessError("the bus knows nobody of this name", next_step="`motlan people add NAME --role steward`.")
+    if role == REVIEWER:
+        raise AccessError("a reviewer releases nothing", next_step="let a steward or an admin decide.")
+    return f"{principals.PERSON}{name}"
+
+
 def sign_out(store: Store, settings: Settings) -> bool:
     """End the sign-in of this account. Returns False where nobody was signed in."""
     path, session = principals.token_file(settings), tables.sign_ins

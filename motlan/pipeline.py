@@ -7,16 +7,16 @@ travel between tasks. A step that a run finished before is not done again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from motlan import sweep
+from motlan import people, sweep
 from motlan.config.files import declared_digest
-from motlan.errors import ConfigurationError, InternalError, MotlanError, unforeseen
+from motlan.errors import ConfigurationError, ContractError, InternalError, MotlanError, unforeseen
 from motlan.expressions import failure
 from motlan.incremental import steps as incremental
 from motlan.ingest import compare as comparing
@@ -24,7 +24,7 @@ from motlan.ingest import land as landing
 from motlan.ingest import watermark
 from motlan.ingest.clean import select_canonical
 from motlan.ingest.land import Watch
-from motlan.ledger import estimates, log, results, runs
+from motlan.ledger import alerts, estimates, log, results, runs
 from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
 from motlan.linking import scope
@@ -82,20 +82,64 @@ def _begin(work: Workspace, kind: str, subject: str, job: str | None, *, rests: 
 
 
 @_private
-def begin_sync(dataset: str, job: str | None = None) -> Counts:
+def begin_sync(dataset: str, job: str | None = None, *, full: bool = False, since: str | None = None) -> Counts:
     """Open a sync run of a dataset, whose steps may be processes of their own. Returns `run` and `dataset`.
 
     Args:
         dataset: Its name.
         job: What of a scheduler asks for it; an earlier run of the same job is over.
+        full: Whether everything is pulled, whatever the watermark is.
+        since: The cursor to pull from in place of the watermark, as the source writes it or a moment in UTC.
 
     Raises:
         TransientError: Another run of the dataset is under way. It is named.
+        ConfigurationError: `since` is no cursor of the dataset.
     """
     work = open_workspace()
     name = work.registry.dataset(dataset).name
+    begun = results.SyncBegun(full=full, since=since or None)
     with _alone("sync", name, job):
-        return {"run": _begin(work, "sync", name, job, rests=True), "dataset": dataset}
+        return {"run": _begin_sync(work, name, job, begun, rests=True), "dataset": dataset}
+
+
+def _begin_sync(work: Workspace, dataset: str, job: str | None, begun: results.SyncBegun, *, rests: bool) -> str:
+    if begun.since:
+        with work.engine(f"reading a cursor of {dataset}") as engine:
+            landing.open_window(work, engine, work.registry.dataset(dataset), begun)
+    run = _begin(work, "sync", dataset, job, rests=rests)
+    if begun != results.SyncBegun():
+        runs.step(work.store, run, begun.step, lambda _: begun)
+    return run
+
+
+@_private
+def preview(dataset: str, *, full: bool = False, since: str | None = None, watch: Watch | None = None) -> Counts:
+    """Ask a source what a sync would pull. Nothing is landed, and no run begins.
+
+    Args:
+        dataset: Its name.
+        full: Whether everything is pulled, and compared with what is held (see `compare`).
+        since: As of `begin_sync`.
+        watch: Is given how many rows came, and how many the source announced.
+
+    Returns:
+        `source_rows` (the source's count of what would be asked for), `source_total` (of all it has), `source_as_of` (its own
+        moment), `asked_since` (the cursor asked with; None for everything); or the counts of `compare`.
+    """
+    if full:
+        return compare(dataset, watch)
+    work = open_workspace()
+    declared = work.registry.dataset(dataset)
+    with work.engine(f"previewing {dataset}") as engine:
+        asked = landing.open_window(work, engine, declared, results.SyncBegun(since=since or None)).since
+    found = declared.open().count(asked)
+    return {
+        "dataset": declared.name,
+        "source_rows": found.rows,
+        "source_total": found.total,
+        "source_as_of": found.as_of,
+        "asked_since": asked.cursor if asked else None,
+    }
 
 
 @_private
@@ -187,7 +231,103 @@ def replay(dataset: str, quarantined_by: Sequence[str] = ()) -> Counts:
 
 
 @_private
-def begin_reconcile(entity: str | None = None, job: str | None = None, *, full: bool = False) -> Counts:
+def unsynced(entity: str | None = None) -> Counts:
+    """Return the `datasets` of an entity that are declared as required and had no sync yet that came to its end."""
+    work = open_workspace()
+    required = [
+        dataset.name for dataset in work.registry.datasets_of(work.registry.linked(entity).name) if dataset.required
+    ]
+    with work.store.engine.connect() as connection:
+        return {"datasets": [name for name in required if runs.newest_done(connection, "sync", name) is None]}
+
+
+@_private
+def unread(entity: str | None = None) -> Counts:
+    """Return the newest sync run of an entity that a person made and that no reconcile run has begun with.
+
+    Returns:
+        `run`: its id; None where there is none.
+    """
+    work = open_workspace()
+    name = work.registry.linked(entity).name
+    datasets = [dataset.name for dataset in work.registry.datasets_of(name)]
+    with work.store.engine.connect() as connection:
+        return {"run": runs.newest_unread(connection, name, datasets)}
+
+
+@_private
+def pulled_by_backfill(dataset: str, job: str, hours: float = 6) -> Counts:
+    """Return the run that a job made of a dataset in the last hours: a source that has only its state of now is pulled once.
+
+    Returns:
+        `run`: its id; None where there is none.
+    """
+    work = open_workspace()
+    with work.store.engine.connect() as connection:
+        return {"run": runs.newest_of_job(connection, work.registry.dataset(dataset).name, job, hours)}
+
+
+@_private
+def waits(run: str | None = None, *, entity: str | None = None) -> Counts:
+    """Return what the next publication waits for, if people have to release it.
+
+    Args:
+        run: The run; where absent, what `publish` would take.
+        entity: As of `publish`.
+
+    Returns:
+        `run` (None where nothing is to be published); and where it waits, what `motlan.publication.approval.show` returns, `people` (who decided so far) and
+        `needed` (how many have to approve). No personal value.
+    """
+    work = open_workspace()
+    run = run or _find_reconciled(work, work.registry.linked(entity).name)
+    if run is None:
+        return {"run": None}
+    current = runs.get(work.store, run)
+    if current.state in runs.SEEN or not (compared := current.find_result(results.Compared)) or not compared.held:
+        return {"run": run}
+    with suppress(ContractError):
+        approval.require(work.store, current)
+    found = approval.show(work.store, run)
+    if found["state"] != "waiting" or found[approval.STALE]:
+        return {"run": run}
+    people = [decision["principal"] for decision in found["decisions"]]
+    shown = {name: found[name] for name in ("passed", "counts")}
+    return {"run": run, "state": found["state"], **shown, "people": people, "needed": found["approvals"]}
+
+
+@_private
+def may_publish(run: str) -> Counts:
+    """Tell whether people released a run that was held back, and no other one was published since: `released`."""
+    work = open_workspace()
+    found = approval.show(work.store, run)
+    return {"run": run, "released": found["state"] == "released" and not found[approval.STALE]}
+
+
+@_private
+def decide(run: str, person: str, action: str, why: str) -> Counts:
+    """Let a run that waits be published, or refuse it, as a person who is known to the bus.
+
+    Args:
+        run: The run.
+        person: Their name, as `motlan people list` has it; whoever calls this has made sure that it is they.
+        action: `approve` or `refuse`.
+        why: In their words.
+
+    Returns:
+        `run` and its `state` after it.
+
+    Raises:
+        AccessError: Nobody of this name may release, or they decided before.
+    """
+    work = open_workspace()
+    return {"run": run, "state": approval.decide(work.store, run, people.releaser(work.store, person), action, why)}
+
+
+@_private
+def begin_reconcile(
+    entity: str | None = None, job: str | None = None, *, full: bool = False, incomplete: bool = False
+) -> Counts:
     """Open a reconcile run of a linked entity, whose steps may be processes of their own; fix which sync runs it reads and
     which publication it compares with. Returns `run` and `entity`.
 
@@ -195,17 +335,30 @@ def begin_reconcile(entity: str | None = None, job: str | None = None, *, full: 
         entity: Its name; the first declared where absent.
         job: What of a scheduler asks for it; an earlier run of the same job is over.
         full: Whether everything is linked, merged and checked, whatever changed.
+        incomplete: Whether it begins though a required dataset had no sync yet.
 
     Raises:
         TransientError: Another one is under way. It is named.
+        ConfigurationError: A required dataset had no sync yet.
     """
     name = open_workspace().registry.linked(entity).name
     with _alone("reconcile", name, job):
-        return _begin_reconcile(name, job, rests=True, full=full)
+        return _begin_reconcile(name, job, rests=True, full=full, incomplete=incomplete)
 
 
-def _begin_reconcile(entity: str, job: str | None, *, rests: bool, full: bool) -> Counts:
+def _require_synced(entity: str) -> None:
+    if missing := unsynced(entity)["datasets"]:
+        raise ConfigurationError(
+            f"{', '.join(missing)} had no sync yet, and agencies.yaml declares them as required",
+            where=entity,
+            next_step=f"run `motlan sync {missing[0]}`, or reconcile without them by `--incomplete`.",
+        )
+
+
+def _begin_reconcile(entity: str, job: str | None, *, rests: bool, full: bool, incomplete: bool) -> Counts:
     work = open_workspace()
+    if not incomplete:
+        _require_synced(entity)
     with work.store.engine.begin() as connection:
         runs.close_stale(connection, "reconcile", entity, publication.last_number(connection, entity))
     run = _begin(work, "reconcile", entity, job, rests=rests)
@@ -354,6 +507,24 @@ def project(run: str | None = None, *, entity: str | None = None, mend: bool = F
 
 
 @_private
+def raise_alert(kind: str, subject: str) -> Counts:
+    """Count a failure of a dataset or an entity, whose newest run says why.
+
+    Args:
+        kind: `sync`, `reconcile`, `publish`, `release` or `care`.
+        subject: The dataset, or the entity.
+
+    Returns:
+        `alert`: what to tell people (see `motlan.ledger.alerts.Alert`); None where they know of its cause.
+    """
+    work = open_workspace()
+    dataset = work.registry.datasets.get(subject)
+    of_run = kind if kind in ("sync", "reconcile") else "reconcile"
+    found = alerts.raise_alert(work.store, of_run, subject, dataset.agency if dataset else None)
+    return {"alert": asdict(found) if found else None}
+
+
+@_private
 def compare(dataset: str, watch: Watch | None = None) -> Counts:
     """Pull everything of a dataset and count in what it differs from what is held; nothing is landed.
 
@@ -393,12 +564,12 @@ def fail(run: str, error: BaseException) -> None:
 
 
 @_private
-def sync(dataset: str, watch: Watch | None = None) -> Counts:
-    """Do a whole sync of a dataset. Returns the counts of its steps under their names."""
+def sync(dataset: str, watch: Watch | None = None, *, full: bool = False, since: str | None = None) -> Counts:
+    """Do a whole sync of a dataset; see `begin_sync`. Returns the counts of its steps under their names."""
     work = open_workspace()
     name = work.registry.dataset(dataset).name
     with _alone("sync", name):
-        run = _begin(work, "sync", name, None, rests=False)
+        run = _begin_sync(work, name, None, results.SyncBegun(full=full, since=since or None), rests=False)
         return _guarded(
             run, {"land": lambda: land(run, watch), "clean": lambda: clean(run), "commit": lambda: commit_sync(run)}
         )
@@ -424,13 +595,18 @@ def _forecast(run: str) -> Counts:
 
 @_private
 def reconcile(
-    entity: str | None = None, *, full: bool = False, forecast: Callable[[Counts], None] | None = None
+    entity: str | None = None,
+    *,
+    full: bool = False,
+    incomplete: bool = False,
+    forecast: Callable[[Counts], None] | None = None,
 ) -> Counts:
     """Do a whole reconcile run of a linked entity, the first declared where absent.
 
     Args:
         entity: Its name.
         full: Whether everything is linked, merged and checked, whatever changed.
+        incomplete: Whether it begins though a required dataset had no sync yet.
         forecast: Is given, before the first step, `why_full` (why everything is done; empty where what changed is enough), and
             `rows` and `seconds` that a full run may have, by the newest one (`last_full`); null where there was none.
 
@@ -440,7 +616,7 @@ def reconcile(
     steps = {"link": link, "merge": merge, "cross_check": cross_check, "diff": diff}
     name = open_workspace().registry.linked(entity).name
     with _alone("reconcile", name):
-        run = _begin_reconcile(name, None, rests=False, full=full)["run"]
+        run = _begin_reconcile(name, None, rests=False, full=full, incomplete=incomplete)["run"]
         if forecast:
             forecast(_forecast(run))
         return _guarded(run, {name: lambda step=step: step(run) for name, step in steps.items()})
@@ -457,7 +633,7 @@ def _guarded(run: str, steps: dict[str, Any]) -> Counts:
     return done
 
 
-def _newest_reconciled(work: Workspace, entity: str) -> str:
+def _find_reconciled(work: Workspace, entity: str) -> str | None:
     table = tables.runs.c
     state = sa.case({"released": 0, "reconciled": 1, "waiting": 2}, value=table.state)
     publications = tables.publications.c
@@ -472,6 +648,11 @@ def _newest_reconciled(work: Workspace, entity: str) -> str:
             unloaded = (publications.entity == entity, publications.projected_at.is_(None))
             late = sa.select(publications.run).where(*unloaded)
             found = connection.execute(late.order_by(publications.number.desc()).limit(1)).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+def _newest_reconciled(work: Workspace, entity: str) -> str:
+    found = _find_reconciled(work, entity)
     if found is None:
         raise ConfigurationError("nothing is reconciled and unpublished", next_step="run `motlan reconcile` first.")
-    return str(found)
+    return found

@@ -6,25 +6,25 @@ application of their own, with their own sign-in.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from airflow.sdk.plugins_manager import AirflowPlugin
 from motlan_airflow import listener
+from motlan_airflow.links import console
 
 _PAGES = (("Motlan: bảng điều khiển", "/console"), ("Motlan: API (feeds)", "/docs"))
 
 
 def menu() -> list[dict[str, Any]]:
     """Return the menu entries, which lead to the pages at `MOTLAN_CONSOLE_URL`; none where it is unset."""
-    address = os.environ.get("MOTLAN_CONSOLE_URL", "").rstrip("/")
-    if not address.startswith(("http://", "https://")):
+    if not console():
         return []
-    return [{"name": name, "href": address + path, "destination": "nav"} for name, path in _PAGES]
+    entries = [{"name": name, "href": console(path), "destination": "nav"} for name, path in _PAGES]
+    return [*entries, {"name": "Motlan", "href": console("/console/dags/{DAG_ID}"), "destination": "dag"}]
 
 
 class MotlanPlugin(AirflowPlugin):
-    """Menu entries and listener; no pages of its own."""
+    """Menu entries, links and listener; no pages of its own."""
 
     name = "motlan"
     external_views = menu()

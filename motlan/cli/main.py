@@ -88,9 +88,21 @@ def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
     out.print(table)
 
 
-@app.command(epilog=examples("motlan sync {dataset}", "motlan sync {dataset} --json"))
+@app.command(
+    epilog=examples(
+        "motlan sync {dataset}", "motlan sync {dataset} --since 2026-01-01T00:00:00Z", "motlan sync {dataset} --dry-run"
+    )
+)
 def sync(
     dataset: Annotated[str, typer.Argument(help="As `motlan status` lists them.")],
+    full: Annotated[bool, typer.Option("--full", help="Pull everything, whatever the watermark is.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Pull from this cursor on: as the source writes it, or a moment in UTC.", metavar="CURSOR"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Ask the source how much would be pulled; land nothing.")
+    ] = False,
     as_json: AsJson = False,
     wait: Wait = None,
 ) -> None:
@@ -109,7 +121,14 @@ def sync(
         ) as bar,
     ):
         task = bar.add_task(f"pulling {dataset}", total=None)
-        counts = pipeline.sync(dataset, lambda rows, total: bar.update(task, completed=rows, total=total))
+
+        def progress(rows: int, total: int | None) -> None:
+            bar.update(task, completed=rows, total=total)
+
+        if dry_run:
+            counts = {"preview": pipeline.preview(dataset, full=full, since=since, watch=progress)}
+        else:
+            counts = pipeline.sync(dataset, progress, full=full, since=since)
     _show(counts, as_json, f"sync {dataset}")
 
 
@@ -119,6 +138,9 @@ def reconcile(
     full: Annotated[
         bool,
         typer.Option("--full", help="Do everything anew, whatever changed: it comes to the same, and takes longer."),
+    ] = False,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Begin though a required dataset had no sync yet.")
     ] = False,
     as_json: AsJson = False,
     wait: Wait = None,
@@ -130,7 +152,9 @@ def reconcile(
     that the newest full run took.
     """
     with report_errors(as_json), patient(wait), working("reconciling", as_json):
-        counts = pipeline.reconcile(entity, full=full, forecast=None if as_json else _show_forecast)
+        counts = pipeline.reconcile(
+            entity, full=full, incomplete=incomplete, forecast=None if as_json else _show_forecast
+        )
     _show(counts, as_json, "reconcile")
 
 

@@ -11,7 +11,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from math import inf
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
+from croniter import croniter
 from pydantic import BaseModel, Field, field_validator
 
 from motlan.adapter import Adapter, CursorType, Limits, Order, Pace, Source
@@ -34,6 +35,7 @@ from motlan.config.storable import built_in
 from motlan.errors import ConfigurationError
 from motlan.expressions import Expression, parse
 from motlan.expressions.catalogue import Catalogue, installed
+from motlan.settings import declared_home
 
 _Bounds = TypeVar("_Bounds", Limits, Pace)
 _Rule = TypeVar("_Rule", bound=quality.Rule)
@@ -90,6 +92,12 @@ class Dataset(Declared):
     clock_difference: int = Field(default=300, ge=0, description="Seconds that the source's clock may be before ours.")
     schedule: str
     freshness: int = Field(gt=0, description="Promised age of the newest change, in seconds.")
+    required: bool = Field(
+        default=False, description="Whether nothing is reconciled and published before its first sync."
+    )
+    capacity: int = Field(
+        default=1, gt=0, description="How many pulls the agency bears at a time, of all its datasets together."
+    )
     contract: Literal["evolve", "freeze", "quarantine"] = Field(
         default="evolve",
         description="What a new, missing or retyped column does: is noted, stops the run, or sends its rows to quarantine.",
@@ -106,6 +114,13 @@ class Dataset(Declared):
         default="", description="IANA name of the zone whose days the source's dates are; none where empty."
     )
     fields: dict[Name, str] = Field(description="Canonical field -> expression over raw columns.")
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_cron(cls, schedule: str) -> str:
+        if not croniter.is_valid(schedule):
+            raise ValueError("is no cron expression, such as 30 2 * * *")
+        return schedule
 
     @field_validator("cursor_zone")
     @classmethod
@@ -392,27 +407,63 @@ def resolve_credential(name: str | None, agency: str) -> tuple[str, str] | None:
 
 
 def _datasets(home: Path) -> dict[str, Dataset]:
-    agencies_file = home / "adapters" / "agencies.yaml"
-    agencies = read(agencies_file).get("agencies", {})
-    found: dict[str, Dataset] = {}
-    for agency, declared in agencies.items():
-        mapping_file = home / "mapping" / f"{agency}.yaml"
-        mapping = read(mapping_file)
-        shared = {
-            key: declared[key]
-            for key in ("endpoint", "credential", "pace", "limits", "owner", "cursor_zone", "clock_difference", "order")
-            if key in declared
-        }
-        for name, own in declared.get("datasets", {}).items():
-            if name not in mapping:
-                raise ConfigurationError(f"{name} is not mapped", where=str(mapping_file), next_step="map its fields.")
-            fields = {**mapping[name].get("fields", {}), **mapping[name].get("related_entities", {})}
-            content = {**shared, **own, "name": name, "agency": agency, "fields": fields}
-            content |= {"zone": mapping[name]["zone"]} if "zone" in mapping[name] else {}
-            dataset = found[name] = check(Dataset, content, agencies_file, ("agencies", agency, "datasets", name))
-            _bounds(Limits, dataset.limits, f"{agencies_file}, {agency}.limits")
-            _bounds(Pace, dataset.pace, f"{agencies_file}, {agency}.pace")
+    found = {}
+    for name, dataset in _each_dataset(home):
+        if isinstance(dataset, ConfigurationError):
+            raise dataset
+        found[name] = dataset
     return found
+
+
+def _each_dataset(home: Path) -> Iterator[tuple[str, Dataset | ConfigurationError]]:
+    """Give every dataset of `agencies.yaml` as it and its mapping declare it, or what is wrong with it."""
+    path = home / "adapters" / "agencies.yaml"
+    for agency, declared in read(path).get("agencies", {}).items():
+        for name in declared.get("datasets", {}):
+            try:
+                yield name, _dataset(path, home / "mapping" / f"{agency}.yaml", agency, declared, name)
+            except ConfigurationError as error:
+                yield name, error
+
+
+def _dataset(path: Path, mapping_file: Path, agency: str, declared: Mapping[str, Any], name: str) -> Dataset:
+    mapping = read(mapping_file)
+    if name not in mapping:
+        raise ConfigurationError(f"{name} is not mapped", where=str(mapping_file), next_step="map its fields.")
+    shared = {key: declared[key] for key in _SHARED if key in declared}
+    fields = {**mapping[name].get("fields", {}), **mapping[name].get("related_entities", {})}
+    content = {**shared, **declared["datasets"][name], "name": name, "agency": agency, "fields": fields}
+    content |= {"zone": mapping[name]["zone"]} if "zone" in mapping[name] else {}
+    dataset = check(Dataset, content, path, ("agencies", agency, "datasets", name))
+    _bounds(Limits, dataset.limits, f"{path}, {agency}.limits")
+    _bounds(Pace, dataset.pace, f"{path}, {agency}.pace")
+    return dataset
+
+
+_SHARED = ("endpoint", "credential", "pace", "limits", "owner", "cursor_zone", "clock_difference", "order", "capacity")
+"""What stands at the agency and holds for its datasets."""
+
+
+def load_each(home: Path | None = None) -> tuple[dict[str, Dataset], dict[str, ConfigurationError]]:
+    """Read the datasets, each for itself: one that is wrong takes no other's schedule away.
+
+    Rules, entities and what refers from one file to another are not checked: `load` does before anything runs.
+
+    Returns:
+        The datasets that can be read, and what is wrong with each other one, by their names.
+
+    Raises:
+        ConfigurationError: `agencies.yaml` itself cannot be read.
+    """
+    home = home or declared_home()
+    right: dict[str, Dataset] = {}
+    wrong: dict[str, ConfigurationError] = {}
+    for name, dataset in _each_dataset(home):
+        if isinstance(dataset, ConfigurationError):
+            wrong[str(name)] = dataset
+        else:
+            right[name] = dataset
+    return right, wrong
 
 
 def _entities(home: Path, datasets: dict[str, Dataset]) -> dict[str, Entity]:

@@ -31,7 +31,7 @@ from motlan.ingest.restored import GoneBack
 from motlan.lake.iceberg import PARQUET, read_parquet, require_filled
 from motlan.lake.tables import gone_table, raw_table
 from motlan.ledger import runs
-from motlan.ledger.results import Landed
+from motlan.ledger.results import Landed, SyncBegun
 from motlan.settings import sizes
 from motlan.workspace import Workspace
 
@@ -312,12 +312,23 @@ def land(work: Workspace, run: runs.Run, watch: Watch | None = None) -> Landed:
     """
     dataset = work.registry.dataset(run.subject)
     staged = [raw_table(dataset.name), gone_table(dataset.name)]
-    return Landed.read(work.staged(run.id, Landed.step, staged, lambda: _pull(work, dataset, run.id, watch)))
+    begun = run.find_result(SyncBegun) or SyncBegun()
+    return Landed.read(work.staged(run.id, Landed.step, staged, lambda: _pull(work, dataset, run.id, begun, watch)))
 
 
-def _pull(work: Workspace, dataset: Dataset, run: str, watch: Watch | None) -> runs.Counts:
+def open_window(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, begun: SyncBegun) -> Earning:
+    """Return from where a pull reads: from the watermark, or as the run's beginning says."""
+    earning = Earning(work.store, engine, dataset)
+    if begun.full:
+        earning.ask_for_all()
+    elif begun.since:
+        earning.ask_since(begun.since)
+    return earning
+
+
+def _pull(work: Workspace, dataset: Dataset, run: str, begun: SyncBegun, watch: Watch | None) -> runs.Counts:
     with work.engine(f"landing {dataset.name}") as engine:
-        earning, held = Earning(work.store, engine, dataset), Held.of(work, engine, dataset)
+        earning, held = open_window(work, engine, dataset, begun), Held.of(work, engine, dataset)
         census = Census(dataset.open(), earning.since, engine, stored(dataset.key))
         back = GoneBack(work.store, dataset, earning)
         back.require_moment(census.count)

@@ -16,6 +16,7 @@ import duckdb
 
 from motlan.adapter import SourceCount, Watermark
 from motlan.config.registry import Dataset
+from motlan.errors import ConfigurationError
 from motlan.expressions import literal, one, quote
 from motlan.ingest.cursors import canonical_moment, moment_of
 from motlan.ingest.watermark import MOMENTS, ODD, Stored, cursors_of, landed_as, latest, read
@@ -96,6 +97,28 @@ class Earning:
     def ask_for_all(self) -> None:
         """Let this pull ask for everything, whatever the watermark is."""
         self.since = self._from = None
+
+    def ask_since(self, cursor: str) -> None:
+        """Let this pull ask from a cursor on, whatever the watermark is; what landed before is known again.
+
+        Args:
+            cursor: As the source writes it, or a moment in UTC.
+
+        Raises:
+            ConfigurationError: It is no cursor of this dataset.
+        """
+        found = self._cursors.read(self._engine, cursor)
+        if found is None and self._cursors.are_instants:
+            found = MOMENTS.read(self._engine, cursor)
+        if found is None:
+            raise ConfigurationError(
+                f"this is no cursor of the type {self._cursors.kind}",
+                where=self._dataset.name,
+                next_step="write it as the source does; see `motlan watermark show`.",
+            )
+        form = self._stored.written or self._stored.cursor if self._stored else cursor
+        self._from = self._cursors.read(self._engine, self._cursors.written(found, form)) or found
+        self.since = Watermark(self._cursors.written(found, form))
 
     def bound(self, source: SourceCount) -> None:
         """Take the source's own moment, which no watermark passes. Call it when the source has just counted."""

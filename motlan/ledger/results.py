@@ -44,6 +44,21 @@ class Result:
 
 
 @dataclass(frozen=True)
+class SyncBegun(Result):
+    """How a sync run is to pull.
+
+    Attributes:
+        full: Whether everything is pulled, whatever the watermark is.
+        since: The cursor to pull from in place of the watermark, as the source writes it or a moment in UTC; None for the
+            watermark.
+    """
+
+    step = "begin"
+    full: bool = False
+    since: str | None = None
+
+
+@dataclass(frozen=True)
 class Landed(Result):
     """A pull, or a replay of quarantined rows.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -387,6 +387,34 @@ def newest_done(connection: sa.Connection, kind: str, subject: str) -> str | Non
     query = sa.select(sa.func.max(table.id)).where(table.kind == kind, table.subject == subject)
     found: str | None = connection.scalars(query.where(table.state.in_((*SEEN, "unchanged")))).one()
     return found
+
+
+def newest_unread(connection: sa.Connection, entity: str, datasets: Sequence[str]) -> str | None:
+    """Return the newest visible sync run that no job of a scheduler made, and that the newest reconcile run does not read.
+
+    Args:
+        connection: Of the store.
+        entity: The linked entity.
+        datasets: Names of its datasets.
+    """
+    table = tables.runs.c
+    begun = sa.select(table.steps["begin"]["inputs"]).where(
+        table.kind == "reconcile", table.subject == entity, table.steps.has_key("begin")
+    )
+    inputs = connection.execute(begun.order_by(table.id.desc()).limit(1)).scalar_one_or_none() or {}
+    mine = (table.kind == "sync", table.subject.in_(datasets), table.state.in_(SEEN))
+    query = sa.select(table.id, table.subject).where(*mine, table.holder["job"].as_string().is_(None))
+    found = connection.execute(query.order_by(table.id.desc()).limit(1)).one_or_none()
+    return found.id if found and found.id not in inputs.get(found.subject, ()) else None
+
+
+def newest_of_job(connection: sa.Connection, dataset: str, job: str, hours: float) -> str | None:
+    """Return the newest sync run of a dataset that a job began in the last hours and that came to its end."""
+    table = tables.runs.c
+    mine = (table.kind == "sync", table.subject == dataset, table.holder["job"].as_string() == job)
+    recent = table.started_at > sa.func.now() - timedelta(hours=hours)
+    query = sa.select(table.id).where(*mine, recent, table.state.in_((*SEEN, "unchanged")))
+    return connection.execute(query.order_by(table.id.desc()).limit(1)).scalar_one_or_none()
 
 
 def replays(connection: sa.Connection, dataset: str) -> list[str]:

@@ -266,6 +266,17 @@ publication_holds = Table(
     Column("ended_reason", Text, comment="in the person's words; may name persons"),
     Index("publication_holds_in_force", "subject", unique=True, postgresql_where=text("ended_at is null")),
 )
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("cause", Text, primary_key=True, comment="class of the error, and what is common to those told together"),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("times", Integer, nullable=False, comment="failures since it began"),
+    Column("first_at", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("told_at", DateTime(timezone=True), nullable=False),
+)
 feed_epochs = Table(
     "feed_epochs",
     metadata,

@@ -14,7 +14,7 @@ from airflow.listeners import hookimpl
 from sqlalchemy.orm import object_session
 
 from motlan.errors import MotlanError
-from motlan_airflow.steps import FIRST_TASKS
+from motlan_airflow.links import run_of
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +48,4 @@ def presentable(error: BaseException | str | None, where: str) -> MotlanError:
 def _run_of(task_instance: Any) -> str | None:
     # In the scheduler the instance is a database row: asking through its own session keeps Airflow's transaction whole.
     session = object_session(task_instance) if hasattr(task_instance, "_sa_instance_state") else None
-    arguments = {"session": session} if session else {}
-    for task_id in FIRST_TASKS:
-        run = task_instance.xcom_pull(task_ids=task_id, **arguments)
-        if run:
-            return str(run)
-    return None
+    return run_of(task_instance, **({"session": session} if session else {}))

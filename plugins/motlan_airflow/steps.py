@@ -6,13 +6,24 @@ Airflow writes exceptions to its logs and its database, and libraries quote pers
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryDecision, RetryRule, task
+from airflow.sdk import (
+    Asset,
+    AssetWatcher,
+    BaseSensorOperator,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryDecision,
+    RetryRule,
+    task,
+)
+from airflow.sdk.exceptions import AirflowSkipException
 
 from motlan.errors import (
     AccessError,
@@ -24,12 +35,19 @@ from motlan.errors import (
     TransientError,
     unforeseen,
 )
+from motlan_airflow.links import LINKS, console
+from motlan_airflow.triggers import IdleTrigger, SyncedTrigger
 
-START = datetime(2026, 1, 1, tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))
+log = logging.getLogger(__name__)
+
+ZONE = "Asia/Ho_Chi_Minh"
+RUN_TIMEOUT = timedelta(hours=24)
+"""How long a DAG run may take."""
+START = datetime(2026, 1, 1, tzinfo=ZoneInfo(ZONE))
 """Start date of every DAG; its zone is the one that the registry's schedules are written in."""
 
-FIRST_TASKS = ("begin", "publish")
-"""The tasks whose result names the bus's run; the listener asks them which run a failed task belonged to."""
+PUBLISH, RECONCILE, SYNC = 3, 2, 1
+"""Priority weights: what is nearest to a reader goes first, so that what was begun is finished before more is begun."""
 
 
 class BusRetryPolicy(ExceptionRetryPolicy):
@@ -70,46 +88,108 @@ def reconciled_asset(entity: str) -> Asset:
     return Asset(f"motlan://reconciled/{entity}")
 
 
-def first_step(task_id: str, function: str, *arguments: Any, asked: Sequence[str] = ()) -> Any:
-    """Make the task that opens a run of the bus, for this DAG. Its result is the run's id.
+def synced_asset(entity: str) -> Asset:
+    """Return the asset that is new when somebody synced a dataset of an entity by the command line."""
+    watcher = AssetWatcher(name=f"synced_{entity}", trigger=SyncedTrigger(entity))
+    return Asset(f"motlan://synced/{entity}", watchers=[watcher])
 
-    Args:
-        task_id: The task's name in Airflow, one of `FIRST_TASKS`.
-        function: Name of the pipeline's function.
-        arguments: What it is called with.
-        asked: Names of the DAG's parameters that it is called with too.
+
+def held_asset(entity: str) -> Asset:
+    """Return the asset that is new when a publication of an entity is held back; its events name the run."""
+    return Asset(f"motlan://held/{entity}")
+
+
+def begin_sync(dataset: Any) -> Any:
+    """Make the task that opens a sync run of a dataset, as the form of Airflow says. Its result is the run's id.
+
+    It is skipped, and what follows with it, for a dry run, and for all runs of a backfill but one: a source that has only its
+    state of now is pulled once, whatever past dates were asked for.
     """
 
-    @task(task_id=task_id, **_settings())
+    @task(task_id="begin", doc_md=documentation("begin_sync"), **settings(SYNC, hours=1))
+    def call(ti: Any = None, params: Any = None, dag_run: Any = None) -> str:
+        job = f"airflow {ti.dag_id}"
+        asked = {"full": params["mode"] == "full", "since": params["since"] or None}
+        if getattr(dag_run.run_type, "value", dag_run.run_type) == "backfill":
+            job += " backfill"
+            if run := call_pipeline("pulled_by_backfill", dataset.name, job)["run"]:
+                _skip(
+                    f"The source of {dataset.name} has only its state of now, and run {run} of this backfill pulled it."
+                )
+            log.info("The source of %s has only its state of now: one run of this backfill pulls it.", dataset.name)
+        if params["dry_run"]:
+            _skip(f"Dry run, nothing is landed: {_numbers(call_pipeline('preview', dataset.name, **asked))}")
+        return _begun(call_pipeline("begin_sync", dataset.name, job, **asked))
+
+    return _linked(call())
+
+
+def begin_reconcile(entity: str) -> Any:
+    """Make the task that opens a reconcile run. Its result is the run's id.
+
+    It is skipped, and what follows with it, until every required dataset had its first sync.
+    """
+
+    @task(task_id="begin", doc_md=documentation("begin_reconcile"), **settings(RECONCILE, hours=1))
     def call(ti: Any = None, params: Any = None) -> str:
-        named = {name: params[name] for name in asked}
-        return str(_call(function, *arguments, f"airflow {ti.dag_id}", **named)["run"])
+        if (missing := call_pipeline("unsynced", entity)["datasets"]) and not params["incomplete"]:
+            _skip(f"Not before the first sync of {', '.join(missing)}: agencies.yaml declares them as required.")
+        full = {"full": params["full"], "incomplete": params["incomplete"]}
+        return _begun(call_pipeline("begin_reconcile", entity, f"airflow {ti.dag_id}", **full))
 
-    return call()
+    return _linked(call())
 
 
-def first_step_after(asset: Asset, task_id: str, function: str, *, entity: str) -> Any:
-    """Make the task that works on the run which the newest event of an asset names, or on the pipeline's choice.
+def choose_publication(entity: str, asset: Asset) -> Any:
+    """Make the task that says whether the next publication may go or people have to release it; names the task that follows."""
 
-    The pipeline chooses where the DAG was started by hand. Its result is the run's id.
+    @task.branch(task_id="check_limits", doc_md=documentation("waits"), **settings(PUBLISH, hours=1))
+    def call(triggering_asset_events: Any = None) -> list[str]:
+        found = call_pipeline("waits", named_run(triggering_asset_events, asset), entity=entity)
+        if found["run"] is None:
+            log.info("Nothing is reconciled and unpublished.")
+            return []
+        if "needed" not in found:
+            return ["publish"]
+        log.info("Run %s waits for people to release it: %d limits are passed.", found["run"], len(found["passed"]))
+        return ["hold"]
 
-    Args:
-        asset: The asset.
-        task_id: The task's name in Airflow, one of `FIRST_TASKS`.
-        function: Name of the pipeline's function.
-        entity: The linked entity of which the pipeline chooses.
+    return _linked(call())
+
+
+def publish(entity: str, asset: Asset) -> Any:
+    """Make the task that publishes the run which the newest event of an asset names, or the pipeline's choice.
+
+    The pipeline chooses where the DAG was started by hand or by the clock. Its result is the run's id.
     """
 
-    @task(task_id=task_id, **_settings())
+    @task(task_id="publish", doc_md=documentation("publish"), **settings(PUBLISH))
     def call(triggering_asset_events: Any = None) -> str:
-        events = triggering_asset_events[asset] if asset in (triggering_asset_events or ()) else ()
-        run = max((event.extra["run"] for event in events), default=None)
-        return str(_call(function, run, entity=entity)["run"])
+        outcome = call_pipeline("publish", named_run(triggering_asset_events, asset), entity=entity)
+        _tell("publish", outcome)
+        return str(outcome["run"])
 
-    return call()
+    return _linked(call())
 
 
-def step(task_id: str, function: str, run: Any, outlets: Sequence[Asset] = ()) -> Any:
+def hold(entity: str, asset: Asset, held: Asset) -> Any:
+    """Make the task that lets people be asked about a publication that is held back."""
+
+    @task(task_id="hold", outlets=[held], doc_md=documentation("waits"), **settings(PUBLISH, hours=1))
+    def call(triggering_asset_events: Any = None, outlet_events: Any = None) -> None:
+        found = call_pipeline("waits", named_run(triggering_asset_events, asset), entity=entity)
+        outlet_events[held].extra = {"run": found["run"]}
+
+    return _linked(call())
+
+
+def named_run(events: Any, asset: Asset) -> str | None:
+    """Return the newest run that the events of an asset name; None where there are none."""
+    found = events[asset] if asset in (events or ()) else ()
+    return max((event.extra["run"] for event in found if "run" in event.extra), default=None)
+
+
+def step(task_id: str, function: str, run: Any, weight: int, outlets: Sequence[Asset] = (), **extra: Any) -> Any:
     """Make a task that calls `motlan.pipeline.<function>(run)`. Its result is the numbers among the step's counts.
 
     The whole outcome is in the bus's own ledger; numbers are let through because they can be nobody's name.
@@ -118,17 +198,20 @@ def step(task_id: str, function: str, run: Any, outlets: Sequence[Asset] = ()) -
         task_id: The task's name in Airflow.
         function: Name of the pipeline's function.
         run: What a first step returned.
+        weight: Priority of the task.
         outlets: Assets that are new when the task has succeeded.
+        extra: Further settings of the task, such as its pool.
     """
 
-    @task(task_id=task_id, outlets=list(outlets), **_settings())
+    @task(task_id=task_id, outlets=list(outlets), doc_md=documentation(function), **{**settings(weight), **extra})
     def call(run: str, outlet_events: Any = None) -> dict[str, float]:
-        outcome = _call(function, run)
+        outcome = call_pipeline(function, run)
         for asset in outlets:
             outlet_events[asset].extra = {"run": run}
+        _tell(task_id, outcome)
         return {name: value for name, value in outcome.items() if isinstance(value, int | float)}
 
-    return call(run)
+    return _linked(call(run))
 
 
 def lone_step(task_id: str, function: str, **named: Any) -> Any:
@@ -140,39 +223,114 @@ def lone_step(task_id: str, function: str, **named: Any) -> Any:
         named: What it is called with.
     """
 
-    @task(task_id=task_id, **_settings())
+    @task(task_id=task_id, doc_md=documentation(function), **settings(SYNC))
     def call() -> dict[str, float]:
-        outcome = _call(function, **named)
+        outcome = call_pipeline(function, **named)
+        _tell(task_id, outcome)
         return {name: value for name, value in outcome.items() if isinstance(value, int | float)}
 
     return call()
 
 
-def wait_until_idle(dag_id: str) -> Any:
-    """Make the task that waits until no run of another DAG is under way.
+class WaitUntilIdle(BaseSensorOperator):
+    """Waits until no run of another DAG is queued or running. It waits in the triggerer, and holds no worker.
 
     A comparison with the last publication is stale as soon as another run is published, so the two must not overlap.
-    It holds its worker while it waits: with `mode="reschedule"` and short waits, the scheduler (3.3.2) takes the end of
-    one look for the end of the next and fails the task.
+
+    Args:
+        dag_id: The other DAG.
+        kwargs: As of every operator.
     """
 
-    @task.sensor(task_id=f"wait_for_{dag_id}", mode="poke", poke_interval=2, timeout=3600)
-    def idle(ti: Any = None) -> bool:
-        return bool(ti.get_dr_count(dag_id=dag_id, states=["queued", "running"]) == 0)
+    def __init__(self, *, dag_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.other = dag_id
 
-    return idle()
+    def execute(self, context: Any) -> None:
+        """Look once, and hand over to the triggerer where another run is under way."""
+        if context["ti"].get_dr_count(dag_id=self.other, states=["queued", "running"]):
+            self.defer(trigger=IdleTrigger(self.other), method_name="end", timeout=timedelta(hours=12))
+
+    def end(self, context: Any, event: Any = None) -> None:
+        """Go on."""
 
 
-def _settings() -> dict[str, Any]:
-    """Return the settings of all tasks. A failed one is tried again so often: `MOTLAN_TASK_RETRIES`."""
+def wait_until_idle(dag_id: str) -> Any:
+    """Make the task that waits until no run of another DAG is under way."""
+    page = f"Chờ đến khi `{dag_id}` chạy xong. / Waits until no run of `{dag_id}` is under way."
+    return WaitUntilIdle(task_id=f"wait_for_{dag_id}", dag_id=dag_id, doc_md=page, priority_weight=RECONCILE, retries=2)
+
+
+def documentation(function: str) -> str:
+    """Return what a task's page says of it."""
+    vi, en = TEXTS[function]
+    return f"{vi}\n\n{en}\n\n`motlan.pipeline.{function}`"
+
+
+TEXTS = {
+    "begin_sync": ("Mở một lượt đồng bộ.", "Opens a sync run."),
+    "land": (
+        "Kéo phần thay đổi từ cơ quan và lưu nguyên trạng như đã nhận.",
+        "Pulls what changed at the agency, and keeps it as received.",
+    ),
+    "clean": (
+        "Chuyển về trường chuẩn, làm sạch và kiểm tra; dòng sai được giữ lại ở vùng cách ly.",
+        "Maps to canonical fields, cleans and checks; a row that is wrong goes to quarantine.",
+    ),
+    "commit_sync": (
+        "Công bố lượt đồng bộ trong một giao dịch và dời mốc đồng bộ.",
+        "Makes the sync run visible in one transaction, and moves the watermark.",
+    ),
+    "begin_reconcile": (
+        "Mở một lượt đối soát, sau khi mọi bộ dữ liệu bắt buộc đã đồng bộ lần đầu.",
+        "Opens a reconcile run, once every required dataset had its first sync.",
+    ),
+    "link": ("Ghép bản ghi của các cơ quan thành từng đối tượng.", "Links the agencies' rows."),
+    "merge": ("Chọn giá trị tin cậy cho mỗi trường.", "Chooses the value to believe of each field."),
+    "cross_check": ("Kiểm tra chéo giữa các cơ sở dữ liệu.", "Checks across registers."),
+    "diff": ("Ghi lại phần thay đổi so với lần công bố trước.", "Writes down what changed since the last publication."),
+    "waits": (
+        "Kiểm tra giới hạn thay đổi: vượt giới hạn thì chờ người có thẩm quyền cho phép.",
+        "Checks the limits of change: what passes one waits for people to release it.",
+    ),
+    "publish": ("Công bố và đánh số thay đổi.", "Publishes, and numbers the changes."),
+    "project": ("Dựng lại các bảng tra cứu và luồng dữ liệu.", "Loads the tables that are asked, and the feeds."),
+    "care": ("Ghi lại bản nền của dữ liệu đã công bố.", "Writes the bases of the published rows anew."),
+    "recheck": ("Kiểm tra lại các dòng đang cách ly.", "Checks quarantined rows again."),
+    "check_freshness": ("Kiểm tra độ tươi đã cam kết.", "Checks the promised freshness."),
+    "backup": ("Sao lưu kho, hồ dữ liệu và khóa tại cùng một thời điểm.", "Backs up store, lake and keys."),
+    "check_backup": (
+        "Khôi phục thử bản sao lưu mới nhất.",
+        "Restores the newest backup into an empty place, and checks it.",
+    ),
+    "check_log": ("Tính lại gốc của sổ nhật ký.", "Computes the log's root again."),
+}
+"""Function of the pipeline -> what it does, in Vietnamese and in English."""
+
+
+def settings(weight: int, hours: float = 12) -> dict[str, Any]:
+    """Return the settings of a task. A failed one is tried again so often: `MOTLAN_TASK_RETRIES`.
+
+    Args:
+        weight: Its priority.
+        hours: How long one try may take.
+    """
     return {
         "retries": int(os.environ.get("MOTLAN_TASK_RETRIES", "4")),
         "retry_delay": timedelta(seconds=_first_wait()),
         "retry_exponential_backoff": 2,
         "max_retry_delay": timedelta(hours=1),
         "retry_policy": RETRY_POLICY,
+        "execution_timeout": timedelta(hours=hours),
+        "priority_weight": weight,
+        "weight_rule": "absolute",
         "multiple_outputs": False,
     }
+
+
+def pool_of(agency: str) -> dict[str, Any]:
+    """Return the pool of what pulls from an agency, where pools are made (`MOTLAN_POOLS=1`; see `motlan_airflow.pools`)."""
+    return {"pool": f"agency_{agency}"} if os.environ.get("MOTLAN_POOLS") == "1" else {}
 
 
 def _first_wait() -> float:
@@ -180,7 +338,40 @@ def _first_wait() -> float:
     return float(os.environ.get("MOTLAN_TASK_RETRY_SECONDS", "30"))
 
 
-def _call(function: str, *arguments: Any, **named: Any) -> dict[str, Any]:
+def _linked(made: Any) -> Any:
+    """Give a task its links to the bus's pages."""
+    made.operator.operator_extra_links = LINKS
+    return made
+
+
+def _skip(why: str) -> NoReturn:
+    log.info(why)
+    raise AirflowSkipException(why)
+
+
+def _begun(outcome: dict[str, Any]) -> str:
+    run = str(outcome["run"])
+    log.info("Run %s began. %s", run, console(f"/console/runs/{run}"))
+    return run
+
+
+def _tell(what: str, outcome: dict[str, Any]) -> None:
+    """Write into the task's log what a step came to, how long it took, and where its run's page is."""
+    run = outcome.get("run")
+    log.info("%s of run %s: %s. %s", what, run, _numbers(outcome), console(f"/console/runs/{run}") if run else "")
+
+
+def _numbers(outcome: dict[str, Any]) -> str:
+    found = {name: value for name, value in outcome.items() if isinstance(value, int | float) and value is not True}
+    return ", ".join(f"{name} {value:,}" for name, value in found.items()) or "done"
+
+
+def call_pipeline(function: str, *arguments: Any, **named: Any) -> dict[str, Any]:
+    """Call a function of the pipeline; only our own errors come out.
+
+    Raises:
+        MotlanError: It failed.
+    """
     # Late: a DAG file is parsed every few seconds, and must not pull the engine in each time.
     from motlan import pipeline
 

@@ -47,7 +47,7 @@ class Played:
 
 @pytest.fixture(scope="module")
 def played(home_of: Any, tmp_path_factory: pytest.TempPathFactory) -> Played:
-    patience = {"MOTLAN_TASK_RETRIES": "1", "MOTLAN_TASK_RETRY_SECONDS": "0.1"}
+    patience = {"MOTLAN_TASK_RETRIES": "1", "MOTLAN_TASK_RETRY_SECONDS": "0.1", "FAKE_RECONCILED": "1"}
     return Played(home_of.migrated("runner", **patience), tmp_path_factory.mktemp("log") / "worker.log")
 
 
@@ -82,9 +82,12 @@ class TestRuns:
 
     def test_between_tasks_travel_run_ids_and_numbers_only(self, played: Played) -> None:
         first = {"begin", "publish"}
-        assert {row[2] for row in played.xcoms} == {"return_value"}
-        assert all(isinstance(value, str) for _, task_id, _, value in played.xcoms if task_id in first)
-        rest = [value for _, task_id, _, value in played.xcoms if task_id not in first and value is not True]
+        links = {"_link_RunLink", "_link_QualityLink", "_link_LineageLink"}
+        results = [row[1::2] for row in played.xcoms if row[2] == "return_value" and row[1] != "check_limits"]
+        assert {row[2] for row in played.xcoms} == {"return_value", "skipmixin_key", *links}
+        assert {json.dumps(row[3]) for row in played.xcoms if row[2] in links} == {'""'}, "there is no console here"
+        assert all(isinstance(value, str) for task_id, value in results if task_id in first)
+        rest = [value for task_id, value in results if task_id not in first]
         assert {json.dumps(value) for value in rest} == {'{"rows": 7}'}
 
     def test_an_assets_event_names_the_run(self, played: Played) -> None:

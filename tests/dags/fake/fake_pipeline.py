@@ -23,14 +23,63 @@ def _call(function: str, *arguments: object) -> None:
         raise getattr(errors, kind)(f"{function} failed") if hasattr(errors, kind) else ValueError(f"bad: {SECRET}")
 
 
-def begin_sync(dataset, job=None):
-    _call("begin_sync", dataset)
+def begin_sync(dataset, job=None, *, full=False, since=None):
+    _call("begin_sync", dataset, *(["full"] if full else []), *([since] if since else []))
     return {"run": f"run-of-{dataset}", "dataset": dataset}
 
 
-def begin_reconcile(entity, job=None, *, full=False):
+def preview(dataset, *, full=False, since=None):
+    _call("preview", dataset)
+    return {"dataset": dataset, "source_rows": 12}
+
+
+def pulled_by_backfill(dataset, job):
+    before = any(call[0] == "commit_sync" for call in _journal())
+    return {"run": f"run-of-{dataset}" if before else None}
+
+
+def unread(entity):
+    return {"run": None}
+
+
+def unsynced(entity):
+    return {"datasets": json.loads(os.environ.get("FAKE_UNSYNCED", "[]"))}
+
+
+def begin_reconcile(entity, job=None, *, full=False, incomplete=False):
     _call("begin_reconcile", entity, *(["full"] if full else []))
     return {"run": "reconcile-1"}
+
+
+def _decisions():
+    return [call[2] for call in _journal() if call[0] == "decide" and call[3] == "approve"]
+
+
+def waits(run=None, *, entity=None):
+    if run is None and not os.environ.get("FAKE_RECONCILED") and not any(call[0] == "diff" for call in _journal()):
+        return {"run": None}
+    needed = int(os.environ.get("FAKE_APPROVALS", "0"))
+    if len(_decisions()) >= needed:
+        return {"run": "reconcile-1"}
+    limit = {"measure": "changes", "source": "toy", "area": None, "changed": 30, "known": 100, "limit": 0.25}
+    shown = {"state": "waiting", "passed": [limit], "counts": {}, "people": _decisions(), "needed": needed}
+    return {"run": "reconcile-1", **shown}
+
+
+def decide(run, person, action, why):
+    if person in _decisions():
+        raise errors.AccessError("you decided about this run before")
+    _call("decide", run, person, action, why)
+    return {"run": run, "state": "waiting"}
+
+
+def may_publish(run):
+    return {"run": run, "released": True}
+
+
+def raise_alert(kind, subject):
+    _call("raise_alert", kind, subject)
+    return {"alert": None}
 
 
 def publish(run=None, *, entity=None):

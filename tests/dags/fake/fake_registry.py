@@ -1,6 +1,9 @@
-"""A registry of two datasets, with the attributes that the DAG files read."""
+"""A registry of two datasets, with the attributes that the DAG files read. `FAKE_BROKEN` names one that is declared wrong."""
 
+import os
 from types import SimpleNamespace
+
+from motlan.errors import ConfigurationError
 
 
 def load() -> SimpleNamespace:
@@ -15,8 +18,18 @@ def load() -> SimpleNamespace:
                 freshness=86400,
                 owner="Cơ quan thử nghiệm",
                 entity="toy",
+                capacity=2,
+                pace={},
             )
             for name, agency in names.items()
         },
         entities={"toy": SimpleNamespace(name="toy")},
     )
+
+
+def load_each(home=None):
+    datasets = load().datasets
+    if name := os.environ.get("FAKE_BROKEN"):
+        del datasets[name]
+        return datasets, {name: ConfigurationError("schedule: is no cron expression", where="agencies.yaml, line 3")}
+    return datasets, {}

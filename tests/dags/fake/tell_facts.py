@@ -2,9 +2,23 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 
+CONNECTIONS: list[str] = []
+_connect = socket.socket.connect
+
+
+def connect(self, address):
+    CONNECTIONS.append(str(address))
+    return _connect(self, address)
+
+
+socket.socket.connect = connect
+
 from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.serialization.serialized_objects import DagSerialization
 
 from motlan import errors
 from motlan.config import registry
@@ -22,6 +36,13 @@ def tell(dag):
         "retries": {task.task_id: task.retries for task in dag.tasks},
         "outlets": {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks if task.outlets},
         "schedule": str(getattr(dag.timetable, "expression", "")),
+        "clock": str(getattr(getattr(dag.timetable, "timetable", None), "expression", "")),
+        "weights": {task.task_id: task.priority_weight for task in dag.tasks},
+        "pools": {task.task_id: task.pool for task in dag.tasks},
+        "pages": {
+            task.task_id: [task.doc_md, task.execution_timeout and task.execution_timeout.total_seconds()]
+            for task in dag.tasks
+        },
         "assets": triggers(dag),
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
@@ -40,7 +61,23 @@ def decide(error, try_number=1):
 
 
 folder = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
-bag = BundleDagBag(dag_folder=folder, bundle_path=Path(folder), bundle_name="dags-folder")
+
+
+def parse():
+    return BundleDagBag(dag_folder=folder, bundle_path=Path(folder), bundle_name="dags-folder")
+
+
+def versions(bags):
+    """Count the different forms that each DAG was given by some parses: each is a version of it in Airflow's database."""
+    found = {}
+    for bag in bags:
+        for dag_id, dag in bag.dags.items():
+            found.setdefault(dag_id, set()).add(SerializedDagModel.hash(DagSerialization.to_dict(dag)))
+    return {dag_id: len(forms) for dag_id, forms in found.items()}
+
+
+bag = parse()
+connections = list(CONNECTIONS)
 kinds = [
     "ContractError",
     "ConfigurationError",
@@ -62,6 +99,8 @@ print(
             "dags": {dag_id: tell(dag) for dag_id, dag in bag.dags.items()},
             "datasets": sorted(registry.load().datasets),
             "decisions": decisions,
+            "connections": connections,
+            "versions": versions(parse() for _ in range(int(os.environ.get("FACTS_PARSES", "0")))),
         }
     )
 )

@@ -29,6 +29,19 @@ def upgrade() -> None:
         postgresql_where=sa.text("ended_at is null"),
     )
     op.create_table(
+        "alerts",
+        sa.Column(
+            "cause", sa.Text(), nullable=False, comment="class of the error, and what is common to those told together"
+        ),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False, comment="failures since it began"),
+        sa.Column("first_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("cause"),
+    )
+    op.create_table(
         "feed_epochs",
         sa.Column(
             "epoch", sa.BigInteger(), autoincrement=False, nullable=False, comment="2, 3, ...; the first has no row"
@@ -43,4 +56,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop the tables."""
     op.drop_table("feed_epochs")
+    op.drop_table("alerts")
     op.drop_table("publication_holds")
