@@ -253,7 +253,7 @@ def _wait_for_dags(running: Services, airflow: _Airflow) -> list[str]:
     while True:
         running.tend(_say)
         dags = _patiently(running, airflow.dags) if airflow.healthy() else []
-        if KINDS == {dag_id.partition("_")[0] for dag_id in dags}:
+        if {dag_id.partition("_")[0] for dag_id in dags} == KINDS:
             return dags
         if broken := _patiently(running, airflow.broken_files) if dags else []:
             raise ServiceDiedError(

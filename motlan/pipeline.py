@@ -276,8 +276,9 @@ def waits(run: str | None = None, *, entity: str | None = None) -> Counts:
         entity: As of `publish`.
 
     Returns:
-        `run` (None where nothing is to be published); and where it waits, what `motlan.publication.approval.show` returns, `people` (who decided so far) and
-        `needed` (how many have to approve). No personal value.
+        `run` (None where nothing is to be published); and where it waits, its `state`, `passed` and `counts` (see
+        `motlan.publication.approval.show`), `people` (who decided so far) and `needed` (how many have to approve). No
+        personal value.
     """
     work = open_workspace()
     run = run or _find_reconciled(work, work.registry.linked(entity).name)
