@@ -20,6 +20,8 @@ from psycopg import errors as postgres_errors
 from psycopg import sql
 
 USER = "admin"
+USERS = {USER: "admin", "operator": "op"}
+"""Who may sign in, and Airflow's role of each: to release a publication that is held back takes two."""
 _PASSWORDS = "passwords.json"
 MIGRATED = "migrated"
 """File in Airflow's folder that says which tables its database has."""
@@ -47,15 +49,17 @@ def prepare(home: Path, var: Path, database_url: str, environ: Mapping[str, str]
         # Airflow is 2,000 modules: compiling them anew in each of its processes costs 4 s each time.
         inherited.setdefault("PYTHONPYCACHEPREFIX", str(var / "pycache"))
     url = "postgresql+psycopg://" + database_url.split("://", 1)[1]
-    _write_once(folder / _PASSWORDS, lambda: json.dumps({USER: secrets.token_urlsafe(12)}))
+    _write_once(folder / _PASSWORDS, lambda: json.dumps({user: secrets.token_urlsafe(12) for user in USERS}))
     settings = {
         "CORE__DAGS_FOLDER": str(home / "dags"),
         "CORE__PLUGINS_FOLDER": str(home / "plugins"),
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTOR": "motlan_airflow.executor.PromptLocalExecutor",
         "CORE__PARALLELISM": "4",
+        # So long, at the most, a worker takes to notice that its task has ended (5 s else).
+        "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "CORE__HOSTNAME_CALLABLE": "socket.gethostname",
-        "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(folder / _PASSWORDS),
         "CORE__FERNET_KEY": _write_once(folder / "fernet.key", _fernet_key),
         "API__SECRET_KEY": _write_once(folder / "api.key", secrets.token_urlsafe),
@@ -84,9 +88,9 @@ def prepare(home: Path, var: Path, database_url: str, environ: Mapping[str, str]
     }
 
 
-def login(env: Mapping[str, str]) -> tuple[str, str]:
-    """Return the name and the password of the person who may sign in."""
-    return USER, json.loads((Path(env["AIRFLOW_HOME"]) / _PASSWORDS).read_text())[USER]
+def login(env: Mapping[str, str], user: str = USER) -> tuple[str, str]:
+    """Return the name and the password of a person who may sign in."""
+    return user, json.loads((Path(env["AIRFLOW_HOME"]) / _PASSWORDS).read_text())[user]
 
 
 def is_migrated(env: Mapping[str, str]) -> bool:

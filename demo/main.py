@@ -255,7 +255,7 @@ def leave_running(root: Path, asked: standing.Asked, var: Path, *, fresh: bool) 
 def _serve(console: Console, choice: Choice, environment: dict[str, str]) -> int:
     with simulators.Agencies(choice.var / "world") as agencies:
         os.environ.update(agencies.env)
-        open_workspace()
+        standing.add_people(open_workspace())
         for name, value in agencies.env.items():
             if name.endswith("_URL"):
                 console.print(f"{name} {value}", highlight=False, soft_wrap=True)

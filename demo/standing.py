@@ -12,11 +12,13 @@ from typing import Any
 
 import psycopg
 
+from demo import airflow_home
 from demo.services import how
-from motlan import processes
+from motlan import people, processes
 from motlan.errors import ConfigurationError, TransientError
 from motlan.settings import Settings
 from motlan.store import server, supervisor
+from motlan.workspace import Workspace
 from simulators import Agencies
 
 DEFAULTS = {"people": 20_000, "seed": 1, "dirt": "default"}
@@ -122,6 +124,14 @@ def _refuse_second(file: Path, var: Path) -> None:
         raise ConfigurationError(
             f"this world runs already, by process {other.pid}", where=str(var), next_step="end that one with Ctrl-C."
         )
+
+
+def add_people(work: Workspace) -> None:
+    """Let the bus know who may sign in to Airflow, by the same names: they release what is held back."""
+    known = {person["name"] for person in people.listed(work.store)}
+    for user in airflow_home.USERS:
+        if user not in known:
+            people.add(work.store, work.settings, user, people.STEWARD)
 
 
 class Database:

@@ -34,7 +34,7 @@ WARM_UP_S = 90.0
 _console = Console(highlight=False, soft_wrap=True)
 
 
-class _Airflow:
+class AirflowApi:
     """The few calls to Airflow's REST API that are needed here."""
 
     def __init__(self, address: str, login: tuple[str, str]) -> None:
@@ -109,6 +109,19 @@ def airflow_services(port: int) -> list[Service]:
     ]
 
 
+def airflow_settings(port: int) -> dict[str, str]:
+    """Return the settings of an Airflow whose page is on a loopback port: deadlines, pools, and where its parts find it."""
+    address = f"http://127.0.0.1:{port}"
+    return {
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "MOTLAN_DEADLINES": "1",
+        "MOTLAN_POOLS": "1",
+    }
+
+
 def up(env: Mapping[str, str], services: Sequence[Service], port: int = 8080, others: Sequence[Kept] = ()) -> int:
     """Run the services and Airflow until someone stops them. What dies meanwhile is told, and started again.
 
@@ -126,22 +139,14 @@ def up(env: Mapping[str, str], services: Sequence[Service], port: int = 8080, ot
         _console.print(f"Ended {left} processes that an earlier run of this world had left when it was killed.")
     port = free_port(port)
     address = f"http://127.0.0.1:{port}"
-    env = {
-        **env,
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": address,
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
-        "MOTLAN_DEADLINES": "1",
-        "MOTLAN_POOLS": "1",
-    }
+    env = {**env, **airflow_settings(port)}
     running = Services(env, Path(env["AIRFLOW_HOME"]) / "logs" / "services")
     running.keep(others)
     began = datetime.now(UTC)
     with _stopped_by_signal():
         try:
             _start(running, env, [*services, *airflow_services(port)])
-            _follow(running, _Airflow(address, airflow_home.login(env)), began)
+            _follow(running, AirflowApi(address, airflow_home.login(env)), began)
         except KeyboardInterrupt:
             return 0
         except MotlanError as error:
@@ -178,7 +183,7 @@ def _start(running: Services, env: Mapping[str, str], services: Sequence[Service
     _console.print("  Airflow's login        {} / {}".format(*airflow_home.login(env)))
 
 
-def _follow(running: Services, airflow: _Airflow, began: datetime) -> None:
+def _follow(running: Services, airflow: AirflowApi, began: datetime) -> None:
     """Start a sync of every dataset, then tell of every change of a DAG run's state, for ever."""
     dags = _wait_for_dags(running, airflow)
     for dag_id in dags:
@@ -226,7 +231,7 @@ def _patiently(running: Services, call: Callable[[], Any], seconds: float = PATI
 class _Pulse:
     """Tells when a part of Airflow runs and gives no sign of life, and when it does again."""
 
-    def __init__(self, airflow: _Airflow, running: Services) -> None:
+    def __init__(self, airflow: AirflowApi, running: Services) -> None:
         self._airflow, self._running = airflow, running
         self._silent: dict[str, str] = {}
         self._next = 0.0
@@ -248,7 +253,7 @@ class _Pulse:
                 _say(f"airflow-{name} gives signs of life again")
 
 
-def _wait_for_dags(running: Services, airflow: _Airflow) -> list[str]:
+def _wait_for_dags(running: Services, airflow: AirflowApi) -> list[str]:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         running.tend(_say)

@@ -86,9 +86,10 @@ class ReleaseOperator(HITLOperator):
 def describe(found: dict[str, Any]) -> str:
     """Return what people read before they decide: the limits that are passed, by register and area. Numbers only."""
     lines = [
-        f"Lượt `{found['run']}` thay đổi nhiều hơn giới hạn cho phép. Cần {found['needed']} người đồng ý, "
-        f"đã có {len(found['people'])}. / Run `{found['run']}` changes more than the limits allow. "
-        f"{found['needed']} people have to approve, {len(found['people'])} did. `motlan release show {found['run']}`",
+        # Airflow shows the next person the same text, so it must stay true.
+        f"Lượt `{found['run']}` thay đổi nhiều hơn giới hạn cho phép: cần {found['needed']} người đồng ý. "
+        f"/ Run `{found['run']}` changes more than the limits allow: {found['needed']} people have to approve. "
+        f"`motlan release show {found['run']}`",
         "",
         "| thay đổi / measure | cơ quan / register | khu vực / area | số đổi / changed | của / of | tỷ lệ / share | "
         "giới hạn / limit |",

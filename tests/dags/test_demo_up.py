@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from typing import Any
 
 import psutil
 import pytest
+
+from demo import airflow_home
+from demo.up import AirflowApi
 
 pytestmark = pytest.mark.slow
 
@@ -56,21 +60,51 @@ class Up:
         return found
 
 
+def answer(env: dict[str, str], address: str, user: str) -> str:
+    """Release what waits among Airflow's required actions; return what was shown before."""
+    airflow = AirflowApi(address, airflow_home.login(env, user))
+    while not (found := waiting(airflow)):
+        time.sleep(0.5)
+    at = found["task_instance"]
+    path = f"/dags/{at['dag_id']}/dagRuns/{at['dag_run_id']}/taskInstances/{at['task_id']}/-1/hitlDetails"
+    body = {"chosen_options": [found["options"][0]], "params_input": {"reason": "looked at"}}
+    airflow.call("PATCH", path, json=body)
+    return str(found["body"])
+
+
+def waiting(airflow: AirflowApi) -> dict[str, Any] | None:
+    """Return what is asked of people now."""
+    found = airflow.call("GET", "/dags/~/dagRuns/~/hitlDetails", params={"response_received": False})["hitl_details"]
+    return next((one for one in found if one["task_instance"]["state"] == "awaiting_input"), None)
+
+
 def published(env: dict[str, str]) -> bool:
-    """Tell whether the run was published that the asset's event names."""
+    """Tell whether the run was published that the asset's event names, after two people released it."""
     journal = Path(env["FAKE_JOURNAL"])
     calls = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+    released = [call[2] for call in calls if call[0] == "decide"]
+    assert (
+        ["publish", "reconcile-1"] not in calls
+        or released == ["Admin", "Operator"]
+        or released == ["admin", "operator"]
+    )
     return ["publish", "reconcile-1"] in calls
 
 
 def test_a_scheduler_publishes_is_tended_and_leaves_nothing_running(home_of: Any, tmp_path: Path) -> None:
     env = home_of.migrated("up", PATH=os.environ["PATH"]) | {
-        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10"  # seconds of silence until it is told, 30 else
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",  # seconds of silence until it is told, 30 else
+        "FAKE_APPROVALS": "2",
     }
     up = Up(env, tmp_path / "screen")
     try:
-        text = up.wait_for("publish_toy", "running")
-        while not published(env):
+        up.wait_for("publish_toy", "success")
+        text = up.wait_for("release_toy", "running")
+        assert not published(env)
+        address = re.findall(r"http://127\.0\.0\.1:\d+", text)[0]
+        answers = [answer(env, address, user) for user in ("admin", "admin", "operator")]
+        assert all("changes | toy | cả nước / all | 30 | 100 | 30.00% | 25.00% |" in shown for shown in answers)
+        while not published(env):  # nobody counts twice
             text = up.wait_for("publish_toy", "success")
             time.sleep(0.5)
         assert len(up.left_running()) > 5
