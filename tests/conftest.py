@@ -54,6 +54,7 @@ settings.load_profile("patient")
 
 
 LONG = (
+    "tests/scheduler",
     "tests/spark",
     "tests/expressions/test_parity",
     "tests/demo/test_main_job",
