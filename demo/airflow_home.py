@@ -83,6 +83,7 @@ def prepare(home: Path, var: Path, database_url: str, environ: Mapping[str, str]
         "MOTLAN_HOME": str(home),
         "MOTLAN_VAR": str(var),
         "AIRFLOW_HOME": str(folder),
+        "MOTLAN_AIRFLOW_DATABASE_URL": url,
         "SCARF_ANALYTICS": "false",
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
     }

@@ -231,6 +231,39 @@ def replay(dataset: str, quarantined_by: Sequence[str] = ()) -> Counts:
 
 
 @_private
+def recheck(dataset: str) -> Counts:
+    """Clean and check the waiting rows of a dataset's quarantine again, where what cleans or checks them changed since.
+
+    Returns:
+        As of `replay`.
+    """
+    work = open_workspace()
+    declared = work.registry.dataset(dataset)
+    with work.store.engine.connect() as connection:
+        newest = runs.newest_done(connection, "sync", declared.name)
+    cleaned = runs.get(work.store, newest).find_result(results.Cleaned) if newest else None
+    if cleaned and cleaned.version == row_rules.version_of(work, declared, partial(select_canonical, declared)):
+        return {"replayed": 0}
+    return replay(dataset)
+
+
+@_private
+def check_log() -> Counts:
+    """Compute the log's root again. Returns `entries`.
+
+    Raises:
+        InternalError: An entry does not hold any more.
+    """
+    with open_workspace().store.engine.connect() as connection:
+        if (broken := log.first_broken(connection)) is not None:
+            raise InternalError(
+                f"the log does not hold from entry {broken} on",
+                next_step="hold publishing (`motlan hold publish`), and see docs/operations.md#log-broken.",
+            )
+        return {"entries": connection.execute(sa.select(sa.func.count()).select_from(tables.log_entries)).scalar_one()}
+
+
+@_private
 def unsynced(entity: str | None = None) -> Counts:
     """Return the `datasets` of an entity that are declared as required and had no sync yet that came to its end."""
     work = open_workspace()
