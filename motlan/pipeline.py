@@ -31,7 +31,7 @@ from motlan.linking import scope
 from motlan.merge import merge as survivorship
 from motlan.projection import load as projection
 from motlan.projection import preflight
-from motlan.publication import approval, bases, hold
+from motlan.publication import approval, bases, checkpoints, hold
 from motlan.publication import diff as differences
 from motlan.publication import publish as publication
 from motlan.quality import column_guard, cross_register, exceptions, row_rules, rule_counts, run_guard
@@ -482,6 +482,8 @@ def publish(run: str | None = None, *, entity: str | None = None, mend: bool = F
             areas = rule_counts.Tally.load(work.scratch(current.id) / cross_register.TALLY)
             answers = current.result(results.CrossChecked).rules
             rule_counts.record(connection, current.id, work.registry.rules.by_name, answers, areas)
+            if published.number:
+                checkpoints.write(connection, work.settings.checkpoints)
         return published
 
     counts = runs.step(work.store, run, "publish", do, lock="publish")
