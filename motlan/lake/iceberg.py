@@ -27,6 +27,7 @@ from sqlalchemy.exc import IntegrityError
 
 from motlan.errors import ConfigurationError, ContractError, InternalError
 from motlan.expressions import constant, literal, quote
+from motlan.lake.moved import Moved
 from motlan.settings import Settings
 from motlan.store.session import Store, sqlalchemy_url
 
@@ -42,6 +43,8 @@ SCRATCH = "format parquet, parquet_version v2, dictionary_size_limit 4000, write
 """How what passes between steps is written: likewise, but lightly compressed."""
 KEPT_FEW = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": "10"}
 """Properties of a table: each commit adds a manifest, and a reader of the table's files reads all of them."""
+CATALOG = "motlan"
+"""Name of the catalog, which a database of ours has one of."""
 RUN_OF_PATH = re.compile(r"/run=([^/]+)/")
 BASES = "bases"
 """Namespace of the published rows of tables of appended versions that were written anew: `bases.golden_person` of
@@ -260,8 +263,9 @@ class Lake:
     def __init__(self, settings: Settings, store: Store) -> None:
         self.root = settings.lake
         self.root.mkdir(parents=True, exist_ok=True)
+        self._moved = Moved.read(self.root)
         self._uri = sqlalchemy_url(store.url)
-        self._catalog = _catalog(self._uri, self.root.as_uri())
+        self._catalog = _catalog(self._uri, self.root.as_uri(), self._moved)
 
     def folder(self, table: str, run: str) -> Path:
         """Return the folder in which a run stages its files of a table, made where missing."""
@@ -374,7 +378,7 @@ class Lake:
                 f"{named} of the lake's table {table} is missing or damaged", next_step="restore it from a backup."
             ) from None
         files = (task.file for task in tasks)
-        paths = ((unquote(urlparse(file.file_path).path), file.record_count) for file in files)
+        paths = ((self._moved.path(unquote(urlparse(file.file_path).path)), file.record_count) for file in files)
         return sorted(Added(path, _run_of(path), rows) for path, rows in paths)
 
     def _table(self, table: str, example: Path) -> Table:
@@ -393,9 +397,9 @@ def _run_of(path: str) -> str | None:
 
 
 @cache
-def _catalog(uri: str, warehouse: str) -> SqlCatalog:
+def _catalog(uri: str, warehouse: str, moved: Moved) -> SqlCatalog:
     """Open a catalog once in a process: each has connections of its own."""
-    return SqlCatalog("motlan", uri=uri, warehouse=warehouse, echo="false")
+    return SqlCatalog(CATALOG, uri=uri, warehouse=warehouse, echo="false", **moved.properties())
 
 
 def _schema(path: Path) -> pa.Schema:
