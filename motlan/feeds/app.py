@@ -182,7 +182,7 @@ def _answer(lines: list[dict[str, Any]], epoch: int, headers: dict[str, str]) ->
 def _epoch(work: Workspace, entity: str, told: int | None, after: int = 0) -> int:
     """Return the feeds' epoch, where a reader's position is of it.
 
-    A reader who names no epoch has a position of an earlier one where its number was given out before this one began; the first is `after=0`.
+    A reader who names no epoch has a position of an earlier one where its number was given out before this one began.
 
     Raises:
         _EarlierEpochError: It is of another epoch.

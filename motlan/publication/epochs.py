@@ -74,15 +74,16 @@ def projected(connection: sa.Connection, entity: str) -> int:
     return max(*map(int, found), before(connection).seqs.get(entity, 0))
 
 
-def begin(connection: sa.Connection, given: GivenOut, reason: str) -> int:
+def begin(connection: sa.Connection, given: GivenOut, reason: str, after: int = 1) -> int:
     """Begin the next epoch, in the publisher's transaction; return its number.
 
     Args:
         connection: In the publisher's transaction.
         given: The last numbers that readers can have seen.
         reason: Why, in words for the operator.
+        after: The last epoch that readers can have seen.
     """
-    epoch = current(connection) + 1
+    epoch = max(current(connection), after) + 1
     known = given_out(connection).or_later(given)
     values: dict[str, Any] = {"epoch": epoch, "publication": known.publication, "seqs": known.seqs}
     connection.execute(sa.insert(tables.feed_epochs).values(**values, reason=reason))
