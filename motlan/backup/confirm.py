@@ -21,6 +21,8 @@ from motlan.publication.epochs import GivenOut
 from motlan.workspace import Workspace
 
 Counts = dict[str, Any]
+SPARED_PUBLICATIONS, SPARED_SEQS, SPARED_EPOCHS = 1_000, 1_000_000_000, 10
+"""Numbers that are left out where nobody knows which were given out: more than can be lost between two backups."""
 
 
 def confirm(work: Workspace, known: Sequence[Checkpoint]) -> Counts:
@@ -44,23 +46,54 @@ def confirm(work: Workspace, known: Sequence[Checkpoint]) -> Counts:
             next_step="give the file that MOTLAN_CHECKPOINTS named: `motlan restore confirm --checkpoint FILE`.",
         )
     last = known[-1]
-    given, lost = GivenOut(last.publication, last.seqs), max(0, last.publication - note["publication"])
-    with work.store.publishing() as connection:
+    with work.store.engine.connect() as connection:
         _require_extension(connection, note, known)
+    given = GivenOut(last.publication, last.seqs)
+    return _reconcile(work, note, given, last.epoch, f"reconciled with publication {last.publication}")
+
+
+def confirm_without(work: Workspace, why: str) -> Counts:
+    """Let a restored installation publish again where no checkpoint was kept: a new epoch whose numbers nobody can have seen.
+
+    Args:
+        work: The restored installation.
+        why: In the operator's words.
+
+    Returns:
+        See `confirm`; `lost_publications` is not known, and 0.
+
+    Raises:
+        ConfigurationError: Nothing waits for it, or the reason is missing.
+    """
+    note = _read_note(work)
+    if not why.strip():
+        raise ConfigurationError("to go on without a checkpoint needs its reason", next_step="say why.")
+    with work.store.engine.connect() as connection:
+        now, epoch = epochs.given_out(connection), epochs.current(connection)
+    if epoch == note["epoch"]:  # else a try that was stopped has begun it already
+        seqs = {entity: seq + SPARED_SEQS for entity, seq in now.seqs.items()}
+        now, epoch = GivenOut(now.publication + SPARED_PUBLICATIONS, seqs), epoch + SPARED_EPOCHS
+    return {**_reconcile(work, note, now, epoch, f"without a checkpoint: {why.strip()}"), "lost_publications": 0}
+
+
+def _reconcile(work: Workspace, note: Counts, given: GivenOut, epoch: int, why: str) -> Counts:
+    """Begin an epoch where readers can have seen more than is here, and end the restore's hold."""
+    lost = max(0, given.publication - note["publication"])
+    with work.store.publishing() as connection:
         restored = epochs.given_out(connection)
-        rises = last.epoch > epochs.current(connection) or restored.or_later(given) != restored
+        rises = epoch > epochs.current(connection) or restored.or_later(given) != restored
         if rises:
-            epochs.begin(connection, given, f"{note['backup']} was restored, {lost} publications behind", last.epoch)
+            epochs.begin(connection, given, f"{note['backup']} was restored, {lost} publications behind", epoch)
             checkpoints.write(connection, work.settings.checkpoints)
         now, following = epochs.current(connection), epochs.given_out(connection).publication + 1
-    hold.end(work.store, hold.PUBLISH, hold.RESTORE, f"reconciled with publication {last.publication}")
+    hold.end(work.store, hold.PUBLISH, hold.RESTORE, why)
     if before := note["held_before"]:
         hold.begin(work.store, hold.PUBLISH, before["principal"], before["reason"])
     (work.settings.var / RESTORED).unlink()
     return {
         "lost_publications": lost,
         "epoch": now,
-        "epoch_rose": rises,
+        "epoch_rose": now > note["epoch"],
         "next_publication": following,
         "held": bool(before),
     }

@@ -256,6 +256,7 @@ def _block(work: Workspace, settings: Settings, manifest: Manifest, backup: Path
         "log_size": manifest.log_size,
         "root": manifest.root,
         "publication": manifest.publication,
+        "epoch": manifest.epoch,
         "held_before": kept if kept and kept["principal"] != hold.RESTORE else None,
     }
     (settings.var / RESTORED).write_text(json.dumps(note), encoding="utf-8")

@@ -19,8 +19,9 @@ from motlan.backup import confirm as reconciliation
 from motlan.backup import restore as restoring
 from motlan.backup.folder import BackupFolder, chosen, moment_of
 from motlan.backup.manifest import Manifest
-from motlan.cli.output import AsJson, err, examples, out, report_done, report_errors
+from motlan.cli.output import AsJson, err, examples, me, out, read_reason, report_done, report_errors
 from motlan.errors import ConfigurationError, MotlanError
+from motlan.ledger import accesses
 from motlan.publication import checkpoints
 from motlan.settings import load
 from motlan.workspace import open_workspace
@@ -231,6 +232,12 @@ def confirm(
             help="The file that publications wrote, or - for standard input; MOTLAN_CHECKPOINTS where absent."
         ),
     ] = None,
+    no_checkpoint: Annotated[
+        bool,
+        typer.Option(
+            "--no-checkpoint", help="Go on where none was kept: asks why, and begins an epoch far behind all numbers."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Reconcile a restored state with what was published last, and let it publish again.
@@ -239,7 +246,11 @@ def confirm(
     """
     with report_errors(as_json):
         work = open_workspace()
-        done = reconciliation.confirm(work, checkpoints.read(_lines(checkpoint, work.settings.checkpoints)))
+        if no_checkpoint:
+            done = reconciliation.confirm_without(work, read_reason())
+        else:
+            done = reconciliation.confirm(work, checkpoints.read(_lines(checkpoint, work.settings.checkpoints)))
+        accesses.record(work.store, me(), "restore.confirm", f"epoch {done['epoch']}")
     line = f"reconciled: the next publication is {done['next_publication']}"
     if done["epoch_rose"]:
         line += f"; {done['lost_publications']} publications were lost, and the feeds are in epoch {done['epoch']} now"

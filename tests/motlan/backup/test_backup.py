@@ -159,6 +159,10 @@ def test_checkpoints_of_another_log_or_too_old_leave_it_blocked(
         assert said in command("restore", "confirm", "--checkpoint", str(given), fails=True)["message"]
     with country.open().store.engine.connect() as connection, pytest.raises(AccessError):
         hold.require_none(connection)
+    answer = CliRunner().invoke(app, ["restore", "confirm", "--no-checkpoint", "--json"], input='{"why": "lost too"}')
+    assert json.loads(answer.stdout)["epoch"] == 12
+    change(3)
+    assert rows(country, "select max(publication), max(seq) from feed_person") == [(1003, 1_000_000_008)]
 
 
 def test_nothing_is_published_where_its_checkpoint_cannot_be_written(
