@@ -39,7 +39,7 @@ def confirm(work: Workspace, known: Sequence[Checkpoint]) -> Counts:
         ConfigurationError: Nothing waits for it, or there is no checkpoint.
         ContractError: The checkpoint is of another log, or older than the backup: publishing stays blocked.
     """
-    note = _read_note(work)
+    note = read_note(work)
     if not known:
         raise ConfigurationError(
             "there is no checkpoint",
@@ -65,7 +65,7 @@ def confirm_without(work: Workspace, why: str) -> Counts:
     Raises:
         ConfigurationError: Nothing waits for it, or the reason is missing.
     """
-    note = _read_note(work)
+    note = read_note(work)
     if not why.strip():
         raise ConfigurationError("to go on without a checkpoint needs its reason", next_step="say why.")
     with work.store.engine.connect() as connection:
@@ -99,7 +99,12 @@ def _reconcile(work: Workspace, note: Counts, given: GivenOut, epoch: int, why: 
     }
 
 
-def _read_note(work: Workspace) -> Counts:
+def read_note(work: Workspace) -> Counts:
+    """Return what was restored here and waits to be reconciled.
+
+    Raises:
+        ConfigurationError: Nothing waits.
+    """
     with work.store.engine.connect() as connection:
         held = hold.in_force(connection).get(hold.PUBLISH)
     path = work.settings.var / RESTORED

@@ -27,42 +27,41 @@ from motlan.settings import load
 from motlan.workspace import open_workspace
 
 
-def _with_default(name: str) -> type[TyperGroup]:
-    """Return a group of commands of which one is meant where none is named."""
+class _Restoring(TyperGroup):
+    """The group of `motlan restore`, of which `from` is meant where no other command is named."""
 
-    class Group(TyperGroup):
-        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-            asks = args[:1] in (["--help"], [])
-            named = args and (args[0] in self.commands or args[0] in ("--install-completion", "--show-completion"))
-            return super().parse_args(
-                ctx, args if named or (asks and (args or self.no_args_is_help)) else [name, *args]
-            )
+    default = "from"
 
-    return Group
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command line."""
+        named = not args or args[0] in self.commands or args[0] == "--help"
+        return super().parse_args(ctx, args if named else [self.default, *args])
 
 
-app = typer.Typer(
-    cls=_with_default("now"),
-    help="Backups of store, lake, payloads and keys at one point in time. `motlan backup` alone takes one.",
-    epilog=examples("motlan backup", "motlan backup --to /mnt/backup --every 5", "motlan backup check"),
-)
+app = typer.Typer(invoke_without_command=True)
 restore_app = typer.Typer(
-    cls=_with_default("from"),
+    cls=_Restoring,
     help="Bring a backup back into an empty place, and reconcile it. `motlan restore FROM` brings it back.",
     epilog=examples("motlan restore /mnt/backup", "motlan restore confirm"),
     no_args_is_help=True,
 )
 
 
-@app.command("now", epilog=examples("motlan backup", "motlan backup --to /mnt/backup", "motlan backup --every 5"))
-def now(
+@app.callback(epilog=examples("motlan backup", "motlan backup --to /mnt/backup --every 5", "motlan backup check"))
+def take(
+    context: typer.Context,
     to: Annotated[Path | None, typer.Option(help="The folder of backups; MOTLAN_BACKUP where absent.")] = None,
     every: Annotated[
         float | None, typer.Option(min=0.1, help="Take one every so many minutes, until Ctrl-C.", metavar="MINUTES")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a backup while runs go on: files that an earlier one has are not copied again."""
+    """Take a backup of store, lake, payloads and keys at one point in time, while runs go on.
+
+    Files that an earlier one has are not copied again.
+    """
+    if context.invoked_subcommand:
+        return
     place = str(to) if to else None
     with report_errors(as_json):
         while True:
@@ -246,6 +245,7 @@ def confirm(
     """
     with report_errors(as_json):
         work = open_workspace()
+        reconciliation.read_note(work)
         if no_checkpoint:
             done = reconciliation.confirm_without(work, read_reason())
         else:
