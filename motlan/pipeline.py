@@ -606,6 +606,16 @@ def check_backup(backup: str | None = None, *, watch: Callable[[str], None] = la
 
 
 @_private
+def expire(days: int = 7) -> Counts:
+    """Remove the lake's metadata of snapshots that are older than some days; rows and earlier states stay.
+
+    Returns:
+        `snapshots`, `files` and `bytes` that were removed, and `busy`: tables that a run writes now, left for the next time.
+    """
+    return dict(sweep.expire(open_workspace(), days))
+
+
+@_private
 def fail(run: str, error: BaseException) -> None:
     """Write down that a try failed: our own errors' words, of any other error its class only (libraries quote values)."""
     runs.fail(open_workspace().store, run, runs.words(error))

@@ -52,10 +52,19 @@ class Drill:
         self.turn += 1
         for command in ROUND:
             beside = self.bus.begin("backup") if self.chance.random() < 0.6 else None
+            if beside and self.chance.random() < 0.2:
+                self.kill_server()
             self.bus.do(command)
             if beside:
                 self.end(beside)
         self.read()
+
+    def kill_server(self) -> None:
+        """Kill PostgreSQL while a backup is under way."""
+        time.sleep(self.chance.uniform(0, 0.5))
+        if postmaster := supervisor.postmaster(self.var / "store"):
+            postmaster.kill()
+            self.told["kills"].append("postgres")
 
     def end(self, backup: int) -> None:
         """Let a backup come to its end, or kill it."""
