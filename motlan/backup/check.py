@@ -36,7 +36,7 @@ def check(work: Workspace, backup: Path | None = None, watch: Callable[[str], No
     """
     began = time.monotonic()
     folder, found = chosen(backup or BackupFolder.of(work.settings).root)
-    with work.own_folder() as place:
+    with folder.reading(), work.own_folder() as place:
         ours = {name: value for name, value in vars(work.settings).items() if not name.endswith("database_url")}
         settings = InPlace(**ours | {"var": place / "var", "files": folder.files}, database_url=None)
         try:

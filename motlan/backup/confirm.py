@@ -104,6 +104,7 @@ def read_note(work: Workspace) -> Counts:
 
     Raises:
         ConfigurationError: Nothing waits.
+        ContractError: What was restored is not as it was taken.
     """
     with work.store.engine.connect() as connection:
         held = hold.in_force(connection).get(hold.PUBLISH)
@@ -113,6 +114,12 @@ def read_note(work: Workspace) -> Counts:
             "nothing was restored here that waits for it", next_step="see `motlan status` and `motlan hold list`."
         )
     note: Counts = json.loads(path.read_text(encoding="utf-8"))
+    if wrong := note["wrong"]:
+        raise ContractError(
+            f"what was restored is not as it was taken: {'; '.join(wrong)}",
+            where=str(work.settings.var),
+            next_step="restore another backup: `motlan backup list`.",
+        )
     return note
 
 

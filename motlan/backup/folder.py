@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from motlan.backup.manifest import Manifest
-from motlan.errors import ConfigurationError, TransientError
+from motlan.errors import ConfigurationError, ContractError, TransientError
 from motlan.settings import Settings
 
 NAME = re.compile(r"\d{8}T\d{12}Z")
@@ -75,6 +75,13 @@ class BackupFolder:
         found = self.root.iterdir() if self.root.is_dir() else ()
         return sorted(path for path in found if NAME.fullmatch(path.name))
 
+    def newest_manifest(self) -> Manifest | None:
+        """Return the manifest of the newest backup whose manifest is whole; None where there is none."""
+        for path in reversed(self.backups()):
+            with suppress(ContractError):
+                return Manifest.read(path)
+        return None
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Be the only one that takes a backup here; what killed ones left is removed.
@@ -93,7 +100,10 @@ class BackupFolder:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Let no backup be removed within this block."""
+        """Let no backup be removed within this block. Where nothing can be written nothing is removed either."""
+        if not os.access(self.root, os.W_OK):
+            yield
+            return
         with _locked(self.root / ".reading", fcntl.LOCK_SH, wait=True):
             yield
 
@@ -111,10 +121,14 @@ class BackupFolder:
             left = [path for path in known if path not in old]
             gone: set[str] = set()
             for path in old:
-                gone |= Manifest.read(path).files.keys()
+                with suppress(ContractError):
+                    gone |= Manifest.read(path).files.keys()
                 shutil.rmtree(path)
-            for path in reversed(left):  # nearly all is in the newest one already
-                gone -= Manifest.read(path).files.keys() if gone else set()
+            try:
+                for path in reversed(left):  # nearly all is in the newest one already
+                    gone -= Manifest.read(path).files.keys() if gone else set()
+            except ContractError:  # nobody knows what a damaged one has
+                gone = set()
             for name in gone:
                 (self.files / name).unlink(missing_ok=True)
             return {"removed": len(old), "files_removed": len(gone)}

@@ -22,7 +22,7 @@ from motlan.backup.folder import BackupFolder, put
 from motlan.backup.manifest import DUMP, KEYS, Manifest, check_sums, digest_of
 from motlan.config import registry as declared
 from motlan.config.files import declared_digest
-from motlan.errors import ConfigurationError, ContractError
+from motlan.errors import ConfigurationError, ContractError, EngineError
 from motlan.lake.iceberg import Lake
 from motlan.lake.moved import FILE as MOVED
 from motlan.lake.moved import Moved
@@ -128,6 +128,9 @@ def restore(
     counts["projected"] = _project(work)
     watch("replaying golden values")
     counts |= _replay(work, wrong)
+    if wrong and not isinstance(settings, InPlace):  # nothing is published from it
+        note = json.loads((settings.var / RESTORED).read_text(encoding="utf-8"))
+        (settings.var / RESTORED).write_text(json.dumps({**note, "wrong": wrong}), encoding="utf-8")
     (settings.var / RESTORING).unlink()
     return Restored(work, manifest, {**counts, "seconds": round(time.monotonic() - began, 2)}, wrong)
 
@@ -192,8 +195,15 @@ def _bring_files(settings: Settings, folder: BackupFolder, manifest: Manifest) -
             return digest_of(target) == manifest.files[name]
         return False
 
-    with ThreadPoolExecutor(settings.threads) as threads:
-        good = list(threads.map(bring, manifest.files))
+    try:
+        with ThreadPoolExecutor(settings.threads) as threads:
+            good = list(threads.map(bring, manifest.files))
+    except OSError as error:
+        raise EngineError(
+            f"the files cannot be brought back ({error.strerror or type(error).__name__})",
+            where=str(settings.var),
+            next_step="make room on that disk, remove what is in the folder, then restore again.",
+        ) from None
     if bad := [name for name, holds in zip(manifest.files, good, strict=True) if not holds]:
         raise ContractError(
             f"{len(bad):,} of {len(good):,} files are missing or were altered, such as {bad[0]}",
@@ -257,6 +267,7 @@ def _block(work: Workspace, settings: Settings, manifest: Manifest, backup: Path
         "root": manifest.root,
         "publication": manifest.publication,
         "epoch": manifest.epoch,
+        "wrong": [],
         "held_before": kept if kept and kept["principal"] != hold.RESTORE else None,
     }
     (settings.var / RESTORED).write_text(json.dumps(note), encoding="utf-8")

@@ -21,7 +21,7 @@ from motlan.backup import dump
 from motlan.backup.folder import DRAFT, FORMAT, BackupFolder, put
 from motlan.backup.manifest import DUMP, KEYS, MANIFEST, LakeTable, Manifest, digest_of, write_sums
 from motlan.config.files import declared_digest
-from motlan.errors import ContractError
+from motlan.errors import ContractError, EngineError
 from motlan.ledger import log, runs
 from motlan.publication import epochs
 from motlan.quality.check_state import CHECKS
@@ -55,8 +55,7 @@ def take(work: Workspace, to: Path | None = None, watch: Watch = lambda _: None)
     folder = BackupFolder.of(work.settings, to)
     folder.make()
     with folder.alone():
-        known = folder.backups()
-        before = Manifest.read(known[-1]) if known else None
+        before = folder.newest_manifest()
         found = _take_again(work, folder, before, watch)
         expired = folder.expire(work.settings.backup_days)
         if apart := work.settings.backup_keys:
@@ -72,6 +71,7 @@ def _take_again(work: Workspace, folder: BackupFolder, before: Manifest | None, 
 
     Raises:
         ContractError: A file is missing each time.
+        EngineError: The disk is full, or gone.
     """
     for last in (*[False] * (TRIES - 1), True):
         try:
@@ -84,6 +84,12 @@ def _take_again(work: Workspace, folder: BackupFolder, before: Manifest | None, 
                     where="lake",
                     next_step="restore it from an earlier backup: it lies under `files/` there.",
                 ) from None
+        except OSError as error:
+            raise EngineError(
+                f"the backup cannot be written ({error.strerror or type(error).__name__})",
+                where=str(folder.root),
+                next_step="make room on that disk or mount it, then try again; what was begun is no backup and is removed.",
+            ) from None
         finally:
             for draft in folder.root.glob(f"{DRAFT}*"):
                 shutil.rmtree(draft, ignore_errors=True)

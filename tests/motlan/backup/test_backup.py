@@ -258,6 +258,24 @@ def test_what_a_killed_backup_left_is_no_backup_and_is_removed(country: Country,
     assert not draft.exists()
 
 
+def test_a_damaged_manifest_stops_no_later_backup_and_a_full_disk_is_said(
+    country: Country, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    country.after(whole_job)
+    damaged = command("backup")["backup"]
+    (folder / damaged / "manifest.json.gz").write_bytes(b"x")
+    assert "missing or was altered" in command("backup", "check", fails=True)["message"]
+    assert "cannot be read" in command("backup", "list", fails=True)["message"]
+    assert command("backup")["new_files"], "it takes everything anew"
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("motlan.backup.take.write_sums", full)
+    assert "No space left on device" in command("backup", fails=True)["message"]
+    assert not list(folder.glob(".draft-*"))
+
+
 def test_old_backups_go_with_the_files_that_only_they_had(
     country: Country, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,3 +313,8 @@ def test_replay_says_what_is_not_as_it_was_taken(
     monkeypatch.setattr(restoring.log, "first_broken", lambda connection: 3)
     with pytest.raises(ContractError, match="entry 3 of the log does not hold"):
         pipeline.check_backup()
+    lose()
+    answer = CliRunner().invoke(app, ["restore", str(folder)])
+    assert answer.exit_code == 1
+    assert "entry 3 of the log does not hold" in answer.output
+    assert "entry 3 of the log does not hold" in command("restore", "confirm", fails=True)["message"]
