@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial, wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
 from motlan import people, sweep
+from motlan.backup import check as checking
+from motlan.backup import take as taking
 from motlan.config.files import declared_digest
 from motlan.errors import ConfigurationError, ContractError, InternalError, MotlanError, unforeseen
 from motlan.expressions import failure
@@ -31,7 +34,7 @@ from motlan.linking import scope
 from motlan.merge import merge as survivorship
 from motlan.projection import load as projection
 from motlan.projection import preflight
-from motlan.publication import approval, bases, hold
+from motlan.publication import approval, bases, checkpoints, hold
 from motlan.publication import diff as differences
 from motlan.publication import publish as publication
 from motlan.quality import column_guard, cross_register, exceptions, row_rules, rule_counts, run_guard
@@ -515,6 +518,8 @@ def publish(run: str | None = None, *, entity: str | None = None, mend: bool = F
             areas = rule_counts.Tally.load(work.scratch(current.id) / cross_register.TALLY)
             answers = current.result(results.CrossChecked).rules
             rule_counts.record(connection, current.id, work.registry.rules.by_name, answers, areas)
+            if published.number:
+                checkpoints.write(connection, work.settings.checkpoints)
         return published
 
     counts = runs.step(work.store, run, "publish", do, lock="publish")
@@ -589,6 +594,58 @@ def care(run: str | None = None, *, entity: str | None = None, watch: Callable[[
     found = bases.rewrite_bases(work, name, watch=watch)
     read = {state.table: {key: value for key, value in asdict(state).items() if key != "table"} for state in found}
     return {"run": run, "entity": name, "written": sum(state.written for state in found), "tables": read}
+
+
+@_private
+def backup(to: str | None = None, *, watch: Callable[[str], None] = lambda _: None) -> Counts:
+    """Take a backup of store, lake, payloads and keys at one point in time, while runs go on; older ones are removed.
+
+    Args:
+        to: The folder of backups; `MOTLAN_BACKUP` where absent.
+        watch: Is given what is begun.
+
+    Returns:
+        See `motlan.backup.take.take`.
+
+    Raises:
+        ConfigurationError: No folder is named, or it cannot be written.
+        TransientError: Another backup is under way.
+    """
+    return taking.take(open_workspace(), Path(to) if to else None, watch)
+
+
+@_private
+def check_backup(backup: str | None = None, *, watch: Callable[[str], None] = lambda _: None) -> Counts:
+    """Restore a backup into a temporary place, prove it and remove it.
+
+    Args:
+        backup: A backup or a folder of them; the newest of `MOTLAN_BACKUP` where absent.
+        watch: Is given what is begun.
+
+    Returns:
+        See `motlan.backup.check.check`.
+
+    Raises:
+        ContractError: The backup does not come back as it was taken.
+    """
+    found = checking.check(open_workspace(), Path(backup) if backup else None, watch)
+    if wrong := found.pop("wrong"):
+        raise ContractError(
+            f"backup {found['backup']} does not come back as it was taken: {'; '.join(wrong)}",
+            where="backup",
+            next_step="take a new one (`motlan backup`) and check it; keep this one for whoever looks into it.",
+        )
+    return found
+
+
+@_private
+def expire(days: int = 7) -> Counts:
+    """Remove the lake's metadata of snapshots that are older than some days; rows and earlier states stay.
+
+    Returns:
+        `snapshots`, `files` and `bytes` that were removed, and `busy`: tables that a run writes now, left for the next time.
+    """
+    return dict(sweep.expire(open_workspace(), days))
 
 
 @_private

@@ -89,6 +89,12 @@ class Settings:
         engine: What runs the steps: `duckdb`, or `spark` (`MOTLAN_ENGINE`).
         spark_master: Where Spark runs: `local[2]`, or a cluster's master URL (`MOTLAN_SPARK_MASTER`).
         debug_sql: Whether libraries' own errors are shown (`MOTLAN_DEBUG_SQL=1`). They quote values: synthetic data only.
+        backup: The folder of backups (`MOTLAN_BACKUP`), best on another disk; None where none is set.
+        backup_keys: A folder for the backups' keys, apart from the rest (`MOTLAN_BACKUP_KEYS`); None keeps them there.
+        backup_days: For how many days backups stay (`MOTLAN_BACKUP_KEEP`): each of the newest hour, one an hour of the newest
+            day, and one a day before it.
+        checkpoints: A file, or a folder for it, outside `var` (`MOTLAN_CHECKPOINTS`): each publication adds to it what a restore
+            is reconciled with. None where none is set.
     """
 
     home: Path
@@ -100,6 +106,10 @@ class Settings:
     spark_master: str = "local[2]"
     debug_sql: bool = False
     feeds_database_url: str | None = None
+    backup: Path | None = None
+    backup_keys: Path | None = None
+    backup_days: int = 14
+    checkpoints: Path | None = None
 
     @property
     def memory(self) -> int | None:
@@ -201,4 +211,20 @@ def load() -> Settings:
         spark_master=os.environ.get("MOTLAN_SPARK_MASTER", "local[2]"),
         debug_sql=debugging(),
         feeds_database_url=os.environ.get("MOTLAN_FEEDS_DATABASE_URL") or None,
+        backup=_place(os.environ.get("MOTLAN_BACKUP")),
+        backup_keys=_place(os.environ.get("MOTLAN_BACKUP_KEYS")),
+        backup_days=_days(os.environ.get("MOTLAN_BACKUP_KEEP", "14")),
+        checkpoints=_place(os.environ.get("MOTLAN_CHECKPOINTS")),
     )
+
+
+def _place(told: str | None) -> Path | None:
+    return Path(told).resolve() if told else None
+
+
+def _days(told: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", told) or int(told) < 1:
+        raise ConfigurationError(
+            "not a number of days", where="MOTLAN_BACKUP_KEEP", next_step="set it to a whole number from 1 on."
+        )
+    return int(told)

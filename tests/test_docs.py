@@ -54,6 +54,8 @@ def options(command: Any, path: str = "") -> dict[str, set[str]]:
         "--help"
     }
     found = {path: own}
+    if default := getattr(command, "default", None):  # what a group does where none of its commands is named
+        own |= options(command.commands[default])[""]
     for name, one in getattr(command, "commands", {}).items():
         found |= options(one, f"{path} {name}".strip())
     return found

@@ -16,6 +16,7 @@ from rich.tree import Tree
 
 from motlan import pipeline
 from motlan.cli import (
+    backup,
     care,
     clean,
     compare,
@@ -48,6 +49,8 @@ store_app = typer.Typer(
 )
 app.add_typer(store_app, name="store")
 app.add_typer(feeds.app, name="feeds")
+app.add_typer(backup.app, name="backup")
+app.add_typer(backup.restore_app, name="restore")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contract.app, name="contract")
 app.add_typer(clean.app, name="clean")

@@ -17,6 +17,8 @@ from motlan.store import Store, tables
 
 PUBLISH = "publish"
 """The subject of a hold that lets nothing be published."""
+RESTORE = "restore"
+"""The principal of the hold that a restore begins; it alone ends it, when what was published last is reconciled."""
 _KIND = "hold"
 
 
@@ -48,6 +50,7 @@ def end(store: Store, subject: str, principal: str, why: str) -> None:
 
     Raises:
         ConfigurationError: The subject is not held, or the reason is missing.
+        AccessError: A restore holds it.
     """
     if not why.strip():
         raise ConfigurationError("the end of a hold needs its reason", next_step="say why.")
@@ -55,8 +58,15 @@ def end(store: Store, subject: str, principal: str, why: str) -> None:
     values = {"ended_at": sa.func.now(), "ended_by": principal, "ended_reason": why.strip()}
     mine = (table.c.subject == subject, table.c.ended_at.is_(None))
     with store.publishing() as connection:
-        if not connection.execute(sa.update(table).where(*mine).values(**values)).rowcount:
+        held = in_force(connection).get(subject)
+        if held is None:
             raise ConfigurationError(f"{subject} is not held", next_step="see `motlan hold list`.")
+        if held["principal"] == RESTORE != principal:
+            raise AccessError(
+                "a restore holds it until what was published last is reconciled",
+                next_step="run `motlan restore confirm`.",
+            )
+        connection.execute(sa.update(table).where(*mine).values(**values))
         log.append(connection, _KIND, {"subject": subject, "action": "ended"})
 
 
@@ -77,5 +87,7 @@ def require_none(connection: sa.Connection) -> None:
     if found := in_force(connection).get(PUBLISH):
         raise AccessError(
             f"publishing is held since {found['held_at']:%Y-%m-%d %H:%M UTC} by {found['principal']}",
-            next_step="see `motlan hold list`; `motlan release publish` lets it go on.",
+            next_step="run `motlan restore confirm`: it reconciles with what was published last."
+            if found["principal"] == RESTORE
+            else "see `motlan hold list`; `motlan release publish` lets it go on.",
         )

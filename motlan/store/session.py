@@ -80,11 +80,11 @@ def open_for_feeds(settings: Settings) -> Store:
     return open_store(settings) if settings.database_url else _connect(server.feeds_url(settings))
 
 
-_SERVED = ("api_keys", "publications", "related_publications")
+_SERVED = ("api_keys", "publications", "related_publications", "feed_epochs")
 
 
 def grant_feeds(connection: sa.Connection, feeds: Iterable[str]) -> None:
-    """Let the role that serves the database's feeds read these feeds, where there is such a role; only the owner may do so.
+    """Let the role that serves the database's feeds read these tables, where there is such a role; only the owner may do so.
 
     Args:
         connection: The owner's.
