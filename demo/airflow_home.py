@@ -89,9 +89,14 @@ def prepare(home: Path, var: Path, database_url: str, environ: Mapping[str, str]
     }
 
 
+def passwords_file(env: Mapping[str, str]) -> Path:
+    """Return the file of the passwords, which its owner alone may read: screens and their records show no password."""
+    return Path(env["AIRFLOW_HOME"]) / _PASSWORDS
+
+
 def login(env: Mapping[str, str], user: str = USER) -> tuple[str, str]:
     """Return the name and the password of a person who may sign in."""
-    return user, json.loads((Path(env["AIRFLOW_HOME"]) / _PASSWORDS).read_text())[user]
+    return user, json.loads(passwords_file(env).read_text())[user]
 
 
 def is_migrated(env: Mapping[str, str]) -> bool:
