@@ -41,7 +41,8 @@ SETTINGS_HEAD = f"""# Settings
 {MADE}
 Settings come from the environment. A default that is neither a text nor a number is the code's own expression.
 Credentials and addresses of agencies are named in `adapters/agencies.yaml`: `${{NAME:-default}}`, and `credential: NAME`,
-which is the variable `MOTLAN_CREDENTIAL_NAME` with `user:secret`.
+which is the variable `MOTLAN_CREDENTIAL_NAME` with `user:secret`, or in Airflow the connection `motlan_<agency>`. Each secret may
+stand in a file instead: `MOTLAN_CREDENTIAL_NAME_FILE`, `MOTLAN_DATABASE_URL_FILE` and `MOTLAN_FEEDS_DATABASE_URL_FILE` name it.
 
 """
 YAML_HEAD = f"""# YAML keys

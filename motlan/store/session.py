@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets as random
 import time
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 
 from motlan.errors import EngineError
-from motlan.settings import Settings
+from motlan.settings import Settings, own_server
 from motlan.store import server, tables
 
 PUBLISHER_LOCK = 0x4D6F746C616E  # "Motlan"
@@ -148,7 +147,7 @@ def lost(error: BaseException) -> EngineError | None:
         return EngineError(
             f"PostgreSQL could not do it now (SQLSTATE {state})", where="store", next_step="try the same again."
         )
-    ours = "MOTLAN_DATABASE_URL" not in os.environ
+    ours = own_server()
     return EngineError(
         f"{'the embedded PostgreSQL' if ours else 'PostgreSQL'} ended, or does not answer",
         where="store",
