@@ -44,6 +44,8 @@ Credentials and addresses of agencies are named in `adapters/agencies.yaml`: `${
 which is the variable `MOTLAN_CREDENTIAL_NAME` with `user:secret`, or in Airflow the connection `motlan_<agency>`. Each secret may
 stand in a file instead: `MOTLAN_CREDENTIAL_NAME_FILE`, `MOTLAN_DATABASE_URL_FILE` and `MOTLAN_FEEDS_DATABASE_URL_FILE` name it.
 
+Traces are kept where OpenTelemetry's own `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector (OTLP over HTTP).
+
 """
 YAML_HEAD = f"""# YAML keys
 

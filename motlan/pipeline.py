@@ -44,6 +44,7 @@ from motlan.quarantine import replay as requeue
 from motlan.settings import debugging
 from motlan.store import tables
 from motlan.store.session import lost
+from motlan.telemetry import traces
 from motlan.workspace import Workspace, open_workspace
 
 P = ParamSpec("P")
@@ -56,7 +57,8 @@ def _private(step: Callable[P, T]) -> Callable[P, T]:
     @wraps(step)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return step(*args, **kwargs)
+            with traces.span(f"pipeline.{step.__name__}"):
+                return step(*args, **kwargs)
         except MotlanError as error:
             raise error from None
         except Exception as error:

@@ -30,6 +30,7 @@ from motlan.cli import (
     quarantine,
     release,
     review,
+    serving,
     watermark,
 )
 from motlan.cli.output import AsJson, OfEntity, Quiet, Wait, err, examples, local_time, me, out, report_errors, working
@@ -60,6 +61,8 @@ app.add_typer(model.app, name="model")
 app.add_typer(review.app, name="review")
 app.add_typer(watermark.app, name="watermark")
 app.add_typer(people.app, name="people")
+app.add_typer(serving.metrics_app, name="metrics")
+app.command("serve", epilog=serving.SERVE)(serving.serve)
 app.command("sign-in", epilog=people.SIGN_IN)(people.sign_in)
 app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
 app.command("whoami", epilog=people.WHOAMI)(people.whoami)

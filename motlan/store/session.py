@@ -14,6 +14,7 @@ import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 
@@ -79,7 +80,7 @@ def open_for_feeds(settings: Settings) -> Store:
     return open_store(settings) if settings.database_url else _connect(server.feeds_url(settings))
 
 
-_SERVED = ("api_keys", "publications", "related_publications", "feed_epochs")
+_SERVED = ("alembic_version", "api_keys", "publications", "related_publications", "feed_epochs")
 
 
 def grant_feeds(connection: sa.Connection, feeds: Iterable[str]) -> None:
@@ -171,10 +172,20 @@ _ENDED = ("08", "57P")
 """Classes of SQLSTATE for a connection that is gone, and a server that ends or begins."""
 
 
-def migrate(engine: sa.Engine) -> None:
-    """Bring the fixed tables to the newest version. A no-op where they are."""
+def _migrations() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def newest_migration() -> str | None:
+    """Return the version of the fixed tables that this code works with."""
+    return ScriptDirectory.from_config(_migrations()).get_current_head()
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the fixed tables to the newest version. A no-op where they are."""
+    config = _migrations()
     with engine.begin() as connection:
         connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": PUBLISHER_LOCK + 1})
         config.attributes["connection"] = connection
