@@ -74,7 +74,8 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 lock: ## Pin what pyproject.toml names: versions and hashes, no addresses
 	@$(COMPILE) pyproject.toml -o requirements.lock
-	@$(COMPILE) pyproject.toml --all-extras -c requirements.lock -o requirements-dev.lock
+	@$(COMPILE) pyproject.toml --extra celery -c requirements.lock -o requirements-celery.lock
+	@$(COMPILE) pyproject.toml --all-extras -c requirements-celery.lock -o requirements-dev.lock
 	@echo uv | $(COMPILE) - -o requirements-uv.lock
 	@$(BIN)/python .ci/licences.py
 
