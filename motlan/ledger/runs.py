@@ -259,9 +259,8 @@ def step(
             connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(**values))
             if ends:
                 set_state(connection, run, ends)
-        _log.info(
-            "%s of %s: %s", name, current.subject, _numbers(counts), extra={"counts": {"seconds": counts["seconds"]}}
-        )
+        told = {"counts": {"seconds": counts["seconds"]}}
+        _log.info("run %s: %s of %s: %s", run, name, current.subject, _numbers(counts), extra=told)
         return counts
 
 
@@ -289,7 +288,7 @@ def working(store: Store, run: Run, name: str, lock: str | None = None) -> Itera
             yield
         except BaseException as error:
             failure = error
-            _log.warning("%s of %s failed: %s", name, run.subject, words(error))
+            _log.warning("run %s: %s of %s failed: %s", run.id, name, run.subject, words(error))
             raise
         finally:
             with suppress(DBAPIError):  # what ended the step is what is told

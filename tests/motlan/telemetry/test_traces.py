@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -112,6 +113,17 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ExportTraceServi
     yield received
     traces._own_provider.cache_clear()
     server.shutdown()
+
+
+def test_a_collector_that_is_away_ends_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    traces._own_provider.cache_clear()
+    with traces.span("pipeline.land"):
+        done = True
+    traces._own_provider(os.getpid()).shutdown()
+    traces._own_provider.cache_clear()
+    assert done
 
 
 def test_a_collector_has_the_spans_when_the_outermost_one_ends(collector: list[ExportTraceServiceRequest]) -> None:
