@@ -315,3 +315,24 @@ def test_the_image_has_what_the_bus_is_locked_to_and_the_workers_queue() -> None
         return set(re.findall(r"^[\w.-]+(?:\[[^\]]*\])?==\S+", (ROOT / name).read_text(), re.MULTILINE))
 
     assert pins("requirements.lock") < pins("requirements-celery.lock") < pins("requirements-dev.lock")
+
+
+# The page
+
+
+def test_the_page_tells_what_each_container_and_volume_is_for() -> None:
+    page = (ROOT / "docs" / "how-to" / "run-in-containers.md").read_text(encoding="utf-8")
+    told = {
+        name
+        for line in page.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`([\w-]+)`", line.split("|")[1])
+    }
+    assert told - {"demo", "celery"} == set(SERVICES)
+    assert {f"`{volume}`" for volume in WHOLE["volumes"]} <= set(re.findall(r"`\w+`", page))
+    commands = [line.split("  ")[0] for line in re.findall(r"^    (.+)$", page, re.MULTILINE)[:3]]
+    assert commands[1:] == ["deploy/make-secrets", "docker compose --profile demo up --build --detach --wait"]
+    for port in re.findall(r"http://127\.0\.0\.1:(\d+)", page):
+        assert any(f"127.0.0.1:{port}:{port}" in service.get("ports", ()) for service in SERVICES.values())
+    named = set(re.findall(r"`?(MOTLAN_[A-Z]+)`?=", page)) - {"MOTLAN_TAX_URL"}
+    assert all(f"${{{name}:-" in FILE.read_text(encoding="utf-8") for name in named)
