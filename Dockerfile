@@ -18,7 +18,13 @@ COPY mapping mapping
 COPY simulators simulators
 COPY bench bench
 COPY demo demo
-RUN pip install --no-deps --no-build-isolation --editable . && python -m compileall -q .venv/lib motlan adapters
+COPY dags dags
+COPY plugins plugins
+COPY deploy/airflow-init deploy/airflow-init
+# A checkout that only its owner may read is one that the image's account could not.
+RUN pip install --no-deps --no-build-isolation --editable . \
+ && python -m compileall -q .venv/lib motlan adapters \
+ && chmod -R a+rX /opt/motlan
 
 FROM base
 # The account that made the secrets on the host, since it alone may read them; docker-compose.yml passes it on.
@@ -28,9 +34,6 @@ RUN (getent group "$MOTLAN_GID" || groupadd --gid "$MOTLAN_GID" motlan) \
  && useradd --uid "$MOTLAN_UID" --gid "$MOTLAN_GID" --create-home --shell /usr/sbin/nologin motlan \
  && install -d -m 0700 -o "$MOTLAN_UID" -g "$MOTLAN_GID" /var/lib/motlan /var/lib/airflow /var/lib/agencies
 COPY --from=build /opt/motlan /opt/motlan
-COPY dags dags
-COPY plugins plugins
-COPY deploy/airflow-init deploy/airflow-init
 ENV MOTLAN_HOME=/opt/motlan MOTLAN_VAR=/var/lib/motlan AIRFLOW_HOME=/var/lib/airflow SCARF_ANALYTICS=false
 USER motlan
 CMD ["motlan", "--help"]
