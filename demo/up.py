@@ -181,7 +181,7 @@ def _start(running: Services, env: Mapping[str, str], services: Sequence[Service
         if service.address:
             _console.print(f"  {service.name:22} {service.address}")
     _console.print(
-        f"  Airflow's login        {airflow_home.USER}; its password is in {airflow_home.passwords_file(env)}"
+        f"  Airflow's logins       {' and '.join(airflow_home.USERS)}; passwords are in {airflow_home.passwords_file(env)}"
     )
 
 

@@ -108,6 +108,8 @@ def prepared(stack: Stack) -> Stack:
 def test_the_first_job_makes_the_tables_and_the_login(prepared: Stack) -> None:
     passwords = prepared.folder / "airflow" / "passwords.json"
     assert json.loads(passwords.read_text()) == json.loads((prepared.secrets / "airflow_passwords").read_text())
+    users = prepared.services["airflow-api-server"]["environment"]["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
+    assert set(json.loads(passwords.read_text())) == {user.partition(":")[0] for user in users.split(",")}
     assert passwords.stat().st_mode & 0o777 == 0o600
 
 
