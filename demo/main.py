@@ -270,8 +270,10 @@ def _serve(console: Console, choice: Choice, environment: dict[str, str]) -> int
         console.print(f"For the command line, in another terminal:  . {_settings_file(choice.var, agencies.env)}")
         services = [
             _server("feeds", ["serve"], 8900, "/docs"),
-            _server("metrics", ["metrics", "serve"], 8901, "/metrics"),
+            _server("metrics", ["metrics", "serve"], 8901, "/console"),
         ]
+        pages = [str(service.address).rpartition("/")[0] for service in services]
+        environment |= {"MOTLAN_FEEDS_URL": pages[0], "MOTLAN_CONSOLE_URL": pages[1]}
         settings = replace(load(), database_url=None)
         others: list[Kept] = [standing.Database(settings), *(standing.Agency(agencies, name) for name in AGENCIES)]
         return up({**environment, **agencies.env}, services, others=others)

@@ -41,8 +41,8 @@ def serve_metrics(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Its port.", min=1, max=65535)] = METRICS_PORT,
 ) -> None:
-    """Serve `/metrics`, `/health` and `/ready` to the operator's tools, apart from the feeds."""
-    run_server("motlan.monitoring.server:create_app", host, port)
+    """Serve `/metrics`, `/health` and `/ready` to the operator's tools, and pages of runs (`/console`), apart from the feeds."""
+    run_server("motlan.console.server:create_app", host, port)
 
 
 @metrics_app.command("show", epilog=examples("motlan metrics show"))

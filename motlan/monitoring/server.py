@@ -1,4 +1,4 @@
-"""The monitoring page: `/metrics`, `/health` and `/ready`, on a port of its own.
+"""What monitors an installation: `/metrics`, `/health` and `/ready`, on a port of its own.
 
 It reads the ledger as the owner of the tables, which nothing that is asked from outside may do: so it is a process apart from the
 feeds, on loopback unless told otherwise, and belongs on a network of the operator alone.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -52,7 +51,4 @@ def _answered(found: dict[str, bool]) -> Response:
     return JSONResponse(body, status)
 
 
-def create_app() -> Starlette:
-    """Make the application; the environment names the installation."""
-    routes = [Route("/metrics", show_metrics), Route("/health", health), Route("/ready", ready)]
-    return Starlette(routes=routes)
+routes = [Route("/metrics", show_metrics), Route("/health", health), Route("/ready", ready)]

@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from starlette.testclient import TestClient
 
 from motlan import pipeline
+from motlan.console.server import create_app
 from motlan.errors import MotlanError
-from motlan.monitoring.server import create_app
 from motlan.telemetry import logs, traces
 from tests.conftest import Country
 from tests.privacy.leaks import Known

@@ -12,11 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from motlan import pipeline
+from motlan.console.server import create_app
 from motlan.errors import MotlanError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app as feeds_app
 from motlan.monitoring import metrics, readiness
-from motlan.monitoring.server import create_app
 from motlan.publication import hold
 from motlan.store import tables
 from tests.conftest import Country
@@ -113,6 +113,16 @@ def test_what_is_not_as_it_should_be_is_not_ready(country: Country) -> None:
     assert "motlan_dataset_rows" not in read(client.get("/metrics").text), (
         "of tables of another version nothing is read"
     )
+
+
+def test_the_pages_of_runs_are_beside_the_metrics_and_lead_to_the_feeds(
+    country: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    country.after(whole_job)
+    monkeypatch.setenv("MOTLAN_FEEDS_URL", "https://feeds.example.org/")
+    client = TestClient(create_app())
+    assert client.get("/console").status_code == 200
+    assert client.get("/docs", follow_redirects=False).headers["location"] == "https://feeds.example.org/docs"
 
 
 def test_without_a_store_it_lives_and_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
