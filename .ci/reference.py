@@ -172,7 +172,8 @@ def module_constants(tree: ast.Module) -> dict[str, str]:
 def find_settings() -> list[Setting]:
     """Return every environment variable of ours that the code reads; the place that says what it means comes first."""
     found: dict[str, Setting] = {}
-    for path in sorted(path for folder in READ for path in (ROOT / folder).rglob("*.py")):
+    paths = (path for folder in READ for path in (ROOT / folder).rglob("*.py"))
+    for path in sorted(paths, key=lambda path: (path != ROOT / "motlan" / "settings.py", path)):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for name, default in read_variables(tree).items():
             meaning = meaning_of(name, tree, module_constants(tree))
