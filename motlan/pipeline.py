@@ -366,15 +366,13 @@ def _begin_reconcile(entity: str, job: str | None, *, rests: bool, full: bool, i
 
     def begin(_: runs.Run) -> results.Begun:
         with work.store.engine.connect() as connection:
-            inputs = {
-                dataset.name: runs.visible(connection, "sync", dataset.name)
-                for dataset in work.registry.datasets_of(entity)
-            }
             published = runs.visible(connection, "reconcile", entity)
             after = publication.last_number(connection, entity)
             previous = runs.newest_done(connection, "reconcile", entity)
+            inputs, left_out = _inputs(work, connection, entity, previous)
         return results.Begun(
             inputs=inputs,
+            left_out=left_out,
             published=published,
             after_publication=after,
             previous=previous,
@@ -384,6 +382,21 @@ def _begin_reconcile(entity: str, job: str | None, *, rests: bool, full: bool, i
 
     runs.step(work.store, run, "begin", begin)
     return {"run": run, "entity": entity}
+
+
+def _inputs(
+    work: Workspace, connection: sa.Connection, entity: str, previous: str | None
+) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """Return the sync runs that a reconcile run reads, by dataset, and how many are left out because an agency is held."""
+    before = runs.get(work.store, previous).find_result(results.Begun) if previous else None
+    inputs, left_out = {}, {}
+    for dataset in work.registry.datasets_of(entity):
+        read_before = before.inputs.get(dataset.name, []) if before else []
+        read = hold.readable_syncs(connection, dataset, read_before)
+        inputs[dataset.name] = read
+        if late := len(runs.visible(connection, "sync", dataset.name)) - len(read):
+            left_out[dataset.name] = late
+    return inputs, left_out
 
 
 def _versions(work: Workspace) -> dict[str, str]:

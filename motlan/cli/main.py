@@ -22,6 +22,7 @@ from motlan.cli import (
     contract,
     feeds,
     golden,
+    hold,
     link,
     model,
     people,
@@ -52,6 +53,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contract.app, name="contract")
 app.add_typer(clean.app, name="clean")
 app.add_typer(golden.app, name="golden")
+app.add_typer(hold.app, name="hold")
 app.add_typer(release.app, name="release")
 app.add_typer(model.app, name="model")
 app.add_typer(review.app, name="review")
