@@ -138,8 +138,10 @@ def show(entry: Entry, as_json: AsJson = False) -> None:
 def fix(entry: Entry, as_json: AsJson = False) -> None:
     """Say how a row should read; the next replay takes it in so. Asks for columns, values and why, or reads JSON."""
     with report_errors(as_json):
+        work = open_workspace()
+        decisions.require_live(work, entry)
         why, values = _said(ask_values=True)
-        done = decisions.fix(open_workspace(), entry, me(), why, values)
+        done = decisions.fix(work, entry, me(), why, values)
     _report({"entry": done, "state": "fixed"}, as_json)
 
 
@@ -159,8 +161,12 @@ def waive(
     with report_errors(as_json):
         if bool(entry) == bool(dataset and rule):
             raise ConfigurationError("what is waived?", next_step="name an entry, or --dataset and --rule.")
-        why, _ = _said(ask_values=False)
         work = open_workspace()
+        if entry:
+            decisions.require_live(work, entry, waives=True)
+        else:
+            work.registry.dataset(dataset or "")
+        why, _ = _said(ask_values=False)
         if entry:
             done: dict[str, Any] = {"entry": decisions.waive(work, entry, me(), why)}
         else:
