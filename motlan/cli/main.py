@@ -30,9 +30,11 @@ from motlan.cli import (
     quarantine,
     release,
     review,
+    runs,
     watermark,
 )
 from motlan.cli.output import AsJson, OfEntity, Quiet, Wait, err, examples, local_time, me, out, report_errors, working
+from motlan.cli.steps import show_steps
 from motlan.ingest import watermark as watermarks
 from motlan.ingest.drift import described
 from motlan.ledger.holds import patient
@@ -59,6 +61,7 @@ app.add_typer(model.app, name="model")
 app.add_typer(review.app, name="review")
 app.add_typer(watermark.app, name="watermark")
 app.add_typer(people.app, name="people")
+app.add_typer(runs.app, name="runs")
 app.command("sign-in", epilog=people.SIGN_IN)(people.sign_in)
 app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
 app.command("whoami", epilog=people.WHOAMI)(people.whoami)
@@ -68,26 +71,6 @@ app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
 for _point in entry_points(group="motlan.cli"):
     app.add_typer(_point.load(), name=_point.name)
-
-
-def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
-    if as_json:
-        out.print_json(json.dumps(counts))
-        return
-    table = Table("step", "what happened", "seconds", title=title)
-    for step, counted in counts.items():
-        if isinstance(counted, dict):
-            hidden = {"run", "seconds", "snapshots", "chunks", "rules", "version", "profile", "key", "cursor"}
-            hidden |= {"related_entities", "guard", "written", "began_at", "held", "filled", "base"}
-            shown = counted | ({"drift": described(counted["drift"])} if "drift" in counted else {})
-            shown |= {"cursors": watermarks.described(counted["cursors"])} if "cursors" in counted else {}
-            words = (
-                f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
-                for name, value in shown.items()
-                if name not in hidden and value != ""
-            )
-            table.add_row(step, ", ".join(words), str(counted.get("seconds", "")))
-    out.print(table)
 
 
 @app.command(
@@ -131,7 +114,7 @@ def sync(
             counts = {"preview": pipeline.preview(dataset, full=full, since=since, watch=progress)}
         else:
             counts = pipeline.sync(dataset, progress, full=full, since=since)
-    _show(counts, as_json, f"sync {dataset}")
+    show_steps(counts, as_json, f"sync {dataset}")
 
 
 @app.command(epilog=examples("motlan reconcile", "motlan reconcile --full", "motlan reconcile --json"))
@@ -157,7 +140,7 @@ def reconcile(
         counts = pipeline.reconcile(
             entity, full=full, incomplete=incomplete, forecast=None if as_json else _show_forecast
         )
-    _show(counts, as_json, "reconcile")
+    show_steps(counts, as_json, "reconcile")
 
 
 def _show_forecast(found: dict[str, Any]) -> None:
@@ -188,7 +171,7 @@ def publish(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False
     with report_errors(as_json), patient(wait), working("publishing", as_json):
         published = pipeline.publish(entity=entity, mend=mend)
         projected = pipeline.project(published["run"], mend=mend)
-    _show({"publish": published, "project": projected}, as_json, "publish")
+    show_steps({"publish": published, "project": projected}, as_json, "publish")
 
 
 @app.command(epilog=examples("motlan project", "motlan project --mend"))
@@ -196,7 +179,7 @@ def project(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False
     """Load publications into the golden tables and the feed that are not there yet, such as after a failure."""
     with report_errors(as_json), working("projecting", as_json):
         projected = pipeline.project(entity=entity, mend=mend)
-    _show({"project": projected}, as_json, "project")
+    show_steps({"project": projected}, as_json, "project")
 
 
 @app.command(epilog=examples("motlan status", "motlan status --json"))
