@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.tree import Tree
 
 from motlan import pipeline
@@ -32,12 +31,24 @@ from motlan.cli import (
     release,
     review,
     runs,
+    status,
     watermark,
 )
-from motlan.cli.output import AsJson, OfEntity, Quiet, Wait, err, examples, local_time, me, out, report_errors, working
+from motlan.cli.output import (
+    AsJson,
+    OfEntity,
+    Quiet,
+    Wait,
+    duration,
+    err,
+    examples,
+    local_time,
+    me,
+    out,
+    report_errors,
+    working,
+)
 from motlan.cli.steps import show_steps
-from motlan.ingest import watermark as watermarks
-from motlan.ingest.drift import described
 from motlan.ledger.holds import patient
 
 app = Quiet(
@@ -69,6 +80,7 @@ app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
 app.command("whoami", epilog=people.WHOAMI)(people.whoami)
 app.command("care", epilog=care.EPILOG)(care.care)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
+app.command("status", epilog=status.EPILOG)(status.status)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
 for _point in entry_points(group="motlan.cli"):
@@ -151,15 +163,8 @@ def _show_forecast(found: dict[str, Any]) -> None:
         return
     told = f"everything is done anew: {found['why_full']}"
     if found["seconds"] is not None:
-        told += f". About {_duration(found['seconds'])} for {found['rows']:,} rows, as run {found['last_full']} took"
+        told += f". About {duration(found['seconds'])} for {found['rows']:,} rows, as run {found['last_full']} took"
     err.print(f"{found['entity']}: {told}.", markup=False, highlight=False)
-
-
-def _duration(seconds: float) -> str:
-    """Return a time as people say it."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
 
 
 Mend = Annotated[
@@ -182,57 +187,6 @@ def project(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False
     with report_errors(as_json), working("projecting", as_json):
         projected = pipeline.project(entity=entity, mend=mend)
     show_steps({"project": projected}, as_json, "project")
-
-
-@app.command(epilog=examples("motlan status", "motlan status --json"))
-def status(as_json: AsJson = False) -> None:
-    """Show where each dataset and the feed stand."""
-    from motlan.status import status as read
-    from motlan.workspace import open_workspace
-
-    with report_errors(as_json):
-        work = open_workspace()
-        found = read(work)
-    if as_json:
-        out.print_json(json.dumps(found))
-        return
-    table = Table("dataset", "state", "pulled", "in register", "accepted", "quarantined", "pulled up to (local)")
-    for name, row in found["datasets"].items():
-        counts = (row.get(key) for key in ("pulled", "source_total", "accepted", "quarantined"))
-        cells = ("" if count is None else f"{count:,}" for count in counts)
-        table.add_row(name, row["state"], *cells, local_time(row.get("watermark")))
-        if row.get("error"):
-            table.add_row("", f"[red]{escape(row['error'])}[/red]")
-        if changed := described(row.get("drift") or {}):
-            table.add_row("", f"[yellow]{escape(f'columns changed: {changed}')}[/yellow]")
-        if odd := watermarks.described(row.get("cursors") or {}):
-            table.add_row(
-                "", f"[yellow]records {odd}: they move no watermark (see cursor_type in agencies.yaml)[/yellow]"
-            )
-    out.print(table)
-    quality = Table("agency", *(said.vi for said in work.registry.dimensions.values()), title="quality, 0 to 100")
-    for agency, scores in found["quality"].items():
-        quality.add_row(agency, *("" if score is None else f"{score:.2f}" for score in scores.values()))
-    out.print(quality)
-    for entity, run in found["reconcile"].items():
-        if run["state"] in ("failed", "abandoned"):
-            out.print(f"[red]reconcile {entity} {run['run']} {run['state']}: {escape(run['error'] or '')}[/red]")
-    for retry in found["retries"]:
-        said = f"{retry['kind']} {retry['subject']} is tried again (run {retry['run']}), after: {retry['error']}"
-        out.print(f"[yellow]{escape(said)}[/yellow]")
-    if corrections := found["corrections"]:
-        words = (f"{name} {number:,}" for name, number in corrections.items())
-        out.print(f"corrections open: {', '.join(words)}")
-    if number := found["contradictions"]:
-        out.print(
-            f"[yellow]{number:,} decisions about pairs could not be heeded: motlan review list --contradicted[/yellow]"
-        )
-    if number := found["values_said_again"]:
-        out.print(f"[yellow]{number:,} values set aside are said again: motlan golden decisions[/yellow]")
-    for run in found["waiting"]:
-        out.print(f"[yellow]run {run} waits for people to release it: motlan release show {run}[/yellow]")
-    if publication := found["publication"]:
-        out.print(f"publication {publication['number']}, feed up to seq {publication['last_seq']:,}")
 
 
 @app.command(

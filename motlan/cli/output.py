@@ -84,6 +84,15 @@ def local_time(moment: str | None) -> str:
         return moment or ""
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5_400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3_600:.1f} h" if seconds < 172_800 else f"{round(seconds / 86_400)} days"
+
+
 def parse_since(text: str | None) -> datetime | None:
     """Read a moment: a date or a time of this place in ISO 8601, or how long ago, such as `90m`, `36h` or `7d`.
 
