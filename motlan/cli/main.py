@@ -20,6 +20,7 @@ from motlan.cli import (
     clean,
     compare,
     contract,
+    doctor,
     feeds,
     golden,
     hold,
@@ -81,6 +82,7 @@ app.command("whoami", epilog=people.WHOAMI)(people.whoami)
 app.command("care", epilog=care.EPILOG)(care.care)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("status", epilog=status.EPILOG)(status.status)
+app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
 for _point in entry_points(group="motlan.cli"):

@@ -24,21 +24,36 @@ def leaf_hash(body: Body) -> bytes:
     return hashlib.sha256(b"\x00" + text.encode()).digest()
 
 
+class Tree:
+    """A Merkle tree (RFC 9162, section 2.1.1) that grows by leaf hashes: what is kept of it is the roots of its whole parts."""
+
+    def __init__(self) -> None:
+        self._frontier: list[tuple[int, bytes]] = []
+
+    def append(self, leaf: bytes) -> None:
+        """Add a leaf hash."""
+        size, node = 1, leaf
+        while self._frontier and self._frontier[-1][0] == size:
+            node = hashlib.sha256(b"\x01" + self._frontier.pop()[1] + node).digest()
+            size *= 2
+        self._frontier.append((size, node))
+
+    def head(self) -> bytes:
+        """Return the tree's hash; of no leaf, the hash of nothing."""
+        if not self._frontier:
+            return hashlib.sha256().digest()
+        *before, (_, head) = self._frontier
+        for _, node in reversed(before):
+            head = hashlib.sha256(b"\x01" + node + head).digest()
+        return head
+
+
 def tree_head(leaves: Iterable[bytes]) -> bytes:
     """Return the Merkle tree hash of leaf hashes (RFC 9162, section 2.1.1); of none, the hash of nothing."""
-    frontier: list[tuple[int, bytes]] = []
+    tree = Tree()
     for leaf in leaves:
-        size, node = 1, leaf
-        while frontier and frontier[-1][0] == size:
-            node = hashlib.sha256(b"\x01" + frontier.pop()[1] + node).digest()
-            size *= 2
-        frontier.append((size, node))
-    if not frontier:
-        return hashlib.sha256().digest()
-    _, head = frontier.pop()
-    while frontier:
-        head = hashlib.sha256(b"\x01" + frontier.pop()[1] + head).digest()
-    return head
+        tree.append(leaf)
+    return tree.head()
 
 
 def append(connection: sa.Connection, kind: str, body: Body) -> int:
@@ -54,9 +69,10 @@ def append(connection: sa.Connection, kind: str, body: Body) -> int:
 def first_broken(connection: sa.Connection) -> int | None:
     """Recompute the whole log; return the index of the first entry that does not hold, or None."""
     table = tables.log_entries
-    leaves: list[bytes] = []
-    for row in connection.execute(sa.select(table).order_by(table.c.index)).mappings():
-        leaves.append(leaf_hash(row["body"]))
-        if (row["index"], row["leaf_hash"], row["root_hash"]) != (len(leaves) - 1, leaves[-1], tree_head(leaves)):
+    tree = Tree()
+    for number, row in enumerate(connection.execute(sa.select(table).order_by(table.c.index)).mappings()):
+        leaf = leaf_hash(row["body"])
+        tree.append(leaf)
+        if (row["index"], row["leaf_hash"], row["root_hash"]) != (number, leaf, tree.head()):
             return int(row["index"])
     return None

@@ -93,6 +93,16 @@ def require_running(settings: Settings) -> None:
         )
 
 
+def running_url(settings: Settings) -> str:
+    """Return the URL of the bus's database on a server that runs; none is started, and nothing is made.
+
+    Raises:
+        EngineError: The embedded server is the store's, and does not run.
+    """
+    require_running(settings)
+    return settings.database_url or _of(settings).url(OWNER, OWNER)
+
+
 def ensure_database(admin_url: str, name: str, passwords: Path | None = None) -> str:
     """Make a database and a role of the same name where they are missing; return the URL for that role.
 
