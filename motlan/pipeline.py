@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial, wraps
 from typing import ParamSpec, TypeVar
 
@@ -37,6 +38,7 @@ from motlan.publication import publish as publication
 from motlan.quality import column_guard, cross_register, exceptions, row_rules, rule_counts, run_guard
 from motlan.quality.flipped_persons import key_columns
 from motlan.quarantine import entries
+from motlan.quarantine import reclean as recleaning
 from motlan.quarantine import replay as requeue
 from motlan.settings import debugging
 from motlan.store import tables
@@ -153,6 +155,8 @@ def land(run: str, watch: Watch | None = None) -> Counts:
         asked = current.steps.get(runs.ASKED, {})
         if "replay" in asked:
             return requeue.land(work, current, asked["replay"])
+        if "reclean" in asked:
+            return recleaning.land(work, current, asked["reclean"][recleaning.SINCE])
         return landing.land(work, current, watch)
 
     return runs.step(work.store, run, "land", do)
@@ -174,7 +178,9 @@ def clean(run: str) -> Counts:
                 next_step="report this: no row may be lost, and nothing of the run is published.",
             )
         # Rows of a replay were blocked before, and a drifted chunk is held as a whole: neither tells of a worse source.
-        if landed.replayed is None and not exceptions.of(work, current).drifted:
+        if "reclean" in current.steps.get(runs.ASKED, {}):
+            run_guard.check(work, current, cleaned)
+        elif landed.replayed is None and not exceptions.of(work, current).drifted:
             column_guard.check(work, current, cleaned, partial(select_canonical, dataset))
             run_guard.check(work, current, cleaned)
         return cleaned
@@ -233,6 +239,36 @@ def replay(dataset: str, quarantined_by: Sequence[str] = ()) -> Counts:
 
     with _alone("sync", dataset):
         run = _begin(work, "sync", dataset, None, rests=False, asked={"replay": list(quarantined_by)})
+        return _guarded(run, _steps("sync", run))
+
+
+@_private
+def forecast_reclean(dataset: str, since: datetime | None = None) -> Counts:
+    """Return what `reclean` would land again: `rows`, and of them `standing` and `waiting` in quarantine; `left_out` records."""
+    work = open_workspace()
+    return asdict(recleaning.forecast(work, work.registry.dataset(dataset), recleaning.first_run(since)))
+
+
+@_private
+def reclean(dataset: str, since: datetime | None = None) -> Counts:
+    """Clean and check what stands of a dataset's records again, as a run of its own: nothing is pulled, no watermark moves.
+
+    Args:
+        dataset: Whose.
+        since: Only rows that landed in runs that began then or later; all where absent.
+
+    Returns:
+        The counts of its steps under their names; `{"recleaned": 0}` where there is nothing.
+
+    Raises:
+        ContractError: Too large a share of the rows would be held back under the rules of now.
+    """
+    work = open_workspace()
+    name, first = work.registry.dataset(dataset).name, recleaning.first_run(since)
+    if not recleaning.forecast(work, work.registry.dataset(name), first).rows:
+        return {"recleaned": 0}
+    with _alone("sync", name):
+        run = _begin(work, "sync", name, None, rests=False, asked={"reclean": {recleaning.SINCE: first}})
         return _guarded(run, _steps("sync", run))
 
 

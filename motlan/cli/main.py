@@ -29,6 +29,7 @@ from motlan.cli import (
     people,
     quality,
     quarantine,
+    reclean,
     release,
     review,
     runs,
@@ -81,6 +82,7 @@ app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
 app.command("whoami", epilog=people.WHOAMI)(people.whoami)
 app.command("care", epilog=care.EPILOG)(care.care)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
+app.command("reclean", epilog=reclean.EPILOG)(reclean.reclean)
 app.command("status", epilog=status.EPILOG)(status.status)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
