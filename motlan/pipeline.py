@@ -25,6 +25,7 @@ from motlan.ingest import land as landing
 from motlan.ingest import watermark
 from motlan.ingest.clean import select_canonical
 from motlan.ingest.land import Watch
+from motlan.ingest.refusals import naming_the_credential
 from motlan.ledger import alerts, control, estimates, holds, log, results, runs
 from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
@@ -136,7 +137,8 @@ def preview(dataset: str, *, full: bool = False, since: str | None = None, watch
     declared = work.registry.dataset(dataset)
     with work.engine(f"previewing {dataset}") as engine:
         asked = landing.open_window(work, engine, declared, results.SyncBegun(since=since or None)).since
-    found = declared.open().count(asked)
+    with naming_the_credential(declared):
+        found = declared.open().count(asked)
     return {
         "dataset": declared.name,
         "source_rows": found.rows,

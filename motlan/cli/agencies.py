@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from motlan.cli.output import AsJson, err, examples, out, report_errors
+from motlan.cli.output import AsJson, Table, err, examples, out, report_errors
 from motlan.operations import agency_checks
 from motlan.publication import hold
 from motlan.workspace import open_workspace
@@ -33,8 +32,6 @@ def list_(as_json: AsJson = False) -> None:
         out.print_json(json.dumps(found))
         return
     table = Table("agency", "dataset", "owner", "schedule", "promised", "held")
-    for column in table.columns[:3]:
-        column.overflow = "fold"
     for row in found:
         promised = f"{row['freshness'] / 3600:g} h"
         cells = (row["agency"], row["dataset"], row["owner"], row["schedule"], promised, "held" if row["held"] else "")
@@ -54,7 +51,7 @@ def check(
     Nothing is landed. Exits with 1 where anything is wrong; what is wrong with one hides nothing of another.
     """
     found = []
-    with report_errors(as_json, "nothing was changed; run the same again."):
+    with report_errors(as_json, "nothing was changed. Next: run the same again."):
         work = open_workspace()
         datasets = agency_checks.chosen(work.registry, names or [])
         with err.status("reaching agencies") as status:
@@ -71,7 +68,6 @@ def check(
 
 def _print(found: list[dict[str, Any]]) -> None:
     table = Table("dataset", "answers", "credential", "clock", "columns", "has", "held", "seconds")
-    table.columns[0].overflow = "fold"
     for one in found:
         answers = {True: "[green]yes[/green]", False: "[red]no[/red]", None: ""}[one["reachable"]]
         clock = "" if one["clock_difference"] is None else f"{one['clock_difference']:+,.0f} s"
@@ -84,8 +80,6 @@ def _print(found: list[dict[str, Any]]) -> None:
         out.print("[green]nothing is wrong[/green]")
         return
     mends = Table("dataset", "what is found", "how to mend it")
-    for column in mends.columns:
-        column.overflow = "fold"
     for dataset, finding in findings:
         colour = "red" if finding["wrong"] else "yellow"
         mends.add_row(escape(dataset), f"[{colour}]{escape(finding['what'])}[/{colour}]", escape(finding["mend"]))

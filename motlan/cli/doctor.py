@@ -21,7 +21,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     It starts no server and changes nothing. Exits with 1 where anything is broken; warnings alone are no reason to.
     """
-    with report_errors(as_json, "nothing was changed; run the same again."), working("looking", as_json):
+    with report_errors(as_json, "nothing was changed. Next: run the same again."), working("looking", as_json):
         found = diagnose(load())
     if as_json:
         out.print_json(json.dumps(found.counts()))

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from motlan.cli.output import (
     LARGEST,
     AsJson,
     OfEntity,
+    Table,
     examples,
     local_time,
     me,

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from motlan.cli.output import AsJson, examples, local_time, me, out, read_reason, report_done, report_errors
+from motlan.cli.output import AsJson, Table, examples, local_time, me, out, read_reason, report_done, report_errors
 from motlan.cli.subjects import group_about
 from motlan.publication import hold
 from motlan.workspace import open_workspace

@@ -60,6 +60,14 @@ app = Quiet(
     pretty_exceptions_show_locals=False,
     rich_markup_mode=None,
 )
+AGAIN = (
+    "nothing of it is visible. Next: `motlan runs list --kind {}` names the run, `motlan runs retry RUN` goes on with it; "
+    "`motlan {}` begins anew."
+)
+PUBLISHED = (
+    "a publication is numbered or it is not, and loaded or not. Next: `motlan publish`, or `motlan project`, goes on."
+)
+"""What stands after Ctrl-C, and what to do."""
 store_app = typer.Typer(
     help="The embedded PostgreSQL server.", epilog=examples("motlan store start"), no_args_is_help=True
 )
@@ -111,7 +119,7 @@ def sync(
 ) -> None:
     """Pull what changed in a dataset, land it, clean and check it."""
     with (
-        report_errors(as_json),
+        report_errors(as_json, AGAIN.format("sync", f"sync {dataset}")),
         patient(wait),
         Progress(
             SpinnerColumn(),
@@ -154,7 +162,7 @@ def reconcile(
     a model, a rule, a mapping or a code list changed, or very much of the country: this is said before it begins, with the time
     that the newest full run took.
     """
-    with report_errors(as_json), patient(wait), working("reconciling", as_json):
+    with report_errors(as_json, AGAIN.format("reconcile", "reconcile")), patient(wait), working("reconciling", as_json):
         counts = pipeline.reconcile(
             entity, full=full, incomplete=incomplete, forecast=None if as_json else _show_forecast
         )
@@ -179,7 +187,7 @@ Mend = Annotated[
 @app.command(epilog=examples("motlan publish"))
 def publish(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False, wait: Wait = None) -> None:
     """Publish the newest reconciled run: number its feed, append to the log, load the projection."""
-    with report_errors(as_json), patient(wait), working("publishing", as_json):
+    with report_errors(as_json, PUBLISHED), patient(wait), working("publishing", as_json):
         published = pipeline.publish(entity=entity, mend=mend)
         projected = pipeline.project(published["run"], mend=mend)
     show_steps({"publish": published, "project": projected}, as_json, "publish")
@@ -188,7 +196,7 @@ def publish(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False
 @app.command(epilog=examples("motlan project", "motlan project --mend"))
 def project(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False) -> None:
     """Load publications into the golden tables and the feed that are not there yet, such as after a failure."""
-    with report_errors(as_json), working("projecting", as_json):
+    with report_errors(as_json, PUBLISHED), working("projecting", as_json):
         projected = pipeline.project(entity=entity, mend=mend)
     show_steps({"project": projected}, as_json, "project")
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from motlan.cli.output import (
     AsJson,
     OfEntity,
+    Table,
     err,
     examples,
     local_time,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
+import rich.table
 import typer
 from rich.console import Console
 
@@ -33,7 +34,7 @@ Wait = Annotated[
     float | None,
     typer.Option("--wait", min=0, help="Seconds to wait for a run of the same that is under way.", metavar="SECONDS"),
 ]
-KEPT = "what was not finished is not kept; run the same again."
+KEPT = "what was not finished is not kept. Next: run the same again."
 """What Ctrl-C leaves of most commands: they change all or nothing."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
@@ -82,6 +83,14 @@ def local_time(moment: str | None) -> str:
         return datetime.fromisoformat(moment or "").astimezone().strftime("%Y-%m-%d %H:%M")
     except ValueError:
         return moment or ""
+
+
+class Table(rich.table.Table):
+    """A table that folds what is too wide for its column: an id that was cut could not be typed."""
+
+    def add_column(self, *args: Any, **options: Any) -> None:
+        """Add a column; see `rich.table.Table`."""
+        super().add_column(*args, **{"overflow": "fold", **options})
 
 
 def duration(seconds: float) -> str:

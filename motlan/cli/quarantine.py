@@ -10,10 +10,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from motlan import pipeline
-from motlan.cli.output import LARGEST, AsJson, examples, me, out, report_done, report_errors, working
+from motlan.cli.output import LARGEST, AsJson, Table, examples, me, out, report_done, report_errors, working
 from motlan.errors import ConfigurationError
 from motlan.quarantine import decisions, export, listing
 from motlan.workspace import open_workspace
@@ -179,7 +178,8 @@ def waive(
 )
 def replay(dataset: OfDataset = None, rule: OfRule = None, as_json: AsJson = False) -> None:
     """Clean and check the waiting rows again, under today's mapping and rules, each dataset in a run of its own."""
-    with report_errors(as_json), working("replaying", as_json):
+    stands = "datasets that are done stay done, nothing of the others is visible. Next: run the same again."
+    with report_errors(as_json, stands), working("replaying", as_json):
         names = [dataset] if dataset else list(open_workspace().registry.datasets)
         done = {name: pipeline.replay(name, [rule] if rule else []) for name in names}
     if as_json:

@@ -32,7 +32,9 @@ def reclean(
     Nothing is pulled, and the watermark stays. The row that stands of each record, and what waits in quarantine, land again as a
     run of their own; older versions keep the cleaning that they had. The next `motlan reconcile` takes it in.
     """
-    stands = "nothing of it is visible; `motlan runs list` names the run, `motlan runs retry RUN` goes on with it."
+    stands = (
+        "nothing of it is visible. Next: `motlan runs list` names the run, `motlan runs retry RUN` goes on with it."
+    )
     with report_errors(as_json, stands), patient(wait):
         moment = parse_since(since)
         found = pipeline.forecast_reclean(dataset, moment)

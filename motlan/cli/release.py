@@ -7,9 +7,18 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from motlan.cli.output import AsJson, examples, local_time, out, read_reason, releaser, report_done, report_errors
+from motlan.cli.output import (
+    AsJson,
+    Table,
+    examples,
+    local_time,
+    out,
+    read_reason,
+    releaser,
+    report_done,
+    report_errors,
+)
 from motlan.cli.subjects import group_about
 from motlan.publication import approval, hold
 from motlan.workspace import open_workspace

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from motlan.cli.output import (
     LARGEST,
     AsJson,
     OfEntity,
+    Table,
     examples,
     local_time,
     me,

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 from rich.markup import escape
-from rich.table import Table
 
 from motlan import pipeline
 from motlan.cli.output import (
     LARGEST,
     AsJson,
+    Table,
     Wait,
     examples,
     local_time,
@@ -130,7 +130,7 @@ def _steps(found: dict[str, Any]) -> Table:
 @app.command(epilog=examples("motlan runs retry RUN", "motlan runs retry RUN --wait 600"))
 def retry(run: RunId, as_json: AsJson = False, wait: Wait = None) -> None:
     """Go on with a run that failed or was abandoned, from its first step that is not done."""
-    stands = f"the steps that are done stay done; `motlan runs retry {run}` goes on with the others."
+    stands = f"the steps that are done stay done. Next: `motlan runs retry {run}` goes on with the others."
     with report_errors(as_json, stands), patient(wait), working("going on", as_json):
         counts = pipeline.resume(run)
     show_steps(counts, as_json, f"run {run}")

@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
-from motlan.cli.output import AsJson, duration, examples, local_time, out, report_errors
+from motlan.cli.output import AsJson, Table, duration, examples, local_time, out, report_errors
 from motlan.config.registry import Registry
 from motlan.ingest import watermark as watermarks
 from motlan.ingest.drift import described
@@ -46,7 +45,6 @@ def status(as_json: AsJson = False) -> None:
 
 def _print_datasets(found: dict[str, Any]) -> None:
     table = Table("dataset", "state", "pulled", "in register", "accepted", "held back", "pulled up to (local)")
-    table.columns[0].overflow = "fold"
     notes = []
     for name, row in found["datasets"].items():
         counts = (row.get(key) for key in ("pulled", "source_total", "accepted", "quarantined"))
@@ -67,7 +65,6 @@ def _print_datasets(found: dict[str, Any]) -> None:
 
 def _print_freshness(found: dict[str, Any]) -> None:
     table = Table("dataset", "age", "promised", "", "pulled", "next pull (local)", title="how old data are")
-    table.columns[0].overflow = "fold"
     for name, row in found["freshness"].items():
         age, lag = ("" if row[key] is None else duration(row[key]) for key in ("age", "lag"))
         late = f"[red]late: {row['why']}[/red]" if row["late"] else "[green]as promised[/green]"

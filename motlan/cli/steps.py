@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
-from motlan.cli.output import out
+from motlan.cli.output import Table, out
 from motlan.ingest import watermark as watermarks
 from motlan.ingest.drift import described
 
