@@ -15,7 +15,8 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGE, LOCK = ROOT / "docs" / "licences.md", ROOT / "requirements.lock"
+PAGE = ROOT / "docs" / "licences.md"
+LOCKS = (ROOT / "requirements.lock", ROOT / "requirements-celery.lock")
 REFUSED = re.compile(
     r"\b(A?GPL|SSPL|BUSL|ELv2)|Affero|Business Source|Elastic|Server Side Public|General Public License"
 )
@@ -23,7 +24,7 @@ LESSER = re.compile(r"LGPL|Lesser General Public License")
 ELSEWHERE = "needed on other systems only"
 HEAD = """# Licences of what runs beside Motlan
 
-Made by `.ci/licences.py` from `requirements.lock`; do not edit. Motlan itself is Apache-2.0.
+Made by `.ci/licences.py` from `requirements.lock` and `requirements-celery.lock`; do not edit. Motlan itself is Apache-2.0.
 
 - **LGPL** packages ({lesser}) are imported as they are, unchanged, and can be replaced by another version: that is what the
   licence asks of a work that uses the library.
@@ -36,8 +37,9 @@ Made by `.ci/licences.py` from `requirements.lock`; do not edit. Motlan itself i
 
 
 def names() -> list[str]:
-    """Return the packages that the lock file pins."""
-    return re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
+    """Return the packages that the lock files pin."""
+    text = "".join(lock.read_text(encoding="utf-8") for lock in LOCKS)
+    return sorted(set(re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==", text, re.MULTILINE)))
 
 
 def licences(package: Distribution) -> list[str]:

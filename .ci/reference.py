@@ -41,7 +41,10 @@ SETTINGS_HEAD = f"""# Settings
 {MADE}
 Settings come from the environment. A default that is neither a text nor a number is the code's own expression.
 Credentials and addresses of agencies are named in `adapters/agencies.yaml`: `${{NAME:-default}}`, and `credential: NAME`,
-which is the variable `MOTLAN_CREDENTIAL_NAME` with `user:secret`.
+which is the variable `MOTLAN_CREDENTIAL_NAME` with `user:secret`, or in Airflow the connection `motlan_<agency>`. Each secret may
+stand in a file instead: `MOTLAN_CREDENTIAL_NAME_FILE`, `MOTLAN_DATABASE_URL_FILE` and `MOTLAN_FEEDS_DATABASE_URL_FILE` name it.
+
+Traces are kept where OpenTelemetry's own `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector (OTLP over HTTP).
 
 """
 YAML_HEAD = f"""# YAML keys
@@ -169,7 +172,8 @@ def module_constants(tree: ast.Module) -> dict[str, str]:
 def find_settings() -> list[Setting]:
     """Return every environment variable of ours that the code reads; the place that says what it means comes first."""
     found: dict[str, Setting] = {}
-    for path in sorted(path for folder in READ for path in (ROOT / folder).rglob("*.py")):
+    paths = (path for folder in READ for path in (ROOT / folder).rglob("*.py"))
+    for path in sorted(paths, key=lambda path: (path != ROOT / "motlan" / "settings.py", path)):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for name, default in read_variables(tree).items():
             meaning = meaning_of(name, tree, module_constants(tree))

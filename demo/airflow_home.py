@@ -48,6 +48,7 @@ def prepare(home: Path, var: Path, database_url: str, environ: Mapping[str, str]
     if inherited.pop("PYTHONDONTWRITEBYTECODE", None):
         # Airflow is 2,000 modules: compiling them anew in each of its processes costs 4 s each time.
         inherited.setdefault("PYTHONPYCACHEPREFIX", str(var / "pycache"))
+    inherited.setdefault("OTEL_TRACES_EXPORTER", "otlp_proto_http")  # Airflow's own choice would be gRPC
     url = "postgresql+psycopg://" + database_url.split("://", 1)[1]
     _write_once(folder / _PASSWORDS, lambda: json.dumps({user: secrets.token_urlsafe(12) for user in USERS}))
     settings = {
@@ -74,7 +75,7 @@ def prepare(home: Path, var: Path, database_url: str, environ: Mapping[str, str]
         "LOGGING__COLORED_CONSOLE_LOG": "False",
         "METRICS__STATSD_ON": "False",
         "METRICS__OTEL_ON": "False",
-        "TRACES__OTEL_ON": "False",
+        "TRACES__OTEL_ON": str(bool(inherited.get("OTEL_EXPORTER_OTLP_ENDPOINT"))),
         "SENTRY__SENTRY_ON": "False",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
     }
@@ -83,14 +84,20 @@ def prepare(home: Path, var: Path, database_url: str, environ: Mapping[str, str]
         "MOTLAN_HOME": str(home),
         "MOTLAN_VAR": str(var),
         "AIRFLOW_HOME": str(folder),
+        "MOTLAN_AIRFLOW_DATABASE_URL": url,
         "SCARF_ANALYTICS": "false",
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
     }
 
 
+def passwords_file(env: Mapping[str, str]) -> Path:
+    """Return the file of the passwords, which its owner alone may read: screens and their records show no password."""
+    return Path(env["AIRFLOW_HOME"]) / _PASSWORDS
+
+
 def login(env: Mapping[str, str], user: str = USER) -> tuple[str, str]:
     """Return the name and the password of a person who may sign in."""
-    return user, json.loads((Path(env["AIRFLOW_HOME"]) / _PASSWORDS).read_text())[user]
+    return user, json.loads(passwords_file(env).read_text())[user]
 
 
 def is_migrated(env: Mapping[str, str]) -> bool:

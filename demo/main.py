@@ -252,6 +252,14 @@ def leave_running(root: Path, asked: standing.Asked, var: Path, *, fresh: bool) 
             server.stop(_embedded())
 
 
+def _server(name: str, words: list[str], port: int, page: str) -> Service:
+    """Return one of the bus's servers, on a loopback port that is free."""
+    port = free_port(port)
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "motlan", *words, "--port", str(port)]
+    return Service(name, command, f"{address}/health", f"{address}{page}")
+
+
 def _serve(console: Console, choice: Choice, environment: dict[str, str]) -> int:
     with simulators.Agencies(choice.var / "world") as agencies:
         os.environ.update(agencies.env)
@@ -260,10 +268,12 @@ def _serve(console: Console, choice: Choice, environment: dict[str, str]) -> int
             if name.endswith("_URL"):
                 console.print(f"{name} {value}", highlight=False, soft_wrap=True)
         console.print(f"For the command line, in another terminal:  . {_settings_file(choice.var, agencies.env)}")
-        port = free_port(8900)
-        feeds = [sys.executable, "-m", "motlan", "feeds", "serve", "--port", str(port)]
-        address = f"http://127.0.0.1:{port}"
-        service = Service("feeds", feeds, f"{address}/v1/health", f"{address}/docs")
+        services = [
+            _server("feeds", ["serve"], 8900, "/docs"),
+            _server("metrics", ["metrics", "serve"], 8901, "/console"),
+        ]
+        pages = [str(service.address).rpartition("/")[0] for service in services]
+        environment |= {"MOTLAN_FEEDS_URL": pages[0], "MOTLAN_CONSOLE_URL": pages[1]}
         settings = replace(load(), database_url=None)
         others: list[Kept] = [standing.Database(settings), *(standing.Agency(agencies, name) for name in AGENCIES)]
-        return up({**environment, **agencies.env}, [service], others=others)
+        return up({**environment, **agencies.env}, services, others=others)

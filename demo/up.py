@@ -180,7 +180,9 @@ def _start(running: Services, env: Mapping[str, str], services: Sequence[Service
     for service in services:
         if service.address:
             _console.print(f"  {service.name:22} {service.address}")
-    _console.print("  Airflow's login        {} / {}".format(*airflow_home.login(env)))
+    _console.print(
+        f"  Airflow's logins       {' and '.join(airflow_home.USERS)}; passwords are in {airflow_home.passwords_file(env)}"
+    )
 
 
 def _follow(running: Services, airflow: AirflowApi, began: datetime) -> None:

@@ -11,11 +11,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial, wraps
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
 from motlan import people, sweep
+from motlan.backup import check as checking
+from motlan.backup import take as taking
 from motlan.config.files import declared_digest
 from motlan.errors import ConfigurationError, ContractError, InternalError, MotlanError, unforeseen
 from motlan.expressions import failure
@@ -33,7 +36,7 @@ from motlan.linking import scope
 from motlan.merge import merge as survivorship
 from motlan.projection import load as projection
 from motlan.projection import preflight
-from motlan.publication import approval, bases, hold
+from motlan.publication import approval, bases, checkpoints, hold
 from motlan.publication import diff as differences
 from motlan.publication import publish as publication
 from motlan.quality import column_guard, cross_register, exceptions, row_rules, rule_counts, run_guard
@@ -44,6 +47,7 @@ from motlan.quarantine import replay as requeue
 from motlan.settings import debugging
 from motlan.store import tables
 from motlan.store.session import lost
+from motlan.telemetry import traces
 from motlan.workspace import Workspace, open_workspace
 
 P = ParamSpec("P")
@@ -56,7 +60,8 @@ def _private(step: Callable[P, T]) -> Callable[P, T]:
     @wraps(step)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return step(*args, **kwargs)
+            with traces.span(f"pipeline.{step.__name__}"):
+                return step(*args, **kwargs)
         except MotlanError as error:
             raise error from None
         except Exception as error:
@@ -272,6 +277,39 @@ def reclean(dataset: str, since: datetime | None = None) -> Counts:
     with _alone("sync", name):
         run = _begin(work, "sync", name, None, rests=False, asked={"reclean": {recleaning.SINCE: first}})
         return _guarded(run, _steps("sync", run))
+
+
+@_private
+def recheck(dataset: str) -> Counts:
+    """Clean and check the waiting rows of a dataset's quarantine again, where what cleans or checks them changed since.
+
+    Returns:
+        As of `replay`.
+    """
+    work = open_workspace()
+    declared = work.registry.dataset(dataset)
+    with work.store.engine.connect() as connection:
+        newest = runs.newest_done(connection, "sync", declared.name)
+    cleaned = runs.get(work.store, newest).find_result(results.Cleaned) if newest else None
+    if cleaned and cleaned.version == row_rules.version_of(work, declared, partial(select_canonical, declared)):
+        return {"replayed": 0}
+    return replay(dataset)
+
+
+@_private
+def check_log() -> Counts:
+    """Compute the log's root again. Returns `entries`.
+
+    Raises:
+        InternalError: An entry does not hold any more.
+    """
+    with open_workspace().store.engine.connect() as connection:
+        if (broken := log.first_broken(connection)) is not None:
+            raise InternalError(
+                f"the log does not hold from entry {broken} on",
+                next_step="hold publishing (`motlan hold publish`), and see docs/operations.md#log-broken.",
+            )
+        return {"entries": connection.execute(sa.select(sa.func.count()).select_from(tables.log_entries)).scalar_one()}
 
 
 @_private
@@ -546,6 +584,8 @@ def publish(run: str | None = None, *, entity: str | None = None, mend: bool = F
             areas = rule_counts.Tally.load(work.scratch(current.id) / cross_register.TALLY)
             answers = current.result(results.CrossChecked).rules
             rule_counts.record(connection, current.id, work.registry.rules.by_name, answers, areas)
+            if published.number:
+                checkpoints.write(connection, work.settings.checkpoints)
         return published
 
     counts = runs.step(work.store, run, "publish", do, lock="publish")
@@ -620,6 +660,58 @@ def care(run: str | None = None, *, entity: str | None = None, watch: Callable[[
     found = bases.rewrite_bases(work, name, watch=watch)
     read = {state.table: {key: value for key, value in asdict(state).items() if key != "table"} for state in found}
     return {"run": run, "entity": name, "written": sum(state.written for state in found), "tables": read}
+
+
+@_private
+def backup(to: str | None = None, *, watch: Callable[[str], None] = lambda _: None) -> Counts:
+    """Take a backup of store, lake, payloads and keys at one point in time, while runs go on; older ones are removed.
+
+    Args:
+        to: The folder of backups; `MOTLAN_BACKUP` where absent.
+        watch: Is given what is begun.
+
+    Returns:
+        See `motlan.backup.take.take`.
+
+    Raises:
+        ConfigurationError: No folder is named, or it cannot be written.
+        TransientError: Another backup is under way.
+    """
+    return taking.take(open_workspace(), Path(to) if to else None, watch)
+
+
+@_private
+def check_backup(backup: str | None = None, *, watch: Callable[[str], None] = lambda _: None) -> Counts:
+    """Restore a backup into a temporary place, prove it and remove it.
+
+    Args:
+        backup: A backup or a folder of them; the newest of `MOTLAN_BACKUP` where absent.
+        watch: Is given what is begun.
+
+    Returns:
+        See `motlan.backup.check.check`.
+
+    Raises:
+        ContractError: The backup does not come back as it was taken.
+    """
+    found = checking.check(open_workspace(), Path(backup) if backup else None, watch)
+    if wrong := found.pop("wrong"):
+        raise ContractError(
+            f"backup {found['backup']} does not come back as it was taken: {'; '.join(wrong)}",
+            where="backup",
+            next_step="take a new one (`motlan backup`) and check it; keep this one for whoever looks into it.",
+        )
+    return found
+
+
+@_private
+def expire(days: int = 7) -> Counts:
+    """Remove the lake's metadata of snapshots that are older than some days; rows and earlier states stay.
+
+    Returns:
+        `snapshots`, `files` and `bytes` that were removed, and `busy`: tables that a run writes now, left for the next time.
+    """
+    return dict(sweep.expire(open_workspace(), days))
 
 
 @_private

@@ -81,14 +81,21 @@ class Settings:
     Attributes:
         home: The declared half: the folder with `adapters/`, `schemas/`, `mapping/` (`MOTLAN_HOME`).
         var: The state: lake, payloads, embedded store (`MOTLAN_VAR`).
-        database_url: A PostgreSQL server of yours (`MOTLAN_DATABASE_URL`); None for the embedded one.
-        feeds_database_url: The same database for the role that serves the feeds (`MOTLAN_FEEDS_DATABASE_URL`); None for the
-            embedded server's, or for `database_url` where that is set.
+        database_url: A PostgreSQL server of yours (`MOTLAN_DATABASE_URL`, or in a file, `MOTLAN_DATABASE_URL_FILE`); None for
+            the embedded one.
+        feeds_database_url: The same database for the role that serves the feeds (`MOTLAN_FEEDS_DATABASE_URL`, or
+            `MOTLAN_FEEDS_DATABASE_URL_FILE`); None for the embedded server's, or for `database_url` where that is set.
         memory_limit: What the engine may use, such as `4GB` (`MOTLAN_MEMORY_LIMIT`).
         threads: How many threads the engine may use (`MOTLAN_THREADS`).
         engine: What runs the steps: `duckdb`, or `spark` (`MOTLAN_ENGINE`).
         spark_master: Where Spark runs: `local[2]`, or a cluster's master URL (`MOTLAN_SPARK_MASTER`).
         debug_sql: Whether libraries' own errors are shown (`MOTLAN_DEBUG_SQL=1`). They quote values: synthetic data only.
+        backup: The folder of backups (`MOTLAN_BACKUP`), best on another disk; None where none is set.
+        backup_keys: A folder for the backups' keys, apart from the rest (`MOTLAN_BACKUP_KEYS`); None keeps them there.
+        backup_days: For how many days backups stay (`MOTLAN_BACKUP_KEEP`): each of the newest hour, one an hour of the newest
+            day, and one a day before it.
+        checkpoints: A file, or a folder for it, outside `var` (`MOTLAN_CHECKPOINTS`): each publication adds to it what a restore
+            is reconciled with. None where none is set.
     """
 
     home: Path
@@ -100,6 +107,10 @@ class Settings:
     spark_master: str = "local[2]"
     debug_sql: bool = False
     feeds_database_url: str | None = None
+    backup: Path | None = None
+    backup_keys: Path | None = None
+    backup_days: int = 14
+    checkpoints: Path | None = None
 
     @property
     def memory(self) -> int | None:
@@ -152,6 +163,35 @@ class Settings:
         return self.var / "scratch"
 
 
+def secret(variable: str) -> str | None:
+    """Return a secret: the variable's own value, or what the file holds that `<variable>_FILE` names; None without both.
+
+    A file is how container engines hand a secret over; its last line break belongs to no secret.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or is empty.
+    """
+    if told := os.environ.get(variable):
+        return told
+    if not (named := os.environ.get(f"{variable}_FILE")):
+        return None
+    try:
+        told = Path(named).read_text(encoding="utf-8").rstrip("\r\n")
+        problem = "" if told else "this file is empty"
+    except (OSError, ValueError) as error:  # the text of a wrong encoding's error quotes what it read
+        problem = f"this file cannot be read ({type(error).__name__})"
+    if problem:
+        raise ConfigurationError(
+            problem, where=f"{variable}_FILE={named}", next_step=f"write the secret there, or set {variable}."
+        ) from None
+    return told
+
+
+def own_server() -> bool:
+    """Tell whether the store is the embedded server, and none that `MOTLAN_DATABASE_URL` or its file names."""
+    return not (os.environ.get("MOTLAN_DATABASE_URL") or os.environ.get("MOTLAN_DATABASE_URL_FILE"))
+
+
 def debugging() -> bool:
     """Tell whether libraries' own errors are shown, which quote values: for synthetic data only."""
     return os.environ.get("MOTLAN_DEBUG_SQL") == "1"
@@ -194,11 +234,27 @@ def load() -> Settings:
     return Settings(
         home=home,
         var=Path(os.environ.get("MOTLAN_VAR", home / "var" / "demo")).resolve(),
-        database_url=os.environ.get("MOTLAN_DATABASE_URL") or None,
+        database_url=secret("MOTLAN_DATABASE_URL"),
         memory_limit=os.environ.get("MOTLAN_MEMORY_LIMIT", "4GB"),
         threads=int(threads),
         engine=engine,
         spark_master=os.environ.get("MOTLAN_SPARK_MASTER", "local[2]"),
         debug_sql=debugging(),
-        feeds_database_url=os.environ.get("MOTLAN_FEEDS_DATABASE_URL") or None,
+        feeds_database_url=secret("MOTLAN_FEEDS_DATABASE_URL"),
+        backup=_place(os.environ.get("MOTLAN_BACKUP")),
+        backup_keys=_place(os.environ.get("MOTLAN_BACKUP_KEYS")),
+        backup_days=_days(os.environ.get("MOTLAN_BACKUP_KEEP", "14")),
+        checkpoints=_place(os.environ.get("MOTLAN_CHECKPOINTS")),
     )
+
+
+def _place(told: str | None) -> Path | None:
+    return Path(told).resolve() if told else None
+
+
+def _days(told: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", told) or int(told) < 1:
+        raise ConfigurationError(
+            "not a number of days", where="MOTLAN_BACKUP_KEEP", next_step="set it to a whole number from 1 on."
+        )
+    return int(told)

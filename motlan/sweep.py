@@ -11,12 +11,17 @@ import logging
 import re
 import shutil
 import time
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from motlan import processes
-from motlan.ledger import runs
+from motlan.errors import TransientError
+from motlan.lake.expire import Expired
+from motlan.lake.expire import expire as expire_table
+from motlan.ledger import holds, runs
 from motlan.store import tables
 from motlan.workspace import Workspace
 
@@ -114,3 +119,39 @@ def _discarded(work: Workspace, run: str, *, frequencies: bool) -> bool:
     with work.store.engine.begin() as connection:
         connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(swept_at=sa.func.now()))
     return True
+
+
+def expire(work: Workspace, days: int) -> dict[str, int]:
+    """Remove the lake's metadata of snapshots that are older than some days, of each table that nobody writes now.
+
+    Args:
+        work: The open installation.
+        days: How old.
+
+    Returns:
+        `snapshots`, `files` and `bytes` that were removed, and `busy`: tables that were left for the next time.
+    """
+    before = datetime.now(UTC) - timedelta(days=days)
+    with work.store.engine.connect() as connection:
+        known = [table for table in work.lake.tables(connection) if not table.startswith(f"{FREQUENCIES}.")]
+    by_lock: dict[tuple[str, ...], list[str]] = {}
+    for table in known:
+        by_lock.setdefault(_writers(work, table), []).append(table)
+    found, busy = Expired(), 0
+    for locks, names in by_lock.items():
+        try:
+            with ExitStack() as held:
+                for lock in locks:
+                    held.enter_context(holds.hold(work.store, lock))
+                found = sum((expire_table(work.lake, name, before) for name in names), found)
+        except TransientError:
+            busy += len(names)
+    return {"snapshots": found.snapshots, "files": found.files, "bytes": found.size, "busy": busy}
+
+
+def _writers(work: Workspace, table: str) -> tuple[str, ...]:
+    """Return the locks under which a table is written: its dataset's, or those of every linked entity."""
+    name = table.split(".")[1]
+    if name in work.registry.datasets:
+        return (holds.lock_of("sync", name),)
+    return tuple(holds.lock_of(kind, entity) for entity in work.registry.entities for kind in ("reconcile", "care"))

@@ -47,6 +47,8 @@ R = TypeVar("R")
 _PATH = re.compile(r"(/[^'\"\n]*?\.parquet)")
 INTERRUPTED = "Query interrupted"
 """What the engine says of Ctrl-C in the middle of a query, in the place of `KeyboardInterrupt`."""
+RESTORING = "restoring"
+"""File in the installation's folder while a backup is brought back into it."""
 PART_BYTES = 2 * 10**9
 """Memory that the engine needs for a part of persons."""
 
@@ -339,6 +341,12 @@ def _relation(rows: str) -> str:
 def open_workspace() -> Workspace:
     """Open the installation that the environment names."""
     settings = environment.load()
+    if (settings.var / RESTORING).exists():
+        raise ConfigurationError(
+            "a restore into this folder is under way, or was stopped",
+            where=str(settings.var),
+            next_step="wait for its end; where nobody is at work on it, remove the folder and run `motlan restore` again.",
+        )
     make_private(*settings.private)
     store = open_store(settings)
     return Workspace(settings, declared.load(settings.home), store, Lake(settings, store))

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from simulators.agencies import Agencies
 from simulators.agencies import set_day as show_day
 from simulators.ranges import MOST_PEOPLE, free_disk, make_ranges, needed_disk
-from simulators.world import make_world
+from simulators.world import make_world, take_credentials
 
 app = typer.Typer(help="A synthetic country and its four agencies.", no_args_is_help=True, add_completion=False)
 _console = Console(stderr=True)
@@ -100,6 +100,10 @@ def serve(
     population_form: Annotated[str, typer.Option(help="qcvn109 or flat.")] = "qcvn109",
     insurance_capacity: Annotated[float, typer.Option(help="Requests a second.", min=0.1)] = 20,
     ports: Annotated[str, typer.Option(help="Of population, insurance and tax; 0 for a free one.")] = "0,0,0",
+    credentials: Annotated[
+        Path | None,
+        typer.Option(help="Folder with a file credential_<agency> of user:secret each, in place of the world's own."),
+    ] = None,
 ) -> None:
     """Start the four agencies; stop them on SIGTERM or Ctrl-C."""
     chosen = ports.split(",")
@@ -108,6 +112,8 @@ def serve(
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    if credentials is not None:
+        take_credentials(world, credentials)
     file = world / "agencies.json"
     numbers = (int(chosen[0]), int(chosen[1]), int(chosen[2]))
     agencies = Agencies(world, population_form=population_form, insurance_capacity=insurance_capacity, ports=numbers)

@@ -139,10 +139,11 @@ def show_day(world: Path, day: int, url: str) -> None:
 def _prepare(url: str, world: Path) -> None:
     """Make the database, its tables, views and reader, unless an earlier run did."""
     with psycopg.connect(url.replace(f"/{DATABASE}?", "/postgres?"), user="postgres", autocommit=True) as con:
+        reader, password = sql.Identifier(READER), sql.Literal(credential(world, "education")[1])
         if con.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+            con.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(reader, password))  # it may have been changed
             return
         con.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
-        reader, password = sql.Identifier(READER), sql.Literal(credential(world, "education")[1])
         con.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(reader, password))
         con.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(reader))
         con.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(DATABASE)))

@@ -256,8 +256,23 @@ def _facts(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 def _write_credentials(out: Path) -> None:
     users = {"population": "motlan", "insurance": "motlan", "tax": "motlan", "education": "education_reader"}
+    _keep_credentials(out, {name: f"{users[name]}:{secrets.token_urlsafe(18)}" for name in AGENCIES})
+
+
+def take_credentials(out: Path, folder: Path) -> None:
+    """Give the agencies of a world the credentials that others made: `credential_<agency>` in a folder, with `user:secret` each.
+
+    Raises:
+        OSError: A file is missing.
+    """
+    told = {name: (folder / f"credential_{name}").read_text(encoding="utf-8").strip() for name in AGENCIES}
+    _keep_credentials(out, told)
+
+
+def _keep_credentials(out: Path, told: dict[str, str]) -> None:
     path = out / "credentials.json"
-    write_json(path, {name: f"{users[name]}:{secrets.token_urlsafe(18)}" for name in AGENCIES})
+    path.touch(mode=0o600)
+    write_json(path, told)
     path.chmod(0o600)
 
 

@@ -54,6 +54,7 @@ settings.load_profile("patient")
 
 
 LONG = (
+    "tests/scheduler",
     "tests/spark",
     "tests/expressions/test_parity",
     "tests/demo/test_main_job",
@@ -348,9 +349,13 @@ def declare_country(home: Path, databases: Databases | None = None) -> Country:
 
 
 @pytest.fixture(scope="session")
-def country_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the small country, the same for every test: the lake's metadata name their files by whole paths."""
-    return tmp_path_factory.mktemp("country") / "home"
+def country_folder() -> Iterator[Path]:
+    """The folder of the small country, the same for every test: the lake's metadata name their files by whole paths.
+
+    Not one of pytest's own: another session closes those to the account of a server that runs in there.
+    """
+    with traversable_folder() as folder:
+        yield folder / "home"
 
 
 @pytest.fixture

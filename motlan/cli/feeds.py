@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from motlan.cli import serving
 from motlan.cli.output import AsJson, Table, err, examples, local_time, out, report_errors
 from motlan.errors import ConfigurationError
 from motlan.feeds import keys as api_keys
@@ -69,11 +70,4 @@ def revoke(
         err.print(f"key {key_id} of {agency}: revoked", markup=False, highlight=False)
 
 
-@app.command(epilog=examples("motlan feeds serve --port 8900"))
-def serve(host: str = "127.0.0.1", port: int = 8900) -> None:
-    """Serve the agencies' API."""
-    import uvicorn
-
-    uvicorn.run(
-        "motlan.feeds.app:create_app", factory=True, host=host, port=port, access_log=False, log_level="warning"
-    )
+app.command("serve", epilog=serving.SERVE)(serving.serve)

@@ -16,6 +16,7 @@ from rich.tree import Tree
 from motlan import pipeline
 from motlan.cli import (
     agencies,
+    backup,
     care,
     clean,
     compare,
@@ -33,6 +34,7 @@ from motlan.cli import (
     release,
     review,
     runs,
+    serving,
     status,
     watermark,
 )
@@ -73,6 +75,8 @@ store_app = typer.Typer(
 )
 app.add_typer(store_app, name="store")
 app.add_typer(feeds.app, name="feeds")
+app.add_typer(backup.app, name="backup")
+app.add_typer(backup.restore_app, name="restore")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contract.app, name="contract")
 app.add_typer(clean.app, name="clean")
@@ -85,6 +89,8 @@ app.add_typer(review.app, name="review")
 app.add_typer(watermark.app, name="watermark")
 app.add_typer(people.app, name="people")
 app.add_typer(runs.app, name="runs")
+app.add_typer(serving.metrics_app, name="metrics")
+app.command("serve", epilog=serving.SERVE)(serving.serve)
 app.command("sign-in", epilog=people.SIGN_IN)(people.sign_in)
 app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
 app.command("whoami", epilog=people.WHOAMI)(people.whoami)

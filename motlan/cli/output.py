@@ -22,6 +22,7 @@ from motlan.expressions import failure
 from motlan.settings import debugging, load
 from motlan.store import open_store
 from motlan.store.session import lost
+from motlan.telemetry import logs
 
 if TYPE_CHECKING:
     from motlan.workspace import Workspace
@@ -128,6 +129,7 @@ class Quiet(typer.Typer):
         """Run it. What it writes is for its owner's eyes: results about persons go to files that a person names, too."""
         os.umask(0o077)
         try:
+            logs.configure()
             return super().__call__(*args, **kwargs)
         except Exception as error:
             if debugging():

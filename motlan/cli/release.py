@@ -105,7 +105,7 @@ def end(
     with report_errors(as_json):
         work, principal = open_workspace(), releaser()
         hold.check_subject(work.registry, subject)
-        hold.require_endable(work.store, subject)
+        hold.require_endable(work.store, subject, principal)
         hold.end(work.store, subject, principal, read_reason())
     step = "motlan publish" if subject == hold.PUBLISH else "motlan reconcile"
     report_done(

@@ -11,7 +11,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
 from math import inf
@@ -35,7 +35,7 @@ from motlan.config.storable import built_in
 from motlan.errors import ConfigurationError
 from motlan.expressions import Expression, parse
 from motlan.expressions.catalogue import Catalogue, installed
-from motlan.settings import declared_home
+from motlan.settings import declared_home, secret
 
 _Bounds = TypeVar("_Bounds", Limits, Pace)
 _Rule = TypeVar("_Rule", bound=quality.Rule)
@@ -56,7 +56,8 @@ class Dataset(Declared):
         adapter: `module:Class` that reaches it.
         entity: What its rows are about: a canonical entity of `schemas/`.
         endpoint: URL of the agency or of the gateway in front of it; may hold `${VARIABLE:-default}`.
-        credential: Name of the credential: the variable `MOTLAN_CREDENTIAL_<NAME>`.
+        credential: Name of the credential: the variable `MOTLAN_CREDENTIAL_<NAME>`, or that of a file with
+            it, `MOTLAN_CREDENTIAL_<NAME>_FILE`.
         key: Raw column that identifies a record and never changes.
         cursor: Raw column that orders changes.
         moment: Raw column of the moment at which a record was written.
@@ -395,17 +396,44 @@ def expand(text: str, *, where: str) -> str:
     return VARIABLE.sub(value, text)
 
 
+CredentialSource = Callable[[str], tuple[str, str] | None]
+"""Gives user and secret of an agency; None where it has none."""
+_credential_sources: list[CredentialSource] = []
+
+
+def offer_credentials(source: CredentialSource) -> None:
+    """Have agencies' credentials looked up in a further place, such as a scheduler's connections, where the environment has none.
+
+    Args:
+        source: Is called with an agency's name when its source is opened; a second offer of the same one changes nothing.
+    """
+    if source not in _credential_sources:
+        _credential_sources.append(source)
+
+
 def resolve_credential(name: str | None, agency: str) -> tuple[str, str] | None:
-    """Find a credential by its name in the environment: `MOTLAN_CREDENTIAL_<NAME>=user:secret`."""
+    """Find a credential by its name: `MOTLAN_CREDENTIAL_<NAME>=user:secret`, its file, or else what was offered.
+
+    Raises:
+        ConfigurationError: There is none. The variable and the connection are named.
+    """
     if name is None:
         return None
     variable = f"MOTLAN_CREDENTIAL_{name}"
-    user, colon, secret = os.environ.get(variable, "").partition(":")
+    told = secret(variable)
+    if told is None:
+        offered = (source(agency) for source in _credential_sources)
+        if found := next((credential for credential in offered if credential), None):
+            return found
+    user, colon, word = (told or "").partition(":")
     if not colon:
         raise ConfigurationError(
-            f"no credential for {agency}", where=variable, next_step=f"export {variable}=user:secret."
+            f"no credential for {agency}" if told is None else f"the credential for {agency} has no colon in it",
+            where=variable,
+            next_step=f"set {variable} to user:secret, or {variable}_FILE to a file of it; in Airflow the connection "
+            f"motlan_{agency} (login and password) does as well.",
         )
-    return user, secret
+    return user, word
 
 
 def _datasets(home: Path) -> dict[str, Dataset]:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
@@ -22,10 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from motlan import __version__
 from motlan.config.registry import Entity, Grant, RelatedEntity, id_column
 from motlan.errors import AccessError, ConfigurationError, unforeseen
-from motlan.feeds import keys, pages
+from motlan.feeds import keys, pages, probes, snapshot
 from motlan.ledger import accesses
 from motlan.projection.load import ensure_related_tables, ensure_tables
 from motlan.projection.tables import STAYS
+from motlan.publication import epochs
 from motlan.store.session import lost, open_for_feeds
 from motlan.workspace import Workspace, open_workspace
 
@@ -33,6 +35,8 @@ PROBLEM = "application/problem+json"
 LAST = 2**63 - 1
 """The largest number that the store can hold."""
 log = logging.getLogger(__name__)
+Limit = Annotated[int, Query(ge=1, le=10_000, description="Lines at the most")]
+OfEpoch = Annotated[int | None, Query(ge=1, le=LAST, description="The header `Motlan-Epoch` of your last answer")]
 routes = APIRouter(prefix="/v1")
 bearer = HTTPBearer(auto_error=False, description="The agency's API key")
 
@@ -46,6 +50,14 @@ def problem(status: int, title: str, detail: str) -> JSONResponse:
 
 class _UnauthenticatedError(Exception):
     """No key, or one that opens nothing (any more)."""
+
+
+class _EarlierEpochError(Exception):
+    """The reader's position was given out in an epoch that is over."""
+
+    def __init__(self, entity: str, epoch: int) -> None:
+        super().__init__()
+        self.entity, self.epoch = entity, epoch
 
 
 class _Private:
@@ -89,6 +101,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="Motlan feeds", version=__version__, docs_url=None, redoc_url=None)
     app.state.work = work
     app.include_router(routes)
+    app.include_router(probes.routes)
     app.add_api_route("/docs", docs, include_in_schema=False)
     app.add_middleware(_Private)
     _add_handlers(app)
@@ -122,18 +135,64 @@ def changes(
     entity: str,
     caller: Annotated[str, Depends(agency)],
     after: Annotated[int, Query(ge=0, le=LAST, description="The last seq that you have; 0 for the beginning")] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="Lines at the most")] = 1000,
+    limit: Limit = 1000,
+    epoch: OfEpoch = None,
 ) -> StreamingResponse:
     """Give the changes after a number, one JSON object a line (NDJSON), oldest first.
 
-    Ask again with `after` set to the last line's `seq` (or the header `Motlan-Last-Seq`) until no line comes.
+    Ask again with `after` set to the last line's `seq` (or the header `Motlan-Last-Seq`) until no line comes. Send the header
+    `Motlan-Epoch` back as `epoch`: where another epoch began, the answer is 410, and you go on from a snapshot.
     """
     work: Workspace = request.app.state.work
     found, grant = _granted(work, entity, caller)
+    now = _epoch(work, entity, epoch, after)
     accesses.record(work.store, caller, "feed.read", f"{entity} after {after} limit {limit}")
     lines = _read(work, found, grant, after, limit)
-    headers = {"Motlan-Last-Seq": str(lines[-1]["seq"] if lines else after), "Cache-Control": "no-store"}
+    headers = {"Motlan-Last-Seq": str(lines[-1]["seq"] if lines else after)}
+    return _answer(lines, now, headers)
+
+
+@routes.get("/feeds/{entity}/snapshot", response_class=StreamingResponse)
+def golden_rows(
+    request: Request,
+    entity: str,
+    caller: Annotated[str, Depends(agency)],
+    after: Annotated[UUID | None, Query(description="The header `Motlan-Next` of the page before")] = None,
+    limit: Limit = 1000,
+    epoch: OfEpoch = None,
+) -> StreamingResponse:
+    """Give what is published now, one JSON object a line (NDJSON), page by page.
+
+    Keep the header `Motlan-Seq` of the **first** page. Ask again with `after` set to the header `Motlan-Next` until an answer
+    has none. Then read the changes after the number that you kept.
+    """
+    work: Workspace = request.app.state.work
+    found, grant = _granted(work, entity, caller)
+    now = _epoch(work, entity, epoch)
+    accesses.record(work.store, caller, "feed.snapshot", f"{entity} after {after or 'none'} limit {limit}")
+    page = snapshot.read(work, found, grant, after, limit)
+    headers = {"Motlan-Seq": str(page.seq), **({"Motlan-Next": page.last} if page.last else {})}
+    return _answer(page.lines, now, headers)
+
+
+def _answer(lines: list[dict[str, Any]], epoch: int, headers: dict[str, str]) -> StreamingResponse:
+    headers |= {"Motlan-Epoch": str(epoch), "Cache-Control": "no-store"}
     return StreamingResponse(_ndjson(lines), media_type="application/x-ndjson", headers=headers)
+
+
+def _epoch(work: Workspace, entity: str, told: int | None, after: int = 0) -> int:
+    """Return the feeds' epoch, where a reader's position is of it.
+
+    A reader who names no epoch has a position of an earlier one where its number was given out before this one began.
+
+    Raises:
+        _EarlierEpochError: It is of another epoch.
+    """
+    with work.store.engine.connect() as connection:
+        now, before = epochs.current(connection), epochs.before(connection).seqs.get(entity, 0)
+    if told != now if told is not None else now > 1 and 0 < after <= before:
+        raise _EarlierEpochError(entity, now)
+    return now
 
 
 def _add_handlers(app: FastAPI) -> None:
@@ -141,6 +200,17 @@ def _add_handlers(app: FastAPI) -> None:
     def unauthenticated(_: Request, error: _UnauthenticatedError) -> JSONResponse:
         how = "Send the header `Authorization: Bearer <your agency's API key>`."
         return problem(401, "Not signed in", f"{str(error).capitalize()} {how}" if str(error) else how)
+
+    @app.exception_handler(_EarlierEpochError)
+    def earlier(_: Request, error: _EarlierEpochError) -> JSONResponse:
+        place = f"{routes.prefix}/feeds/{error.entity}/snapshot"
+        detail = (
+            f"The feeds are in epoch {error.epoch}: the bus was restored, and changes of an earlier epoch may not hold. Take "
+            f"{place}, then read the changes after its Motlan-Seq with epoch={error.epoch}."
+        )
+        answer = problem(410, "Of another epoch: take a snapshot", detail)
+        answer.headers.update({"Motlan-Epoch": str(error.epoch), "Link": f'<{place}>; rel="alternate"'})
+        return answer
 
     @app.exception_handler(AccessError)
     def refused(_: Request, error: AccessError) -> JSONResponse:

@@ -22,11 +22,12 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.table import Table
-from sqlalchemy.exc import IntegrityError
+from pyiceberg.table import StaticTable, Table
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from motlan.errors import ConfigurationError, ContractError, InternalError
 from motlan.expressions import constant, literal, quote
+from motlan.lake.moved import Moved
 from motlan.settings import Settings
 from motlan.store.session import Store, sqlalchemy_url
 
@@ -42,6 +43,8 @@ SCRATCH = "format parquet, parquet_version v2, dictionary_size_limit 4000, write
 """How what passes between steps is written: likewise, but lightly compressed."""
 KEPT_FEW = {"commit.manifest-merge.enabled": "true", "commit.manifest.min-count-to-merge": "10"}
 """Properties of a table: each commit adds a manifest, and a reader of the table's files reads all of them."""
+CATALOG = "motlan"
+"""Name of the catalog, which a database of ours has one of."""
 RUN_OF_PATH = re.compile(r"/run=([^/]+)/")
 BASES = "bases"
 """Namespace of the published rows of tables of appended versions that were written anew: `bases.golden_person` of
@@ -255,13 +258,15 @@ class Lake:
     Args:
         settings: Where the files lie.
         store: Whose database holds the catalog.
+        moved: Where it lay before; by default as a file in its folder says.
     """
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, moved: Moved | None = None) -> None:
         self.root = settings.lake
         self.root.mkdir(parents=True, exist_ok=True)
+        self._moved = moved or Moved.read(self.root)
         self._uri = sqlalchemy_url(store.url)
-        self._catalog = _catalog(self._uri, self.root.as_uri())
+        self._catalog = _catalog(self._uri, self.root.as_uri(), self._moved)
 
     def folder(self, table: str, run: str) -> Path:
         """Return the folder in which a run stages its files of a table, made where missing."""
@@ -355,6 +360,27 @@ class Lake:
             known = _PLANS[self._uri, table] = (location, self._plan(table))
         return known[1]
 
+    def tables(self, connection: sa.Connection) -> dict[str, str]:
+        """Return the tables that a connection's snapshot has: name -> where their newest metadata lie."""
+        mine = IcebergTables.catalog_name == self._catalog.name
+        columns = (IcebergTables.table_namespace, IcebergTables.table_name, IcebergTables.metadata_location)
+        found = connection.execute(sa.select(*columns).where(mine).order_by(*columns))
+        return {f"{namespace}.{name}": str(location) for namespace, name, location in found if location}
+
+    def reach(self, metadata: str) -> tuple[int, list[str]]:
+        """Return how many rows a table's metadata name, and the paths of all files that they need, their own among them.
+
+        Snapshots before the newest one are left out: earlier states are read by the runs that files bear.
+        """
+        table = StaticTable.from_metadata(metadata, dict(self._catalog.properties))
+        paths, rows = [metadata], 0
+        if snapshot := table.current_snapshot():
+            paths += [snapshot.manifest_list, *(one.manifest_path for one in snapshot.manifests(table.io))]
+            for task in table.scan().plan_files():
+                paths.append(task.file.file_path)
+                rows += task.file.record_count
+        return rows, [self._moved.path(unquote(urlparse(path).path)) for path in paths]
+
     def _metadata_location(self, table: str) -> str | None:
         """Return where the newest metadata of a table lie; None where there is no table."""
         namespace, name = table.split(".")
@@ -374,7 +400,7 @@ class Lake:
                 f"{named} of the lake's table {table} is missing or damaged", next_step="restore it from a backup."
             ) from None
         files = (task.file for task in tasks)
-        paths = ((unquote(urlparse(file.file_path).path), file.record_count) for file in files)
+        paths = ((self._moved.path(unquote(urlparse(file.file_path).path)), file.record_count) for file in files)
         return sorted(Added(path, _run_of(path), rows) for path, rows in paths)
 
     def _table(self, table: str, example: Path) -> Table:
@@ -393,9 +419,12 @@ def _run_of(path: str) -> str | None:
 
 
 @cache
-def _catalog(uri: str, warehouse: str) -> SqlCatalog:
+def _catalog(uri: str, warehouse: str, moved: Moved) -> SqlCatalog:
     """Open a catalog once in a process: each has connections of its own."""
-    return SqlCatalog("motlan", uri=uri, warehouse=warehouse, echo="false")
+    properties = {"uri": uri, "warehouse": warehouse, "echo": "false", **moved.properties()}
+    with suppress(IntegrityError, ProgrammingError):  # another process makes the catalog's tables at this very moment
+        return SqlCatalog(CATALOG, **properties)
+    return SqlCatalog(CATALOG, **properties)
 
 
 def _schema(path: Path) -> pa.Schema:

@@ -5,6 +5,7 @@ A step that finished is not done again when its run is retried. A run is invisib
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from motlan.ledger import holds
 from motlan.ledger.results import Result
 from motlan.settings import sizes
 from motlan.store import Store, tables
+from motlan.telemetry import scope, traces
 
 SEEN = ("visible", "published")
 STOPPED = ("failed", "abandoned")
@@ -35,6 +37,8 @@ ASKED = "asked"
 """Name, beside the steps of a run, of what was asked for, where that is more than its kind says."""
 Counts = dict[str, Any]
 R = TypeVar("R", bound=Result)
+_log = logging.getLogger("motlan.steps")
+_log.addHandler(logging.NullHandler())  # silent where nobody set up a log: the command line tells of its steps itself
 
 
 @dataclass(frozen=True)
@@ -272,12 +276,15 @@ def step(
         found = work(current)
         counts = found.counts() if isinstance(found, Result) else found
         counts = {"run": run, **counts, "seconds": round(time.perf_counter() - started, 3)}
+        traces.annotate({}, counts)
         with store.engine.begin() as connection:
             require_open(connection, run)
             values = {"steps": _with(name, counts), "error": None}
             connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(**values))
             if ends:
                 set_state(connection, run, ends)
+        told = {"counts": {"seconds": counts["seconds"]}}
+        _log.info("run %s: %s of %s: %s", run, name, current.subject, _numbers(counts), extra=told)
         return counts
 
 
@@ -296,13 +303,16 @@ def working(store: Store, run: Run, name: str, lock: str | None = None) -> Itera
         TransientError: Another process is at work on the run's subject. It is named.
     """
     locked = holds.lock_of(lock or run.kind, run.subject)
-    with holds.hold(store, locked, wait=holds.patience()) as outermost:
+    names = {"run": run.id, "step": name, "kind": run.kind, "subject": run.subject}
+    traces.annotate(names)
+    with scope.at_work(**names), holds.hold(store, locked, wait=holds.patience()) as outermost:
         rests = _take_up(store, run, holds.holder(locked, name, None, rests=False)) or outermost
         failure: BaseException | None = None
         try:
             yield
         except BaseException as error:
             failure = error
+            _log.warning("run %s: %s of %s failed: %s", run.id, name, run.subject, words(error))
             raise
         finally:
             with suppress(DBAPIError):  # what ended the step is what is told
@@ -336,6 +346,14 @@ def _let_go(store: Store, run: str, held: holds.Holder, failure: BaseException |
         if failure is not None:
             mine = (table.c.id == run, table.c.state == "running")
             connection.execute(sa.update(table).where(*mine).values(error=words(failure)))
+
+
+def _numbers(counts: Counts) -> str:
+    """Return a step's numbers as people read them: nothing else of its counts is told in a log."""
+    told = (
+        (key, value) for key, value in counts.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    )
+    return ", ".join(f"{key} {value:,}" for key, value in told)
 
 
 def words(error: BaseException) -> str:

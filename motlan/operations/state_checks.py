@@ -141,7 +141,7 @@ def holds(store: Store) -> Iterator[Finding]:
     for row in hold.listed(store):
         subject, restored = row["subject"], row["principal"] == hold.RESTORE
         step = (
-            "finish the restore: `motlan restore --help`."
+            "`motlan restore confirm` reconciles with what was published last, and ends it."
             if restored
             else f"`motlan release {subject}`, once the reason is gone."
         )

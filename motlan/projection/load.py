@@ -83,7 +83,7 @@ def _ensure(connection: sa.Connection, entity: Entity | RelatedEntity) -> None:
         )
     for statement in mirror.parents():
         connection.execute(sa.text(statement))
-    grant_feeds(connection, [mirror.feed_table])
+    grant_feeds(connection, [mirror.feed_table, mirror.golden_table])
     if connection.execute(sa.text(_has_parts(mirror))).scalar_one():
         for statement in mirror.indexes():
             connection.execute(sa.text(statement))
@@ -121,7 +121,7 @@ def project(work: Workspace, entity_name: str, watch: Watch = _unwatched, *, men
     if anew:  # The tables that took the old ones' place are new ones.
         mirrors = [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity_name))]
         with work.store.publishing() as connection:
-            grant_feeds(connection, [mirror.feed_table for mirror in mirrors])
+            grant_feeds(connection, [name for mirror in mirrors for name in (mirror.feed_table, mirror.golden_table)])
     while loaded := _load(work, entity, watch, anew=False, mend=mend):
         total += loaded
     return total

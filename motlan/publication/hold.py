@@ -20,7 +20,7 @@ from motlan.store import Store, tables
 PUBLISH = "publish"
 """The subject of a hold that lets nothing be published."""
 RESTORE = "restore"
-"""The principal of a hold that a restore places, and that its own command alone ends."""
+"""The principal of the hold that a restore begins; it alone ends it, when what was published last is reconciled."""
 _KIND = "hold"
 
 
@@ -49,7 +49,7 @@ def require_free(store: Store, subject: str) -> None:
             raise _held_already(subject)
 
 
-def require_endable(store: Store, subject: str) -> None:
+def require_endable(store: Store, subject: str, principal: str) -> None:
     """Let a person end a hold.
 
     Raises:
@@ -60,10 +60,13 @@ def require_endable(store: Store, subject: str) -> None:
         found = in_force(connection).get(subject)
     if found is None:
         raise _not_held(subject)
-    if found["principal"] == RESTORE:
+    _require_of(found, principal)
+
+
+def _require_of(held: dict[str, Any], principal: str) -> None:
+    if held["principal"] == RESTORE != principal:
         raise AccessError(
-            f"{subject} is held by a restore, until what was published since the backup is reconciled",
-            next_step="see `motlan restore --help`: its last step ends this hold.",
+            "a restore holds it until what was published last is reconciled", next_step="run `motlan restore confirm`."
         )
 
 
@@ -98,7 +101,7 @@ def begin(store: Store, subject: str, principal: str, why: str) -> None:
         log.append(connection, _KIND, {"subject": subject, "action": "held"})
 
 
-def end(store: Store, subject: str, principal: str, why: str, *, of_restore: bool = False) -> None:
+def end(store: Store, subject: str, principal: str, why: str) -> None:
     """End a hold.
 
     Args:
@@ -106,22 +109,22 @@ def end(store: Store, subject: str, principal: str, why: str, *, of_restore: boo
         subject: `publish`, or an agency's name.
         principal: Who ends it.
         why: In the person's words.
-        of_restore: Whether the hold may be one that a restore placed.
 
     Raises:
         ConfigurationError: The subject is not held, or the reason is missing.
-        AccessError: A restore placed the hold.
+        AccessError: A restore holds it.
     """
     if not why.strip():
         raise ConfigurationError("the end of a hold needs its reason", next_step="say why.")
-    if not of_restore:
-        require_endable(store, subject)
     table = tables.publication_holds
     values = {"ended_at": sa.func.now(), "ended_by": principal, "ended_reason": why.strip()}
     mine = (table.c.subject == subject, table.c.ended_at.is_(None))
     with store.publishing() as connection:
-        if not connection.execute(sa.update(table).where(*mine).values(**values)).rowcount:
+        held = in_force(connection).get(subject)
+        if held is None:
             raise _not_held(subject)
+        _require_of(held, principal)
+        connection.execute(sa.update(table).where(*mine).values(**values))
         log.append(connection, _KIND, {"subject": subject, "action": "ended"})
 
 
@@ -142,7 +145,9 @@ def require_none(connection: sa.Connection) -> None:
     if found := in_force(connection).get(PUBLISH):
         raise AccessError(
             f"publishing is held since {found['held_at']:%Y-%m-%d %H:%M UTC} by {found['principal']}",
-            next_step="see `motlan hold list`; `motlan release publish` lets it go on.",
+            next_step="run `motlan restore confirm`: it reconciles with what was published last."
+            if found["principal"] == RESTORE
+            else "see `motlan hold list`; `motlan release publish` lets it go on.",
         )
 
 

@@ -10,13 +10,14 @@ import sqlalchemy as sa
 from motlan.errors import ContractError
 from motlan.ledger import log, runs
 from motlan.ledger.results import Begun, Compared, Linked, Merged, Published
+from motlan.publication import epochs
 from motlan.store import tables
 
 
 def last_number(connection: sa.Connection, entity: str | None = None) -> int:
     """Return the number of the newest publication, of an entity or of all; 0 where there is none.
 
-    All publications are numbered together, without gaps; the changes of each entity have numbers of their own.
+    All publications are numbered together, without gaps within an epoch; the changes of each entity have numbers of their own.
     """
     table = tables.publications.c
     query = sa.select(sa.func.coalesce(sa.func.max(table.number), 0))
@@ -32,8 +33,8 @@ def publish(connection: sa.Connection, run: runs.Run) -> Published:
     linked, compared = run.result(Linked), run.result(Compared)
     changed = linked.changed + compared.versions + compared.corrections + compared.findings
     changed += sum(related["versions"] for related in compared.related_entities.values())
-    last_seq = sa.func.coalesce(sa.func.max(tables.publications.c.first_seq + tables.publications.c.changes), 1) - 1
-    seq = int(connection.execute(sa.select(last_seq).where(tables.publications.c.entity == run.subject)).scalar_one())
+    given = epochs.given_out(connection)
+    seq = given.seqs.get(run.subject, 0)
     if not changed:
         runs.set_state(connection, run.id, "unchanged")
         return Published(number=None, first_seq=seq + 1, last_seq=seq, changes=0)
@@ -41,11 +42,11 @@ def publish(connection: sa.Connection, run: runs.Run) -> Published:
         raise ContractError(
             "another run was published since this one began", where=run.id, next_step="run `motlan reconcile` again."
         )
-    number = last_number(connection) + 1
+    number = given.publication + 1
     values = {"number": number, "run": run.id, "entity": run.subject, "first_seq": seq + 1}
     connection.execute(sa.insert(tables.publications).values(**values, changes=compared.changes))
     for name, related in compared.related_entities.items():
-        _number_related(connection, number, name, related["changes"])
+        _number_related(connection, number, name, given.seqs.get(name, 0) + 1, related["changes"])
     for snapshots in (linked.snapshots, compared.snapshots):
         for table, snapshot in snapshots.items():
             runs.record_snapshot(connection, run.id, table, snapshot)
@@ -55,13 +56,10 @@ def publish(connection: sa.Connection, run: runs.Run) -> Published:
     return Published(number=number, first_seq=seq + 1, last_seq=seq + compared.changes, changes=compared.changes)
 
 
-def _number_related(connection: sa.Connection, publication: int, entity: str, changes: int) -> None:
+def _number_related(connection: sa.Connection, publication: int, entity: str, first: int, changes: int) -> None:
     """Give an entity beside the main one the next numbers of its own feed."""
-    table = tables.related_publications
-    newest = sa.func.coalesce(sa.func.max(table.c.first_seq + table.c.changes), 1)
-    first = connection.execute(sa.select(newest).where(table.c.entity == entity)).scalar_one()
     values = {"publication": publication, "entity": entity, "first_seq": first, "changes": changes}
-    connection.execute(sa.insert(table).values(**values))
+    connection.execute(sa.insert(tables.related_publications).values(**values))
 
 
 def find_published(connection: sa.Connection, run: str) -> Published:

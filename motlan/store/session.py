@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets as random
 import time
 from collections.abc import Iterable, Iterator
@@ -21,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 
 from motlan.errors import EngineError
-from motlan.settings import Settings
+from motlan.settings import Settings, own_server
 from motlan.store import server, tables
 
 PUBLISHER_LOCK = 0x4D6F746C616E  # "Motlan"
@@ -99,11 +98,11 @@ def migration(connection: sa.Connection) -> tuple[str | None, str]:
     return MigrationContext.configure(connection).get_current_revision(), newest
 
 
-_SERVED = ("api_keys", "publications", "related_publications")
+_SERVED = ("alembic_version", "api_keys", "publications", "related_publications", "feed_epochs")
 
 
 def grant_feeds(connection: sa.Connection, feeds: Iterable[str]) -> None:
-    """Let the role that serves the database's feeds read these feeds, where there is such a role; only the owner may do so.
+    """Let the role that serves the database's feeds read these tables, where there is such a role; only the owner may do so.
 
     Args:
         connection: The owner's.
@@ -167,7 +166,7 @@ def lost(error: BaseException) -> EngineError | None:
         return EngineError(
             f"PostgreSQL could not do it now (SQLSTATE {state})", where="store", next_step="try the same again."
         )
-    ours = "MOTLAN_DATABASE_URL" not in os.environ
+    ours = own_server()
     return EngineError(
         f"{'the embedded PostgreSQL' if ours else 'PostgreSQL'} ended, or does not answer",
         where="store",
@@ -191,10 +190,20 @@ _ENDED = ("08", "57P")
 """Classes of SQLSTATE for a connection that is gone, and a server that ends or begins."""
 
 
-def migrate(engine: sa.Engine) -> None:
-    """Bring the fixed tables to the newest version. A no-op where they are."""
+def _migrations() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def newest_migration() -> str | None:
+    """Return the version of the fixed tables that this code works with."""
+    return ScriptDirectory.from_config(_migrations()).get_current_head()
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the fixed tables to the newest version. A no-op where they are."""
+    config = _migrations()
     with engine.begin() as connection:
         connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": PUBLISHER_LOCK + 1})
         config.attributes["connection"] = connection

@@ -292,7 +292,8 @@ feed_epochs = Table(
     "feed_epochs",
     metadata,
     Column("epoch", BigInteger, primary_key=True, autoincrement=False, comment="2, 3, ...; the first has no row"),
-    Column("publication", BigInteger, nullable=False, comment="the newest one when it began"),
+    Column("publication", BigInteger, nullable=False, comment="the newest one that was given out before"),
+    Column("seqs", JSONB, nullable=False, comment="entity -> the last number of its feed that was given out before"),
     Column("reason", Text, nullable=False),
     Column("began_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )

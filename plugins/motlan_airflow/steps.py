@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -21,6 +23,7 @@ from airflow.sdk import (
     RetryAction,
     RetryDecision,
     RetryRule,
+    get_current_context,
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
@@ -214,20 +217,81 @@ def step(task_id: str, function: str, run: Any, weight: int, outlets: Sequence[A
     return _linked(call(run))
 
 
-def lone_step(task_id: str, function: str, **named: Any) -> Any:
+def lone_step(task_id: str, function: str, only_where: str = "", **named: Any) -> Any:
     """Make a task that calls `motlan.pipeline.<function>(**named)`, for no run. Its result is the numbers among the counts.
 
     Args:
         task_id: The task's name in Airflow.
         function: Name of the pipeline's function.
+        only_where: Name of a variable of the environment; the task is skipped where it is unset.
         named: What it is called with.
     """
 
     @task(task_id=task_id, doc_md=documentation(function), **settings(SYNC))
     def call() -> dict[str, float]:
+        if only_where and not os.environ.get(only_where):
+            _skip(f"{only_where} is not set.")
         outcome = call_pipeline(function, **named)
         _tell(task_id, outcome)
         return {name: value for name, value in outcome.items() if isinstance(value, int | float)}
+
+    return call()
+
+
+def each_dataset(task_id: str, function: str, datasets: Sequence[str]) -> Any:
+    """Make a task for each dataset, named by it in Airflow, that calls `motlan.pipeline.<function>(dataset)`.
+
+    Args:
+        task_id: The tasks' name.
+        function: Name of the pipeline's function.
+        datasets: Names of the datasets.
+    """
+
+    @task(
+        task_id=task_id, map_index_template="{{ dataset }}", doc_md=documentation(function), **settings(SYNC, hours=2)
+    )
+    def call(dataset: str) -> dict[str, float]:
+        get_current_context()["dataset"] = dataset
+        outcome = call_pipeline(function, dataset)
+        _tell(f"{task_id} of {dataset}", outcome)
+        return {name: value for name, value in outcome.items() if isinstance(value, int | float)}
+
+    return call.expand(dataset=list(datasets))
+
+
+def clean_airflow(days: int = 90) -> Any:
+    """Make the task that removes what is older than some days from Airflow's own database, by `airflow db clean`.
+
+    A task may not open that database; the command gets its address as `MOTLAN_AIRFLOW_DATABASE_URL`, or by Airflow's own
+    settings of a command or a secret.
+    """
+    page = "Xóa lịch sử cũ của Airflow.\n\nRemoves Airflow's old history.\n\n`airflow db clean`"
+
+    @task(task_id="clean_airflow", doc_md=page, **settings(SYNC, hours=2))
+    def call() -> None:
+        variable = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+        env = {name: value for name, value in os.environ.items() if name != variable}
+        if address := os.environ.get("MOTLAN_AIRFLOW_DATABASE_URL"):
+            env[variable] = address
+        elif not {f"{variable}_CMD", f"{variable}_SECRET"} & set(env):
+            _skip("MOTLAN_AIRFLOW_DATABASE_URL is not set.")
+        before = (datetime.now(ZoneInfo(ZONE)) - timedelta(days=days)).isoformat()
+        command = [
+            sys.executable,
+            "-m",
+            "airflow",
+            "db",
+            "clean",
+            "--clean-before-timestamp",
+            before,
+            "--skip-archive",
+            "--yes",
+        ]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise MotlanError(
+                "Airflow's history could not be removed", next_step="run `airflow db clean` by hand to see why."
+            )
 
     return call()
 
@@ -296,6 +360,10 @@ TEXTS = {
     "publish": ("Công bố và đánh số thay đổi.", "Publishes, and numbers the changes."),
     "project": ("Dựng lại các bảng tra cứu và luồng dữ liệu.", "Loads the tables that are asked, and the feeds."),
     "care": ("Ghi lại bản nền của dữ liệu đã công bố.", "Writes the bases of the published rows anew."),
+    "expire": (
+        "Xóa siêu dữ liệu cũ của hồ dữ liệu.",
+        "Removes old metadata of the lake; rows and earlier states stay.",
+    ),
     "recheck": ("Kiểm tra lại các dòng đang cách ly.", "Checks quarantined rows again."),
     "check_freshness": ("Kiểm tra độ tươi đã cam kết.", "Checks the promised freshness."),
     "backup": ("Sao lưu kho, hồ dữ liệu và khóa tại cùng một thời điểm.", "Backs up store, lake and keys."),

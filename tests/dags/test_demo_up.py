@@ -34,7 +34,7 @@ class Up:
     """A child process that runs `up`, and what it printed."""
 
     def __init__(self, env: dict[str, str], screen: Path) -> None:
-        self._screen, self._home = screen, env["AIRFLOW_HOME"]
+        self.screen, self._home = screen, env["AIRFLOW_HOME"]
         with screen.open("w") as sink:
             command = [sys.executable, "-c", SCRIPT, "18080"]
             self.process = subprocess.Popen(command, env=env, stdout=sink, stderr=sink, start_new_session=True)
@@ -43,7 +43,7 @@ class Up:
         """Wait for a line with some words for as long as it runs; return what it printed."""
         while True:
             ended = self.process.poll()
-            text = self._screen.read_text()
+            text = self.screen.read_text()
             if any(all(word in line for word in words) for line in text.splitlines()):
                 return text
             assert ended is None, f"it ended with code {ended} and said:\n{text}"
@@ -121,3 +121,6 @@ def test_a_scheduler_publishes_is_tended_and_leaves_nothing_running(home_of: Any
     assert up.process.wait() == 0
     assert up.left_running() == []
     assert "http://127.0.0.1:" in text
+    assert str(airflow_home.passwords_file(env)) in text, "the way to the password"
+    passwords = [airflow_home.login(env, user)[1] for user in airflow_home.USERS]
+    assert not [word for word in passwords if word in up.screen.read_text()], "and not the password"

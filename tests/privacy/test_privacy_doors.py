@@ -17,7 +17,7 @@ import typer
 import uvicorn
 
 from motlan import pipeline
-from motlan.cli import feeds, main
+from motlan.cli import main, serving
 from motlan.feeds import keys
 from motlan.store import server
 from motlan.store.session import Store
@@ -32,6 +32,7 @@ PROBE = "Người Dùng Thử"
 COMMANDS = {
     "status": ("motlan.status.status", "sqlalchemy_integrity"),
     "quality": ("motlan.quality.report.report", "psycopg_duplicate"),
+    "metrics show": ("motlan.monitoring.metrics.exposition", "sqlalchemy_data"),
     "sync alpha_people": ("tests.country.adapter.FileAdapter.pull", "duckdb_cast"),
     "reconcile": ("motlan.publication.publish.last_number", "sqlalchemy_data"),
     "quarantine list": ("motlan.quarantine.listing.counts", "adbc_copy"),
@@ -80,12 +81,12 @@ def test_without_care_the_command_line_would_tell(
 
 
 class Served:
-    """The API as `motlan feeds serve` serves it, in a thread."""
+    """The API as `motlan serve` serves it, in a thread."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._settings: dict[str, Any] = {}
         monkeypatch.setattr(uvicorn, "run", lambda app, **settings: self._settings.update(app=app, **settings))
-        feeds.serve(port=0)
+        serving.serve(port=0)
         self._server = uvicorn.Server(uvicorn.Config(**self._settings))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 

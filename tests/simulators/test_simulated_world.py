@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from stdnum.vn import mst
 from simulators import make_world
 from simulators.codes import CODES
 from simulators.dirt import FIELDS
+from simulators.world import AGENCIES, take_credentials
 
 
 def content(folder: Path) -> dict[str, list[tuple]]:
@@ -225,3 +227,13 @@ def test_records_of_before_the_reform_hold_a_former_commune_of_their_place(sql, 
             FROM ({written}) written LEFT JOIN ({old}) old USING (code)""",
     )
     assert rows == of_place == of_province + moved > 50
+
+
+def test_a_world_takes_the_credentials_that_others_made_for_their_owner_alone(tmp_path):
+    for name in AGENCIES:
+        (tmp_path / f"credential_{name}").write_text(f"reader:{name}-secret\n", encoding="utf-8")
+    (tmp_path / "world").mkdir()
+    take_credentials(tmp_path / "world", tmp_path)
+    file = tmp_path / "world" / "credentials.json"
+    assert json.loads(file.read_text(encoding="utf-8")) == {name: f"reader:{name}-secret" for name in AGENCIES}
+    assert file.stat().st_mode & 0o777 == 0o600

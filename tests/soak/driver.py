@@ -22,11 +22,16 @@ from typing import Any
 import psutil
 
 from motlan import pipeline
+from motlan.backup.confirm import confirm
+from motlan.backup.folder import chosen
+from motlan.backup.restore import restore
 from motlan.config import registry
-from motlan.errors import TransientError
+from motlan.errors import ContractError, TransientError
+from motlan.publication import checkpoints
 from motlan.settings import load
 from motlan.store import server, supervisor
 from motlan.store.session import lost
+from motlan.workspace import open_workspace
 from tests.conftest import Country, card_record, declare_country, spine_record
 
 ROUND = ("sync alpha_people", "sync beta_cards", "reconcile", "publish", "project")
@@ -81,6 +86,7 @@ class Bus:
         os.environ.pop("MOTLAN_DATABASE_URL", None)
         os.environ |= {"MOTLAN_HOME": str(self.home), "MOTLAN_VAR": str(self.home / "var"), "MOTLAN_THREADS": "1"}
         os.environ |= {"MOTLAN_MEMORY_LIMIT": "500MB", "COUNTRY_URL": f"file://{self.home / 'registers'}"}
+        os.environ |= {"MOTLAN_BACKUP": f"{self.home}-backup", "MOTLAN_CHECKPOINTS": f"{self.home}-checkpoints.jsonl"}
 
     def begin(self, command: str) -> int:
         """Begin a command; return its process."""
@@ -157,12 +163,27 @@ def perform(command: str) -> None:
             _publish()
         case ["project"]:
             pipeline.project(_newest("published", "unchanged"))
+        case ["backup"]:
+            pipeline.backup()
+        case ["restore"]:
+            _restore()
+        case ["confirm"]:
+            work = open_workspace()
+            confirm(work, checkpoints.read(work.settings.checkpoints.read_text(encoding="utf-8").splitlines()))
         case ["stop"]:
             server.stop(load())
         case ["tell", path]:
             from tests.soak.state import state
 
             Path(path).write_text(json.dumps(state()), encoding="utf-8")
+
+
+def _restore() -> None:
+    """Restore the newest backup into the place that was lost."""
+    settings = load()
+    restored = restore(settings, *chosen(settings.backup))
+    if restored.wrong:
+        raise ContractError("; ".join(restored.wrong), next_step="look into it.")
 
 
 def _publish() -> None:
@@ -176,7 +197,6 @@ def _newest(*states: str) -> str:
     import sqlalchemy as sa
 
     from motlan.store import tables
-    from motlan.workspace import open_workspace
 
     table = tables.runs.c
     query = sa.select(sa.func.max(table.id)).where(table.kind == "reconcile", table.state.in_(states))

@@ -17,6 +17,7 @@ import duckdb
 from motlan.errors import ConfigurationError
 from motlan.expressions.catalogue import installed
 from motlan.expressions.duckdb.dialect import DUCKDB
+from motlan.telemetry import traces
 
 
 def connect(
@@ -89,7 +90,8 @@ class Session:
     def execute(self, query: str, parameters: object = None) -> duckdb.DuckDBPyConnection:
         """Run a query as the connection does."""
         self._make(query)
-        return self.connection.execute(query, parameters)
+        with traces.query("duckdb", query):
+            return self.connection.execute(query, parameters)
 
     def sql(self, query: str, **given: Any) -> duckdb.DuckDBPyRelation:
         """Make a relation of a query as the connection does."""

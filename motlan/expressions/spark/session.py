@@ -25,6 +25,7 @@ from motlan.expressions.spark.dialect import SPARK
 from motlan.expressions.spark.parse import UnreadableError
 from motlan.expressions.spark.start import settings, start
 from motlan.expressions.spark.views import in_parts
+from motlan.telemetry import traces
 
 KEPT = "kept_query"
 """Name of the table of a query of Spark's own SQL."""
@@ -78,7 +79,7 @@ class SparkEngine:
             ConfigurationError: They have something that has no counterpart on Spark.
             ContractError: A query failed on the data.
         """
-        with self._private():
+        with self._private(), traces.query("spark", sql):
             for statement in steps.statements(sql, self, list(parameters or ())):
                 self._run(statement)
         return self

@@ -33,3 +33,7 @@ def load_each(home=None):
         del datasets[name]
         return datasets, {name: ConfigurationError("schedule: is no cron expression", where="agencies.yaml, line 3")}
     return datasets, {}
+
+
+def offer_credentials(source: object) -> None:
+    """No agency is reached here."""

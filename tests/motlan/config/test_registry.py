@@ -1,6 +1,7 @@
 """What is declared is checked before anything runs, and a mistake is told with its place and its mend."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,13 @@ def test_a_missing_credential_names_its_variable(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("MOTLAN_CREDENTIAL_POPULATION", raising=False)
     with pytest.raises(ConfigurationError, match="MOTLAN_CREDENTIAL_POPULATION"):
         registry.load(ROOT).dataset("population_citizens").source()
+
+
+def test_a_credential_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("MOTLAN_CREDENTIAL_POPULATION", raising=False)
+    (tmp_path / "population").write_text("reader:very-secret\n")
+    monkeypatch.setenv("MOTLAN_CREDENTIAL_POPULATION_FILE", str(tmp_path / "population"))
+    assert registry.load(ROOT).dataset("population_citizens").source().credential == ("reader", "very-secret")
 
 
 def test_a_credential_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -164,3 +164,42 @@ def test_every_look_is_in_the_ledger(feed: TestClient, country: Country) -> None
     assert rows(country, "select principal, action, subject from accesses") == [
         ("beta", "feed.read", "person after 2 limit 1000")
     ]
+
+
+def test_a_snapshot_gives_what_is_granted_of_all_that_is_published_page_by_page(
+    feed: TestClient, country: Country
+) -> None:
+    lines: list[dict] = []
+    after: dict[str, str] = {}
+    while True:
+        answer = feed.get("/v1/feeds/person/snapshot", params={"limit": 4, **after})
+        assert (answer.headers["Motlan-Seq"], answer.headers["Motlan-Epoch"]) == ("6", "1")
+        lines += map(json.loads, answer.text.splitlines())
+        if "Motlan-Next" not in answer.headers:
+            break
+        after = {"after": answer.headers["Motlan-Next"]}
+    golden = rows(country, "select person_id::text, personal_id from golden_person order by person_id")
+    assert [(line["person_id"], line["values"].get("personal_id")) for line in lines] == golden
+    assert {name for line in lines for name in line["values"]} == {"personal_id", "full_name", "death_date"}
+    assert [line[0] for line in rows(country, "select subject from accesses where action = 'feed.snapshot'")] == [
+        "person after none limit 4",
+        f"person after {after['after']} limit 4",
+    ]
+
+
+def test_a_snapshot_is_refused_like_changes_are(feed: TestClient, country: Country) -> None:
+    key = keys.issue(country.open().store, "alpha")
+    for path, headers, status in (
+        ("person/snapshot", bearer(key), 403),
+        ("person/snapshot", bearer("wrong"), 401),
+        ("nothing/snapshot", {}, 404),
+        ("person/snapshot?after=1", {}, 422),
+        ("person/snapshot?epoch=2", {}, 410),
+        ("person/changes?epoch=2", {}, 410),
+        ("person/changes?epoch=0", {}, 422),
+        ("person/changes?epoch=1&after=2", {}, 200),
+    ):
+        answer = feed.get(f"/v1/feeds/{path}", headers=headers)
+        assert answer.status_code == status, path
+        if status != 200:
+            assert answer.headers["content-type"] == "application/problem+json", path

@@ -75,8 +75,8 @@ def test_what_a_restore_holds_ends_by_its_own_command_alone(country: Country) ->
     store = country.open().store
     hold.begin(store, hold.PUBLISH, hold.RESTORE, "restored")
     told = command("release", "publish", why="no JSON", fails=True)
-    assert (told["error"], "motlan restore" in told["message"]) == ("AccessError", True)
-    hold.end(store, hold.PUBLISH, hold.RESTORE, "reconciled", of_restore=True)
+    assert (told["error"], "motlan restore confirm" in told["message"]) == ("AccessError", True)
+    hold.end(store, hold.PUBLISH, hold.RESTORE, "reconciled")
     assert hold.listed(store) == []
 
 

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0002"
 down_revision = "0001"
@@ -48,7 +49,13 @@ def upgrade() -> None:
         sa.Column(
             "epoch", sa.BigInteger(), autoincrement=False, nullable=False, comment="2, 3, ...; the first has no row"
         ),
-        sa.Column("publication", sa.BigInteger(), nullable=False, comment="the newest one when it began"),
+        sa.Column("publication", sa.BigInteger(), nullable=False, comment="the newest one that was given out before"),
+        sa.Column(
+            "seqs",
+            postgresql.JSONB(),
+            nullable=False,
+            comment="entity -> the last number of its feed that was given out before",
+        ),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("began_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("epoch"),
