@@ -133,7 +133,9 @@ def approvals(store: Store) -> Iterator[Finding]:
     for row in approval.listed(store):
         if row["state"] == "waiting" and not row["stale"]:
             what = f"run {row['run']} passes {row['passed']} limits of change, and waits for people"
-            yield Finding("approval-waiting", "warning", what, f"`motlan release show {row['run']}`.", "wrong-publish")
+            yield Finding(
+                "approval-waiting", "warning", what, f"`motlan release show {row['run']}`.", "held-publication"
+            )
 
 
 def holds(store: Store) -> Iterator[Finding]:
@@ -146,7 +148,7 @@ def holds(store: Store) -> Iterator[Finding]:
             else f"`motlan release {subject}`, once the reason is gone."
         )
         what = f"{subject} is held since {row['held_at'][:16]} UTC by {row['principal']}"
-        yield Finding("held", "warning", what, step, "restore-backup" if restored else "wrong-publish")
+        yield Finding("held", "warning", what, step, "restore-backup" if restored else "held-publication")
 
 
 def keys(store: Store) -> Iterator[Finding]:

@@ -17,14 +17,15 @@ from motlan.operations import installation_checks
 from motlan.settings import load
 from motlan.store import tables
 from motlan.store.session import open_as_it_is
-from tests.conftest import Country
+from tests.conftest import ROOT, Country
 from tests.motlan.cli.conftest import Command
 from tests.motlan.test_pipeline import whole_job
 
 ANCHORS = {
-    "agency-down", "bad-release", "disk-full", "expired-certificate", "lost-key", "wrong-publish", "restore-backup",
-    "full-resync", "upgrade-airflow", "store-down", "run-failed", "stale-data", "log-broken",
-}  # fmt: skip
+    line.removeprefix("### ").strip().lower().replace(" ", "-")
+    for line in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8").splitlines()
+    if line.startswith("### ")
+}
 DATASETS = {"alpha_people": "alpha", "beta_cards": "beta"}
 
 
