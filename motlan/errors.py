@@ -34,10 +34,13 @@ class MotlanError(Exception):
     def __init__(self, what: str, *, where: str = "", next_step: str = "") -> None:
         next_step = next_step or self.usual_step
         self.what, self.where, self.next_step = what, where, next_step
-        parts = [f"{where}: {what}" if where else what]
-        if next_step:
-            parts.append(f"Next: {next_step}")
-        super().__init__(" ".join(parts))
+        told = f"{where}: {what}" if where else what
+        super().__init__(f"{_sentence(told)} Next: {next_step}" if next_step else told)
+
+
+def _sentence(text: str) -> str:
+    """Return a text that ends as a sentence does."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 class ConfigurationError(MotlanError):

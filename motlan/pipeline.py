@@ -6,12 +6,13 @@ travel between tasks. A step that a run finished before is not done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
@@ -27,7 +28,8 @@ from motlan.ingest import land as landing
 from motlan.ingest import watermark
 from motlan.ingest.clean import select_canonical
 from motlan.ingest.land import Watch
-from motlan.ledger import alerts, estimates, log, results, runs
+from motlan.ingest.refusals import naming_the_credential
+from motlan.ledger import alerts, control, estimates, holds, log, results, runs
 from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
 from motlan.linking import scope
@@ -40,6 +42,7 @@ from motlan.publication import publish as publication
 from motlan.quality import column_guard, cross_register, exceptions, row_rules, rule_counts, run_guard
 from motlan.quality.flipped_persons import key_columns
 from motlan.quarantine import entries
+from motlan.quarantine import reclean as recleaning
 from motlan.quarantine import replay as requeue
 from motlan.settings import debugging
 from motlan.store import tables
@@ -78,9 +81,11 @@ def _alone(kind: str, subject: str, job: str | None = None) -> Iterator[None]:
         yield
 
 
-def _begin(work: Workspace, kind: str, subject: str, job: str | None, *, rests: bool) -> str:
+def _begin(
+    work: Workspace, kind: str, subject: str, job: str | None, *, rests: bool, asked: Counts | None = None
+) -> str:
     """Begin a run, for somebody who works alone on its subject; what its forerunners left is removed."""
-    run = runs.begin(work.store, kind, subject, job, rests=rests).id
+    run = runs.begin(work.store, kind, subject, job, rests=rests, asked=asked).id
     sweep.discard(work, kind, subject)
     sweep.sweep(work)
     return run
@@ -137,7 +142,8 @@ def preview(dataset: str, *, full: bool = False, since: str | None = None, watch
     declared = work.registry.dataset(dataset)
     with work.engine(f"previewing {dataset}") as engine:
         asked = landing.open_window(work, engine, declared, results.SyncBegun(since=since or None)).since
-    found = declared.open().count(asked)
+    with naming_the_credential(declared):
+        found = declared.open().count(asked)
     return {
         "dataset": declared.name,
         "source_rows": found.rows,
@@ -149,9 +155,18 @@ def preview(dataset: str, *, full: bool = False, since: str | None = None, watch
 
 @_private
 def land(run: str, watch: Watch | None = None) -> Counts:
-    """Pull what changed and keep it as received."""
+    """Pull what changed and keep it as received; of a run that was asked to, land again what is held."""
     work = open_workspace()
-    return runs.step(work.store, run, "land", lambda current: landing.land(work, current, watch))
+
+    def do(current: runs.Run) -> results.Landed:
+        asked = current.steps.get(runs.ASKED, {})
+        if "replay" in asked:
+            return requeue.land(work, current, asked["replay"])
+        if "reclean" in asked:
+            return recleaning.land(work, current, asked["reclean"][recleaning.SINCE])
+        return landing.land(work, current, watch)
+
+    return runs.step(work.store, run, "land", do)
 
 
 @_private
@@ -170,7 +185,9 @@ def clean(run: str) -> Counts:
                 next_step="report this: no row may be lost, and nothing of the run is published.",
             )
         # Rows of a replay were blocked before, and a drifted chunk is held as a whole: neither tells of a worse source.
-        if landed.replayed is None and not exceptions.of(work, current).drifted:
+        if "reclean" in current.steps.get(runs.ASKED, {}):
+            run_guard.check(work, current, cleaned)
+        elif landed.replayed is None and not exceptions.of(work, current).drifted:
             column_guard.check(work, current, cleaned, partial(select_canonical, dataset))
             run_guard.check(work, current, cleaned)
         return cleaned
@@ -227,12 +244,39 @@ def replay(dataset: str, quarantined_by: Sequence[str] = ()) -> Counts:
     if not requeue.waits(work, work.registry.dataset(dataset).name, quarantined_by):
         return {"replayed": 0}
 
-    def again() -> Counts:
-        return runs.step(work.store, run, "land", lambda current: requeue.land(work, current, quarantined_by))
-
     with _alone("sync", dataset):
-        run = _begin(work, "sync", dataset, None, rests=False)
-        return _guarded(run, {"land": again, "clean": lambda: clean(run), "commit": lambda: commit_sync(run)})
+        run = _begin(work, "sync", dataset, None, rests=False, asked={"replay": list(quarantined_by)})
+        return _guarded(run, _steps("sync", run))
+
+
+@_private
+def forecast_reclean(dataset: str, since: datetime | None = None) -> Counts:
+    """Return what `reclean` would land again: `rows`, and of them `standing` and `waiting` in quarantine; `left_out` records."""
+    work = open_workspace()
+    return asdict(recleaning.forecast(work, work.registry.dataset(dataset), recleaning.first_run(since)))
+
+
+@_private
+def reclean(dataset: str, since: datetime | None = None) -> Counts:
+    """Clean and check what stands of a dataset's records again, as a run of its own: nothing is pulled, no watermark moves.
+
+    Args:
+        dataset: Whose.
+        since: Only rows that landed in runs that began then or later; all where absent.
+
+    Returns:
+        The counts of its steps under their names; `{"recleaned": 0}` where there is nothing.
+
+    Raises:
+        ContractError: Too large a share of the rows would be held back under the rules of now.
+    """
+    work = open_workspace()
+    name, first = work.registry.dataset(dataset).name, recleaning.first_run(since)
+    if not recleaning.forecast(work, work.registry.dataset(name), first).rows:
+        return {"recleaned": 0}
+    with _alone("sync", name):
+        run = _begin(work, "sync", name, None, rests=False, asked={"reclean": {recleaning.SINCE: first}})
+        return _guarded(run, _steps("sync", run))
 
 
 @_private
@@ -400,28 +444,48 @@ def _begin_reconcile(entity: str, job: str | None, *, rests: bool, full: bool, i
         _require_synced(entity)
     with work.store.engine.begin() as connection:
         runs.close_stale(connection, "reconcile", entity, publication.last_number(connection, entity))
-    run = _begin(work, "reconcile", entity, job, rests=rests)
+    run = _begin(work, "reconcile", entity, job, rests=rests, asked={"full": full})
+    _fix_inputs(run)
+    return {"run": run, "entity": entity}
 
-    def begin(_: runs.Run) -> results.Begun:
+
+def _fix_inputs(run: str) -> Counts:
+    """Write down what a reconcile run reads, and what it compares with."""
+    work = open_workspace()
+
+    def begin(current: runs.Run) -> results.Begun:
+        entity = current.subject
         with work.store.engine.connect() as connection:
-            inputs = {
-                dataset.name: runs.visible(connection, "sync", dataset.name)
-                for dataset in work.registry.datasets_of(entity)
-            }
             published = runs.visible(connection, "reconcile", entity)
             after = publication.last_number(connection, entity)
             previous = runs.newest_done(connection, "reconcile", entity)
+            inputs, left_out = _inputs(work, connection, entity, previous)
         return results.Begun(
             inputs=inputs,
+            left_out=left_out,
             published=published,
             after_publication=after,
             previous=previous,
-            full=full,
+            full=bool(current.steps.get(runs.ASKED, {}).get("full")),
             versions=_versions(work),
         )
 
-    runs.step(work.store, run, "begin", begin)
-    return {"run": run, "entity": entity}
+    return runs.step(work.store, run, "begin", begin)
+
+
+def _inputs(
+    work: Workspace, connection: sa.Connection, entity: str, previous: str | None
+) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """Return the sync runs that a reconcile run reads, by dataset, and how many are left out because an agency is held."""
+    before = runs.get(work.store, previous).find_result(results.Begun) if previous else None
+    inputs, left_out = {}, {}
+    for dataset in work.registry.datasets_of(entity):
+        read_before = before.inputs.get(dataset.name, []) if before else []
+        read = hold.readable_syncs(connection, dataset, read_before)
+        inputs[dataset.name] = read
+        if late := len(runs.visible(connection, "sync", dataset.name)) - len(read):
+            left_out[dataset.name] = late
+    return inputs, left_out
 
 
 def _versions(work: Workspace) -> dict[str, str]:
@@ -663,9 +727,7 @@ def sync(dataset: str, watch: Watch | None = None, *, full: bool = False, since:
     name = work.registry.dataset(dataset).name
     with _alone("sync", name):
         run = _begin_sync(work, name, None, results.SyncBegun(full=full, since=since or None), rests=False)
-        return _guarded(
-            run, {"land": lambda: land(run, watch), "clean": lambda: clean(run), "commit": lambda: commit_sync(run)}
-        )
+        return _guarded(run, _steps("sync", run, watch))
 
 
 def _forecast(run: str) -> Counts:
@@ -706,16 +768,47 @@ def reconcile(
     Returns:
         The counts of its steps under their names.
     """
-    steps = {"link": link, "merge": merge, "cross_check": cross_check, "diff": diff}
     name = open_workspace().registry.linked(entity).name
     with _alone("reconcile", name):
         run = _begin_reconcile(name, None, rests=False, full=full, incomplete=incomplete)["run"]
         if forecast:
             forecast(_forecast(run))
-        return _guarded(run, {name: lambda step=step: step(run) for name, step in steps.items()})
+        return _guarded(run, _steps("reconcile", run))
 
 
-def _guarded(run: str, steps: dict[str, Any]) -> Counts:
+@_private
+def resume(run: str, watch: Watch | None = None) -> Counts:
+    """Go on with a run that failed or was abandoned, from its first step that is not done.
+
+    Args:
+        run: Its id.
+        watch: As of `land`.
+
+    Returns:
+        The counts of its steps under their names, those that were done before included.
+
+    Raises:
+        ConfigurationError: The run needs nobody to go on with it, or its kind cannot be gone on with. What is next is said.
+        ContractError: A newer run took its place, or a person aborted it.
+        TransientError: Another process is at work on it. It is named.
+    """
+    work = open_workspace()
+    current = runs.get(work.store, run)
+    control.require_resumable(work.store, current)
+    with holds.hold(work.store, holds.lock_of(current.kind, current.subject), wait=holds.patience()):
+        begin = {"begin": lambda: _fix_inputs(run)} if current.kind == "reconcile" else {}
+        return _guarded(run, begin | _steps(current.kind, run, watch))
+
+
+def _steps(kind: str, run: str, watch: Watch | None = None) -> dict[str, Callable[[], Counts]]:
+    """Return the steps of a run that make it whole, in their order."""
+    if kind == "sync":
+        return {"land": lambda: land(run, watch), "clean": lambda: clean(run), "commit": lambda: commit_sync(run)}
+    steps = {"link": link, "merge": merge, "cross_check": cross_check, "diff": diff}
+    return {name: partial(step, run) for name, step in steps.items()}
+
+
+def _guarded(run: str, steps: Mapping[str, Callable[[], Counts]]) -> Counts:
     done: Counts = {"run": run}
     try:
         for name, step in steps.items():

@@ -1,4 +1,4 @@
-"""Where things stand: each dataset's newest run and watermark, and the newest publication."""
+"""Where things stand: each dataset's newest run and watermark, how old its data are, what waits, and the newest publication."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from motlan.ledger import runs as ledger
 from motlan.ledger.results import Cleaned, Landed
 from motlan.ledger.runs import abandoned
 from motlan.linking import stored_models as decisions
-from motlan.publication import approval
+from motlan.operations.backlog import backlog
+from motlan.operations.schedules import next_runs
+from motlan.operations.timeliness import timeliness
+from motlan.publication import approval, hold
 from motlan.quality import run_guard, scores
 from motlan.stewardship import overrides
 from motlan.store import tables
@@ -24,8 +27,10 @@ def status(work: Workspace) -> dict[str, Any]:
         `datasets` (name -> state, counts, watermark), `reconcile` (linked entity -> its newest run: state, error), `retries`
         (runs that are tried again after an error: kind, subject, run, error), `publication`, `corrections` (dataset -> how
         many are open), `waiting` (runs that people must release), `contradictions` (decisions about pairs that linking could
-        not heed), `values_said_again` (values set aside that their source sent once more after a pause), `quality` and `log`
-        (entries, tree head).
+        not heed), `values_said_again` (values set aside that their source sent once more after a pause), `quality`, `log`
+        (entries, tree head), `freshness` (see `motlan.operations.timeliness`), `backlog` (see `motlan.operations.backlog`),
+        `failed` (the newest runs of their subjects that failed or were abandoned: kind, subject, run, state, error), `next_runs`
+        (dataset -> moment) and `holds`.
     """
     runs, publications = tables.runs.c, tables.publications.c
     pulled = sa.func.coalesce(~runs.steps["land"].has_key("replayed"), sa.true())  # a replay pulled nothing
@@ -48,7 +53,6 @@ def status(work: Workspace) -> dict[str, Any]:
             .order_by(runs.id)
         ).mappings()
         trying = [dict(row) for row in retries if row["run"] not in given_up]
-        corrections = _corrections(connection, work)
         reopened = (decisions.reopened(entity).subquery() for entity in work.registry.entities)
         counts = [connection.execute(sa.select(sa.func.count()).select_from(again)).scalar_one() for again in reopened]
         entry = (
@@ -56,6 +60,7 @@ def status(work: Workspace) -> dict[str, Any]:
             .mappings()
             .one_or_none()
         )
+    waits = backlog(work)
     return {
         "datasets": {
             name: _dataset(last.get(("sync", name)), marks.get(name), given_up) for name in work.registry.datasets
@@ -64,7 +69,7 @@ def status(work: Workspace) -> dict[str, Any]:
             entity: _reconcile(last.get(("reconcile", entity)), given_up) for entity in work.registry.entities
         },
         "retries": trying,
-        "corrections": corrections,
+        "corrections": waits["corrections"],
         "publication": {
             "number": published["number"],
             "run": published["run"],
@@ -81,7 +86,16 @@ def status(work: Workspace) -> dict[str, Any]:
         "values_said_again": sum(overrides.heard_again(work, entity) for entity in work.registry.entities),
         "quality": scores.by_agency(work.store, work.registry),
         "log": {"entries": entry["index"] + 1, "tree_head": bytes(entry["root_hash"]).hex()} if entry else None,
+        "freshness": timeliness(work),
+        "backlog": waits,
+        "failed": [_failed(run, given_up) for run in last.values() if _state(run, given_up)["state"] in ledger.STOPPED],
+        "next_runs": next_runs(work.registry),
+        "holds": hold.listed(work.store),
     }
+
+
+def _failed(run: sa.RowMapping, given_up: dict[str, str]) -> dict[str, Any]:
+    return {"kind": run["kind"], "subject": run["subject"], "run": run["id"], **_state(run, given_up)}
 
 
 def _reconcile(run: sa.RowMapping | None, given_up: dict[str, str]) -> dict[str, Any]:
@@ -99,19 +113,6 @@ def _state(run: sa.RowMapping, given_up: dict[str, str]) -> dict[str, Any]:
     if reason:
         return {"state": "abandoned", "error": f"abandoned: {reason}"}
     return {"state": run["state"], "error": run["error"]}
-
-
-def _corrections(connection: sa.Connection, work: Workspace) -> dict[str, int]:
-    """Count the corrections that are offered to owners and not yet made, by dataset."""
-    found: dict[str, int] = {}
-    for entity in work.registry.entities:
-        table = f"corrections_{entity}"
-        if sa.inspect(connection).has_table(table):
-            by: sa.ColumnElement[str] = sa.column("dataset", sa.Text)
-            counts = sa.select(by, sa.func.count()).select_from(sa.table(table)).group_by(by).order_by(by)
-            for dataset, number in connection.execute(counts):
-                found[dataset] = found.get(dataset, 0) + number
-    return found
 
 
 def _dataset(run: sa.RowMapping | None, mark: sa.RowMapping | None, given_up: dict[str, str]) -> dict[str, Any]:

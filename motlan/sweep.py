@@ -96,7 +96,7 @@ def discard(work: Workspace, kind: str, subject: str) -> list[str]:
     query = sa.select(table.c.id).where(
         table.c.kind == kind,
         table.c.subject == subject,
-        table.c.state.in_(runs.STOPPED),
+        table.c.state.in_(runs.CLOSED),
         table.c.swept_at.is_(None),
         table.c.id < newest,
     )

@@ -45,6 +45,8 @@ from motlan.store.folders import make_private
 T = TypeVar("T")
 R = TypeVar("R")
 _PATH = re.compile(r"(/[^'\"\n]*?\.parquet)")
+INTERRUPTED = "Query interrupted"
+"""What the engine says of Ctrl-C in the middle of a query, in the place of `KeyboardInterrupt`."""
 RESTORING = "restoring"
 """File in the installation's folder while a backup is brought back into it."""
 PART_BYTES = 2 * 10**9
@@ -84,6 +86,10 @@ class Workspace:
             try:
                 load_code_lists(connection, self.registry.code_lists)
                 yield connection
+            except RuntimeError as error:
+                if str(error) == INTERRUPTED:
+                    raise KeyboardInterrupt from None
+                raise
             except duckdb.Error as error:
                 if self.settings.debug_sql:
                     raise

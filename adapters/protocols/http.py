@@ -68,7 +68,11 @@ def judge_status(answer: Answer, where: str) -> None:
         return
     what = f"HTTP status {status}"
     if status in (401, 403):
-        raise AccessError(what, where=where, next_step="check the agency's credential (MOTLAN_CREDENTIAL_...).")
+        raise AccessError(
+            what,
+            where=where,
+            next_step="check the agency's credential: `credential` in adapters/agencies.yaml names its variable.",
+        )
     if status in (408, 425, 429) or status >= 500:
         raise TransientError(what, where=where, next_step="try again later.", retry_after=answer.retry_after)
     if 300 <= status < 400:

@@ -34,7 +34,7 @@ _BATCH = "adbc.postgresql.batch_size_hint_bytes"
 """After how many bytes the driver hands over what it has of an answer."""
 WIRE = 2
 """Bytes on the wire for each byte of a page at the most, lengths of fields and TLS included. What is more is no page."""
-_CREDENTIAL = "check the agency's credential (MOTLAN_CREDENTIAL_...)."
+_CREDENTIAL = "check the agency's credential: `credential` in adapters/agencies.yaml names its variable."
 _REFUSALS = ("authentication", "role", "pg_hba.conf", "permission denied")
 """What PostgreSQL says when it does not let us in; libpq gives no SQLSTATE for that."""
 _NO_REFUSALS = ("too many connections", "expected authentication request", "invalid authentication request")

@@ -157,7 +157,7 @@ def refuse_fault(root: etree._Element, answer: Answer, where: str) -> None:
     parts = {part for code in codes for part in code.split(".")}
     ours = bool(codes) and codes[0].partition(".")[0] in _OUR_FAULTS
     if parts & _SECURITY_FAULTS or (ours and answer.status in (401, 403)):
-        step = "check the agency's credential (MOTLAN_CREDENTIAL_...)."
+        step = "check the agency's credential: `credential` in adapters/agencies.yaml names its variable."
         raise AccessError("the source refuses our credential (SOAP fault)", where=where, next_step=step)
     if ours:
         step = "compare the question with the source's WSDL, or ask its owner."

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from typer.core import TyperGroup
 
 from motlan import pipeline
@@ -19,7 +18,7 @@ from motlan.backup import confirm as reconciliation
 from motlan.backup import restore as restoring
 from motlan.backup.folder import BackupFolder, chosen, moment_of
 from motlan.backup.manifest import Manifest
-from motlan.cli.output import AsJson, err, examples, me, out, read_reason, report_done, report_errors
+from motlan.cli.output import AsJson, Table, err, examples, me, out, read_reason, report_done, report_errors
 from motlan.errors import ConfigurationError, MotlanError
 from motlan.ledger import accesses
 from motlan.publication import checkpoints

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 
-from rich.table import Table
-
 from motlan import pipeline
-from motlan.cli.output import AsJson, OfEntity, Wait, err, examples, out, report_errors
+from motlan.cli.output import AsJson, OfEntity, Table, Wait, err, examples, out, report_errors
 from motlan.ledger.holds import patient
 
 EPILOG = examples("motlan care", "motlan care --json")
@@ -19,7 +17,10 @@ def care(entity: OfEntity = None, as_json: AsJson = False, wait: Wait = None) ->
     Runs read a base and what was published after it. Nothing is lost: what any publication added stays, and earlier states are
     read from it. See MOTLAN_REBASE_PERCENT.
     """
-    with report_errors(as_json), patient(wait):
+    with (
+        report_errors(as_json, "bases that are written stay, the others are as they were. Next: run the same again."),
+        patient(wait),
+    ):
         if as_json:
             done = pipeline.care(entity=entity)
             out.print_json(json.dumps(done))

@@ -9,9 +9,8 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from motlan.cli.output import AsJson, examples, out, report_errors
+from motlan.cli.output import AsJson, Table, examples, out, report_errors
 from motlan.config import registry
 from motlan.expressions import connect, explain, load_code_lists
 from motlan.ingest.cleaner_changes import changes

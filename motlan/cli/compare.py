@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from motlan import pipeline
-from motlan.cli.output import AsJson, err, examples, out, report_errors
+from motlan.cli.output import AsJson, Table, err, examples, out, report_errors
 
 EPILOG = examples("motlan compare {dataset}", "motlan compare {dataset} --json")
 _WORDS = {

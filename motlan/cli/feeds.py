@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from motlan.cli import serving
-from motlan.cli.output import AsJson, err, examples, local_time, out, report_errors
+from motlan.cli.output import AsJson, Table, err, examples, local_time, out, report_errors
 from motlan.errors import ConfigurationError
 from motlan.feeds import keys as api_keys
 from motlan.workspace import Workspace, open_workspace

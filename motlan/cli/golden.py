@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from motlan.cli.output import (
     LARGEST,
     AsJson,
     OfEntity,
+    Table,
     examples,
     local_time,
     me,
@@ -43,7 +43,9 @@ def exclude(
 ) -> None:
     """Set aside the value that a golden field was taken from. The next reconcile goes without it. Asks why."""
     with report_errors(as_json):
-        number = overrides.exclude(*opened(entity), person, field, me(), read_reason())
+        work, of = opened(entity)
+        found = overrides.find_value(work, of, person, field, me())
+        number = overrides.exclude_value(work, found, me(), read_reason())
     _report(number, value_overrides.EXCLUDE, as_json)
 
 
@@ -54,7 +56,9 @@ def reinstate(
 ) -> None:
     """Take back a decision that set a value aside. Asks why."""
     with report_errors(as_json):
-        number = overrides.reinstate(open_workspace(), decision, me(), read_reason())
+        work = open_workspace()
+        overrides.find_decision(work, decision)
+        number = overrides.reinstate(work, decision, me(), read_reason())
     _report(number, value_overrides.REINSTATE, as_json)
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from motlan.cli.output import AsJson, err, examples, out, report_errors, working
+from motlan.cli.output import AsJson, Table, err, examples, out, report_errors, working
 from motlan.config.functions import install_functions
 from motlan.errors import ConfigurationError
 from motlan.settings import declared_home

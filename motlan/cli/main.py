@@ -11,31 +11,48 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.tree import Tree
 
 from motlan import pipeline
 from motlan.cli import (
+    agencies,
     backup,
     care,
     clean,
     compare,
     contract,
+    doctor,
     feeds,
     golden,
+    hold,
     link,
     model,
     people,
     quality,
     quarantine,
+    reclean,
     release,
     review,
+    runs,
     serving,
+    status,
     watermark,
 )
-from motlan.cli.output import AsJson, OfEntity, Quiet, Wait, err, examples, local_time, me, out, report_errors, working
-from motlan.ingest import watermark as watermarks
-from motlan.ingest.drift import described
+from motlan.cli.output import (
+    AsJson,
+    OfEntity,
+    Quiet,
+    Wait,
+    duration,
+    err,
+    examples,
+    local_time,
+    me,
+    out,
+    report_errors,
+    working,
+)
+from motlan.cli.steps import show_steps
 from motlan.ledger.holds import patient
 
 app = Quiet(
@@ -45,6 +62,14 @@ app = Quiet(
     pretty_exceptions_show_locals=False,
     rich_markup_mode=None,
 )
+AGAIN = (
+    "nothing of it is visible. Next: `motlan runs list --kind {}` names the run, `motlan runs retry RUN` goes on with it; "
+    "`motlan {}` begins anew."
+)
+PUBLISHED = (
+    "a publication is numbered or it is not, and loaded or not. Next: `motlan publish`, or `motlan project`, goes on."
+)
+"""What stands after Ctrl-C, and what to do."""
 store_app = typer.Typer(
     help="The embedded PostgreSQL server.", epilog=examples("motlan store start"), no_args_is_help=True
 )
@@ -56,11 +81,14 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contract.app, name="contract")
 app.add_typer(clean.app, name="clean")
 app.add_typer(golden.app, name="golden")
+app.add_typer(agencies.app, name="agencies")
+app.add_typer(hold.app, name="hold")
 app.add_typer(release.app, name="release")
 app.add_typer(model.app, name="model")
 app.add_typer(review.app, name="review")
 app.add_typer(watermark.app, name="watermark")
 app.add_typer(people.app, name="people")
+app.add_typer(runs.app, name="runs")
 app.add_typer(serving.metrics_app, name="metrics")
 app.command("serve", epilog=serving.SERVE)(serving.serve)
 app.command("sign-in", epilog=people.SIGN_IN)(people.sign_in)
@@ -68,30 +96,13 @@ app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
 app.command("whoami", epilog=people.WHOAMI)(people.whoami)
 app.command("care", epilog=care.EPILOG)(care.care)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
+app.command("reclean", epilog=reclean.EPILOG)(reclean.reclean)
+app.command("status", epilog=status.EPILOG)(status.status)
+app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
 for _point in entry_points(group="motlan.cli"):
     app.add_typer(_point.load(), name=_point.name)
-
-
-def _show(counts: dict[str, Any], as_json: bool, title: str) -> None:
-    if as_json:
-        out.print_json(json.dumps(counts))
-        return
-    table = Table("step", "what happened", "seconds", title=title)
-    for step, counted in counts.items():
-        if isinstance(counted, dict):
-            hidden = {"run", "seconds", "snapshots", "chunks", "rules", "version", "profile", "key", "cursor"}
-            hidden |= {"related_entities", "guard", "written", "began_at", "held", "filled", "base"}
-            shown = counted | ({"drift": described(counted["drift"])} if "drift" in counted else {})
-            shown |= {"cursors": watermarks.described(counted["cursors"])} if "cursors" in counted else {}
-            words = (
-                f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
-                for name, value in shown.items()
-                if name not in hidden and value != ""
-            )
-            table.add_row(step, ", ".join(words), str(counted.get("seconds", "")))
-    out.print(table)
 
 
 @app.command(
@@ -114,7 +125,7 @@ def sync(
 ) -> None:
     """Pull what changed in a dataset, land it, clean and check it."""
     with (
-        report_errors(as_json),
+        report_errors(as_json, AGAIN.format("sync", f"sync {dataset}")),
         patient(wait),
         Progress(
             SpinnerColumn(),
@@ -135,7 +146,7 @@ def sync(
             counts = {"preview": pipeline.preview(dataset, full=full, since=since, watch=progress)}
         else:
             counts = pipeline.sync(dataset, progress, full=full, since=since)
-    _show(counts, as_json, f"sync {dataset}")
+    show_steps(counts, as_json, f"sync {dataset}")
 
 
 @app.command(epilog=examples("motlan reconcile", "motlan reconcile --full", "motlan reconcile --json"))
@@ -157,11 +168,11 @@ def reconcile(
     a model, a rule, a mapping or a code list changed, or very much of the country: this is said before it begins, with the time
     that the newest full run took.
     """
-    with report_errors(as_json), patient(wait), working("reconciling", as_json):
+    with report_errors(as_json, AGAIN.format("reconcile", "reconcile")), patient(wait), working("reconciling", as_json):
         counts = pipeline.reconcile(
             entity, full=full, incomplete=incomplete, forecast=None if as_json else _show_forecast
         )
-    _show(counts, as_json, "reconcile")
+    show_steps(counts, as_json, "reconcile")
 
 
 def _show_forecast(found: dict[str, Any]) -> None:
@@ -170,15 +181,8 @@ def _show_forecast(found: dict[str, Any]) -> None:
         return
     told = f"everything is done anew: {found['why_full']}"
     if found["seconds"] is not None:
-        told += f". About {_duration(found['seconds'])} for {found['rows']:,} rows, as run {found['last_full']} took"
+        told += f". About {duration(found['seconds'])} for {found['rows']:,} rows, as run {found['last_full']} took"
     err.print(f"{found['entity']}: {told}.", markup=False, highlight=False)
-
-
-def _duration(seconds: float) -> str:
-    """Return a time as people say it."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
 
 
 Mend = Annotated[
@@ -189,69 +193,18 @@ Mend = Annotated[
 @app.command(epilog=examples("motlan publish"))
 def publish(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False, wait: Wait = None) -> None:
     """Publish the newest reconciled run: number its feed, append to the log, load the projection."""
-    with report_errors(as_json), patient(wait), working("publishing", as_json):
+    with report_errors(as_json, PUBLISHED), patient(wait), working("publishing", as_json):
         published = pipeline.publish(entity=entity, mend=mend)
         projected = pipeline.project(published["run"], mend=mend)
-    _show({"publish": published, "project": projected}, as_json, "publish")
+    show_steps({"publish": published, "project": projected}, as_json, "publish")
 
 
 @app.command(epilog=examples("motlan project", "motlan project --mend"))
 def project(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False) -> None:
     """Load publications into the golden tables and the feed that are not there yet, such as after a failure."""
-    with report_errors(as_json), working("projecting", as_json):
+    with report_errors(as_json, PUBLISHED), working("projecting", as_json):
         projected = pipeline.project(entity=entity, mend=mend)
-    _show({"project": projected}, as_json, "project")
-
-
-@app.command(epilog=examples("motlan status", "motlan status --json"))
-def status(as_json: AsJson = False) -> None:
-    """Show where each dataset and the feed stand."""
-    from motlan.status import status as read
-    from motlan.workspace import open_workspace
-
-    with report_errors(as_json):
-        work = open_workspace()
-        found = read(work)
-    if as_json:
-        out.print_json(json.dumps(found))
-        return
-    table = Table("dataset", "state", "pulled", "in register", "accepted", "quarantined", "pulled up to (local)")
-    for name, row in found["datasets"].items():
-        counts = (row.get(key) for key in ("pulled", "source_total", "accepted", "quarantined"))
-        cells = ("" if count is None else f"{count:,}" for count in counts)
-        table.add_row(name, row["state"], *cells, local_time(row.get("watermark")))
-        if row.get("error"):
-            table.add_row("", f"[red]{escape(row['error'])}[/red]")
-        if changed := described(row.get("drift") or {}):
-            table.add_row("", f"[yellow]{escape(f'columns changed: {changed}')}[/yellow]")
-        if odd := watermarks.described(row.get("cursors") or {}):
-            table.add_row(
-                "", f"[yellow]records {odd}: they move no watermark (see cursor_type in agencies.yaml)[/yellow]"
-            )
-    out.print(table)
-    quality = Table("agency", *(said.vi for said in work.registry.dimensions.values()), title="quality, 0 to 100")
-    for agency, scores in found["quality"].items():
-        quality.add_row(agency, *("" if score is None else f"{score:.2f}" for score in scores.values()))
-    out.print(quality)
-    for entity, run in found["reconcile"].items():
-        if run["state"] in ("failed", "abandoned"):
-            out.print(f"[red]reconcile {entity} {run['run']} {run['state']}: {escape(run['error'] or '')}[/red]")
-    for retry in found["retries"]:
-        said = f"{retry['kind']} {retry['subject']} is tried again (run {retry['run']}), after: {retry['error']}"
-        out.print(f"[yellow]{escape(said)}[/yellow]")
-    if corrections := found["corrections"]:
-        words = (f"{name} {number:,}" for name, number in corrections.items())
-        out.print(f"corrections open: {', '.join(words)}")
-    if number := found["contradictions"]:
-        out.print(
-            f"[yellow]{number:,} decisions about pairs could not be heeded: motlan review list --contradicted[/yellow]"
-        )
-    if number := found["values_said_again"]:
-        out.print(f"[yellow]{number:,} values set aside are said again: motlan golden decisions[/yellow]")
-    for run in found["waiting"]:
-        out.print(f"[yellow]run {run} waits for people to release it: motlan release show {run}[/yellow]")
-    if publication := found["publication"]:
-        out.print(f"publication {publication['number']}, feed up to seq {publication['last_seq']:,}")
+    show_steps({"project": projected}, as_json, "project")
 
 
 @app.command(

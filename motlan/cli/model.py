@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from motlan.cli.output import (
     AsJson,
     OfEntity,
+    Table,
     err,
     examples,
     local_time,
@@ -146,9 +146,9 @@ def fit(entity: OfEntity = None, as_json: AsJson = False) -> None:
 def release(model: ModelId, as_json: AsJson = False) -> None:
     """Let a proposed model decide from the next reconcile on. Past the limit of drift, not by its fitter. Asks why."""
     with report_errors(as_json):
-        work = open_workspace()
-        limit = work.registry.entity(models.find(work.store, model)["entity"]).matching.max_drift
-        done = models.release(work.store, model, releaser(), read_reason(), limit)
+        work, principal = open_workspace(), releaser()
+        limit = work.registry.entity(models.require_proposed(work.store, model)["entity"]).matching.max_drift
+        done = models.release(work.store, model, principal, read_reason(), limit)
     _report(done, "released", as_json)
 
 
@@ -156,7 +156,9 @@ def release(model: ModelId, as_json: AsJson = False) -> None:
 def refuse(model: ModelId, as_json: AsJson = False) -> None:
     """Refuse a proposed model. Asks why."""
     with report_errors(as_json):
-        done = models.refuse(open_workspace().store, model, releaser(), read_reason())
+        store, principal = open_workspace().store, releaser()
+        models.require_proposed(store, model)
+        done = models.refuse(store, model, principal, read_reason())
     _report(done, "refused", as_json)
 
 

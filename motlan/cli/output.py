@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
+import rich.table
 import typer
 from rich.console import Console
 
@@ -25,13 +27,18 @@ from motlan.telemetry import logs
 if TYPE_CHECKING:
     from motlan.workspace import Workspace
 
-# A pipe has no width of its own; 80 columns would cut the tables.
-_WIDTH = None if sys.stdout.isatty() else 120
+WIDTH = 100
+"""Columns of what is written into a pipe, which has no width of its own; every table is made to fit."""
+_WIDTH = None if sys.stdout.isatty() else WIDTH
 out, err = Console(width=_WIDTH), Console(stderr=True)
 Wait = Annotated[
     float | None,
     typer.Option("--wait", min=0, help="Seconds to wait for a run of the same that is under way.", metavar="SECONDS"),
 ]
+KEPT = "what was not finished is not kept. Next: run the same again."
+"""What Ctrl-C leaves of most commands: they change all or nothing."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 LARGEST = 2**63 - 1
 """The largest number that the store can hold."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
@@ -79,6 +86,42 @@ def local_time(moment: str | None) -> str:
         return moment or ""
 
 
+class Table(rich.table.Table):
+    """A table that folds what is too wide for its column: an id that was cut could not be typed."""
+
+    def add_column(self, *args: Any, **options: Any) -> None:
+        """Add a column; see `rich.table.Table`."""
+        super().add_column(*args, **{"overflow": "fold", **options})
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5_400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3_600:.1f} h" if seconds < 172_800 else f"{round(seconds / 86_400)} days"
+
+
+def parse_since(text: str | None) -> datetime | None:
+    """Read a moment: a date or a time of this place in ISO 8601, or how long ago, such as `90m`, `36h` or `7d`.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    if text is None:
+        return None
+    if ago := re.fullmatch(r"(\d{1,6})([mhd])", text):
+        unit = {"m": "minutes", "h": "hours", "d": "days"}[ago.group(2)]
+        return datetime.now(UTC) - timedelta(**{unit: int(ago.group(1))})
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise ConfigurationError(
+            "this is no moment", where="--since", next_step="write 2026-11-30, 2026-11-30T08:00, 90m, 36h or 7d."
+        ) from None
+
+
 class Quiet(typer.Typer):
     """A command line that ends with our own message where a library's error, which may quote a value, would be printed."""
 
@@ -105,10 +148,18 @@ def _print_error(error: MotlanError) -> None:
 
 
 @contextmanager
-def report_errors(as_json: bool = False) -> Iterator[None]:
-    """Turn our own errors into a clear message and an exit code of 1."""
+def report_errors(as_json: bool = False, stands: str = KEPT) -> Iterator[None]:
+    """Turn our own errors into a clear message and an exit code of 1, and Ctrl-C into what stands and an exit code of 130.
+
+    Args:
+        as_json: Whether it is printed for machines.
+        stands: What stands after Ctrl-C, and what to do, in one line.
+    """
     try:
         yield
+    except KeyboardInterrupt:
+        report_done({"error": "Interrupted", "message": f"stopped: {stands}"}, as_json, f"stopped: {stands}")
+        raise typer.Exit(INTERRUPTED) from None
     except MotlanError as error:
         if as_json:
             out.print_json(json.dumps({"error": type(error).__name__, "message": str(error)}))

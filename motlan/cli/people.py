@@ -10,10 +10,9 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from motlan import people, principals
-from motlan.cli.output import AsJson, err, examples, local_time, out, report_errors
+from motlan.cli.output import AsJson, Table, err, examples, local_time, out, report_errors
 from motlan.errors import ConfigurationError
 from motlan.settings import Settings, load
 from motlan.store import Store, open_store

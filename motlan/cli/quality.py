@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from motlan.cli.output import AsJson, examples, out, report_errors
+from motlan.cli.output import AsJson, Table, examples, out, report_errors
 from motlan.quality.scores import By
 
 BARS = "▁▂▃▄▅▆▇█"

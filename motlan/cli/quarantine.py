@@ -10,10 +10,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from motlan import pipeline
-from motlan.cli.output import LARGEST, AsJson, examples, me, out, report_done, report_errors, working
+from motlan.cli.output import LARGEST, AsJson, Table, examples, me, out, report_done, report_errors, working
 from motlan.errors import ConfigurationError
 from motlan.quarantine import decisions, export, listing
 from motlan.workspace import open_workspace
@@ -138,8 +137,10 @@ def show(entry: Entry, as_json: AsJson = False) -> None:
 def fix(entry: Entry, as_json: AsJson = False) -> None:
     """Say how a row should read; the next replay takes it in so. Asks for columns, values and why, or reads JSON."""
     with report_errors(as_json):
+        work = open_workspace()
+        decisions.require_live(work, entry)
         why, values = _said(ask_values=True)
-        done = decisions.fix(open_workspace(), entry, me(), why, values)
+        done = decisions.fix(work, entry, me(), why, values)
     _report({"entry": done, "state": "fixed"}, as_json)
 
 
@@ -159,8 +160,12 @@ def waive(
     with report_errors(as_json):
         if bool(entry) == bool(dataset and rule):
             raise ConfigurationError("what is waived?", next_step="name an entry, or --dataset and --rule.")
-        why, _ = _said(ask_values=False)
         work = open_workspace()
+        if entry:
+            decisions.require_live(work, entry, waives=True)
+        else:
+            work.registry.dataset(dataset or "")
+        why, _ = _said(ask_values=False)
         if entry:
             done: dict[str, Any] = {"entry": decisions.waive(work, entry, me(), why)}
         else:
@@ -173,7 +178,8 @@ def waive(
 )
 def replay(dataset: OfDataset = None, rule: OfRule = None, as_json: AsJson = False) -> None:
     """Clean and check the waiting rows again, under today's mapping and rules, each dataset in a run of its own."""
-    with report_errors(as_json), working("replaying", as_json):
+    stands = "datasets that are done stay done, nothing of the others is visible. Next: run the same again."
+    with report_errors(as_json, stands), working("replaying", as_json):
         names = [dataset] if dataset else list(open_workspace().registry.datasets)
         done = {name: pipeline.replay(name, [rule] if rule else []) for name in names}
     if as_json:

@@ -1,4 +1,4 @@
-"""`motlan release`: publications that change so much that two people have to let them go."""
+"""`motlan release`: publications that change so much that two people have to let them go, and the end of holds."""
 
 from __future__ import annotations
 
@@ -7,15 +7,27 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from motlan.cli.output import AsJson, err, examples, local_time, out, read_reason, releaser, report_errors
-from motlan.publication import approval
+from motlan.cli.output import (
+    AsJson,
+    Table,
+    examples,
+    local_time,
+    out,
+    read_reason,
+    releaser,
+    report_done,
+    report_errors,
+)
+from motlan.cli.subjects import group_about
+from motlan.publication import approval, hold
 from motlan.workspace import open_workspace
 
 app = typer.Typer(
-    help="Publications held back by a limit of change (mapping/breakers.yaml).",
-    epilog=examples("motlan release list", "motlan release show RUN", "motlan release approve RUN"),
+    cls=group_about("end"),
+    help="Publications held back by a limit of change (mapping/breakers.yaml), and the end of holds: "
+    "`motlan release publish`, `motlan release AGENCY`.",
+    epilog=examples("motlan release list", "motlan release approve RUN", "motlan release publish"),
     no_args_is_help=True,
 )
 RunId = Annotated[str, typer.Argument(help="The run's id, as `motlan release list` shows it.")]
@@ -79,8 +91,23 @@ def refuse(run: RunId, as_json: AsJson = False) -> None:
 
 def _decide(run: str, action: str, as_json: bool) -> None:
     with report_errors(as_json):
-        state = approval.decide(open_workspace().store, run, releaser(), action, read_reason())
-    if as_json:
-        out.print_json(json.dumps({"run": run, "state": state}))
-    else:
-        err.print(f"run {run}: {state}", markup=False, highlight=False)
+        store, principal = open_workspace().store, releaser()
+        approval.require_decidable(store, run, principal)
+        state = approval.decide(store, run, principal, action, read_reason())
+    report_done({"run": run, "state": state}, as_json, f"run {run}: {state}")
+
+
+@app.command("end", epilog=examples("motlan release publish", "motlan release AGENCY --json < why.json"))
+def end(
+    subject: Annotated[str, typer.Argument(metavar="publish|AGENCY", help="What is held.")], as_json: AsJson = False
+) -> None:
+    """End a hold of publishing or of an agency; `motlan release SUBJECT` is the same. Asks why, or reads {"why": "..."}."""
+    with report_errors(as_json):
+        work, principal = open_workspace(), releaser()
+        hold.check_subject(work.registry, subject)
+        hold.require_endable(work.store, subject, principal)
+        hold.end(work.store, subject, principal, read_reason())
+    step = "motlan publish" if subject == hold.PUBLISH else "motlan reconcile"
+    report_done(
+        {"subject": subject, "state": "released"}, as_json, f"{subject}: no longer held. Next: `{step}` goes on."
+    )

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from motlan.cli.output import (
     LARGEST,
     AsJson,
     OfEntity,
+    Table,
     examples,
     local_time,
     me,
@@ -141,8 +141,10 @@ def decide(
 ) -> None:
     """Decide a pair that is yours. Asks why, or reads {"why": "..."} from standard input."""
     with report_errors(as_json):
-        said = Said(assignment=assignment, verdict=review_decisions.verdict(verdict), reason=read_reason())
-        (number,) = review_decisions.decide(open_workspace(), me(), [said])
+        work, checked = open_workspace(), review_decisions.verdict(verdict)
+        review_decisions.require_decidable(work, assignment, me())
+        said = Said(assignment=assignment, verdict=checked, reason=read_reason())
+        (number,) = review_decisions.decide(work, me(), [said])
     line = f"decision {number}: {verdict}; it holds from the next `motlan reconcile` on"
     report_done({"decision": number, "verdict": verdict}, as_json, line)
 
@@ -154,7 +156,9 @@ def withdraw(
 ) -> None:
     """Take a decision back; the pair may be decided anew. Asks why."""
     with report_errors(as_json):
-        review_decisions.withdraw(open_workspace(), decision, me(), read_reason())
+        work = open_workspace()
+        review_decisions.require_in_force(work, decision)
+        review_decisions.withdraw(work, decision, me(), read_reason())
     report_done({"decision": decision, "withdrawn": True}, as_json, f"decision {decision}: withdrawn")
 
 

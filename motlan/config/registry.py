@@ -61,7 +61,7 @@ class Dataset(Declared):
         key: Raw column that identifies a record and never changes.
         cursor: Raw column that orders changes.
         moment: Raw column of the moment at which a record was written.
-        schedule: When it is pulled: cron, in the time zone of the DAGs.
+        schedule: When it is pulled: cron, in the zone that `schedule_zone` beside `agencies` names (UTC where absent).
         page_rows: Rows of a page, where the source lets us choose.
         columns: Raw column -> path of the value inside a record, in the source's own words.
         options: What only this transport or format needs, such as an operation's or a view's name.
@@ -126,10 +126,8 @@ class Dataset(Declared):
     @field_validator("cursor_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (KeyError, ValueError, OSError):
-            raise ValueError("is no zone of the IANA database, such as Europe/Paris") from None
+        if not _is_zone(name):
+            raise ValueError("is no zone of the IANA database, such as Europe/Paris")
         return name
 
     @cached_property
@@ -259,7 +257,10 @@ class RelatedEntity:
 
 @dataclass(frozen=True)
 class Registry:
-    """Everything declared."""
+    """Everything declared.
+
+    `schedule_zone` is the IANA name of the zone that schedules are written in (`schedule_zone` of `agencies.yaml`).
+    """
 
     home: Path
     datasets: dict[str, Dataset]
@@ -269,6 +270,7 @@ class Registry:
     scoring: scoring.Scoring
     dimensions: Mapping[Dimension, Text]
     messages: Mapping[str, Text]
+    schedule_zone: str = "UTC"
 
     @property
     def row_rules(self) -> tuple[RowRule, ...]:
@@ -563,6 +565,25 @@ def _related_entities(
     }
 
 
+def _schedule_zone(home: Path) -> str:
+    """Read the zone that schedules are written in."""
+    file = home / "adapters" / "agencies.yaml"
+    name = read(file).get("schedule_zone", "UTC")
+    if not _is_zone(name):
+        raise refusal(
+            f"{name} is no zone of the IANA database", file, ["schedule_zone"], "write one such as Europe/Paris."
+        )
+    return str(name)
+
+
+def _is_zone(name: object) -> bool:
+    try:
+        ZoneInfo(str(name))
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
 def _messages(path: Path) -> dict[str, Text]:
     """Read what people are told where a rule of the bus's own is broken, where the declared half has words for it."""
     content = read(path) if path.exists() else {}
@@ -650,4 +671,5 @@ def _checked(
         scoring=scoring.load(home / "mapping" / "scoring.yaml", frozenset(datasets), fields),
         dimensions=scoring.load_dimensions(home / "mapping" / "dimensions.yaml"),
         messages=messages,
+        schedule_zone=_schedule_zone(home),
     )

@@ -18,6 +18,7 @@ from motlan.expressions import literal, one, quote
 from motlan.ingest.completeness import Census
 from motlan.ingest.land import Watch, canonical_row
 from motlan.ingest.raw_columns import received, stored
+from motlan.ingest.refusals import naming_the_credential
 from motlan.ingest.watermark import cursor as canonical_cursor
 from motlan.ingest.watermark import cursors_of, read
 from motlan.lake.iceberg import read_parquet
@@ -74,7 +75,7 @@ def compare(work: Workspace, name: str, watch: Watch | None = None) -> Compared:
         TransientError: The line failed.
     """
     dataset = work.registry.dataset(name)
-    with work.engine(f"comparing {name}") as engine:
+    with work.engine(f"comparing {name}") as engine, naming_the_credential(dataset):
         _load_held(work, engine, dataset)
         _pull(work, engine, dataset, watch)
         without_key = int(one(engine, "select count(*) from source_rows where _key is null")[0])

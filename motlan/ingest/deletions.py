@@ -51,9 +51,14 @@ class Held:
         files = (work.lake.files(table, seen) for table in (raw_table(dataset.name), gone_table(dataset.name)))
         return cls(work, engine, dataset, *files)
 
-    def keys(self, run: str) -> str:
-        """Return the SQL of the keys that are held, each once, those that a run staged among them."""
-        staged = sorted(map(str, self.work.lake.folder(raw_table(self.dataset.name), run).glob("*.parquet")))
+    def count(self) -> int:
+        """Return how many records are held."""
+        return int(one(self.engine, f"select count(*) from {self.keys()}")[0]) if self.raw else 0
+
+    def keys(self, run: str | None = None) -> str:
+        """Return the SQL of the keys that are held, each once, those that a run staged among them where one is named."""
+        folder = self.work.lake.folder(raw_table(self.dataset.name), run) if run else None
+        staged = sorted(map(str, folder.glob("*.parquet"))) if folder else []
         rows = f"(select _key, _ref from {read_parquet([*self.raw, *staged])} where _key is not null)"
         return f"(select distinct _key from {but_gone(rows, self.gone)})"
 

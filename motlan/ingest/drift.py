@@ -159,6 +159,20 @@ def profile_before(store: Store, dataset: Dataset) -> Profile:
     return Profile(**found) if found else Profile()
 
 
+def look(dataset: Dataset, rows: pa.Table, sent: Mapping[str, str], before: Profile) -> tuple[Profile, Drift]:
+    """Return how the columns of some rows are filled, and how they differ from what is declared and from a profile.
+
+    Args:
+        dataset: What is declared.
+        rows: The rows, under stored names.
+        sent: Their raw columns: stored name -> the source's.
+        before: The profile of a good run before.
+    """
+    names = labels(sent)
+    now = profile(rows.select(list(names)).rename_columns(list(names.values())), dataset.columns)
+    return now, compare(dataset, set(names.values()), now, before)
+
+
 class Watcher:
     """Watches the chunks of one pull.
 
@@ -182,10 +196,8 @@ class Watcher:
         Raises:
             ContractError: It drifted, and the dataset's contract is `freeze`; or the source invents columns without end.
         """
-        names = labels(sent)
-        now = profile(rows.select(list(names)).rename_columns(list(names.values())), self._dataset.columns)
+        now, found = look(self._dataset, rows, sent, self._before)
         self.profile.add(now)
-        found = compare(self._dataset, set(names.values()), now, self._before)
         if found and self._dataset.contract == "freeze":
             raise ContractError(
                 f"the source's columns changed: {described(found.counts())}",

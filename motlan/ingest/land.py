@@ -27,6 +27,7 @@ from motlan.ingest.completeness import Census
 from motlan.ingest.deletions import Held
 from motlan.ingest.pull_window import Earning
 from motlan.ingest.raw_columns import is_stored, received, recording, stored
+from motlan.ingest.refusals import naming_the_credential
 from motlan.ingest.restored import GoneBack
 from motlan.lake.iceberg import PARQUET, read_parquet, require_filled
 from motlan.lake.tables import gone_table, raw_table
@@ -327,7 +328,7 @@ def open_window(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dat
 
 
 def _pull(work: Workspace, dataset: Dataset, run: str, begun: SyncBegun, watch: Watch | None) -> runs.Counts:
-    with work.engine(f"landing {dataset.name}") as engine:
+    with work.engine(f"landing {dataset.name}") as engine, naming_the_credential(dataset):
         earning, held = open_window(work, engine, dataset, begun), Held.of(work, engine, dataset)
         census = Census(dataset.open(), earning.since, engine, stored(dataset.key))
         back = GoneBack(work.store, dataset, earning)

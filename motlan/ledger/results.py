@@ -137,6 +137,7 @@ class Begun(Result):
         previous: The newest run of its entity that was published, or found nothing to publish; None where there is none.
         full: Whether everything is linked, merged and checked, whatever changed.
         versions: What the steps after linking are versioned by -> a digest.
+        left_out: Dataset -> how many of its visible sync runs are not read, because its agency is held.
     """
 
     step = "begin"
@@ -146,6 +147,7 @@ class Begun(Result):
     previous: str | None = None
     full: bool = False
     versions: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,14 @@ from motlan.telemetry import scope, traces
 SEEN = ("visible", "published")
 STOPPED = ("failed", "abandoned")
 """States of a run that a retry goes on with, as long as no newer run of its subject took its place."""
+ABORTED = "aborted"
+"""State of a run that a person closed: nobody goes on with it."""
+CLOSED = (*STOPPED, ABORTED)
+"""States of a run whose open work is not kept."""
 WAITING = ("reconciled", "waiting", "released")
 """States of a run that is whole and not published yet: nobody is at work on it."""
+ASKED = "asked"
+"""Name, beside the steps of a run, of what was asked for, where that is more than its kind says."""
 Counts = dict[str, Any]
 R = TypeVar("R", bound=Result)
 _log = logging.getLogger("motlan.steps")
@@ -63,7 +69,15 @@ class Run:
         return kind.read(self.steps[kind.step]) if kind.step in self.steps else None
 
 
-def begin(store: Store, kind: str, subject: str, job: str | None = None, *, rests: bool = False) -> Run:
+def begin(
+    store: Store,
+    kind: str,
+    subject: str,
+    job: str | None = None,
+    *,
+    rests: bool = False,
+    asked: Counts | None = None,
+) -> Run:
     """Write down that a run begins, and who does it. Ids sort by start.
 
     Args:
@@ -72,10 +86,12 @@ def begin(store: Store, kind: str, subject: str, job: str | None = None, *, rest
         subject: A dataset, or an entity.
         job: What of a scheduler asked for it.
         rests: Whether its steps are processes of their own, so that this one need not live until its end.
+        asked: What was asked for, where that is more than the kind says, for whoever goes on with the run.
     """
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
     held = holds.holder(holds.lock_of(kind, subject), None, job, rests=rests)
     values = {"id": run, "kind": kind, "subject": subject, "state": "running", "holder": held, "held_at": sa.func.now()}
+    values |= {"steps": {ASKED: asked} if asked else {}}
     with store.engine.begin() as connection:
         connection.execute(sa.insert(tables.runs).values(**values))
     return get(store, run)
@@ -149,6 +165,14 @@ def close_abandoned(store: Store) -> list[str]:
     return [row["id"] for row, reason in _abandoned(store) if _close(store, row, reason)]
 
 
+def replaced_by(connection: sa.Connection, run: Run) -> str | None:
+    """Return the newest run of the same subject that began after a run; None where there is none."""
+    table = tables.runs.c
+    newer = sa.select(sa.func.max(table.id)).where(table.kind == run.kind, table.subject == run.subject)
+    found: str | None = connection.execute(newer.where(table.id > run.id)).scalar_one()
+    return found
+
+
 def abandoned(store: Store) -> dict[str, str]:
     """Return the runs that are open and that nobody will go on with: id -> why. Nothing is changed."""
     return {row["id"]: reason for row, reason in _abandoned(store)}
@@ -214,7 +238,7 @@ def get(store: Store, run: str) -> Run:
         columns = (table.id, table.kind, table.subject, table.state, table.steps)
         found = connection.execute(sa.select(*columns).where(table.id == run)).one_or_none()
     if found is None:
-        raise ConfigurationError(f"there is no run {run}", next_step="see `motlan status`.")
+        raise ConfigurationError(f"there is no run {run}", next_step="see `motlan runs list`.")
     return Run(*found)
 
 
@@ -298,15 +322,16 @@ def working(store: Store, run: Run, name: str, lock: str | None = None) -> Itera
 def _take_up(store: Store, run: Run, held: holds.Holder) -> bool:
     """Name who is at work on a run, and open it again where it was given up; tell whether it rested."""
     table = tables.runs
-    newer = sa.select(table.c.id).where(table.c.kind == run.kind, table.c.subject == run.subject, table.c.id > run.id)
     with store.engine.begin() as connection:
         query = sa.select(table.c.id, table.c.state, table.c.holder, table.c.held_at)
         row = connection.execute(query.where(table.c.id == run.id).with_for_update(key_share=True)).mappings().one()
         if row["holder"] and holds.works_elsewhere(row["holder"]):
             raise holds.under_way(held["lock"], row)
+        if row["state"] == ABORTED:
+            raise replaced(run.id, "a person aborted it")
         if row["state"] in STOPPED:
-            if found := connection.execute(newer.order_by(table.c.id.desc()).limit(1)).scalar_one_or_none():
-                raise _replaced(run.id, f"run {found} took its place")
+            if found := replaced_by(connection, run):
+                raise replaced(run.id, f"run {found} took its place")
             again = {"state": "running", "ended_at": None}
             connection.execute(sa.update(table).where(table.c.id == run.id).values(**again))
         _name(connection, run.id, held)
@@ -333,6 +358,8 @@ def _numbers(counts: Counts) -> str:
 
 def words(error: BaseException) -> str:
     """Return what may be told of an error: our own errors' words, of any other one its class only (libraries quote values)."""
+    if isinstance(error, KeyboardInterrupt):
+        return "a person stopped it (Ctrl-C)"
     return f"{type(error).__name__}: {error}" if isinstance(error, MotlanError) else type(error).__name__
 
 
@@ -351,11 +378,12 @@ def require_open(connection: sa.Connection, run: str) -> None:
         ContractError: It was closed.
     """
     query = sa.select(tables.runs.c.state).where(tables.runs.c.id == run).with_for_update(key_share=True)
-    if connection.execute(query).scalar_one() in STOPPED:
-        raise _replaced(run, "it was closed while this step was at work")
+    if connection.execute(query).scalar_one() in CLOSED:
+        raise replaced(run, "it was closed while this step was at work")
 
 
-def _replaced(run: str, why: str) -> ContractError:
+def replaced(run: str, why: str) -> ContractError:
+    """Return the error that says that a run is over, and why."""
     return ContractError(
         f"this run is over: {why}", where=run, next_step="nothing is lost: a new run does what this one left undone."
     )
@@ -385,7 +413,7 @@ def fail(store: Store, run: str, reason: str) -> None:
     A retry may still finish it.
     """
     table = tables.runs
-    unseen = sa.and_(table.c.id == run, table.c.state.not_in((*SEEN, *WAITING, "unchanged", "refused")))
+    unseen = sa.and_(table.c.id == run, table.c.state.not_in((*SEEN, *WAITING, "unchanged", "refused", ABORTED)))
     with store.engine.begin() as connection:
         connection.execute(sa.update(table).where(unseen).values(state="failed", error=reason, ended_at=sa.func.now()))
         waits = sa.and_(table.c.id == run, table.c.state.in_(WAITING))

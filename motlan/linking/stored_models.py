@@ -137,6 +137,23 @@ def find(store: Store, model: str) -> dict[str, Any]:
     return dict(found[0])
 
 
+def require_proposed(store: Store, model: str) -> dict[str, Any]:
+    """Find a model that waits for a decision, as `find` does.
+
+    Raises:
+        ConfigurationError: It is not proposed.
+        DataError: There is none, or more than one.
+    """
+    found = find(store, model)
+    if found["state"] != "proposed":
+        raise _not_proposed()
+    return found
+
+
+def _not_proposed() -> ConfigurationError:
+    return ConfigurationError("this model is not proposed", next_step="see `motlan model list`.")
+
+
 def listed(store: Store, entity: str) -> list[dict[str, Any]]:
     """Return an entity's models, newest first: `model`, `state`, `drift`, `pairs`, who and when; no body."""
     table = tables.link_models.c
@@ -209,7 +226,7 @@ def _decide(store: Store, found: dict[str, Any], state: str, principal: str, why
         if state == "released":
             connection.execute(sa.update(table).where(*mine).values(state="superseded"))
         if not connection.execute(sa.update(table).where(*proposed).values(**values)).rowcount:
-            raise ConfigurationError("this model is not proposed", next_step="see `motlan model list`.")
+            raise _not_proposed()
         log.append(connection, KIND, {"model": found["id"], "entity": found["entity"], "action": state})
 
 

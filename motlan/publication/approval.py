@@ -99,20 +99,41 @@ def decide(store: Store, run: str, principal: str, action: str, why: str) -> str
     with store.publishing() as connection:
         values = {"run": run, "principal": principal, "action": action, "reason": why.strip()}
         first = insert(tables.approvals).values(**values).on_conflict_do_nothing()
-        if found.state not in ("waiting", "released"):
-            raise ConfigurationError("this run waits for no release", where=run, next_step="see `motlan release list`.")
+        _require_waiting(found)
         if action == "approve":
             _require_fresh(connection, found)
         if connection.execute(first.returning(tables.approvals.c.run)).one_or_none() is None:
-            raise AccessError(
-                "you decided about this run before", where=run, next_step="another person has to decide as well."
-            )
+            raise _decided_before(run)
         decided = decisions(connection, run)
         _check_not_twice(connection, run, principal, decided)
         state = _state(connection, found, decided)
         runs.set_state(connection, run, state)
         log.append(connection, "release", {"run": run, "action": action, "decisions": len(decided), "state": state})
     return state
+
+
+def require_decidable(store: Store, run: str, principal: str) -> None:
+    """Let somebody be asked for their reason: the run is there, waits for people, and they did not decide about it yet.
+
+    Raises:
+        AccessError: This person decided about this run before.
+        ConfigurationError: There is no such run, or it waits for nobody.
+    """
+    _require_waiting(runs.get(store, run))
+    with store.engine.connect() as connection:
+        if principal in {decision["principal"] for decision in decisions(connection, run)}:
+            raise _decided_before(run)
+
+
+def _require_waiting(run: runs.Run) -> None:
+    if run.state not in ("waiting", "released"):
+        raise ConfigurationError("this run waits for no release", where=run.id, next_step="see `motlan release list`.")
+
+
+def _decided_before(run: str) -> AccessError:
+    return AccessError(
+        "you decided about this run before", where=run, next_step="another person has to decide as well."
+    )
 
 
 def later(connection: sa.Connection, run: runs.Run) -> int:

@@ -6,13 +6,15 @@ out of reconcile runs.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from motlan.config.registry import Dataset, Registry
 from motlan.errors import AccessError, ConfigurationError
-from motlan.ledger import log
+from motlan.ledger import log, runs
 from motlan.store import Store, tables
 
 PUBLISH = "publish"
@@ -20,6 +22,60 @@ PUBLISH = "publish"
 RESTORE = "restore"
 """The principal of the hold that a restore begins; it alone ends it, when what was published last is reconciled."""
 _KIND = "hold"
+
+
+def check_subject(registry: Registry, subject: str) -> str:
+    """Return a subject that can be held.
+
+    Raises:
+        ConfigurationError: It is neither `publish` nor an agency.
+    """
+    if subject != PUBLISH and subject not in registry.agencies:
+        raise ConfigurationError(
+            f"there is no {subject} that could be held",
+            next_step=f"use {PUBLISH}, or an agency: {', '.join(registry.agencies)}.",
+        )
+    return subject
+
+
+def require_free(store: Store, subject: str) -> None:
+    """Let a subject be held.
+
+    Raises:
+        ConfigurationError: It is held already.
+    """
+    with store.engine.connect() as connection:
+        if subject in in_force(connection):
+            raise _held_already(subject)
+
+
+def require_endable(store: Store, subject: str, principal: str) -> None:
+    """Let a person end a hold.
+
+    Raises:
+        ConfigurationError: The subject is not held.
+        AccessError: A restore placed the hold.
+    """
+    with store.engine.connect() as connection:
+        found = in_force(connection).get(subject)
+    if found is None:
+        raise _not_held(subject)
+    _require_of(found, principal)
+
+
+def _require_of(held: dict[str, Any], principal: str) -> None:
+    if held["principal"] == RESTORE != principal:
+        raise AccessError(
+            "a restore holds it until what was published last is reconciled", next_step="run `motlan restore confirm`."
+        )
+
+
+def _held_already(subject: str) -> ConfigurationError:
+    return ConfigurationError(f"{subject} is held already", next_step="see `motlan hold list`.")
+
+
+def _not_held(subject: str) -> ConfigurationError:
+    return ConfigurationError(f"{subject} is not held", next_step="see `motlan hold list`.")
 
 
 def begin(store: Store, subject: str, principal: str, why: str) -> None:
@@ -41,12 +97,18 @@ def begin(store: Store, subject: str, principal: str, why: str) -> None:
     with store.publishing() as connection:
         added = connection.execute(insert(table).values(**values).on_conflict_do_nothing().returning(table.c.id))
         if added.one_or_none() is None:
-            raise ConfigurationError(f"{subject} is held already", next_step="see `motlan hold list`.")
+            raise _held_already(subject)
         log.append(connection, _KIND, {"subject": subject, "action": "held"})
 
 
 def end(store: Store, subject: str, principal: str, why: str) -> None:
     """End a hold.
+
+    Args:
+        store: The open store.
+        subject: `publish`, or an agency's name.
+        principal: Who ends it.
+        why: In the person's words.
 
     Raises:
         ConfigurationError: The subject is not held, or the reason is missing.
@@ -60,12 +122,8 @@ def end(store: Store, subject: str, principal: str, why: str) -> None:
     with store.publishing() as connection:
         held = in_force(connection).get(subject)
         if held is None:
-            raise ConfigurationError(f"{subject} is not held", next_step="see `motlan hold list`.")
-        if held["principal"] == RESTORE != principal:
-            raise AccessError(
-                "a restore holds it until what was published last is reconciled",
-                next_step="run `motlan restore confirm`.",
-            )
+            raise _not_held(subject)
+        _require_of(held, principal)
         connection.execute(sa.update(table).where(*mine).values(**values))
         log.append(connection, _KIND, {"subject": subject, "action": "ended"})
 
@@ -91,3 +149,41 @@ def require_none(connection: sa.Connection) -> None:
             if found["principal"] == RESTORE
             else "see `motlan hold list`; `motlan release publish` lets it go on.",
         )
+
+
+def listed(store: Store, *, ended: bool = False) -> list[dict[str, Any]]:
+    """Return the holds in force, newest first: `subject`, `principal`, `reason`, `held_at`.
+
+    Args:
+        store: The open store.
+        ended: Whether those that ended are listed too; each has `ended_at`, `ended_by` and `ended_reason`, null while in force.
+    """
+    table = tables.publication_holds.c
+    names = ("subject", "principal", "reason", "held_at", "ended_at", "ended_by", "ended_reason")
+    query = sa.select(*(table[name] for name in names)).order_by(table.id.desc())
+    if not ended:
+        query = query.where(table.ended_at.is_(None))
+    with store.engine.connect() as connection:
+        found = connection.execute(query).mappings().all()
+    moments = ("held_at", "ended_at")
+    return [{**row, **{name: row[name] and row[name].isoformat() for name in moments}} for row in found]
+
+
+def readable_syncs(connection: sa.Connection, dataset: Dataset, read_before: Collection[str] = ()) -> list[str]:
+    """Return the visible sync runs of a dataset that a reconcile run may read, oldest first.
+
+    Args:
+        connection: In the caller's transaction.
+        dataset: The dataset.
+        read_before: Runs that were read by the reconcile run before, which are read on whatever is held.
+
+    Returns:
+        All of them; while its agency is held, those that became visible before the hold.
+    """
+    seen = runs.visible(connection, "sync", dataset.name)
+    if (held := in_force(connection).get(dataset.agency)) is None:
+        return seen
+    table = tables.runs.c
+    late = sa.select(table.id).where(table.id.in_(seen), table.ended_at >= held["held_at"])
+    left_out = set(connection.scalars(late)) - set(read_before)
+    return [run for run in seen if run not in left_out]

@@ -51,6 +51,32 @@ def find(work: Workspace, entry: str) -> dict[str, Any]:
     return dict(found[0])
 
 
+def require_live(work: Workspace, entry: str, *, waives: bool = False) -> None:
+    """Let a person be asked for a decision: the entry is there, waits for something and, to be waived, may be.
+
+    Raises:
+        ConfigurationError: The store cannot hold the row, so that it cannot be waived.
+        DataError: There is no such entry, or it is closed.
+    """
+    found = find(work, entry)
+    if found["state"] not in LIVE:
+        raise _closed()
+    if waives:
+        _require_waivable(found)
+
+
+def _closed() -> DataError:
+    return DataError("this entry is closed: an accepted row is there", next_step="see `motlan quarantine show`.")
+
+
+def _require_waivable(entry: Mapping[str, Any]) -> None:
+    if kept := sorted(_UNWAIVABLE & set(entry["rules"])):
+        raise ConfigurationError(
+            f"{kept[0]} cannot be waived: the store cannot hold such a row",
+            next_step="say how it should read: `motlan quarantine fix`.",
+        )
+
+
 def raw_row(work: Workspace, entry: Mapping[str, Any]) -> dict[str, str | None]:
     """Return an entry's row as its source sent it, by the source's names. Its caller has written down the look."""
     files = work.lake.files(raw_table(entry["dataset"]), {entry["ref"].split("/", 1)[0]})
@@ -125,11 +151,7 @@ def waive(work: Workspace, entry: str, principal: str, why: str) -> str:
         DataError: There is no such entry, or it is closed.
     """
     found = find(work, entry)
-    if kept := sorted(_UNWAIVABLE & set(found["rules"])):
-        raise ConfigurationError(
-            f"{kept[0]} cannot be waived: the store cannot hold such a row",
-            next_step="say how it should read: `motlan quarantine fix`.",
-        )
+    _require_waivable(found)
     with work.store.engine.begin() as connection:
         _decide(connection, found["id"], _WAIVED, principal, "waive", _reason(why))
     return str(found["id"])
@@ -169,6 +191,6 @@ def _decide(
     table = tables.quarantine_entries
     live = sa.and_(table.c.id == entry, table.c.state.in_(LIVE))
     if not connection.execute(sa.update(table).where(live).values(**values)).rowcount:
-        raise DataError("this entry is closed: an accepted row is there", next_step="see `motlan quarantine show`.")
+        raise _closed()
     said = {"entry": entry, "principal": principal, "action": action, "reason": why, "payload": values["fix"]}
     connection.execute(sa.insert(tables.quarantine_decisions).values(**said))

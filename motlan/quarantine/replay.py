@@ -112,11 +112,7 @@ def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset
     """
     refs = engine.execute("select distinct split_part(ref, '/', 1), drifted and state = 'open' from picked").fetchall()
     paths = work.lake.files(raw_table(dataset.name), {run for run, _ in refs})
-    raw, files = of_files(paths), read_parquet(paths)
-    unsent = {column: name for column, name in names(dataset.columns).items() if column not in raw}
-    late = (f"{_meanwhile(dataset, name, raw)} as {quote(column)}" for column, name in unsent.items())
-    landed = f"(select {', '.join(['*', *late])} from {files})"
-    raw |= unsent  # a fix may fill them
+    raw, landed = as_declared(dataset, paths)
     held = [run for run, drifted in refs if drifted and _still_drifted(work, dataset, run)]
     listed = ", ".join(map(literal, held)) or "null"
     engine.register("fixes", _fixes(work, engine, raw))
@@ -136,6 +132,22 @@ def _gather(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset
     )
     engine.unregister("fixes")
     return raw
+
+
+def as_declared(dataset: Dataset, paths: Sequence[str]) -> tuple[dict[str, str], str]:
+    """Return landed rows with all columns that are declared by now.
+
+    Args:
+        dataset: Whose rows they are.
+        paths: Their files.
+
+    Returns:
+        Their raw columns (stored name -> the source's), and the SQL of the rows with landing's own columns.
+    """
+    raw, files = of_files(paths), read_parquet(paths)
+    unsent = {column: name for column, name in names(dataset.columns).items() if column not in raw}
+    late = (f"{_meanwhile(dataset, name, raw)} as {quote(column)}" for column, name in unsent.items())
+    return raw | unsent, f"(select {', '.join(['*', *late])} from {files})"
 
 
 def _meanwhile(dataset: Dataset, name: str, raw: Mapping[str, str]) -> str:

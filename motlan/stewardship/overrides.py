@@ -42,22 +42,44 @@ def exclude(work: Workspace, entity: str, person: str, field: str, principal: st
         ConfigurationError: There is no such field, or the reason is missing.
         DataError: The golden record has no value there.
     """
+    return exclude_value(work, find_value(work, entity, person, field, principal), principal, why)
+
+
+def find_value(work: Workspace, entity: str, person: str, field: str, principal: str) -> dict[str, Any]:
+    """Find the record's value that a golden field was taken from, for `exclude_value`. The look is written into the ledger.
+
+    Raises:
+        ConfigurationError: There is no such field.
+        DataError: The golden record has no value there.
+    """
     if field not in work.registry.entity(entity).fields:
         raise ConfigurationError(f"{entity} has no field {field}", next_step="see schemas/.")
     accesses.record(work.store, principal, "golden.exclude", f"{entity} {person} {field}")
     dataset, key, ref, value = _source(work, entity, person, field)
-    decided = {"entity": entity, "dataset": dataset, "key": key, "field": field, "ref": ref}
-    return _decide(
-        work,
-        {**decided, "digest": value_overrides.digest(work.store, value)},
-        value_overrides.EXCLUDE,
-        principal,
-        why,
-    )
+    found = {"entity": entity, "dataset": dataset, "key": key, "field": field, "ref": ref}
+    return {**found, "digest": value_overrides.digest(work.store, value)}
+
+
+def exclude_value(work: Workspace, found: dict[str, Any], principal: str, why: str) -> int:
+    """Set aside a value that `find_value` found. Returns the decision's number.
+
+    Raises:
+        ConfigurationError: The reason is missing.
+    """
+    return _decide(work, found, value_overrides.EXCLUDE, principal, why)
 
 
 def reinstate(work: Workspace, decision: int, principal: str, why: str) -> int:
     """Take back a decision that set a value aside. Returns the new decision's number.
+
+    Raises:
+        DataError: There is no such decision, or it was taken back before.
+    """
+    return _decide(work, find_decision(work, decision), value_overrides.REINSTATE, principal, why)
+
+
+def find_decision(work: Workspace, decision: int) -> dict[str, Any]:
+    """Find what a decision that holds is about.
 
     Raises:
         DataError: There is no such decision, or it was taken back before.
@@ -69,8 +91,7 @@ def reinstate(work: Workspace, decision: int, principal: str, why: str) -> int:
         )
     if found is None or decision not in {row["decision"] for row in listed(work, found["entity"])}:
         raise DataError("no such decision holds", next_step="see `motlan golden decisions`.")
-    same = {name: found[name] for name in ("entity", "dataset", "key", "field", "ref", "digest")}
-    return _decide(work, same, value_overrides.REINSTATE, principal, why)
+    return {name: found[name] for name in ("entity", "dataset", "key", "field", "ref", "digest")}
 
 
 def listed(work: Workspace, entity: str) -> list[dict[str, Any]]:

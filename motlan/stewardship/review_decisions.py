@@ -49,6 +49,35 @@ def decide(work: Workspace, principal: str, said: Sequence[Said]) -> list[int]:
     return list(kept)
 
 
+def require_decidable(work: Workspace, assignment: int, principal: str) -> None:
+    """Let a reviewer be asked for a reason: the pair is theirs, and not decided, or to be decided anew.
+
+    Raises:
+        AccessError: The pair is assigned to somebody else.
+        DataError: There is no such assignment, or it is decided.
+    """
+    with work.store.engine.connect() as connection:
+        found = review_queue.find(connection, assignment, principal)
+        _require_undecided(_standing(connection, found["entity"], assignment), assignment)
+
+
+def require_in_force(work: Workspace, decision: int) -> None:
+    """Let a reviewer be asked why a decision is taken back: it holds.
+
+    Raises:
+        DataError: No such decision holds.
+    """
+    table = tables.link_decisions.c
+    query = sa.select(table.id).where(table.id == decision, table.withdrawn_at.is_(None))
+    with work.store.engine.connect() as connection:
+        if connection.execute(query).one_or_none() is None:
+            raise _no_decision()
+
+
+def _no_decision() -> DataError:
+    return DataError("no such decision holds", next_step="see `motlan review decisions`.")
+
+
 def _keep(connection: sa.Connection, principal: str, said: Said) -> int:
     found = review_queue.find(connection, said.assignment, principal)
     reason = (said.reason or "").strip()
@@ -74,19 +103,10 @@ def _make_room(
     Raises:
         DataError: The pair is decided, and the decision holds.
     """
-    table, again = tables.link_decisions, decisions.reopened(entity).subquery("again")
-    standing = sa.select(table.c.id, table.c.left_ref, table.c.right_ref, again.c.reason).join_from(
-        table, again, again.c.decision == table.c.id, isouter=True
-    )
-    mine = (table.c.assignment == assignment, table.c.withdrawn_at.is_(None))
-    found = connection.execute(standing.where(*mine)).one_or_none()
+    table, found = tables.link_decisions, _standing(connection, entity, assignment)
+    _require_undecided(found, assignment)
     if found is None:
         return None
-    if found.reason is None:
-        raise DataError(
-            f"assignment {assignment} is decided",
-            next_step=f"withdraw it first: `motlan review withdraw {found.id}`.",
-        )
     values = {
         "withdrawn_at": sa.func.now(),
         "withdrawn_by": principal,
@@ -95,6 +115,24 @@ def _make_room(
     connection.execute(sa.update(table).where(table.c.id == found.id).values(**values))
     log.append(connection, "link decision", {"decisions": [[found.id, "withdrawn"]]})
     return found.left_ref, found.right_ref
+
+
+def _standing(connection: sa.Connection, entity: str, assignment: int) -> Any:
+    """Return the decision in force about an assignment, with the `reason` why it is to be made anew, None where it holds."""
+    table, again = tables.link_decisions, decisions.reopened(entity).subquery("again")
+    standing = sa.select(table.c.id, table.c.left_ref, table.c.right_ref, again.c.reason).join_from(
+        table, again, again.c.decision == table.c.id, isouter=True
+    )
+    mine = (table.c.assignment == assignment, table.c.withdrawn_at.is_(None))
+    return connection.execute(standing.where(*mine)).one_or_none()
+
+
+def _require_undecided(found: Any, assignment: int) -> None:
+    if found is not None and found.reason is None:
+        raise DataError(
+            f"assignment {assignment} is decided",
+            next_step=f"withdraw it first: `motlan review withdraw {found.id}`.",
+        )
 
 
 def parsed(lines: Sequence[str]) -> list[Said]:
@@ -132,7 +170,7 @@ def withdraw(work: Workspace, decision: int, principal: str, why: str) -> None:
     mine = (table.c.id == decision, table.c.withdrawn_at.is_(None))
     with work.store.publishing() as connection:
         if not connection.execute(sa.update(table).where(*mine).values(**values)).rowcount:
-            raise DataError("no such decision holds", next_step="see `motlan review decisions`.")
+            raise _no_decision()
         log.append(connection, "link decision", {"decisions": [[decision, "withdrawn"]]})
 
 

@@ -79,6 +79,30 @@ def start(settings: Settings) -> str:
     return ensure_database(_server(settings).get_uri(), OWNER, settings.passwords)
 
 
+def require_running(settings: Settings) -> None:
+    """Let something go on that reads the store, and is not to start its server.
+
+    Raises:
+        EngineError: The embedded server is the store's, and does not run.
+    """
+    if not settings.database_url and not _of(settings).is_running():
+        raise EngineError(
+            "the embedded PostgreSQL does not run",
+            where=str(settings.store),
+            next_step="`motlan store start` starts it; so does every command that pulls, reconciles or publishes.",
+        )
+
+
+def running_url(settings: Settings) -> str:
+    """Return the URL of the bus's database on a server that runs; none is started, and nothing is made.
+
+    Raises:
+        EngineError: The embedded server is the store's, and does not run.
+    """
+    require_running(settings)
+    return settings.database_url or _of(settings).url(OWNER, OWNER)
+
+
 def ensure_database(admin_url: str, name: str, passwords: Path | None = None) -> str:
     """Make a database and a role of the same name where they are missing; return the URL for that role.
 

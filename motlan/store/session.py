@@ -14,6 +14,7 @@ import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
@@ -78,6 +79,23 @@ def open_for_feeds(settings: Settings) -> Store:
     if settings.feeds_database_url:
         return _connect(settings.feeds_database_url)
     return open_store(settings) if settings.database_url else _connect(server.feeds_url(settings))
+
+
+def open_as_it_is(settings: Settings) -> Store:
+    """Connect to the store of a server that runs, and change nothing: neither is a server started, nor a table migrated.
+
+    Raises:
+        EngineError: The embedded server is the store's, and does not run.
+    """
+    return _connect(server.running_url(settings))
+
+
+def migration(connection: sa.Connection) -> tuple[str | None, str]:
+    """Return the version that the store's fixed tables have (None where there are none), and the newest one."""
+    scripts = ScriptDirectory(str(Path(__file__).parent / "migrations"))
+    newest = scripts.get_current_head()
+    assert newest is not None, "there are migrations"
+    return MigrationContext.configure(connection).get_current_revision(), newest
 
 
 _SERVED = ("alembic_version", "api_keys", "publications", "related_publications", "feed_epochs")

@@ -36,7 +36,7 @@ runs = Table(
         "state",
         Text,
         nullable=False,
-        comment="running, visible, reconciled, waiting, released, refused, published, unchanged, failed or abandoned",
+        comment="running, visible, reconciled, waiting, released, refused, published, unchanged, failed, abandoned or aborted",
     ),
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("ended_at", DateTime(timezone=True)),
@@ -51,6 +51,17 @@ runs = Table(
     Column("swept_at", DateTime(timezone=True), comment="when what it staged and nobody will read was removed"),
     Index("runs_by_subject", "kind", "subject", "id"),
     Index("runs_running", "id", postgresql_where=text("state = 'running'")),
+)
+run_decisions = Table(
+    "run_decisions",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("run", Text, ForeignKey("runs.id"), nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("action", Text, nullable=False, comment="abort"),
+    Column("reason", Text, nullable=False, comment="in the person's words; may name persons"),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("run_decisions_by_run", "run"),
 )
 snapshots = Table(
     "snapshots",

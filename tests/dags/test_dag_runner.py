@@ -58,7 +58,7 @@ class TestRuns:
         assert (result.state, result.task, result.error) == (
             "failed",
             "land",
-            "ContractError: land failed Next: ask the source's owner.",
+            "ContractError: land failed. Next: ask the source's owner.",
         )
         assert played.calls.count(["land", "run-of-toy_people"]) == 1
 

@@ -136,7 +136,7 @@ def test_other_things_are_tended_too_and_tried_until_they_start(
         time.sleep(0.05)
     assert said == [
         "the database was ended; it is started again",
-        "the database does not start: not yet Next: try again later.",
+        "the database does not start: not yet. Next: try again later.",
         "the database was ended; it is started again in 0 s",
     ]
 

@@ -36,7 +36,7 @@ def test_a_full_disk_is_ours_whichever_library_tells() -> None:
         full.flush()
     told = failure(caught.value, "landing cards")
     assert isinstance(told, EngineError)
-    assert str(told).startswith("landing cards: the disk is full Next: make room")
+    assert str(told).startswith("landing cards: the disk is full. Next: make room")
     with pytest.raises(duckdb.Error) as refused, duckdb.connect() as con:
         con.execute("copy (select 'Trần Thị Bình' from range(100000)) to '/dev/full' (format parquet)")
     told = failure(refused.value)

@@ -6,6 +6,8 @@ from sqlalchemy.dialects import postgresql
 
 revision = "0002"
 down_revision = "0001"
+_WAS = "running, visible, reconciled, waiting, released, refused, published, unchanged, failed or abandoned"
+_NOW = "running, visible, reconciled, waiting, released, refused, published, unchanged, failed, abandoned or aborted"
 
 
 def upgrade() -> None:
@@ -58,10 +60,25 @@ def upgrade() -> None:
         sa.Column("began_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("epoch"),
     )
+    op.create_table(
+        "run_decisions",
+        sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
+        sa.Column("run", sa.Text(), nullable=False),
+        sa.Column("principal", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False, comment="abort"),
+        sa.Column("reason", sa.Text(), nullable=False, comment="in the person's words; may name persons"),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["run"], ["runs.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("run_decisions_by_run", "run_decisions", ["run"])
+    op.alter_column("runs", "state", comment=_NOW, existing_comment=_WAS)
 
 
 def downgrade() -> None:
     """Drop the tables."""
+    op.alter_column("runs", "state", comment=_WAS, existing_comment=_NOW)
+    op.drop_table("run_decisions")
     op.drop_table("feed_epochs")
     op.drop_table("alerts")
     op.drop_table("publication_holds")
