@@ -25,7 +25,7 @@ from motlan.expressions import failure
 from motlan.incremental import steps as incremental
 from motlan.ingest import compare as comparing
 from motlan.ingest import land as landing
-from motlan.ingest import watermark
+from motlan.ingest import timeliness, watermark
 from motlan.ingest.clean import select_canonical
 from motlan.ingest.land import Watch
 from motlan.ingest.refusals import naming_the_credential
@@ -294,6 +294,27 @@ def recheck(dataset: str) -> Counts:
     if cleaned and cleaned.version == row_rules.version_of(work, declared, partial(select_canonical, declared)):
         return {"replayed": 0}
     return replay(dataset)
+
+
+@_private
+def check_freshness(dataset: str) -> Counts:
+    """Hold the age of what is held of a dataset against what its owner promised.
+
+    Returns:
+        `age` and `promised`, in seconds.
+
+    Raises:
+        ContractError: It is older than promised; says since when nothing was pulled, or that the source has nothing newer.
+    """
+    work = open_workspace()
+    found = timeliness.timeliness(work)[work.registry.dataset(dataset).name]
+    if found["late"]:
+        raise ContractError(
+            f"older than promised ({found['promised']} s): {found['why']}",
+            where=dataset,
+            next_step="see docs/operations.md#stale-data.",
+        )
+    return {"age": found["age"], "promised": found["promised"]}
 
 
 @_private

@@ -6,13 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from motlan.ingest.timeliness import timeliness
 from motlan.ledger import runs as ledger
 from motlan.ledger.results import Cleaned, Landed
 from motlan.ledger.runs import abandoned
 from motlan.linking import stored_models as decisions
 from motlan.operations.backlog import backlog
 from motlan.operations.schedules import next_runs
-from motlan.operations.timeliness import timeliness
 from motlan.publication import approval, hold
 from motlan.quality import run_guard, scores
 from motlan.stewardship import overrides
@@ -28,7 +28,7 @@ def status(work: Workspace) -> dict[str, Any]:
         (runs that are tried again after an error: kind, subject, run, error), `publication`, `corrections` (dataset -> how
         many are open), `waiting` (runs that people must release), `contradictions` (decisions about pairs that linking could
         not heed), `values_said_again` (values set aside that their source sent once more after a pause), `quality`, `log`
-        (entries, tree head), `freshness` (see `motlan.operations.timeliness`), `backlog` (see `motlan.operations.backlog`),
+        (entries, tree head), `freshness` (see `motlan.ingest.timeliness`), `backlog` (see `motlan.operations.backlog`),
         `failed` (the newest runs of their subjects that failed or were abandoned: kind, subject, run, state, error), `next_runs`
         (dataset -> moment) and `holds`.
     """

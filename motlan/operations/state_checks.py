@@ -8,9 +8,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from motlan.ingest import timeliness
 from motlan.lake.iceberg import Lake
 from motlan.ledger import log, runs
-from motlan.operations import timeliness
 from motlan.operations.findings import Finding
 from motlan.publication import approval, hold, publish
 from motlan.settings import Settings

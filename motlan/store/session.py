@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets as random
 import time
 from collections.abc import Iterable, Iterator
@@ -204,6 +205,7 @@ def newest_migration() -> str | None:
 def migrate(engine: sa.Engine) -> None:
     """Bring the fixed tables to the newest version. A no-op where they are."""
     config = _migrations()
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # every process of the bus comes here
     with engine.begin() as connection:
         connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": PUBLISHER_LOCK + 1})
         config.attributes["connection"] = connection

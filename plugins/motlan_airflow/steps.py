@@ -424,9 +424,12 @@ def _begun(outcome: dict[str, Any]) -> str:
 
 
 def _tell(what: str, outcome: dict[str, Any]) -> None:
-    """Write into the task's log what a step came to, how long it took, and where its run's page is."""
+    """Write into the task's log what a step came to, and where its run's page is."""
     run = outcome.get("run")
-    log.info("%s of run %s: %s. %s", what, run, _numbers(outcome), console(f"/console/runs/{run}") if run else "")
+    if run and console():
+        log.info("%s: %s", what, console(f"/console/runs/{run}"))  # the bus itself tells of the step's numbers
+    elif not run:
+        log.info("%s: %s", what, _numbers(outcome))
 
 
 def _numbers(outcome: dict[str, Any]) -> str:

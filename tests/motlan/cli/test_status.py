@@ -10,8 +10,8 @@ import pytest
 from motlan import pipeline
 from motlan.config import registry
 from motlan.errors import ConfigurationError, TransientError
+from motlan.ingest.timeliness import NEVER, NOT_PULLED, NOTHING_NEW, timeliness
 from motlan.operations.schedules import next_run, next_runs
-from motlan.operations.timeliness import NEVER, NOT_PULLED, NOTHING_NEW, timeliness
 from tests.conftest import SPINE, Country, spine_record
 from tests.motlan.cli.conftest import Command
 from tests.motlan.test_pipeline import BOTH, whole_job
