@@ -32,7 +32,8 @@ ARG MOTLAN_UID=10001
 ARG MOTLAN_GID=10001
 RUN (getent group "$MOTLAN_GID" || groupadd --gid "$MOTLAN_GID" motlan) \
  && useradd --uid "$MOTLAN_UID" --gid "$MOTLAN_GID" --create-home --shell /usr/sbin/nologin motlan \
- && install -d -m 0700 -o "$MOTLAN_UID" -g "$MOTLAN_GID" /var/lib/motlan /var/lib/airflow /var/lib/agencies
+ && install -d -m 0700 -o "$MOTLAN_UID" -g "$MOTLAN_GID" /var/lib/motlan /var/lib/airflow \
+    /var/lib/agencies /var/lib/backups /var/lib/checkpoints
 COPY --from=build /opt/motlan /opt/motlan
 ENV MOTLAN_HOME=/opt/motlan MOTLAN_VAR=/var/lib/motlan AIRFLOW_HOME=/var/lib/airflow SCARF_ANALYTICS=false
 USER motlan

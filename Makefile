@@ -7,7 +7,7 @@ DIRT ?= default
 KILLS ?= 200
 BIN := .venv/bin
 
-.PHONY: help demo up test coverage check soak bench dev lint format docs lock clean
+.PHONY: help demo up test coverage check soak bench screenshots dev lint format docs lock clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ soak: .venv/.dev ## Two hundred random kills, PostgreSQL among the killed: KILLS
 
 bench: .venv/.dev ## The benchmarks, on PEOPLE people
 	@$(BIN)/motlan bench quality --people $(PEOPLE) --seed $(SEED) --dirt $(DIRT)
+
+screenshots: .venv/.dev ## Pictures of Airflow and of the operator's pages into docs/screenshots/; needs Debian's chromium
+	@$(BIN)/python -m demo.screenshots
 
 lint: .venv/.dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python .ci/licences.py --check && $(BIN)/python .ci/reference.py --check

@@ -38,7 +38,7 @@ class AirflowApi:
     """The few calls to Airflow's REST API that are needed here."""
 
     def __init__(self, address: str, login: tuple[str, str]) -> None:
-        self._login = login
+        self.login = login
         self._http = httpx.Client(base_url=address, timeout=20)
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:
@@ -49,7 +49,7 @@ class AirflowApi:
         """
         answer = self._http.request(method, f"/api/v2{path}", **arguments)
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            name, password = self._login
+            name, password = self.login
             token = self._http.post("/auth/token", json={"username": name, "password": password})
             token.raise_for_status()
             self._http.headers["Authorization"] = f"Bearer {token.json()['access_token']}"

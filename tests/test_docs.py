@@ -25,8 +25,8 @@ LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 COMMAND = re.compile(r"(?:^|[`|(/ ;])motlan((?: [a-z][a-z-]*)+)", re.MULTILINE)
 
 
-COMING = {"agencies", "backup", "doctor", "hold", "reclean", "release", "restore", "runs"}
-"""Commands that the runbook names and the branches `cli` and `backup` bring: remove this with them."""
+COMING = {"agencies", "doctor", "hold", "reclean", "release", "runs"}
+"""Commands that the runbook names and the branch `cli` brings: remove this with them."""
 
 
 @cache

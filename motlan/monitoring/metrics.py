@@ -18,6 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from motlan import __version__
+from motlan.backup.folder import BackupFolder, moment_of
 from motlan.ledger.runs import SEEN
 from motlan.monitoring import readiness
 from motlan.publication import approval, hold
@@ -295,6 +296,14 @@ def _keys(_: Workspace, connection: sa.Connection) -> Iterable[Sample]:
     left = sa.func.extract("epoch", sa.func.max(table.expires_at) - sa.func.now())
     query = sa.select(table.agency, left).where(table.revoked_at.is_(None)).group_by(table.agency)
     return [((agency,), seconds) for agency, seconds in connection.execute(query)]
+
+
+@_metric("backup_age_seconds", "Age of the newest backup, where MOTLAN_BACKUP names their folder.")
+def _backup(work: Workspace, _: sa.Connection) -> Iterable[Sample]:
+    if work.settings.backup is None:
+        return []
+    newest = BackupFolder(work.settings.backup).backups()[-1:]
+    return [((), (datetime.now(UTC) - moment_of(path)).total_seconds()) for path in newest]
 
 
 @_metric("disk_free_bytes", "Free space where the state lies.")

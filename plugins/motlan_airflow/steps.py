@@ -442,7 +442,9 @@ def call_pipeline(function: str, *arguments: Any, **named: Any) -> dict[str, Any
     """
     # Late: a DAG file is parsed every few seconds, and must not pull the engine in each time.
     from motlan import pipeline
+    from motlan_airflow.credentials import offer_connections
 
+    offer_connections()
     try:
         outcome: dict[str, Any] = getattr(pipeline, function)(*arguments, **named)
         return outcome

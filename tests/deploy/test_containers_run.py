@@ -24,6 +24,7 @@ from tests.deploy.test_compose import make_secrets
 pytestmark = pytest.mark.slow
 PORTS = ("8080", "8900", "8901", "8974")
 FOLDERS = {"/var/lib/motlan": "state", "/var/lib/airflow": "airflow", "/var/lib/agencies": "agencies"}
+FOLDERS |= {f"/var/lib/{name}": name for name in ("backups", "checkpoints")}
 
 
 class Stack:

@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -21,9 +22,10 @@ from demo import services
 from motlan.store import supervisor
 from tests.conftest import ROOT, traversable_folder
 from tests.scheduler.airflow import Installation, Scheduler
-from tests.soak.driver import Bus, Registers
+from tests.soak.driver import ROUND, Bus, Registers
 
 KILLS = int(os.environ.get("MOTLAN_SCHEDULER_KILLS", "10"))
+KILLS_A_DAY = 5
 SEED = int(os.environ.get("MOTLAN_SEED", "1"))
 DATASETS = ("alpha_people", "beta_cards")
 EQUAL = ("landed", "golden")
@@ -76,36 +78,34 @@ def test_kills_lose_nothing_and_the_next_run_heals(monkeypatch: pytest.MonkeyPat
         environ = {"COUNTRY_URL": f"file://{killed.home / 'registers'}", "MOTLAN_THREADS": "1"}
         bus = Installation(killed.home, killed.home / "var", environ)
         stack.callback(bus.stop_server)
-        registers.change(0)
-        for one in (calm, killed):
-            registers.fill(one.country)
-        scheduler = Scheduler(bus, stack, DATASETS, QUICK)
-        scheduler.switch_on()
-        for command in ("sync alpha_people", "sync beta_cards", "reconcile", "publish"):
-            calm.do(command)
-        day = 0
-        while len(done) < KILLS:
-            day += 1
+
+        def change(day: int) -> Sequence[str]:
             registers.change(day)
             for one in (calm, killed):
                 registers.fill(one.country)
+            return ROUND
+
+        for command in change(0):
+            calm.do(command)
+        scheduler = Scheduler(bus, stack, DATASETS, QUICK)
+        scheduler.switch_on()
+        day = 0
+        while len(done) < KILLS or day == 0:
+            day += 1
+            for command in change(day):
+                calm.do(command)
             scheduler.begin_day(day)
-            for _ in range(3):
-                time.sleep(chance.uniform(0.5, 4))
+            for _ in range(KILLS_A_DAY):
+                time.sleep(chance.uniform(0.5, 5))
                 victim = chance.choices(*zip(*VICTIMS, strict=True))[0]
                 if len(done) < KILLS and kill(scheduler, victim, chance):
                     done.append(victim)
                 scheduler.services.tend(print)
-            for dataset in DATASETS:
-                calm.do(f"sync {dataset}")
             scheduler.end_day(day)
-        registers.change(day + 1)
-        for one in (calm, killed):
-            registers.fill(one.country)
+        for command in change(day + 1):
+            calm.do(command)
         scheduler.begin_day(day + 1)
         assert set(scheduler.end_day(day + 1).values()) == {"success"}, done
-        for command in ("sync alpha_people", "sync beta_cards", "reconcile", "publish", "project"):
-            calm.do(command)
         calm.do(f"tell {folder / 'calm.json'}")
         wanted, found = json.loads((folder / "calm.json").read_text(encoding="utf-8")), state(bus)
         assert {name: found[name] for name in EQUAL} == {name: wanted[name] for name in EQUAL}, done

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,7 +60,12 @@ def test_a_whole_job_is_measured_whoever_ran_it(scrape: Callable[[], dict[str, A
     assert found["motlan_disk_free_bytes"][()] < found["motlan_disk_bytes"][()]
 
 
-def test_every_metric_that_is_declared_can_be_read(scrape: Callable[[], dict[str, Any]], country: Country) -> None:
+def test_every_metric_that_is_declared_can_be_read(
+    scrape: Callable[[], dict[str, Any]], country: Country, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOTLAN_BACKUP", str(tmp_path))
+    (tmp_path / "20260101T000000000000Z").mkdir()
+    (tmp_path / f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}").mkdir()
     store = country.open().store
     keys.issue(store, "beta")
     hold.begin(store, "publish", "user:x", "a test")
@@ -67,6 +74,7 @@ def test_every_metric_that_is_declared_can_be_read(scrape: Callable[[], dict[str
     pipeline.fail(run, ValueError("001090000001"))
     found = scrape()
     assert set(found) | set(open_ones) == set(metrics.names())
+    assert 0 <= found["motlan_backup_age_seconds"][()] < 600
     assert found["motlan_run_errors"]["sync", "beta_cards", "ValueError"] == 1
     assert found["motlan_run_failed"]["sync", "beta_cards"] == 1
     assert found["motlan_held_seconds"]["publish",] >= 0
