@@ -44,7 +44,7 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _print_datasets(found: dict[str, Any]) -> None:
-    table = Table("dataset", "state", "pulled", "in register", "accepted", "held back", "pulled up to (local)")
+    table = Table("dataset", "state", "pulled", "in register", "accepted", "quarantined", "pulled up to (local)")
     notes = []
     for name, row in found["datasets"].items():
         counts = (row.get(key) for key in ("pulled", "source_total", "accepted", "quarantined"))
