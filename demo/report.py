@@ -126,7 +126,8 @@ def show(report: Report, console: Console | None = None) -> None:
     for failure in failures(report):
         out.print(f"[red]Does not hold:[/red] {failure}")
     out.print(
-        "Next: .venv/bin/motlan status · printf '%s' NUMBER | .venv/bin/motlan lineage · make up", highlight=False
+        "Next: .venv/bin/motlan store start && .venv/bin/motlan status · printf '%s' NUMBER | .venv/bin/motlan lineage · make up",
+        highlight=False,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from motlan.cli.output import AsJson, Table, err, examples, out, report_errors
+from motlan.cli.output import AsJson, Table, duration, err, examples, out, report_errors
 from motlan.operations import agency_checks
 from motlan.publication import hold
 from motlan.workspace import open_workspace
@@ -70,7 +70,7 @@ def _print(found: list[dict[str, Any]]) -> None:
     table = Table("dataset", "answers", "credential", "clock", "columns", "has", "held", "seconds")
     for one in found:
         answers = {True: "[green]yes[/green]", False: "[red]no[/red]", None: ""}[one["reachable"]]
-        clock = "" if one["clock_difference"] is None else f"{one['clock_difference']:+,.0f} s"
+        clock = _clock(one["clock_difference"])
         counts = ("" if one[name] is None else f"{one[name]:,}" for name in ("source_total", "held"))
         cells = (one["credential"], clock, _columns(one["schema"]), *counts, f"{one['seconds']:.1f}")
         table.add_row(escape(one["dataset"]), answers, *cells)
@@ -84,6 +84,12 @@ def _print(found: list[dict[str, Any]]) -> None:
         colour = "red" if finding["wrong"] else "yellow"
         mends.add_row(escape(dataset), f"[{colour}]{escape(finding['what'])}[/{colour}]", escape(finding["mend"]))
     out.print(mends)
+
+
+def _clock(ahead: float | None) -> str:
+    if ahead is None:
+        return ""
+    return "as ours" if abs(ahead) < 1 else f"{duration(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
 
 
 def _columns(schema: dict[str, Any] | None) -> str:

@@ -6,6 +6,7 @@ import json
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Group
 from rich.markup import escape
 
@@ -58,18 +59,15 @@ def list_(
     if as_json:
         out.print_json(json.dumps(found))
         return
-    table = Table()
+    table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("run", no_wrap=True)
-    for name in ("kind", "subject", "state"):
-        table.add_column(name, overflow="fold")
-    for name in ("began (local)", "seconds", "rows"):
-        table.add_column(name, no_wrap=True, justify="left" if "began" in name else "right")
+    table.add_column("what")
+    for name in ("state", "began (local)", "seconds", "rows"):
+        table.add_column(name, no_wrap=True, justify="right" if name in ("seconds", "rows") else "left")
     for row in found:
         rows = "" if row["rows"] is None else f"{row['rows']:,}"
-        began = local_time(row["started_at"])
-        table.add_row(
-            row["run"], row["kind"], row["subject"], _coloured(row["state"]), began, f"{row['seconds']:,.1f}", rows
-        )
+        began, what = local_time(row["started_at"]), f"{row['kind']} {row['subject']}"
+        table.add_row(row["run"], what, _coloured(row["state"]), began, f"{row['seconds']:,.1f}", rows)
     out.print(table if table.row_count else "no run is like that")
 
 

@@ -44,7 +44,7 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _print_datasets(found: dict[str, Any]) -> None:
-    table = Table("dataset", "state", "pulled", "in register", "accepted", "held back", "pulled up to (local)")
+    table = Table("dataset", "state", "pulled", "in register", "accepted", "quarantined", "pulled up to (local)")
     notes = []
     for name, row in found["datasets"].items():
         counts = (row.get(key) for key in ("pulled", "source_total", "accepted", "quarantined"))
@@ -64,14 +64,13 @@ def _print_datasets(found: dict[str, Any]) -> None:
 
 
 def _print_freshness(found: dict[str, Any]) -> None:
-    table = Table("dataset", "age", "promised", "", "pulled", "next pull (local)", title="how old data are")
+    table = Table("dataset", "age", "promised", "", "pulled (local)", "next pull (local)", title="how old data are")
     for name, row in found["freshness"].items():
-        age, lag = ("" if row[key] is None else duration(row[key]) for key in ("age", "lag"))
+        age = "" if row["age"] is None else duration(row["age"])
         late = f"[red]late: {row['why']}[/red]" if row["late"] else "[green]as promised[/green]"
-        pulled = f"{lag} ago" if lag else "never"
         after = found["next_runs"][name]
         shown = local_time(after) if after else "[red]its schedule cannot be read[/red]"
-        table.add_row(escape(name), age, duration(row["promised"]), late, pulled, shown)
+        table.add_row(escape(name), age, duration(row["promised"]), late, local_time(row["pulled_at"]), shown)
     out.print(table)
 
 

@@ -14,7 +14,7 @@ from motlan.ledger import runs
 from motlan.store import tables
 from motlan.workspace import Workspace
 
-NEVER, NOT_PULLED, NOTHING_NEW = "nothing was pulled yet", "nothing was pulled since", "the source has nothing newer"
+NEVER, NOT_PULLED, NOTHING_NEW = "never pulled", "not pulled in time", "its source has nothing newer"
 
 
 def timeliness(work: Workspace, now: datetime | None = None) -> dict[str, dict[str, Any]]:
@@ -26,9 +26,9 @@ def timeliness(work: Workspace, now: datetime | None = None) -> dict[str, dict[s
 
     Returns:
         Dataset -> `newest` (moment of the newest change held: the watermark, where it is a moment, or else the source's own
-        moment), `age` (seconds since then), `pulled_as_of` (the source's own moment when it was pulled last), `lag` (seconds
-        since then), `promised` (seconds), `late` (whether the age is beyond the promise), and `why` it is late. Moments are in
-        UTC, and null where nothing was pulled.
+        moment), `age` (seconds since then), `pulled_at` (when it was pulled last, by our clock), `pulled_as_of` (the source's own
+        moment then), `lag` (seconds since that), `promised` (seconds), `late` (whether the age is beyond the promise), and `why`
+        it is late. Moments are in UTC, and null where nothing was pulled.
     """
     moment = now or datetime.now(UTC)
     with work.store.engine.connect() as connection:
@@ -37,16 +37,19 @@ def timeliness(work: Workspace, now: datetime | None = None) -> dict[str, dict[s
 
 def _of(connection: sa.Connection, dataset: Dataset, now: datetime) -> dict[str, Any]:
     stored = watermark.read(connection, dataset.name)
-    pulled = _moment(_pulled_as_of(connection, dataset.name))
+    pulled_at, as_of = _newest_pull(connection, dataset.name)
+    pulled = _moment(as_of)
     newest = _moment(stored.cursor) if stored and dataset.cursor_kind in INSTANTS else pulled
     age, lag = (None if since is None else round((now - since).total_seconds()) for since in (newest, pulled))
     late = age is None or age > dataset.freshness
     why = ""
     if late:
-        why = NEVER if lag is None else NOT_PULLED if lag > dataset.freshness else NOTHING_NEW
+        since_pull = None if pulled_at is None else (now - pulled_at).total_seconds()
+        why = NEVER if since_pull is None else NOT_PULLED if since_pull > dataset.freshness else NOTHING_NEW
     return {
         "newest": newest and newest.isoformat(),
         "age": age,
+        "pulled_at": pulled_at and pulled_at.astimezone(UTC).isoformat(),
         "pulled_as_of": pulled and pulled.isoformat(),
         "lag": lag,
         "promised": dataset.freshness,
@@ -55,17 +58,18 @@ def _of(connection: sa.Connection, dataset: Dataset, now: datetime) -> dict[str,
     }
 
 
-def _pulled_as_of(connection: sa.Connection, dataset: str) -> str | None:
-    """Return the source's own moment at the newest pull that came through."""
+def _newest_pull(connection: sa.Connection, dataset: str) -> tuple[datetime | None, str | None]:
+    """Return when a dataset was pulled last and came through, and the source's own moment then."""
     table = tables.runs.c
-    query = sa.select(table.steps["land"]["source_as_of"].astext).where(
+    as_of = table.steps["land"]["source_as_of"].astext
+    query = sa.select(table.started_at, as_of).where(
         table.kind == "sync",
         table.subject == dataset,
         table.state.in_((*runs.SEEN, "unchanged")),
-        table.steps["land"]["source_as_of"].astext.is_not(None),
+        as_of.is_not(None),
     )
-    found: str | None = connection.execute(query.order_by(table.id.desc()).limit(1)).scalar_one_or_none()
-    return found
+    found = connection.execute(query.order_by(table.id.desc()).limit(1)).one_or_none()
+    return (found[0], found[1]) if found else (None, None)
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -145,7 +145,7 @@ def _refused(found: Checked, dataset: Dataset, error: MotlanError) -> None:
     elif isinstance(error, AccessError):
         found.reachable, found.credential = True, "refused"
         variable = f"MOTLAN_CREDENTIAL_{dataset.credential}"
-        mend = f"ask {dataset.owner} for a credential that holds, and export it as {variable}=user:secret."
+        mend = f"ask {dataset.owner} for a credential that holds, and set {variable}."
     elif isinstance(error, TransientError):
         found.reachable = bool(found.reachable)
         mend = f"check the line to {_place(dataset)}; if it stays so, ask {dataset.owner}."

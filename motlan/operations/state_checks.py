@@ -175,11 +175,15 @@ def stale(work: Workspace) -> Iterator[Finding]:
             yield Finding("never-pulled", "warning", what, f"`motlan sync {name}`.", "stale-data")
             continue
         hours, promised = row["age"] / 3600, row["promised"] / 3600
-        what = f"the newest data of {name} are {hours:,.1f} h old, {promised:g} h were promised: {row['why']}"
+        what = f"the newest data of {name} are {hours:,.1f} h old, {promised:g} h were promised"
         if row["why"] == timeliness.NOT_PULLED:
             yield Finding(
-                "stale-data", "broken", f"{what} {row['pulled_as_of'][:16]}", f"`motlan sync {name}`.", "stale-data"
+                "stale-data",
+                "broken",
+                f"{what}: nothing was pulled since {row['pulled_at'][:16]} UTC",
+                f"`motlan sync {name}`.",
+                "stale-data",
             )
         else:
             step = f"ask {work.registry.dataset(name).owner}; `motlan agencies check {name}`."
-            yield Finding("stale-source", "warning", what, step, "stale-data")
+            yield Finding("stale-source", "warning", f"{what}: {row['why']}", step, "stale-data")

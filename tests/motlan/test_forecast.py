@@ -7,7 +7,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from motlan.cli.main import _duration, app
+from motlan.cli.main import app
+from motlan.cli.output import duration
 from tests.conftest import Country
 from tests.motlan.test_pipeline import rows
 
@@ -34,4 +35,4 @@ def test_a_full_run_says_why_and_how_long(country: Country) -> None:
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.2, "1 s"), (34.4, "34 s"), (700.0, "12 min"), (9_000.0, "2.5 h")])
 def test_a_time_is_said_as_people_say_it(seconds: float, said: str) -> None:
-    assert _duration(seconds) == said
+    assert duration(seconds) == said

@@ -110,12 +110,14 @@ def test_failed_runs_old_data_and_publications_that_are_not_projected_are_broken
     with pytest.raises(TransientError):
         pipeline.sync("alpha_people")
     put(fresh, "update publications set projected_at = null")
-    promise(fresh, 3600, "beta_cards")
+    promise(fresh, 3600)
+    put(fresh, "update runs set started_at = '2026-10-01T00\\:00Z' where subject = 'beta_cards'")
     found = ids(command, 1)
     assert found["run-failed"]["page"].endswith("#agency-down")
     assert "motlan runs retry" in found["run-failed"]["next"]
     assert found["not-projected"]["next"] == "`motlan project --entity person`."
-    assert "1 h were promised: nothing was pulled since 2026-10-01T00:00" in found["stale-data"]["what"]
+    assert "1 h were promised: nothing was pulled since 2026-10-01T00:00 UTC" in found["stale-data"]["what"]
+    assert "alpha_people" in found["stale-source"]["what"]
 
 
 def test_each_broken_declaration_is_named(fresh: Country, command: Command) -> None:
