@@ -84,7 +84,7 @@ def show_lineage(run: str) -> Response:
 
 
 def show_dag(request: Request) -> Response:
-    """Lead from a scheduler's job, such as `sync_tax`, to the runs of its subject."""
+    """Lead from a scheduler's job, such as `sync_DATASET`, to the runs of its subject."""
     kind, _, subject = request.path_params["dag"].partition("_")
     of = kind if kind in ("sync", "reconcile") else "reconcile"
     return RedirectResponse(f"/console?kind={of}&subject={subject}")

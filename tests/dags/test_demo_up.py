@@ -8,7 +8,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,44 @@ class Up:
         return found
 
 
+class Listener(ThreadingHTTPServer):
+    """Takes what is posted to it."""
+
+    def __init__(self) -> None:
+        listener, self.posted = self, []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                listener.posted.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def wait(self) -> dict[str, Any]:
+        while not self.posted:
+            time.sleep(0.5)
+        return self.posted[0]
+
+
+def backfill(env: dict[str, str], address: str, dag_id: str) -> list[str]:
+    """Backfill three past days; return how the first task of each day's run ended."""
+    airflow = AirflowApi(address, airflow_home.login(env))
+    body = {"dag_id": dag_id, "from_date": "2026-02-01T00:00:00Z", "to_date": "2026-02-03T23:00:00Z"}
+    airflow.call("POST", "/backfills", json=body)
+    while True:
+        found = airflow.call("GET", f"/dags/{dag_id}/dagRuns", params={"run_type": "backfill"})["dag_runs"]
+        if len(found) == 3 and {run["state"] for run in found} == {"success"}:
+            break
+        time.sleep(0.5)
+    paths = [f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}/taskInstances/begin" for run in found]
+    return sorted(str(airflow.call("GET", path)["state"]) for path in paths)
+
+
 def answer(env: dict[str, str], address: str, user: str) -> str:
     """Release what waits among Airflow's required actions; return what was shown before."""
     airflow = AirflowApi(address, airflow_home.login(env, user))
@@ -92,9 +132,12 @@ def published(env: dict[str, str]) -> bool:
 
 
 def test_a_scheduler_publishes_is_tended_and_leaves_nothing_running(home_of: Any, tmp_path: Path) -> None:
+    listener = Listener()
     env = home_of.migrated("up", PATH=os.environ["PATH"]) | {
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",  # seconds of silence until it is told, 30 else
         "FAKE_APPROVALS": "2",
+        "FAKE_FAILURES": json.dumps({"land": ["ContractError", 1]}),
+        "MOTLAN_ALERT_WEBHOOK": f"http://127.0.0.1:{listener.server_port}",
     }
     up = Up(env, tmp_path / "screen")
     try:
@@ -107,6 +150,10 @@ def test_a_scheduler_publishes_is_tended_and_leaves_nothing_running(home_of: Any
         while not published(env):  # nobody counts twice
             text = up.wait_for("publish_toy", "success")
             time.sleep(0.5)
+        told = listener.wait()
+        assert (told["kind"], told["cause"]) == ("sync", "ContractError")
+        assert "docs/operations.md#run-failed" in told["text"]
+        assert backfill(env, address, "sync_toy_members") == ["skipped", "skipped", "success"]
         assert len(up.left_running()) > 5
         for child in psutil.Process(up.process.pid).children():
             if child.name() == "sleep":
@@ -118,6 +165,7 @@ def test_a_scheduler_publishes_is_tended_and_leaves_nothing_running(home_of: Any
         assert any("sleep 1000" in line for line in up.left_running())
     finally:
         up.process.send_signal(signal.SIGTERM)
+        listener.shutdown()
     assert up.process.wait() == 0
     assert up.left_running() == []
     assert "http://127.0.0.1:" in text

@@ -24,7 +24,8 @@ def _call(function: str, *arguments: object) -> None:
 
 
 def begin_sync(dataset, job=None, *, full=False, since=None):
-    _call("begin_sync", dataset, *(["full"] if full else []), *([since] if since else []))
+    backfill = ["backfill"] if job and job.endswith(" backfill") else []
+    _call("begin_sync", dataset, *(["full"] if full else []), *([since] if since else []), *backfill)
     return {"run": f"run-of-{dataset}", "dataset": dataset}
 
 
@@ -34,7 +35,7 @@ def preview(dataset, *, full=False, since=None):
 
 
 def pulled_by_backfill(dataset, job):
-    before = any(call[0] == "commit_sync" for call in _journal())
+    before = ["begin_sync", dataset, "backfill"] in _journal()
     return {"run": f"run-of-{dataset}" if before else None}
 
 
@@ -79,7 +80,8 @@ def may_publish(run):
 
 def raise_alert(kind, subject):
     _call("raise_alert", kind, subject)
-    return {"alert": None}
+    alert = {"cause": "ContractError", "kind": kind, "subject": subject, "run": "run-1", "error": "ContractError: odd"}
+    return {"alert": {**alert, "times": 1, "runbook": "run-failed"}}
 
 
 def publish(run=None, *, entity=None):
