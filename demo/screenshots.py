@@ -86,10 +86,14 @@ class World:
     def change(self) -> dict[str, Any]:
         """Let a day pass; return the publication that is held back for it, as Airflow asks people about it."""
         set_day(self._var / "world", 1, self._setting("MOTLAN_EDUCATION_URL"))
-        for dataset in DATASETS:
-            self.api.call("POST", f"/dags/sync_{dataset}/dagRuns", json={"logical_date": None})
+        self.sync()
         asked: dict[str, Any] = self.until(self._asked)
         return asked
+
+    def sync(self) -> None:
+        """Start a sync of every dataset."""
+        for dataset in DATASETS:
+            self.api.call("POST", f"/dags/sync_{dataset}/dagRuns", json={"logical_date": None})
 
     def _asked(self) -> dict[str, Any] | None:
         found = self.api.call("GET", "/dags/~/dagRuns/~/hitlDetails", params={"response_received": False})
@@ -154,15 +158,21 @@ def take(target: Path) -> list[Path]:
         page.fill("input[name=password]", password)
         page.click("button[type=submit]")
         page.wait_for_url(f"{start}/**")
-        files = []
-        for picture, address in _addresses(world, start, asked).items():
-            page.goto(address)
-            page.wait_for_load_state("networkidle")
-            page.wait_for_timeout(1500)
-            files.append(target / f"{picture}.png")
-            page.screenshot(path=str(files[-1]))
+        files = [
+            _picture(page, address, target / f"{name}.png") for name, address in _addresses(world, start, asked).items()
+        ]
+        world.sync()  # a deadline is shown while its run is under way
+        files.append(_picture(page, f"{start}/deadlines", target / "airflow-deadlines.png"))
         chromium.close()
     return files
+
+
+def _picture(page: Any, address: str, file: Path) -> Path:
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1500)
+    page.screenshot(path=str(file))
+    return file
 
 
 def _addresses(world: World, start: str, asked: dict[str, Any]) -> dict[str, str]:
@@ -178,9 +188,9 @@ def _addresses(world: World, start: str, asked: dict[str, Any]) -> dict[str, str
         "airflow-dags": f"{start}/dags",
         "airflow-run": f"{start}/dags/reconcile_person/runs/{reconcile}",
         "airflow-log": f"{start}/dags/sync_tax_taxpayers/runs/{sync}/tasks/land",
+        "airflow-task-details": f"{start}/dags/sync_tax_taxpayers/runs/{sync}/tasks/land/details",
         "airflow-form": f"{start}/dags/sync_tax_taxpayers",
         "airflow-required-action": f"{start}/dags/{at['dag_id']}/runs/{at['dag_run_id']}/tasks/ask/required_actions",
-        "airflow-deadlines": f"{start}/deadlines",
         "console-runs": f"{console}/console",
         "console-run": f"{console}/console/runs/{run}",
         "console-quality": f"{console}/console/runs/{run}/quality",
