@@ -12,6 +12,13 @@ from motlan.store import Store, tables
 
 SHOWN = 50
 """Runs of a list, at the most."""
+_ORDER = {
+    name: at
+    for at, name in enumerate(
+        ("asked", "begin", "land", "clean", "commit", "link", "merge", "cross_check", "diff", "publish")
+    )
+}
+"""Steps in the order in which they are done: the ledger keeps them in none."""
 _HIDDEN = frozenset(
     {"run", "seconds", "snapshots", "chunks", "rules", "profile", "key", "guard", "written", "filled", "inputs"}
 )
@@ -39,7 +46,8 @@ def describe(store: Store, run: str) -> dict[str, Any]:
     runs.get(store, run)
     with store.engine.connect() as connection:
         row = connection.execute(sa.select(tables.runs).where(tables.runs.c.id == run)).mappings().one()
-    shown = {name: (counts.get("seconds"), _numbers(counts)) for name, counts in row["steps"].items()}
+    steps = sorted(row["steps"].items(), key=lambda step: _ORDER.get(step[0], len(_ORDER)))
+    shown = {name: (counts.get("seconds"), _numbers(counts)) for name, counts in steps}
     return {**row, "held": holds.describe(row["holder"], row["held_at"]), "shown": shown}
 
 

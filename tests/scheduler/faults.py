@@ -97,17 +97,13 @@ def truncated(ending: str) -> Fault:
     return spoil
 
 
-def without_drop(named: str) -> Fault:
+def without_newest_drop(path: str, answer: Answer) -> Answer:
     """A batch is late: the index does not have it yet."""
-
-    def spoil(path: str, answer: Answer) -> Answer:
-        status, headers, body = answer
-        if not path.endswith("index.json"):
-            return answer
-        drops = [drop for drop in json.loads(body)["drops"] if named not in drop["name"]]
-        return status, headers, json.dumps({"drops": drops}).encode()
-
-    return spoil
+    status, headers, body = answer
+    if not path.endswith("index.json"):
+        return answer
+    drops = sorted(json.loads(body)["drops"], key=lambda drop: drop["name"])
+    return status, headers, json.dumps({"drops": drops[:-1]}).encode()
 
 
 def overloaded(times: int) -> Fault:

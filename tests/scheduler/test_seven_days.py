@@ -20,7 +20,7 @@ import yaml
 from simulators import Agencies, make_world
 from tests.conftest import ROOT, traversable_folder
 from tests.scheduler.airflow import Installation, Scheduler
-from tests.scheduler.faults import FaultyProxy, overloaded, renamed, truncated, without_drop
+from tests.scheduler.faults import FaultyProxy, overloaded, renamed, truncated, without_newest_drop
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +119,7 @@ def test_seven_days_end_as_in_an_undisturbed_world(home: Path) -> None:
             tax.day = insurance.day = day
             insurance.is_down = day == 1
             insurance.fault = {2: renamed("maTinh"), 5: overloaded(8)}.get(day)
-            tax.fault = {3: truncated(".xml.gz"), 4: without_drop("delta")}.get(day)
+            tax.fault = {3: truncated(".xml.gz"), 4: without_newest_drop}.get(day)
             beside.begin_day()
             if day:
                 scheduler.begin_day(day)
