@@ -14,7 +14,6 @@ from airflow.sdk import BaseNotifier
 
 from motlan.errors import MotlanError
 from motlan_airflow.links import console
-from motlan_airflow.steps import call_pipeline
 
 log = logging.getLogger(__name__)
 _TIMEOUT_S = 20.0
@@ -24,7 +23,9 @@ class FailureAlert(BaseNotifier):
     """Tells people that a DAG run has failed, once for a cause."""
 
     def notify(self, context: Any) -> None:
-        """Tell them, in every way that is set. A way that fails does not stop the others."""
+        """Tell them, in every way that is set."""
+        from motlan_airflow.steps import call_pipeline  # which sends messages itself
+
         kind, _, subject = context["dag_run"].dag_id.partition("_")
         try:
             alert = call_pipeline("raise_alert", kind, subject)["alert"]
@@ -36,11 +37,23 @@ class FailureAlert(BaseNotifier):
             return
         told = words(alert)
         log.error("%s", told)
-        for way in (_mail, _post):
-            try:
-                way(context, alert, told)
-            except Exception as error:  # noqa: BLE001 - any library's; its text may quote an address
-                log.warning("An alert could not be sent: %s", type(error).__name__)
+        deliver(f"{alert['kind']} {alert['subject']} failed", told, alert, context)
+
+
+def deliver(subject: str, told: str, document: dict[str, Any], context: Any = None) -> None:
+    """Send a message in every way that is set. A way that fails does not stop the others.
+
+    Args:
+        subject: Of a mail.
+        told: What people read.
+        document: What a webhook gets beside it. No personal value.
+        context: The task's, where there is one.
+    """
+    for way in (_mail, _post):
+        try:
+            way(subject, told, document, context)
+        except Exception as error:  # noqa: BLE001 - any library's; its text may quote an address
+            log.warning("A message could not be sent: %s", type(error).__name__)
 
 
 def words(alert: dict[str, Any]) -> str:
@@ -53,19 +66,19 @@ def words(alert: dict[str, Any]) -> str:
     )
 
 
-def _mail(context: Any, alert: dict[str, Any], told: str) -> None:
+def _mail(subject: str, told: str, document: dict[str, Any], context: Any) -> None:  # noqa: ARG001 - as the other way
     if to := os.environ.get("MOTLAN_ALERT_EMAIL"):
         from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
-        subject = f"Motlan: {alert['kind']} {alert['subject']} failed"
-        SmtpNotifier(to=to, subject=subject, html_content=told, mime_subtype="plain").notify(context)
+        notifier = SmtpNotifier(to=to, subject=f"Motlan: {subject}", html_content=told, mime_subtype="plain")
+        notifier.notify(context or {})
 
 
-def _post(context: Any, alert: dict[str, Any], told: str) -> None:  # noqa: ARG001 - as the other way
+def _post(subject: str, told: str, document: dict[str, Any], context: Any) -> None:  # noqa: ARG001 - as the other way
     if address := os.environ.get("MOTLAN_ALERT_WEBHOOK"):
         import httpx
 
-        httpx.post(address, json={**alert, "text": told}, timeout=_TIMEOUT_S).raise_for_status()
+        httpx.post(address, json={**document, "text": told}, timeout=_TIMEOUT_S).raise_for_status()
 
 
 def failure_alert() -> list[FailureAlert]:

@@ -7,6 +7,9 @@ import os
 from datetime import timedelta
 
 from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference
+from asgiref.sync import sync_to_async
+
+from motlan_airflow.alerts import deliver
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +26,11 @@ def freshness(dataset: str, seconds: int) -> DeadlineAlert | None:
 
 
 async def report_stale(dataset: str, seconds: int, **_: object) -> None:
-    """Say that a dataset is older than promised. Runs in Airflow's triggerer."""
-    log.warning(
-        "Dataset %s is older than its promised freshness of %d seconds: its sync has not ended.", dataset, seconds
+    """Tell people that a dataset is older than promised. Runs in Airflow's triggerer."""
+    told = (
+        f"Dataset {dataset} is older than its promised freshness of {seconds} seconds: its sync has not ended. "
+        "What to do: docs/operations.md#stale-data"
     )
+    log.warning("%s", told)
+    document = {"cause": f"stale {dataset}", "kind": "freshness", "subject": dataset, "runbook": "stale-data"}
+    await sync_to_async(deliver)(f"{dataset} is older than promised", told, document)

@@ -38,6 +38,7 @@ from motlan.errors import (
     TransientError,
     unforeseen,
 )
+from motlan_airflow.alerts import deliver
 from motlan_airflow.links import LINKS, console
 from motlan_airflow.triggers import IdleTrigger, SyncedTrigger
 
@@ -182,6 +183,16 @@ def hold(entity: str, asset: Asset, held: Asset) -> Any:
     def call(triggering_asset_events: Any = None, outlet_events: Any = None) -> None:
         found = call_pipeline("waits", named_run(triggering_asset_events, asset), entity=entity)
         outlet_events[held].extra = {"run": found["run"]}
+        told = (
+            f"Publication of {entity} waits: run {found['run']} passes {len(found.get('passed', ()))} limits of change. "
+            f"{found.get('needed', 0)} people release it among Airflow's required actions, or by `motlan release`. "
+            f"{console('/console/runs/' + found['run'])}"
+        )
+        deliver(
+            f"publication of {entity} waits",
+            told.strip(),
+            {"cause": "held publication", "kind": "publish", "subject": entity, "run": found["run"]},
+        )
 
     return _linked(call())
 

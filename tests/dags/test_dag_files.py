@@ -14,6 +14,11 @@ def facts(home_of: Any, facts_of: Any) -> dict[str, Any]:
     return facts_of({**home_of("facts"), "FACTS_PARSES": "100"})
 
 
+@pytest.fixture(scope="module")
+def many(home_of: Any, facts_of: Any) -> dict[str, Any]:
+    return facts_of({**home_of("many"), "FAKE_FURTHER": "50", "MOTLAN_POOLS": "1"})
+
+
 def test_the_files_import_from_the_root_folder(facts: dict[str, Any]) -> None:
     assert facts["broken"] == {}
 
@@ -106,8 +111,13 @@ def test_the_form_of_a_sync_asks_how_much_is_pulled(facts: dict[str, Any]) -> No
     assert facts["dags"]["sync_toy_people"]["params"] == {"mode": "incremental", "since": None, "dry_run": False}
 
 
-def test_pulls_share_the_capacity_of_their_agency(home_of: Any, facts_of: Any) -> None:
-    pools = facts_of({**home_of("pools"), "MOTLAN_POOLS": "1"})["dags"]["sync_toy_people"]["pools"]
+def test_fifty_more_datasets_are_fifty_more_dags_of_as_many_files(facts: dict[str, Any], many: dict[str, Any]) -> None:
+    assert len(many["dags"]) == len(facts["dags"]) + 50
+    assert many["files"] == facts["files"] == 5
+
+
+def test_pulls_share_the_capacity_of_their_agency(many: dict[str, Any]) -> None:
+    pools = many["dags"]["sync_toy_people"]["pools"]
     assert pools == {"begin": "default_pool", "land": "agency_toy", "clean": "default_pool", "commit": "default_pool"}
 
 

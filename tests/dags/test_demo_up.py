@@ -80,10 +80,10 @@ class Listener(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def wait(self) -> dict[str, Any]:
-        while not self.posted:
+    def wait(self, kind: str) -> dict[str, Any]:
+        while not (found := [one for one in self.posted if one["kind"] == kind]):
             time.sleep(0.5)
-        return self.posted[0]
+        return found[0]
 
 
 def backfill(env: dict[str, str], address: str, dag_id: str) -> list[str]:
@@ -98,6 +98,20 @@ def backfill(env: dict[str, str], address: str, dag_id: str) -> list[str]:
         time.sleep(0.5)
     paths = [f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}/taskInstances/begin" for run in found]
     return sorted(str(airflow.call("GET", path)["state"]) for path in paths)
+
+
+def stop_scheduler(env: dict[str, str], address: str, up: Up) -> None:
+    """Stop the scheduler in the middle of a step that would take ten minutes: it ends in time, and is started again."""
+    Path(f"{env['FAKE_JOURNAL']}.sleep").touch()
+    airflow = AirflowApi(address, airflow_home.login(env))
+    run = airflow.call("POST", "/dags/reconcile_toy/dagRuns", json={"logical_date": None})["dag_run_id"]
+    path = f"/dags/reconcile_toy/dagRuns/{run}/taskInstances/merge"
+    while airflow.call("GET", path)["state"] != "running":
+        time.sleep(0.5)
+    (scheduler,) = (one for one in psutil.Process(up.process.pid).children() if "scheduler" in one.cmdline())
+    scheduler.terminate()
+    up.wait_for("airflow-scheduler ended with code 0; it is started again")
+    Path(f"{env['FAKE_JOURNAL']}.sleep").unlink()
 
 
 def answer(env: dict[str, str], address: str, user: str) -> str:
@@ -137,6 +151,8 @@ def test_a_scheduler_publishes_is_tended_and_leaves_nothing_running(home_of: Any
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",  # seconds of silence until it is told, 30 else
         "FAKE_APPROVALS": "2",
         "FAKE_FAILURES": json.dumps({"land": ["ContractError", 1]}),
+        "FAKE_SLEEP": "merge",
+        "MOTLAN_GRACE_SECONDS": "1",
         "MOTLAN_ALERT_WEBHOOK": f"http://127.0.0.1:{listener.server_port}",
     }
     up = Up(env, tmp_path / "screen")
@@ -150,11 +166,13 @@ def test_a_scheduler_publishes_is_tended_and_leaves_nothing_running(home_of: Any
         while not published(env):  # nobody counts twice
             text = up.wait_for("publish_toy", "success")
             time.sleep(0.5)
-        told = listener.wait()
+        told = listener.wait("sync")
         assert (told["kind"], told["cause"]) == ("sync", "ContractError")
         assert "docs/operations.md#run-failed" in told["text"]
+        assert "passes 1 limits of change" in listener.wait("publish")["text"]
         assert backfill(env, address, "sync_toy_members") == ["skipped", "skipped", "success"]
         assert len(up.left_running()) > 5
+        stop_scheduler(env, address, up)
         for child in psutil.Process(up.process.pid).children():
             if child.name() == "sleep":
                 child.kill()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 from motlan import errors
@@ -18,6 +19,8 @@ def _call(function: str, *arguments: object) -> None:
     before = sum(1 for call in _journal() if call[0] == function)
     with Path(os.environ["FAKE_JOURNAL"]).open("a") as file:
         file.write(json.dumps([function, *map(str, arguments)]) + "\n")
+    if function == os.environ.get("FAKE_SLEEP") and Path(os.environ["FAKE_JOURNAL"] + ".sleep").exists():
+        time.sleep(600)
     kind, times = json.loads(os.environ.get("FAKE_FAILURES", "{}")).get(function, ("", 0))
     if before < times:
         raise getattr(errors, kind)(f"{function} failed") if hasattr(errors, kind) else ValueError(f"bad: {SECRET}")

@@ -8,6 +8,7 @@ from motlan.errors import ConfigurationError
 
 def load() -> SimpleNamespace:
     names = {"toy_people": "toy", "toy_members": "toy"}
+    names |= {f"toy_{number}": "toy" for number in range(int(os.environ.get("FAKE_FURTHER", "0")))}
     return SimpleNamespace(
         datasets={
             name: SimpleNamespace(

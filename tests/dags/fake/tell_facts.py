@@ -101,6 +101,7 @@ print(
             "datasets": sorted(registry.load().datasets),
             "decisions": decisions,
             "connections": connections,
+            "files": len({dag.fileloc for dag in bag.dags.values()}),
             "versions": versions(parse() for _ in range(int(os.environ.get("FACTS_PARSES", "0")))),
         }
     )
