@@ -10,9 +10,10 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -106,10 +107,12 @@ class Services:
     def start(self, service: Service) -> None:
         """Start one service; does not wait for it."""
         log = self._logs / f"{service.name}.log"
-        self._running.append(_Running(service, self._begin(service, log), log))
+        with _uninterrupted():
+            self._running.append(_Running(service, self._begin(service, log), log))
         self._write_down()
 
     def _begin(self, service: Service, log: Path) -> subprocess.Popen[bytes]:
+        # The caller writes down the process before anything may interrupt: else nobody would end it.
         with log.open("ab") as sink:
             return subprocess.Popen(
                 list(service.command),
@@ -174,7 +177,8 @@ class Services:
         for process in self._tree({running.process.pid}):  # what it started, and would start once more
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        running.process, running.since = self._begin(running.service, running.log), time.monotonic()
+        with _uninterrupted():
+            running.process, running.since = self._begin(running.service, running.log), time.monotonic()
         self._write_down()
 
     def age(self, name: str) -> float:
@@ -265,6 +269,24 @@ class Services:
                 if os.getsid(process.pid) in leaders:
                     found |= {process, *process.children(recursive=True)}
         return found
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Keep a Ctrl-C or SIGTERM that comes in this block until its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def _ended(running: _Running) -> str | None:

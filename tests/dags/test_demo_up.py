@@ -104,9 +104,9 @@ def stop_scheduler(env: dict[str, str], address: str, up: Up) -> None:
     """Stop the scheduler in the middle of a step that would take ten minutes: it ends in time, and is started again."""
     Path(f"{env['FAKE_JOURNAL']}.sleep").touch()
     airflow = AirflowApi(address, airflow_home.login(env))
-    run = airflow.call("POST", "/dags/reconcile_toy/dagRuns", json={"logical_date": None})["dag_run_id"]
-    path = f"/dags/reconcile_toy/dagRuns/{run}/taskInstances/merge"
-    while airflow.call("GET", path)["state"] != "running":
+    airflow.call("POST", "/dags/reconcile_toy/dagRuns", json={"logical_date": None})
+    running = {"task_id": "merge", "state": "running"}
+    while not airflow.call("GET", "/dags/reconcile_toy/dagRuns/~/taskInstances", params=running)["task_instances"]:
         time.sleep(0.5)
     (scheduler,) = (one for one in psutil.Process(up.process.pid).children() if "scheduler" in one.cmdline())
     scheduler.terminate()
