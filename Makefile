@@ -31,8 +31,9 @@ check: .venv/.dev ## The quick loop: lint, types, layers and the tests that take
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" -x
 
-soak: .venv/.dev ## Two hundred random kills, PostgreSQL among the killed: KILLS=200, SEED=1; 20 losses of everything, restored; 20,000 histories; both engines on 20,000 people; a demo of 3 days
+soak: .venv/.dev ## Two hundred random kills, PostgreSQL among the killed: KILLS=200, SEED=1; a hundred of the scheduler; restores; 20,000 histories; both engines on 20,000 people
 	@MOTLAN_RANDOM=1 MOTLAN_HISTORIES=20000 MOTLAN_KILLS=$(KILLS) MOTLAN_DRILLS=20 MOTLAN_SEED=$(SEED) $(BIN)/python -m pytest tests/soak
+	@MOTLAN_SCHEDULER_KILLS=100 MOTLAN_SEED=$(SEED) $(BIN)/python -m pytest -s tests/scheduler/test_kills.py
 	@MOTLAN_DAYS_SEEDS=40 $(BIN)/python -m pytest -o timeout=0 tests/days
 	@MOTLAN_HISTORIES=20000 MOTLAN_SEED=$(SEED) $(BIN)/python -m pytest -o timeout=0 tests/motlan/linking/test_decisions.py tests/motlan/merge/test_evidence.py tests/motlan/merge/test_fast_paths.py
 	@MOTLAN_DEMO_DAYS=3 $(BIN)/python -m pytest -o timeout=0 tests/demo/test_main_job.py

@@ -78,6 +78,9 @@ def _post(subject: str, told: str, document: dict[str, Any], context: Any) -> No
     if address := os.environ.get("MOTLAN_ALERT_WEBHOOK"):
         import httpx
 
+        if not address.startswith(("https://", "http://127.0.0.1:", "http://localhost:", "http://[::1]:")):
+            log.error("MOTLAN_ALERT_WEBHOOK is no https address, and not on this machine: nothing is sent to it.")
+            return
         httpx.post(address, json={**document, "text": told}, timeout=_TIMEOUT_S).raise_for_status()
 
 
