@@ -321,9 +321,9 @@ def open_window(work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dat
     """Return from where a pull reads: from the watermark, or as the run's beginning says."""
     earning = Earning(work.store, engine, dataset)
     if begun.full:
-        earning.ask_for_all()
+        earning.pull_all()
     elif begun.since:
-        earning.ask_since(begun.since)
+        earning.pull_since(begun.since)
     return earning
 
 
@@ -370,7 +370,7 @@ def _pull(work: Workspace, dataset: Dataset, run: str, begun: SyncBegun, watch: 
         pull()
         behind = back.is_behind(census)
         if behind or held.exceed(census, run):
-            earning.ask_for_all()
+            earning.pull_all()
             census = Census(census.adapter, None, engine, stored(dataset.key))
             pull()
             if behind:

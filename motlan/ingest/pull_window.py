@@ -94,11 +94,11 @@ class Earning:
         self._from = min(lagged, again, key=self._cursors.rank)
         return Watermark(text, "" if self._dataset.lag else self._stored.key)
 
-    def ask_for_all(self) -> None:
+    def pull_all(self) -> None:
         """Let this pull ask for everything, whatever the watermark is."""
         self.since = self._from = None
 
-    def ask_since(self, cursor: str) -> None:
+    def pull_since(self, cursor: str) -> None:
         """Let this pull ask from a cursor on, whatever the watermark is; what landed before is known again.
 
         Args:

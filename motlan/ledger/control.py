@@ -63,7 +63,7 @@ def listed(store: Store, wanted: Wanted) -> list[dict[str, Any]]:
         query = query.where(_state_of(given_up) == wanted.state)
     with store.engine.connect() as connection:
         found = connection.execute(query.order_by(table.id.desc()).limit(wanted.limit)).mappings()
-        return [_told(row, given_up) for row in found]
+        return [_described(row, given_up) for row in found]
 
 
 def _state_of(given_up: dict[str, str]) -> sa.ColumnElement[str]:
@@ -79,7 +79,7 @@ def _selected(given_up: dict[str, str]) -> sa.Select[Any]:
     return sa.select(table.id, table.kind, table.subject, _state_of(given_up).label("state"), *told, seconds)
 
 
-def _told(row: sa.RowMapping, given_up: dict[str, str]) -> dict[str, Any]:
+def _described(row: sa.RowMapping, given_up: dict[str, str]) -> dict[str, Any]:
     run = runs.Run(row["id"], row["kind"], row["subject"], row["state"], row["steps"])
     landed, linked = run.find_result(Landed), run.find_result(Linked)
     reason = given_up.get(run.id)
@@ -122,7 +122,7 @@ def show(store: Store, run: str) -> dict[str, Any]:
     linked, compared = current.find_result(Linked), current.find_result(Compared)
     began = current.find_result(Begun) if current.kind == "reconcile" else None
     found = {
-        **_told(row, given_up),
+        **_described(row, given_up),
         "steps": _steps(current),
         "asked": current.steps.get(runs.ASKED, {}),
         "holder": holds.describe(row["holder"], row["held_at"]),
