@@ -76,7 +76,7 @@ Started by hand with `full`, it does so with everything, whatever changed.
     ) as dag:
         run = begin_reconcile(entity)
         linked, merged, checked = (step(name, name, run, RECONCILE) for name in ("link", "merge", "cross_check"))
-        wait_until_idle(f"publish_{entity}") >> run
+        wait_until_idle(entity, datasets) >> run
         linked >> merged >> checked >> step("diff", "diff", run, RECONCILE, outlets=[reconciled])
     return dag
 

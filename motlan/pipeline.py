@@ -345,8 +345,12 @@ def unsynced(entity: str | None = None) -> Counts:
 
 
 @_private
-def unread(entity: str | None = None) -> Counts:
-    """Return the newest sync run of an entity that a person made and that no reconcile run has begun with.
+def unread(entity: str | None = None, *, by_hand: bool = False) -> Counts:
+    """Return the newest sync run of an entity that no reconcile run under way or done reads.
+
+    Args:
+        entity: Its name; the first declared where absent.
+        by_hand: Whether only runs count that a person made.
 
     Returns:
         `run`: its id; None where there is none.
@@ -355,7 +359,7 @@ def unread(entity: str | None = None) -> Counts:
     name = work.registry.linked(entity).name
     datasets = [dataset.name for dataset in work.registry.datasets_of(name)]
     with work.store.engine.connect() as connection:
-        return {"run": runs.newest_unread(connection, name, datasets)}
+        return {"run": runs.newest_unread(connection, name, datasets, by_hand=by_hand)}
 
 
 @_private

@@ -435,23 +435,29 @@ def newest_done(connection: sa.Connection, kind: str, subject: str) -> str | Non
     return found
 
 
-def newest_unread(connection: sa.Connection, entity: str, datasets: Sequence[str]) -> str | None:
-    """Return the newest visible sync run that no job of a scheduler made, and that the newest reconcile run does not read.
+def newest_unread(
+    connection: sa.Connection, entity: str, datasets: Sequence[str], *, by_hand: bool = False
+) -> str | None:
+    """Return the newest visible sync run that the newest reconcile run under way or done does not read; None where there is none.
 
     Args:
         connection: Of the store.
         entity: The linked entity.
         datasets: Names of its datasets.
+        by_hand: Whether only runs count that no job of a scheduler made.
     """
     table = tables.runs.c
     begun = sa.select(table.steps["begin"]["inputs"]).where(
-        table.kind == "reconcile", table.subject == entity, table.steps.has_key("begin")
+        table.kind == "reconcile", table.subject == entity, table.steps.has_key("begin"), table.state.not_in(CLOSED)
     )
     inputs = connection.execute(begun.order_by(table.id.desc()).limit(1)).scalar_one_or_none() or {}
-    mine = (table.kind == "sync", table.subject.in_(datasets), table.state.in_(SEEN))
-    query = sa.select(table.id, table.subject).where(*mine, table.holder["job"].as_string().is_(None))
-    found = connection.execute(query.order_by(table.id.desc()).limit(1)).one_or_none()
-    return found.id if found and found.id not in inputs.get(found.subject, ()) else None
+    known = [run for read in inputs.values() for run in read]
+    mine = (table.kind == "sync", table.subject.in_(datasets), table.state.in_(SEEN), table.id.not_in(known))
+    query = sa.select(sa.func.max(table.id)).where(*mine)
+    if by_hand:
+        query = query.where(table.holder["job"].as_string().is_(None))
+    found: str | None = connection.execute(query).scalar_one()
+    return found
 
 
 def newest_of_job(connection: sa.Connection, dataset: str, job: str, hours: float) -> str | None:

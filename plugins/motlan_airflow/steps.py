@@ -50,6 +50,8 @@ RUN_TIMEOUT = timedelta(hours=24)
 START = datetime(2026, 1, 1, tzinfo=ZoneInfo(ZONE))
 """Start date of every DAG; its zone is the one that the registry's schedules are written in."""
 
+PATIENCE = timedelta(minutes=15)
+"""How long a reconcile run waits for syncs that are under way."""
 PUBLISH, RECONCILE, SYNC = 3, 2, 1
 """Priority weights: what is nearest to a reader goes first, so that what was begun is finished before more is begun."""
 
@@ -131,13 +133,17 @@ def begin_sync(dataset: Any) -> Any:
 def begin_reconcile(entity: str) -> Any:
     """Make the task that opens a reconcile run. Its result is the run's id.
 
-    It is skipped, and what follows with it, until every required dataset had its first sync.
+    It is skipped, and what follows with it, until every required dataset had its first sync; and where an event started it and a
+    run that began before reads that sync already.
     """
 
     @task(task_id="begin", doc_md=documentation("begin_reconcile"), **settings(RECONCILE, hours=1))
-    def call(ti: Any = None, params: Any = None) -> str:
+    def call(ti: Any = None, params: Any = None, dag_run: Any = None) -> str:
         if (missing := call_pipeline("unsynced", entity)["datasets"]) and not params["incomplete"]:
             _skip(f"Not before the first sync of {', '.join(missing)}: agencies.yaml declares them as required.")
+        by_event = getattr(dag_run.run_type, "value", dag_run.run_type) == "asset_triggered"
+        if by_event and call_pipeline("unread", entity)["run"] is None:
+            _skip("A run that began before reads every sync that there is.")
         full = {"full": params["full"], "incomplete": params["incomplete"]}
         return _begun(call_pipeline("begin_reconcile", entity, f"airflow {ti.dag_id}", **full))
 
@@ -310,30 +316,43 @@ def clean_airflow(days: int = 90) -> Any:
 class WaitUntilIdle(BaseSensorOperator):
     """Waits until no run of another DAG is queued or running. It waits in the triggerer, and holds no worker.
 
-    A comparison with the last publication is stale as soon as another run is published, so the two must not overlap.
+    A comparison with the last publication is stale as soon as another run is published, so the two must not overlap. Syncs that
+    are under way are waited for a while, so that those of one hour lead to one run together.
 
     Args:
-        dag_id: The other DAG.
+        dag_id: The DAG of the publication.
+        syncs: The DAGs of the syncs.
         kwargs: As of every operator.
     """
 
-    def __init__(self, *, dag_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, dag_id: str, syncs: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.other = dag_id
+        self.other, self.syncs = dag_id, list(syncs)
 
     def execute(self, context: Any) -> None:
         """Look once, and hand over to the triggerer where another run is under way."""
-        if context["ti"].get_dr_count(dag_id=self.other, states=["queued", "running"]):
-            self.defer(trigger=IdleTrigger(self.other), method_name="end", timeout=timedelta(hours=12))
+        count = context["ti"].get_dr_count
+        if any(count(dag_id=dag_id, states=["queued", "running"]) for dag_id in (self.other, *self.syncs)):
+            trigger = IdleTrigger(self.other, self.syncs, PATIENCE.total_seconds())
+            self.defer(trigger=trigger, method_name="end", timeout=timedelta(hours=12))
 
     def end(self, context: Any, event: Any = None) -> None:
         """Go on."""
 
 
-def wait_until_idle(dag_id: str) -> Any:
-    """Make the task that waits until no run of another DAG is under way."""
-    page = f"Chờ đến khi `{dag_id}` chạy xong. / Waits until no run of `{dag_id}` is under way."
-    return WaitUntilIdle(task_id=f"wait_for_{dag_id}", dag_id=dag_id, doc_md=page, priority_weight=RECONCILE, retries=2)
+def wait_until_idle(entity: str, datasets: Sequence[str]) -> Any:
+    """Make the task that waits until no publication of an entity is under way, and a while for its syncs."""
+    page = (
+        "Chờ lần công bố và các lượt đồng bộ đang chạy. / Waits for the publication and the syncs that are under way."
+    )
+    return WaitUntilIdle(
+        task_id=f"wait_for_publish_{entity}",
+        dag_id=f"publish_{entity}",
+        syncs=[f"sync_{dataset}" for dataset in datasets],
+        doc_md=page,
+        priority_weight=RECONCILE,
+        retries=2,
+    )
 
 
 def documentation(function: str) -> str:

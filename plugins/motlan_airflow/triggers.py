@@ -6,7 +6,8 @@ A trigger must be found again by its arguments alone, and looks through a short-
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
@@ -15,27 +16,37 @@ from asgiref.sync import sync_to_async
 
 
 class IdleTrigger(BaseTrigger):
-    """Fires when no run of a DAG is queued or running.
+    """Fires when no run of a DAG is queued or running, and no run of some others, for which it waits no longer than told.
 
     Args:
         dag_id: The DAG.
+        others: Other DAGs.
+        patience: For how many seconds the others are waited for.
         seconds: Between two looks.
     """
 
-    def __init__(self, dag_id: str, seconds: float = 2) -> None:
+    def __init__(self, dag_id: str, others: Sequence[str] = (), patience: float = 0, seconds: float = 2) -> None:
         super().__init__()
-        self.dag_id, self.seconds = dag_id, seconds
+        self.dag_id, self.others, self.patience, self.seconds = dag_id, list(others), patience, seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what this trigger is made of."""
-        return "motlan_airflow.triggers.IdleTrigger", {"dag_id": self.dag_id, "seconds": self.seconds}
+        made = {name: getattr(self, name) for name in ("dag_id", "others", "patience", "seconds")}
+        return "motlan_airflow.triggers.IdleTrigger", made
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until it is so."""
-        count = sync_to_async(RuntimeTaskInstance.get_dr_count)
-        while await count(dag_id=self.dag_id, states=["queued", "running"]):
+        until = time.monotonic() + self.patience
+        while await self._busy([self.dag_id, *(self.others if time.monotonic() < until else ())]):
             await asyncio.sleep(self.seconds)
         yield TriggerEvent({"idle": self.dag_id})
+
+    async def _busy(self, dag_ids: Sequence[str]) -> bool:
+        count = sync_to_async(RuntimeTaskInstance.get_dr_count)
+        for dag_id in dag_ids:
+            if await count(dag_id=dag_id, states=["queued", "running"]):
+                return True
+        return False
 
 
 class SyncedTrigger(BaseEventTrigger):
@@ -69,7 +80,7 @@ class SyncedTrigger(BaseEventTrigger):
         from motlan.errors import MotlanError
 
         try:
-            return str(pipeline.unread(self.entity)["run"] or "")
+            return str(pipeline.unread(self.entity, by_hand=True)["run"] or "")
         except MotlanError as error:  # the store is away for a moment: the next look finds it
             self.log.warning("%s", error)
             return ""

@@ -42,8 +42,10 @@ def pulled_by_backfill(dataset, job):
     return {"run": f"run-of-{dataset}" if before else None}
 
 
-def unread(entity):
-    return {"run": None}
+def unread(entity, *, by_hand=False):
+    calls = [call[0] for call in _journal()]
+    news = "begin_reconcile" not in calls or "commit_sync" in calls[len(calls) - calls[::-1].index("begin_reconcile") :]
+    return {"run": "run" if news and not by_hand else None}
 
 
 def unsynced(entity):
