@@ -301,20 +301,20 @@ def check_freshness(dataset: str) -> Counts:
     """Hold the age of what is held of a dataset against what its owner promised.
 
     Returns:
-        `age` and `promised`, in seconds.
+        `age` and `promised`, in seconds, and `stale`: whether the source itself has nothing as new as promised.
 
     Raises:
-        ContractError: It is older than promised; says since when nothing was pulled, or that the source has nothing newer.
+        ContractError: Nothing was pulled within the promised time.
     """
     work = open_workspace()
     found = timeliness.timeliness(work)[work.registry.dataset(dataset).name]
-    if found["late"]:
+    if found["late"] and found["why"] != timeliness.NOTHING_NEW:
         raise ContractError(
             f"older than promised ({found['promised']} s): {found['why']}",
             where=dataset,
             next_step="see docs/operations.md#stale-data.",
         )
-    return {"age": found["age"], "promised": found["promised"]}
+    return {"age": found["age"], "promised": found["promised"], "stale": int(found["late"])}
 
 
 @_private

@@ -9,7 +9,7 @@ import pytest
 
 from motlan import pipeline
 from motlan.config import registry
-from motlan.errors import ConfigurationError, TransientError
+from motlan.errors import ConfigurationError, ContractError, TransientError
 from motlan.ingest.timeliness import NEVER, NOT_PULLED, NOTHING_NEW, timeliness
 from motlan.operations.schedules import next_run, next_runs
 from tests.conftest import SPINE, Country, spine_record
@@ -106,3 +106,13 @@ def test_it_starts_no_server_and_says_how(tmp_path: Path, command: Command, monk
     told = command("status", code=1)["message"]
     assert "the embedded PostgreSQL does not run. Next: `motlan store start` starts it" in told
     assert not (tmp_path / "var").exists()
+
+
+def test_the_daily_check_fails_where_nothing_was_pulled_in_time_and_tells_of_a_source_that_is_stale(
+    country: Country,
+) -> None:
+    with pytest.raises(ContractError, match=NEVER):
+        pipeline.check_freshness("alpha_people")
+    pipeline.sync("alpha_people")
+    found = pipeline.check_freshness("alpha_people")
+    assert (found["stale"], found["age"] > found["promised"]) == (1, True)
