@@ -38,10 +38,11 @@ def test_both_ways_to_the_database_use_the_driver_that_is_installed(env: dict[st
     assert {env[name] for name in names} == {"postgresql+psycopg://airflow@/airflow?host=/nowhere"}
 
 
-def test_the_login_is_the_one_that_airflow_reads(env: dict[str, str]) -> None:
-    name, password = airflow_home.login(env)
-    assert env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == f"{name}:admin"
-    assert len(password) >= 12
+def test_the_logins_are_the_ones_that_airflow_reads(env: dict[str, str]) -> None:
+    logins = [airflow_home.login(env, user) for user in airflow_home.USERS]
+    assert env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == "admin:admin,operator:op", "two release what is held back"
+    assert [name for name, _ in logins] == ["admin", "operator"]
+    assert len({password for _, password in logins if len(password) >= 12}) == 2
 
 
 def test_bytecode_is_kept_apart_where_the_user_wants_none_beside_the_sources(tmp_path: Path) -> None:
