@@ -363,15 +363,21 @@ def unread(entity: str | None = None, *, by_hand: bool = False) -> Counts:
 
 
 @_private
-def pulled_by_backfill(dataset: str, job: str, hours: float = 6) -> Counts:
-    """Return the run that a job made of a dataset in the last hours: a source that has only its state of now is pulled once.
+def pulled_by_backfill(dataset: str, jobs: str, job: str, hours: float = 6) -> Counts:
+    """Return the run by which another job of a backfill pulls a dataset: a source that has only its state of now is pulled once.
+
+    Args:
+        dataset: Its name.
+        jobs: What the names of the backfill's jobs begin with.
+        job: The job that asks.
+        hours: How long ago the other one began, at the most.
 
     Returns:
         `run`: its id; None where there is none.
     """
     work = open_workspace()
     with work.store.engine.connect() as connection:
-        return {"run": runs.newest_of_job(connection, work.registry.dataset(dataset).name, job, hours)}
+        return {"run": runs.newest_of_jobs(connection, work.registry.dataset(dataset).name, jobs, job, hours)}
 
 
 @_private

@@ -460,12 +460,21 @@ def newest_unread(
     return found
 
 
-def newest_of_job(connection: sa.Connection, dataset: str, job: str, hours: float) -> str | None:
-    """Return the newest sync run of a dataset that a job began in the last hours and that came to its end."""
+def newest_of_jobs(connection: sa.Connection, dataset: str, jobs: str, but: str, hours: float) -> str | None:
+    """Return the newest sync run of a dataset, under way or done, that a job began in the last hours.
+
+    Args:
+        connection: Of the store.
+        dataset: The dataset.
+        jobs: What the jobs' names begin with.
+        but: The job that asks.
+        hours: How long ago at the most.
+    """
     table = tables.runs.c
-    mine = (table.kind == "sync", table.subject == dataset, table.holder["job"].as_string() == job)
+    job = table.holder["job"].as_string()
+    mine = (table.kind == "sync", table.subject == dataset, job.startswith(jobs, autoescape=True), job != but)
     recent = table.started_at > sa.func.now() - timedelta(hours=hours)
-    query = sa.select(table.id).where(*mine, recent, table.state.in_((*SEEN, "unchanged")))
+    query = sa.select(table.id).where(*mine, recent, table.state.in_((*SEEN, "unchanged", "running")))
     return connection.execute(query.order_by(table.id.desc()).limit(1)).scalar_one_or_none()
 
 

@@ -117,11 +117,9 @@ def begin_sync(dataset: Any) -> Any:
         job = f"airflow {ti.dag_id}"
         asked = {"full": params["mode"] == "full", "since": params["since"] or None}
         if getattr(dag_run.run_type, "value", dag_run.run_type) == "backfill":
-            job += " backfill"
-            if run := call_pipeline("pulled_by_backfill", dataset.name, job)["run"]:
-                _skip(
-                    f"The source of {dataset.name} has only its state of now, and run {run} of this backfill pulled it."
-                )
+            jobs, job = f"{job} backfill ", f"{job} backfill {dag_run.run_id}"
+            if run := call_pipeline("pulled_by_backfill", dataset.name, jobs, job)["run"]:
+                _skip(f"The source of {dataset.name} has only its state of now: run {run} of this backfill pulls it.")
             log.info("The source of %s has only its state of now: one run of this backfill pulls it.", dataset.name)
         if params["dry_run"]:
             _skip(f"Dry run, nothing is landed: {_numbers(call_pipeline('preview', dataset.name, **asked))}")

@@ -30,7 +30,7 @@ PROBE = "Người Dùng Thử"
 
 
 COMMANDS = {
-    "status": ("motlan.status.status", "sqlalchemy_integrity"),
+    "status": ("motlan.cli.status.read", "sqlalchemy_integrity"),
     "quality": ("motlan.quality.report.report", "psycopg_duplicate"),
     "metrics show": ("motlan.monitoring.metrics.exposition", "sqlalchemy_data"),
     "sync alpha_people": ("tests.country.adapter.FileAdapter.pull", "duckdb_cast"),

@@ -61,7 +61,7 @@ def test_an_error_is_told_by_its_class_and_ours_by_its_words(written: Any) -> No
             logging.getLogger("motlan.x").exception("a step failed")
     foreign, own = written()
     assert (foreign["error"], "told" in foreign) == ("ValueError", False)
-    assert (own["error"], own["told"]) == ("TransientError", "toy: the line failed Next: try again later.")
+    assert (own["error"], own["told"]) == ("TransientError", "toy: the line failed. Next: try again later.")
 
 
 def test_another_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
