@@ -54,13 +54,14 @@ settings.load_profile("patient")
 
 
 LONG = (
-    "tests/scheduler",
+    "tests/scheduler/test_seven_days",
     "tests/spark",
     "tests/expressions/test_parity",
     "tests/demo/test_main_job",
     "tests/dags",
     "tests/bench",
     "tests/soak",
+    "tests/scheduler",
 )
 """What takes longest begins first: else one of two workers ends minutes after the other."""
 SPARK = ("tests/spark/test_spark_parity.py", "tests/expressions/test_parity.py")
