@@ -23,6 +23,13 @@ from motlan.settings import load
 from motlan.store import server
 from tests.conftest import ROOT
 
+PROMPT = {
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    "MOTLAN_TASK_RETRIES": "2",
+    "MOTLAN_TASK_RETRY_SECONDS": "1",
+}
+"""Settings by which a scheduler that has little to do looks often what is next."""
 FIRST_DAY = datetime(2026, 3, 2, tzinfo=UTC)
 
 
@@ -74,7 +81,7 @@ class Scheduler:
         self, bus: Installation, stack: ExitStack, datasets: Sequence[str], settings: Mapping[str, str] | None = None
     ) -> None:
         port = free_port(18180)
-        env = {**bus.env, **airflow_settings(port), "MOTLAN_TASK_RETRIES": "2", "MOTLAN_TASK_RETRY_SECONDS": "1"}
+        env = {**bus.env, **airflow_settings(port), **PROMPT}
         self.bus, self.datasets = bus, datasets
         self.services = Services({**env, **(settings or {})}, bus.var / "airflow" / "logs" / "services")
         self.services.keep([Database(bus.settings)])
