@@ -189,7 +189,7 @@ def _addresses(world: World, start: str, asked: dict[str, Any]) -> dict[str, str
         "airflow-run": f"{start}/dags/reconcile_person/runs/{reconcile}",
         "airflow-log": f"{start}/dags/sync_tax_taxpayers/runs/{sync}/tasks/land",
         "airflow-task-details": f"{start}/dags/sync_tax_taxpayers/runs/{sync}/tasks/land/details",
-        "airflow-form": f"{start}/dags/sync_tax_taxpayers",
+        "airflow-dag": f"{start}/dags/sync_tax_taxpayers",
         "airflow-required-action": f"{start}/dags/{at['dag_id']}/runs/{at['dag_run_id']}/tasks/ask/required_actions",
         "console-runs": f"{console}/console",
         "console-run": f"{console}/console/runs/{run}",

@@ -11,13 +11,14 @@ import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from motlan.ingest.timeliness import NOTHING_NEW
 from simulators import Agencies, make_world
 from tests.conftest import ROOT, traversable_folder
 from tests.scheduler.airflow import Installation, Scheduler
@@ -41,6 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     insurance = declared["agencies"]["insurance"]
     insurance["datasets"]["insurance_members"]["contract"] = "freeze"
     insurance["pace"]["attempts"] = 2  # the seconds that it waits for an agency that is down are Airflow's here
+    declared["agencies"]["tax"]["datasets"]["tax_taxpayers"]["freshness"] = 72_000  # a batch each day, and some hours
     path.write_text(yaml.safe_dump(declared, allow_unicode=True), encoding="utf-8")
     return folder
 
@@ -82,6 +84,22 @@ for day, line in enumerate(sys.stdin):
 """
 
 
+LATE = """
+import sys
+from datetime import datetime
+from motlan.ingest.timeliness import timeliness
+from motlan.workspace import open_workspace
+print(timeliness(open_workspace(), datetime.fromisoformat(sys.argv[1]))["tax_taxpayers"]["why"])
+"""
+DAY0 = datetime(2026, 10, 1, 23, 59, 59, tzinfo=UTC)
+"""The end of the simulators' first day."""
+
+
+def find_late(bus: Installation, day: int) -> str:
+    """Return what `motlan status` says of the age of the taxpayers at the end of a simulated day; empty where they are not late."""
+    return bus.run("-c", LATE, (DAY0 + timedelta(days=day, seconds=1)).isoformat()).strip()
+
+
 class Undisturbed:
     """The same world without a scheduler and without disturbances, in one process beside."""
 
@@ -117,7 +135,7 @@ def test_seven_days_end_as_in_an_undisturbed_world(home: Path) -> None:
         scheduler = Scheduler(bus, stack, DATASETS)
         beside = Undisturbed(plain)
         states: list[dict[str, str]] = [{}]
-        tries = [0]
+        tries, late = [0], []
         for day in range(DAYS):
             agencies.set_day(day)
             tax.day = insurance.day = day
@@ -131,6 +149,7 @@ def test_seven_days_end_as_in_an_undisturbed_world(home: Path) -> None:
                 tries.append(scheduler.tries("insurance_members", day))
             else:  # what a schedule that missed a tick starts by itself
                 scheduler.switch_on()
+            late.append(find_late(bus, day))
             beside.end_day()
         beside.end()
 
@@ -155,6 +174,10 @@ def test_seven_days_end_as_in_an_undisturbed_world(home: Path) -> None:
         first = date.fromisoformat(drops[0][:10])
         came = [(date.fromisoformat(drop[:10]) - first).days for drop in drops]
         assert came == [0, 1, 2, 3, 5, 6], "the truncated batch comes a day late, the late one with the next"
+        assert [day for day, why in enumerate(late) if why] == [3, 4], (
+            "what is late is a finding, whether its run failed or not"
+        )
+        assert late[4] == NOTHING_NEW
         assert all(
             proxy.spoilt[day] for proxy, day in ((insurance, 1), (insurance, 2), (tax, 3), (tax, 4), (insurance, 5))
         )
