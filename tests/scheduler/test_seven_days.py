@@ -96,7 +96,7 @@ DAY0 = datetime(2026, 10, 1, 23, 59, 59, tzinfo=UTC)
 
 
 def find_late(bus: Installation, day: int) -> str:
-    """Return what `motlan status` says of the age of the taxpayers at the end of a simulated day; empty where they are not late."""
+    """Return what `motlan status` says of the age of the taxpayers at the end of a day; empty where they are in time."""
     return bus.run("-c", LATE, (DAY0 + timedelta(days=day, seconds=1)).isoformat()).strip()
 
 
