@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from motlan.backup.restore import RESTORED
 from motlan.errors import ConfigurationError, ContractError
-from motlan.ledger import log
+from motlan.ledger import log, merkle
 from motlan.publication import checkpoints, epochs, hold
 from motlan.publication.checkpoints import Checkpoint
 from motlan.publication.epochs import GivenOut
@@ -134,7 +134,7 @@ def _require_extension(connection: sa.Connection, note: Counts, known: Sequence[
     if last.log_size > size:
         if checkpoints.leaves_of(known)[:size] != ours:
             raise _other_log(last)
-    elif log.tree_head(ours[: last.log_size]).hex() != last.root:
+    elif merkle.tree_head(ours[: last.log_size]).hex() != last.root:
         raise _other_log(last)
     elif last.publication < note["publication"]:
         raise ContractError(

@@ -1,66 +1,46 @@
-"""The append-only log: a Merkle tree after RFC 9162 (RFC 6962) over what became visible.
+"""The append-only log: a Merkle tree (RFC 9162) over what became visible, was decided by people, or was looked at.
 
-An entry is the canonical JSON of a small body without personal values: a landing's commitments, a publication's
-digest. Every entry keeps the tree head after it, so a later change of any earlier entry shows.
+A leaf is the canonical JSON (RFC 8785) of an entry: its moment, its kind and a small body without personal values. Inner nodes are
+stored when they become complete, so that appending and proving read a logarithm of the entries. Every entry keeps the tree head
+after it, so that a later change of an earlier entry shows.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import rfc8785
 import sqlalchemy as sa
 
+from motlan.ledger import merkle
+from motlan.ledger.merkle import Node, Tree, hash_leaf, nodes_of, tree_head
 from motlan.store import tables
 
 Body = dict[str, Any]
+LOCK = 0x4D6F746C616F
+"""Advisory lock of whoever appends, until the transaction ends."""
+BATCH = 10_000
+"""Entries read at a time."""
 
 
-def leaf_hash(body: Body) -> bytes:
-    """Hash an entry: SHA-256 of 0x00 and its canonical JSON (sorted keys, no spaces, UTF-8)."""
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(b"\x00" + text.encode()).digest()
+def leaf_data(at: datetime, kind: str, body: Body) -> bytes:
+    """Return what a leaf is of: the canonical JSON (RFC 8785) of an entry's moment (in UTC, to the microsecond), kind and body."""
+    moment = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return rfc8785.dumps({"at": moment, "body": body, "kind": kind})
 
 
-class Tree:
-    """A Merkle tree (RFC 9162, section 2.1.1) to which leaf hashes are appended. It keeps its subtrees' heads alone."""
-
-    def __init__(self) -> None:
-        self._frontier: list[tuple[int, bytes]] = []
-
-    def append(self, leaf: bytes) -> None:
-        """Append a leaf hash."""
-        size, node = 1, leaf
-        while self._frontier and self._frontier[-1][0] == size:
-            node = hashlib.sha256(b"\x01" + self._frontier.pop()[1] + node).digest()
-            size *= 2
-        self._frontier.append((size, node))
-
-    def head(self) -> bytes:
-        """Return the tree hash; of no leaf, the hash of nothing."""
-        if not self._frontier:
-            return hashlib.sha256().digest()
-        *others, (_, head) = self._frontier
-        for _, node in reversed(others):
-            head = hashlib.sha256(b"\x01" + node + head).digest()
-        return head
+def leaf_hash(at: datetime, kind: str, body: Body) -> bytes:
+    """Return the hash of an entry's leaf."""
+    return hash_leaf(leaf_data(at, kind, body))
 
 
-def tree_head(leaves: Iterable[bytes]) -> bytes:
-    """Return the Merkle tree hash of leaf hashes (RFC 9162, section 2.1.1); of none, the hash of nothing."""
-    tree = Tree()
-    for leaf in leaves:
-        tree.append(leaf)
-    return tree.head()
-
-
-def leaves(connection: sa.Connection, first: int = 0) -> list[bytes]:
-    """Return the leaf hashes of all entries from an index on, in order."""
+def leaves(connection: sa.Connection, first: int = 0, end: int | None = None) -> list[bytes]:
+    """Return the leaf hashes of entries from an index on, in order, up to another one where it is given."""
     table = tables.log_entries.c
     query = sa.select(table.leaf_hash).where(table.index >= first).order_by(table.index)
-    return [bytes(leaf) for leaf in connection.scalars(query)]
+    return [bytes(leaf) for leaf in connection.scalars(query if end is None else query.where(table.index < end))]
 
 
 def root_of(connection: sa.Connection, size: int) -> bytes | None:
@@ -74,28 +54,109 @@ def root_of(connection: sa.Connection, size: int) -> bytes | None:
 
 def size_of(connection: sa.Connection) -> int:
     """Return how many entries the log has."""
-    return int(
-        connection.execute(sa.select(sa.func.coalesce(sa.func.max(tables.log_entries.c.index) + 1, 0))).scalar_one()
-    )
+    newest = sa.func.coalesce(sa.func.max(tables.log_entries.c.index) + 1, 0)
+    return int(connection.execute(sa.select(newest)).scalar_one())
+
+
+def read_nodes(connection: sa.Connection, wanted: set[Node]) -> Mapping[Node, bytes]:
+    """Return the hashes of complete subtrees, as the log stores them.
+
+    Raises:
+        KeyError: One is missing: it is not complete yet, or was removed.
+    """
+    entries, nodes = tables.log_entries.c, tables.log_nodes.c
+    below = [index for level, index in wanted if level == 0]
+    inner = [node for node in wanted if node[0] > 0]
+    query = sa.select(entries.index, entries.leaf_hash).where(entries.index.in_(below))
+    found = {(0, index): bytes(leaf) for index, leaf in connection.execute(query)}
+    if inner:
+        query = sa.select(nodes.level, nodes.index, nodes.hash).where(sa.tuple_(nodes.level, nodes.index).in_(inner))
+        found |= {(level, index): bytes(node) for level, index, node in connection.execute(query)}
+    if missing := wanted - found.keys():
+        raise KeyError(f"{len(missing)} nodes of the log are missing")
+    return found
 
 
 def append(connection: sa.Connection, kind: str, body: Body) -> int:
-    """Append an entry inside the publisher's transaction; return its index."""
-    table = tables.log_entries
-    before = leaves(connection)
-    leaf = leaf_hash(body)
-    values = {"index": len(before), "kind": kind, "body": body, "leaf_hash": leaf}
-    connection.execute(sa.insert(table).values(**values, root_hash=tree_head([*before, leaf])))
-    return len(before)
+    """Append an entry inside the caller's transaction; return its index. Others that append wait until it ends.
+
+    Its cost does not grow with the log: the heads of the complete subtrees are read, some twenty of a million entries.
+    """
+    connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": LOCK})
+    size, at = size_of(connection), datetime.now(UTC)
+    covering = nodes_of((0, size))
+    known = read_nodes(connection, set(covering)) if covering else {}
+    tree = Tree((1 << level, known[level, index]) for level, index in covering)
+    leaf = leaf_hash(at, kind, body)
+    made = tree.append(leaf)
+    values = {"index": size, "kind": kind, "body": body, "recorded_at": at, "leaf_hash": leaf}
+    connection.execute(sa.insert(tables.log_entries).values(**values, root_hash=tree.head()))
+    if made:
+        rows = [{"level": level, "index": size >> level, "hash": node} for level, node in enumerate(made, 1)]
+        connection.execute(sa.insert(tables.log_nodes), rows)
+    return size
+
+
+def prove_inclusion(connection: sa.Connection, index: int, size: int) -> list[bytes]:
+    """Return the proof that an entry is in the log of a size (RFC 9162, section 2.1.3.1)."""
+    return merkle.prove(merkle.inclusion_ranges(index, size), lambda wanted: read_nodes(connection, wanted))
+
+
+def prove_consistency(connection: sa.Connection, old: int, size: int) -> list[bytes]:
+    """Return the proof that the log of a size extends the log of a smaller one (RFC 9162, section 2.1.4.1)."""
+    return merkle.prove(merkle.consistency_ranges(old, size), lambda wanted: read_nodes(connection, wanted))
 
 
 def first_broken(connection: sa.Connection) -> int | None:
-    """Recompute the whole log; return the index of the first entry that does not hold, or None."""
-    table = tables.log_entries
-    tree = Tree()
-    for index, row in enumerate(connection.execute(sa.select(table).order_by(table.c.index)).mappings()):
-        leaf = leaf_hash(row["body"])
-        tree.append(leaf)
-        if (row["index"], row["leaf_hash"], row["root_hash"]) != (index, leaf, tree.head()):
-            return int(row["index"])
-    return None
+    """Recompute the whole log, inner nodes too; return the index of the first entry that does not hold, or None."""
+    return next(broken_entries(connection), None)
+
+
+def broken_entries(connection: sa.Connection) -> Iterator[int]:
+    """Recompute the whole log; give the index of each entry that is missing, does not hold, or whose nodes do not."""
+    table, nodes = tables.log_entries, tables.log_nodes
+    tree, expected = Tree(), 0
+    order = sa.select(table).order_by(table.c.index).execution_options(yield_per=BATCH)
+    stored = _StoredNodes(connection)
+    for row in connection.execute(order).mappings():
+        index = int(row["index"])
+        if index != expected:
+            yield expected
+        leaf = leaf_hash(row["recorded_at"], row["kind"], row["body"])
+        made = tree.append(leaf)
+        kept = stored.of(index)
+        if (index, row["leaf_hash"], row["root_hash"]) != (expected, leaf, tree.head()) or kept != made:
+            yield index
+        expected = index + 1
+    query = sa.select(sa.func.count()).select_from(nodes)
+    if connection.execute(query).scalar_one() != sum(expected >> level for level in range(1, 64)):
+        yield expected
+
+
+class _StoredNodes:
+    """The inner nodes that became complete with each entry, read a batch of entries at a time."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._first = -1
+        self._found: dict[Node, bytes] = {}
+
+    def of(self, index: int) -> list[bytes]:
+        """Return the nodes that became complete with an entry, from level 1 on, as far as they are stored."""
+        if index // BATCH != self._first:
+            self._first = index // BATCH
+            self._found = self._read(self._first * BATCH, (self._first + 1) * BATCH)
+        levels = ((index + 1) & -(index + 1)).bit_length() - 1
+        nodes = [self._found.get((level, index >> level)) for level in range(1, levels + 1)]
+        return [node for node in nodes if node is not None]
+
+    def _read(self, first: int, end: int) -> dict[Node, bytes]:
+        table = tables.log_nodes.c
+        last = ((table.index + 1) * sa.func.power(2, table.level)).cast(sa.BigInteger) - 1
+        # One range a level, by the key.
+        parts = [
+            sa.and_(table.level == level, table.index >= first >> level, table.index <= end >> level)
+            for level in range(1, max(end.bit_length(), 2))
+        ]
+        query = sa.select(table.level, table.index, table.hash).where(sa.or_(*parts), last >= first, last < end)
+        return {(level, index): bytes(node) for level, index, node in self._connection.execute(query)}

@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from motlan.errors import ConfigurationError, ContractError
-from motlan.ledger import log
+from motlan.ledger import log, merkle
 from motlan.publication import epochs
 
 FILE = "checkpoints.jsonl"
@@ -149,13 +149,13 @@ def leaves_of(known: Iterable[Checkpoint]) -> list[bytes]:
         ContractError: The lines do not tell all entries, or do not fit together.
     """
     found: list[bytes] = []
-    tree = log.Tree()
+    tree = merkle.Tree()
     for one in known:
         if len(found) < one.since or one.since + len(one.leaves) != one.log_size:
             raise _unproven(one)
         new = list(map(bytes.fromhex, one.leaves))
         if one.since < len(found):  # what an earlier line told was never committed
-            tree = log.Tree()
+            tree = merkle.Tree()
             new, found = found[: one.since] + new, []
         for leaf in new:
             tree.append(leaf)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -139,7 +140,36 @@ log_entries = Table(
     Column("body", JSONB, nullable=False),
     Column("leaf_hash", LargeBinary, nullable=False),
     Column("root_hash", LargeBinary, nullable=False, comment="RFC 9162 tree head after this entry"),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, comment="part of the leaf"),
+)
+log_nodes = Table(
+    "log_nodes",
+    metadata,
+    Column("level", SmallInteger, primary_key=True, autoincrement=False, comment="1, 2, ...: of 2^level entries"),
+    Column("index", BigInteger, primary_key=True, autoincrement=False, comment="of entries from index * 2^level on"),
+    Column("hash", LargeBinary, nullable=False),
+)
+log_checkpoints = Table(
+    "log_checkpoints",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False, comment="entries of the log that it signs"),
+    Column("note", Text, nullable=False, comment="C2SP tlog-checkpoint, with the cosignatures of witnesses"),
+    Column("signed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+lake_files = Table(
+    "lake_files",
+    metadata,
+    Column("path", Text, primary_key=True, comment="under the lake's folder"),
+    Column("table_name", Text, nullable=False),
+    Column("run", Text, comment="the run that staged it; none of a table's metadata"),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("stat", Text, nullable=False, comment="size, moments and number of the file when its content was read last"),
+    Column("entry", BigInteger, comment="the log's entry that names it"),
+    Column("removed_at", DateTime(timezone=True), comment="since when the bus itself has removed it"),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("lake_files_by_table", "table_name"),
+    Index("lake_files_unlogged", "path", postgresql_where=text("entry is null")),
 )
 accesses = Table(
     "accesses",

@@ -1,27 +1,80 @@
-"""The Merkle log against the published vectors of RFC 6962's reference implementation."""
+"""The append-only log: what a leaf is of, and what its check finds."""
 
-import hashlib
+from datetime import UTC, datetime, timedelta, timezone
 
-from motlan.ledger.log import leaf_hash, tree_head
+import pytest
 
-LEAVES = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
-ROOTS = [
-    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
-    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
-    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
-    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
-    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
-    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
-    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
-]
+from motlan.ledger import log, merkle
+from motlan.store import Store
+from tests.conftest import Country
 
-
-def test_tree_heads_equal_the_published_ones() -> None:
-    leaves = [hashlib.sha256(b"\x00" + bytes.fromhex(data)).digest() for data in LEAVES]
-    assert [tree_head(leaves[:size]).hex() for size in range(1, len(leaves) + 1)] == ROOTS
-    assert tree_head([]).hex() == hashlib.sha256().hexdigest()
+AT = datetime(2026, 3, 1, 7, 30, 0, 5, UTC)
 
 
 def test_an_entry_is_hashed_by_its_content_and_not_by_its_order_of_keys() -> None:
-    assert leaf_hash({"a": 1, "b": "ô"}) == leaf_hash({"b": "ô", "a": 1}) != leaf_hash({"a": 1, "b": "o"})
+    assert log.leaf_data(AT, "x", {"b": "ô", "a": 1}).decode() == (
+        '{"at":"2026-03-01T07:30:00.000005Z","body":{"a":1,"b":"ô"},"kind":"x"}'
+    )
+    same = log.leaf_hash(AT.astimezone(timezone(timedelta(hours=7))), "x", {"a": 1, "b": "ô"})
+    assert same == log.leaf_hash(AT, "x", {"b": "ô", "a": 1})
+    others = [
+        log.leaf_hash(AT, "x", {"a": 1, "b": "o"}),
+        log.leaf_hash(AT, "y", {"a": 1, "b": "ô"}),
+        log.leaf_hash(AT + timedelta(microseconds=1), "x", {"a": 1, "b": "ô"}),
+    ]
+    assert same not in others
+
+
+def fill(store: Store, number: int) -> None:
+    with store.engine.begin() as connection:
+        for one in range(number):
+            log.append(connection, "test", {"number": one})
+
+
+def test_each_size_of_the_log_is_proved_to_be_in_every_later_one(country: Country) -> None:
+    store, size = country.open().store, 37
+    fill(store, size)
+    with store.engine.connect() as connection:
+        leaves = log.leaves(connection)
+        roots = [log.root_of(connection, number) for number in range(size + 1)]
+        assert roots == [merkle.tree_head(leaves[:number]) for number in range(size + 1)]
+        for index in range(size):
+            proof = log.prove_inclusion(connection, index, size)
+            assert merkle.is_included(leaves[index], index, size, proof, roots[size])
+        for old in range(size + 1):
+            proof = log.prove_consistency(connection, old, size)
+            assert merkle.is_consistent(old, roots[old], size, roots[size], proof)
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ("update log_entries set body = '{\"number\": 7}' where index = 5", 5),
+        ("update log_entries set kind = 'other' where index = 6", 6),
+        ("update log_entries set recorded_at = recorded_at + interval '1 microsecond' where index = 0", 0),
+        ("update log_entries set leaf_hash = sha256('x') where index = 11", 11),
+        ("update log_entries set root_hash = sha256('x') where index = 12", 12),
+        ("delete from log_entries where index = 4", 4),
+        ("update log_nodes set hash = sha256('x') where level = 2 and index = 1", 7),
+        ("delete from log_nodes where level = 1 and index = 0", 1),
+        ("insert into log_nodes values (5, 99, sha256('x'))", 13),
+    ],
+)
+def test_the_first_entry_that_does_not_hold_is_found(country: Country, change: str, broken: int) -> None:
+    store = country.open().store
+    fill(store, 13)
+    with store.engine.connect() as connection:
+        assert log.first_broken(connection) is None
+        connection.exec_driver_sql(change)
+        assert log.first_broken(connection) == broken
+        connection.rollback()
+
+
+def test_appending_reads_no_more_of_a_long_log_than_of_a_short_one(country: Country) -> None:
+    store = country.open().store
+    fill(store, 130)
+    with store.engine.begin() as connection:
+        read: list[int] = []
+        original, connection.execute = connection.execute, lambda *given: read.append(1) or original(*given)
+        log.append(connection, "test", {})
+        assert len(read) <= 6
