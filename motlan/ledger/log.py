@@ -1,8 +1,8 @@
 """The append-only log: a Merkle tree (RFC 9162) over what became visible, was decided by people, or was looked at.
 
-A leaf is the canonical JSON (RFC 8785) of an entry: its moment, its kind and a small body without personal values. Inner nodes are
-stored when they become complete, so that appending and proving read a logarithm of the entries. Every entry keeps the tree head
-after it, so that a later change of an earlier entry shows.
+A leaf is the canonical JSON (RFC 8785) of an entry: its moment, its kind and a small body without personal values. Inner
+nodes are stored when they become complete, so that appending and proving read a logarithm of the entries. Every entry keeps
+the tree head after it, so that a later change of an earlier entry shows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BATCH = 10_000
 
 
 def leaf_data(at: datetime, kind: str, body: Body) -> bytes:
-    """Return what a leaf is of: the canonical JSON (RFC 8785) of an entry's moment (in UTC, to the microsecond), kind and body."""
+    """Return what a leaf is of: the canonical JSON (RFC 8785) of an entry's moment (UTC, microseconds), kind and body."""
     moment = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return rfc8785.dumps({"at": moment, "body": body, "kind": kind})
 
@@ -68,10 +68,10 @@ def read_nodes(connection: sa.Connection, wanted: set[Node]) -> Mapping[Node, by
     below = [index for level, index in wanted if level == 0]
     inner = [node for node in wanted if node[0] > 0]
     query = sa.select(entries.index, entries.leaf_hash).where(entries.index.in_(below))
-    found = {(0, index): bytes(leaf) for index, leaf in connection.execute(query)}
+    found: dict[Node, bytes] = {(0, row[0]): bytes(row[1]) for row in connection.execute(query)}
     if inner:
         query = sa.select(nodes.level, nodes.index, nodes.hash).where(sa.tuple_(nodes.level, nodes.index).in_(inner))
-        found |= {(level, index): bytes(node) for level, index, node in connection.execute(query)}
+        found |= {(row[0], row[1]): bytes(row[2]) for row in connection.execute(query)}
     if missing := wanted - found.keys():
         raise KeyError(f"{len(missing)} nodes of the log are missing")
     return found
@@ -159,4 +159,4 @@ class _StoredNodes:
             for level in range(1, max(end.bit_length(), 2))
         ]
         query = sa.select(table.level, table.index, table.hash).where(sa.or_(*parts), last >= first, last < end)
-        return {(level, index): bytes(node) for level, index, node in self._connection.execute(query)}
+        return {(row[0], row[1]): bytes(row[2]) for row in self._connection.execute(query)}

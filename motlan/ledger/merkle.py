@@ -1,7 +1,7 @@
-"""Merkle trees after RFC 9162 (section 2.1; the tree of RFC 6962): heads, proofs of inclusion and of consistency, and their checks.
+"""Merkle trees after RFC 9162 (section 2.1; the tree of RFC 6962): heads, proofs of inclusion and consistency, their checks.
 
-A complete subtree is a node: node (level, index) covers the leaves from index * 2^level on, 2^level of them; a node of level 0 is a
-leaf's hash. What is appended never changes a node, so that stored nodes give any proof with a logarithm of reads.
+A complete subtree is a node: node (level, index) covers 2^level leaves from index * 2^level on; a node of level 0 is a leaf's
+hash. What is appended never changes a node, so that stored nodes give any proof with a logarithm of reads.
 """
 
 from __future__ import annotations
