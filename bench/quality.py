@@ -34,9 +34,10 @@ from motlan.config.quality import RowRule
 from motlan.config.registry import Dataset
 from motlan.expressions import abreast, connect, literal, load_code_lists, one, quote
 from motlan.ingest.clean import select_canonical
-from motlan.ingest.land import LANDED, commitment
+from motlan.ingest.land import LANDED
 from motlan.ingest.raw_columns import names
 from motlan.lake.iceberg import read_parquet
+from motlan.ledger.row_commitments import commitment
 from motlan.quality import row_rules
 from motlan.settings import sizes
 

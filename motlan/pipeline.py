@@ -30,6 +30,7 @@ from motlan.ingest.clean import select_canonical
 from motlan.ingest.land import Watch
 from motlan.ingest.refusals import naming_the_credential
 from motlan.ledger import alerts, control, estimates, holds, log, results, runs
+from motlan.ledger.file_entries import append_files
 from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
 from motlan.linking import scope
@@ -221,6 +222,7 @@ def commit_sync(run: str) -> Counts:
                 log.append(connection, "records gone", {"run": run, "dataset": current.subject, "records": gone})
             told = entries.apply(connection, run, current.subject, changes) if changes else {}
             runs.set_state(connection, run, state)
+            append_files(connection)
         return {"state": state, **told}
 
     counts = runs.step(work.store, run, "commit", commit)

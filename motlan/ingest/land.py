@@ -6,16 +6,12 @@ purpose). Every row gets a salted commitment: a bare hash of twelve digits and a
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from motlan.adapter import LOCATOR, Page
@@ -33,6 +29,7 @@ from motlan.lake.iceberg import PARQUET, read_parquet, require_filled
 from motlan.lake.tables import gone_table, raw_table
 from motlan.ledger import runs
 from motlan.ledger.results import Landed, SyncBegun
+from motlan.ledger.row_commitments import commitment, make_salts, root_of
 from motlan.settings import sizes
 from motlan.workspace import Workspace
 
@@ -67,23 +64,6 @@ def canonical_row(columns: Iterable[str]) -> str:
 def known_by(columns: Iterable[str]) -> str:
     """Return the SQL of the number by which a row that comes again is known."""
     return f"md5_number({canonical_row(columns)})"
-
-
-def commitment(columns: Mapping[str, str], salt: str = "_salt") -> str:
-    """Return the SQL of a row's salted commitment, SHA-256 (hex): of as few bytes as bind the row, for it costs by the byte.
-
-    It is of the salt (32 characters), the first 32 of the SHA-256 (hex) of the source's names (as a JSON list, in the order of
-    the stored ones), and of each column, in this order, the value's length in bytes, `:` and the value. A null has no length,
-    so that no two rows give one text.
-
-    Args:
-        columns: Stored name -> the source's name.
-        salt: SQL of the salt.
-    """
-    ordered = sorted(columns)
-    of_names = hashlib.sha256(json.dumps([columns[column] for column in ordered]).encode()).hexdigest()[:32]
-    parts = (f"strlen({quote(column)}), ':', {quote(column)}" for column in ordered)
-    return f"sha256(concat({salt}, {literal(of_names)}, {', '.join(parts)}))"
 
 
 @dataclass
@@ -183,14 +163,8 @@ def _fresh(
 
 
 def places(count: int) -> pa.Table:
-    """Return so many places of a chunk: `_position` (from 0), and a `_salt` of 128 random bits, in 32 hexadecimal digits.
-
-    Erasing a row's salt erases its link to the hash.
-    """
-    digits = pa.py_buffer(secrets.token_hex(16 * count).encode("ascii"))
-    ends = pa.arange(0, 32 * count + 1, 32).cast(pa.int32())
-    salts = pa.StringArray.from_buffers(count, ends.buffers()[1], digits)
-    return pa.table({"_position": pa.arange(0, count), "_salt": salts})
+    """Return so many places of a chunk: `_position` (from 0), and a `_salt` (see `motlan.ledger.row_commitments`)."""
+    return pa.table({"_position": pa.arange(0, count), "_salt": make_salts(count)})
 
 
 def placed(rows: pa.Table) -> pa.Table:
@@ -209,7 +183,7 @@ def write_chunks(
     announced: int,
     first: int = 0,
 ) -> list[str]:
-    """Write chunks of raw rows, in the order in which they come, while the next ones are pulled; return their digests.
+    """Write chunks of raw rows, in the order in which they come, while the next ones are pulled; return their roots.
 
     Args:
         work: The open installation.
@@ -242,7 +216,7 @@ def _sessions(work: Workspace, announced: int) -> int:
 def write_chunk(
     work: Workspace, engine: duckdb.DuckDBPyConnection, dataset: Dataset, run: str, number: int, raw: Mapping[str, str]
 ) -> str:
-    """Write the relation `fresh` as one chunk of a run's raw rows; return the digest of their commitments, in order.
+    """Write the relation `fresh` as one chunk of a run's raw rows; return the root over their commitments.
 
     Args:
         work: The open installation.
@@ -265,9 +239,7 @@ def write_chunk(
             to {literal(str(target))} ({LANDED}{recording(raw)})"""
     )
     require_filled(raw_table(dataset.name), [target])
-    written = pq.read_table(target, columns=["_commitment"]).column(0).combine_chunks()
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(written)]), written), "")
-    return hashlib.sha256(joined[0].as_buffer()).hexdigest()
+    return root_of(pq.read_table(target, columns=["_commitment"]).column(0).combine_chunks())
 
 
 def _load_landed_before(

@@ -59,12 +59,14 @@ def expire(lake: Lake, table: str, before: datetime) -> Expired:
     if old:
         known.maintenance.expire_snapshots().by_ids(old).commit()
         known = lake._catalog.load_table(table)
+        lake.record_metadata(table, known)
     named = _named(known)
     folder = lake.root.joinpath(*table.split("."), "metadata")
     gone = [path for path in folder.glob("*") if path.name not in named and _is_old(path)]
     size = sum(path.stat().st_size for path in gone)
     for path in gone:
         path.unlink(missing_ok=True)
+    lake.forget(gone)
     return Expired(len(old), len(gone), size)
 
 

@@ -7,6 +7,7 @@ killed leaves orphans that no one reads.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Collection, Iterable
@@ -23,10 +24,11 @@ import sqlalchemy as sa
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import StaticTable, Table
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from motlan.errors import ConfigurationError, ContractError, InternalError
 from motlan.expressions import constant, literal, quote
+from motlan.lake import digests
 from motlan.lake.moved import Moved
 from motlan.settings import Settings
 from motlan.store.session import Store, sqlalchemy_url
@@ -52,6 +54,8 @@ BASES = "bases"
 _BASE_OF_PATH = re.compile(rf"/{BASES}/[^/]+/run=[^/]+/[^/]+$")
 _PLANS: dict[tuple[str, str], tuple[str, list[Added]]] = {}
 """Database and table -> where its newest metadata lie, and the files that they name: metadata that are written never change."""
+_DIGESTS: dict[tuple[str, str], tuple[str, dict[str, digests.Recorded]]] = {}
+"""Likewise, and what is recorded of the table's files."""
 
 
 class Added(NamedTuple):
@@ -265,6 +269,7 @@ class Lake:
         self.root = settings.lake
         self.root.mkdir(parents=True, exist_ok=True)
         self._moved = moved or Moved.read(self.root)
+        self._store = store
         self._uri = sqlalchemy_url(store.url)
         self._catalog = _catalog(self._uri, self.root.as_uri(), self._moved)
 
@@ -293,16 +298,37 @@ class Lake:
         if not staged:
             return None
         require_filled(table, staged)
-        known = set(self.files(table, {run}))
+        known = {added.path for added in self.added(table)}
         new = [str(path) for path in staged if str(path) not in known]
+        with self._store.engine.begin() as connection:
+            digests.record(connection, self.root, table, run, staged)
         target = self._table(table, staged[0])
         if new:
             with target.update_schema() as update:
                 for schema in dict.fromkeys(map(_schema, staged)):  # few differ, and each takes a while
                     update.union_by_name(schema)
             target.add_files(new, check_duplicate_files=False)  # looked for above, without reading all manifests
+        self.record_metadata(table, target)
         snapshot = target.current_snapshot()
         return snapshot.snapshot_id if snapshot else None
+
+    def record_metadata(self, name: str, table: Table) -> None:
+        """Record the digests of the metadata that a table names, as far as they are new."""
+        earlier = {self._path(entry.metadata_file) for entry in table.metadata.metadata_log}
+        paths = sorted(earlier.union(self._metadata_of(table)))
+        with self._store.engine.begin() as connection:
+            digests.record(connection, self.root, name, None, [path for path in paths if Path(path).exists()])
+
+    def _metadata_of(self, table: Table) -> list[str]:
+        """Return the paths of the metadata that a reader of a table needs."""
+        named = [table.metadata_location]
+        if snapshot := table.current_snapshot():
+            named += [snapshot.manifest_list, *(one.manifest_path for one in snapshot.manifests(table.io))]
+        return list(map(self._path, named))
+
+    def _path(self, address: str) -> str:
+        """Return the path of a file of which metadata give the address."""
+        return self._moved.path(unquote(urlparse(address).path))
 
     def discard(self, table: str, run: str) -> None:
         """Take the files of a run that never becomes visible out of a table, and remove them, staged ones too.
@@ -320,11 +346,49 @@ class Lake:
             with target.transaction() as change, change.update_snapshot().overwrite() as snapshot:
                 for file in named:
                     snapshot.delete_data_file(file)
-        shutil.rmtree(self.folder(table, run), ignore_errors=True)
+        if target:
+            self.record_metadata(table, self._catalog.load_table(table))
+        folder = self.folder(table, run)
+        gone = sorted(folder.glob("*.parquet"))
+        shutil.rmtree(folder, ignore_errors=True)
+        self.forget(gone)
+
+    def forget(self, paths: Iterable[Path]) -> None:
+        """Record that the bus itself has removed files."""
+        with self._store.engine.begin() as connection:
+            digests.forget(connection, self.root, paths)
 
     def files(self, table: str, runs: Collection[str]) -> list[str]:
-        """Return the paths of the files that these runs added to a table, sorted. Empty where there is no table."""
-        return [added.path for added in self.added(table) if added.run in runs]
+        """Return the paths of the files that these runs added to a table, sorted. Empty where there is no table.
+
+        Raises:
+            InternalError: One is missing, was altered, or is not of this bus.
+        """
+        paths = [added.path for added in self.added(table) if added.run in runs]
+        self._require_unaltered(table, paths)
+        return paths
+
+    def _require_metadata(self, name: str, table: Table) -> None:
+        """Hold a table's metadata to their digests; those of a commit that was killed are recorded by its retry."""
+        with self._store.engine.connect() as connection:
+            known = digests.recorded(connection, name, metadata=True)
+        paths = [path for path in self._metadata_of(table) if os.path.relpath(path, self.root) in known]
+        digests.require_unaltered(self.root, name, known, paths)
+
+    def _require_unaltered(self, table: str, paths: list[str]) -> None:
+        """Hold files to their digests."""
+        place = (self._uri, table)
+        location = _PLANS[place][0] if place in _PLANS else ""
+        known = _DIGESTS.get(place)
+        if paths and (known is None or known[0] != location):
+            with self._store.engine.connect() as connection:
+                known = _DIGESTS[place] = (location, digests.recorded(connection, table))
+        if not paths or known is None:
+            return
+        if read := digests.require_unaltered(self.root, table, known[1], paths):
+            known[1].update({name: digests.Recorded(known[1][name].sha256, now) for name, now in read.items()})
+            with suppress(SQLAlchemyError), self._store.engine.begin() as connection:
+                digests.refresh(connection, read)
 
     def base_and_deltas(self, table: str, runs: Collection[str]) -> list[str]:
         """Return the files from which the newest versions of a table of appended versions are read, as these runs left them.
@@ -335,6 +399,7 @@ class Lake:
         known = set(runs)
         if base := self.find_base(table, known):
             deltas = [added.path for added in self.added(table) if added.run in known and str(added.run) > base]
+            self._require_unaltered(table, deltas)
             return [*self.files(base_table(table), {base}), *deltas]
         return self.files(table, known)
 
@@ -373,13 +438,11 @@ class Lake:
         Snapshots before the newest one are left out: earlier states are read by the runs that files bear.
         """
         table = StaticTable.from_metadata(metadata, dict(self._catalog.properties))
-        paths, rows = [metadata], 0
-        if snapshot := table.current_snapshot():
-            paths += [snapshot.manifest_list, *(one.manifest_path for one in snapshot.manifests(table.io))]
-            for task in table.scan().plan_files():
-                paths.append(task.file.file_path)
-                rows += task.file.record_count
-        return rows, [self._moved.path(unquote(urlparse(path).path)) for path in paths]
+        paths, rows = self._metadata_of(table), 0
+        for task in table.scan().plan_files():
+            paths.append(self._path(task.file.file_path))
+            rows += task.file.record_count
+        return rows, paths
 
     def _metadata_location(self, table: str) -> str | None:
         """Return where the newest metadata of a table lie; None where there is no table."""
@@ -391,7 +454,9 @@ class Lake:
 
     def _plan(self, table: str) -> list[Added]:
         try:
-            tasks = list(self._catalog.load_table(table).scan().plan_files())
+            found = self._catalog.load_table(table)
+            self._require_metadata(table, found)
+            tasks = list(found.scan().plan_files())
         except NoSuchTableError:
             return []
         except OSError as error:
@@ -400,7 +465,7 @@ class Lake:
                 f"{named} of the lake's table {table} is missing or damaged", next_step="restore it from a backup."
             ) from None
         files = (task.file for task in tasks)
-        paths = ((self._moved.path(unquote(urlparse(file.file_path).path)), file.record_count) for file in files)
+        paths = ((self._path(file.file_path), file.record_count) for file in files)
         return sorted(Added(path, _run_of(path), rows) for path, rows in paths)
 
     def _table(self, table: str, example: Path) -> Table:

@@ -25,7 +25,13 @@ class NarrowLake(Lake):
     """
 
     def __init__(self, lake: Lake, folder: Path, tables: Collection[str]) -> None:
-        self.root, self._uri, self._catalog, self._moved = lake.root, lake._uri, lake._catalog, lake._moved
+        self.root, self._store, self._uri, self._catalog, self._moved = (
+            lake.root,
+            lake._store,
+            lake._uri,
+            lake._catalog,
+            lake._moved,
+        )
         self._folder, self._tables = folder, frozenset(tables)
 
     def files(self, table: str, runs: Collection[str]) -> list[str]:

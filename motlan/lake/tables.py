@@ -30,6 +30,8 @@ LINKS, PAIRS, IDENTITIES, REVIEWS, FREQUENCIES, IDENTIFIERS, ROW_KEYS, FORMER, N
 """Namespaces of the tables of a linked entity that linking writes."""
 GOLDEN, CORRECTIONS, FINDINGS = "golden", "corrections", "findings"
 """Namespaces of the tables of a linked entity that a publication changes; `golden` also of the entities beside it."""
+SALTS = "salts"
+"""Namespace of the tables of the salts of golden rows: of `golden.person` it is `salts.person`."""
 KEYS = {
     GOLDEN: ("entity_id",),
     LINKS: ("dataset", "_key"),
@@ -114,6 +116,11 @@ def names_table(entity: str) -> str:
 def golden_table(entity: str) -> str:
     """Return the name of the table of golden records, of a linked entity or of one beside it."""
     return f"{GOLDEN}.{entity}"
+
+
+def salts_table(golden: str) -> str:
+    """Return the name of the table of the salts of a golden table's rows (see `motlan.publication.golden_commitments`)."""
+    return f"{SALTS}.{golden.split('.')[1]}"
 
 
 def corrections_table(entity: str) -> str:

@@ -67,7 +67,7 @@ class Landed(Result):
         landed: Rows that were not landed before.
         source_rows: The source's own count of what was asked for.
         source_total: The source's own count of all its records; None of a replay.
-        chunks: Digests of the chunks' commitments.
+        chunks: Roots over the chunks' commitments (see `motlan.ledger.row_commitments`).
         drift: How the columns changed, and which chunks are held for it (see `motlan.ingest.drift`).
         profile: How filled the columns were, and the shapes of their values.
         cursor: The watermark that was earned, in canonical form; empty where none was.
@@ -250,6 +250,7 @@ class Compared(Result):
         related_entities: Of each entity beside it `changes` in its feed, and `versions`.
         held: Limits of change that are passed.
         guard: These limits, and what was counted (see `motlan.publication.change_guard.judge`); absent of a first publication.
+        rows: Golden table -> name, number of rows and root of each file (see `motlan.publication.golden_commitments`).
         snapshots: Table -> the lake's snapshot id.
     """
 
@@ -267,6 +268,7 @@ class Compared(Result):
     related_entities: dict[str, dict[str, int]]
     held: int
     guard: dict[str, Any] | None = field(default=None, metadata=_ABSENT)
+    rows: dict[str, list[tuple[str, int, str]]] = field(default_factory=dict)
     snapshots: dict[str, int] = field(default_factory=dict)
 
     @classmethod

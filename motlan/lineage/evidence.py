@@ -44,7 +44,7 @@ class Evidence:
         raw: Dataset -> landed rows, as text, with landing's own columns.
         cleaned_by: Landed row's `_ref` -> version that cleaned it.
         versions: Version id -> what it says.
-        chunks: (run, chunk) -> the digest of its rows' commitments that the log holds.
+        chunks: (run, chunk) -> the root over its rows' commitments that the log holds.
         commitments: (run, chunk) -> the commitments of all its rows, in order.
         moments: Sync run -> what a moment that is not known counts as in it (see `motlan.lake.newest`).
         columns: (run, chunk) -> the raw columns that it was landed with: stored name -> the source's.

@@ -17,8 +17,8 @@ import pyarrow as pa
 from motlan.errors import ContractError
 from motlan.expressions import literal, quote
 from motlan.ingest import payloads
-from motlan.ingest.land import commitment
 from motlan.ingest.raw_columns import absent, is_stored
+from motlan.ledger.row_commitments import commitment, root_of
 from motlan.ledger.versions import version_id
 from motlan.lineage.evidence import Evidence, chunk_of
 from motlan.merge import value_ages, value_overrides
@@ -97,9 +97,8 @@ def _bad_rows(engine: duckdb.DuckDBPyConnection, evidence: Evidence) -> dict[str
                 payload_ok[payload] = _payload_holds(evidence, payload)
             run, chunk = chunk_of(ref)
             if (run, chunk) not in chunk_ok:
-                commitments = "".join(evidence.commitments.get((run, chunk), []))
-                logged = evidence.chunks.get((run, chunk))
-                chunk_ok[run, chunk] = hashlib.sha256(commitments.encode()).hexdigest() == logged
+                commitments = pa.array(evidence.commitments.get((run, chunk), []), pa.string())
+                chunk_ok[run, chunk] = root_of(commitments) == evidence.chunks.get((run, chunk))
             if not holds or committed != _committed_at(evidence, ref):
                 bad[ref] = "a landed row was altered"
             elif not payload_ok[payload]:

@@ -30,6 +30,7 @@ from motlan.lake.tables import (
     row_keys_table,
 )
 from motlan.ledger import holds, runs
+from motlan.ledger.file_entries import append_files
 from motlan.merge import related_entities
 from motlan.partitioning import in_range, number_ranges
 from motlan.settings import sizes
@@ -209,6 +210,8 @@ def _write(work: Workspace, table: Table) -> int:
         )
     require_filled(table.name, sorted(folder.glob("*.parquet")))
     work.lake.commit(target, run)
+    with work.store.publishing() as connection:
+        append_files(connection)
     return rows
 
 

@@ -16,7 +16,7 @@ import duckdb
 from motlan.config.registry import RelatedEntity
 from motlan.expressions import literal, one, quote
 from motlan.lake.iceberg import changes, created, current, staging
-from motlan.lake.tables import corrections_table, findings_table, golden_table, key_of, links_table
+from motlan.lake.tables import corrections_table, findings_table, golden_table, key_of, links_table, salts_table
 from motlan.lake.tables import published as published_rows
 from motlan.ledger import results, runs
 from motlan.merge import conflicts, related_entities
@@ -24,6 +24,7 @@ from motlan.merge.golden_rows import Compared, compared
 from motlan.merge.provenance import SOURCES
 from motlan.partitioning import PersonRanges, in_range, write_ranges
 from motlan.publication import change_guard
+from motlan.publication.golden_commitments import stage_salts
 from motlan.workspace import Workspace
 
 _OPS = ("created", "updated", "removed")
@@ -46,7 +47,8 @@ def diff(work: Workspace, run: runs.Run, published: list[str], touched: Shown | 
     a move.
     """
     beside = [golden_table(related.name) for related in work.registry.related_to(run.subject)]
-    tables = [golden_table(run.subject), corrections_table(run.subject), findings_table(run.subject), *beside]
+    golden = [golden_table(run.subject), *beside]
+    tables = [*golden, *map(salts_table, golden), corrections_table(run.subject), findings_table(run.subject)]
     name = results.Compared.step
     counts = work.staged(run.id, name, tables, lambda: _diff(work, run, published, touched), resumes=True)
     return results.Compared.read(counts)
@@ -76,6 +78,7 @@ def _diff(work: Workspace, run: runs.Run, published: list[str], touched: Shown |
         "corrections": written[corrections_table(run.subject)],
         "findings": written[findings_table(run.subject)],
         "related_entities": beside,
+        "rows": stage_salts(work, run.id, [golden_table(run.subject), *map(golden_table, beside)]),
         **guarded,
     }
 

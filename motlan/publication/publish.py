@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from motlan.errors import ContractError
 from motlan.ledger import log, runs
+from motlan.ledger.file_entries import append_files
 from motlan.ledger.results import Begun, Compared, Linked, Merged, Published
 from motlan.publication import epochs
 from motlan.store import tables
@@ -52,7 +53,9 @@ def publish(connection: sa.Connection, run: runs.Run) -> Published:
             runs.record_snapshot(connection, run.id, table, snapshot)
     runs.set_state(connection, run.id, "published")
     decided = {"link": linked.version, "merge": run.result(Merged).version}
-    log.append(connection, "publication", {**values, "changes": compared.changes, "versions": decided})
+    append_files(connection)
+    body = {**values, "changes": compared.changes, "versions": decided, "rows": compared.rows}
+    log.append(connection, "publication", body)
     return Published(number=number, first_seq=seq + 1, last_seq=seq + compared.changes, changes=compared.changes)
 
 

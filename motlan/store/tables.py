@@ -167,9 +167,14 @@ lake_files = Table(
     Column("stat", Text, nullable=False, comment="size, moments and number of the file when its content was read last"),
     Column("entry", BigInteger, comment="the log's entry that names it"),
     Column("removed_at", DateTime(timezone=True), comment="since when the bus itself has removed it"),
+    Column("removal", BigInteger, comment="the log's entry that tells of it"),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Index("lake_files_by_table", "table_name"),
-    Index("lake_files_unlogged", "path", postgresql_where=text("entry is null")),
+    Index(
+        "lake_files_unlogged",
+        "path",
+        postgresql_where=text("entry is null or removed_at is not null and removal is null"),
+    ),
 )
 accesses = Table(
     "accesses",

@@ -20,6 +20,7 @@ from motlan.adapter import LOCATOR
 from motlan.errors import ContractError, InternalError
 from motlan.expressions import one
 from motlan.ingest import land, raw_columns
+from motlan.ledger.row_commitments import commitment
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
@@ -104,7 +105,7 @@ def written(folder: Path, batch: pa.RecordBatch) -> tuple[pa.Table, dict[str, st
     with duckdb.connect() as engine:
         engine.register("fresh", rows)
         land.write_chunk(work, engine, DATASET, "run", 0, names)
-        held = f"select count(*) from read_parquet('{target}') where {land.commitment(names)} = _commitment"
+        held = f"select count(*) from read_parquet('{target}') where {commitment(names)} = _commitment"
         assert one(engine, held) == (rows.num_rows,)
     return pq.read_table(target), raw_columns.of_file(target)
 

@@ -61,11 +61,17 @@ def upgrade() -> None:
         ),
         sa.Column("entry", sa.BigInteger(), comment="the log's entry that names it"),
         sa.Column("removed_at", sa.DateTime(timezone=True), comment="since when the bus itself has removed it"),
+        sa.Column("removal", sa.BigInteger(), comment="the log's entry that tells of it"),
         sa.Column("recorded_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("path"),
     )
     op.create_index("lake_files_by_table", "lake_files", ["table_name"])
-    op.create_index("lake_files_unlogged", "lake_files", ["path"], postgresql_where=sa.text("entry is null"))
+    op.create_index(
+        "lake_files_unlogged",
+        "lake_files",
+        ["path"],
+        postgresql_where=sa.text("entry is null or removed_at is not null and removal is null"),
+    )
     op.alter_column("log_entries", "recorded_at", server_default=None, comment="part of the leaf")
     _make_tree()
 
