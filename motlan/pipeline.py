@@ -37,6 +37,7 @@ from motlan.linking import scope
 from motlan.merge import merge as survivorship
 from motlan.projection import load as projection
 from motlan.projection import preflight
+from motlan.proof import checkpoints as signed_checkpoints
 from motlan.publication import approval, bases, checkpoints, hold
 from motlan.publication import diff as differences
 from motlan.publication import publish as publication
@@ -226,6 +227,7 @@ def commit_sync(run: str) -> Counts:
         return {"state": state, **told}
 
     counts = runs.step(work.store, run, "commit", commit)
+    signed_checkpoints.try_sign(work.store, work.settings)
     work.sweep(run)
     return counts
 
@@ -622,6 +624,7 @@ def publish(run: str | None = None, *, entity: str | None = None, mend: bool = F
         return published
 
     counts = runs.step(work.store, run, "publish", do, lock="publish")
+    signed_checkpoints.try_sign(work.store, work.settings)
     work.sweep(run)
     return counts
 

@@ -96,6 +96,9 @@ class Settings:
             day, and one a day before it.
         checkpoints: A file, or a folder for it, outside `var` (`MOTLAN_CHECKPOINTS`): each publication adds to it what a restore
             is reconciled with. None where none is set.
+        log_key_file: The private key that signs the log (`MOTLAN_LOG_KEY`), best where this machine's other accounts and backups
+            do not come; None for `keys/log.key` in `var`.
+        log_policy: The witnesses of the log and how many must sign, C2SP tlog-policy (`MOTLAN_LOG_POLICY`); None: none are.
     """
 
     home: Path
@@ -111,6 +114,13 @@ class Settings:
     backup_keys: Path | None = None
     backup_days: int = 14
     checkpoints: Path | None = None
+    log_key_file: Path | None = None
+    log_policy: Path | None = None
+
+    @property
+    def log_key(self) -> Path:
+        """File of the private key that signs the log."""
+        return self.log_key_file or self.var / "keys" / "log.key"
 
     @property
     def memory(self) -> int | None:
@@ -245,6 +255,8 @@ def load() -> Settings:
         backup_keys=_place(os.environ.get("MOTLAN_BACKUP_KEYS")),
         backup_days=_days(os.environ.get("MOTLAN_BACKUP_KEEP", "14")),
         checkpoints=_place(os.environ.get("MOTLAN_CHECKPOINTS")),
+        log_key_file=_place(os.environ.get("MOTLAN_LOG_KEY")),
+        log_policy=_place(os.environ.get("MOTLAN_LOG_POLICY")),
     )
 
 

@@ -16,6 +16,7 @@ from rich.tree import Tree
 from motlan import pipeline
 from motlan.cli import (
     agencies,
+    audit,
     backup,
     care,
     clean,
@@ -82,6 +83,7 @@ app.add_typer(contract.app, name="contract")
 app.add_typer(clean.app, name="clean")
 app.add_typer(golden.app, name="golden")
 app.add_typer(agencies.app, name="agencies")
+app.add_typer(audit.app, name="audit")
 app.add_typer(hold.app, name="hold")
 app.add_typer(release.app, name="release")
 app.add_typer(model.app, name="model")

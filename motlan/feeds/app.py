@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from motlan import __version__
 from motlan.config.registry import Entity, Grant, RelatedEntity, id_column
 from motlan.errors import AccessError, ConfigurationError, unforeseen
-from motlan.feeds import keys, pages, probes, snapshot
+from motlan.feeds import keys, log_routes, pages, probes, snapshot
 from motlan.ledger import accesses
 from motlan.projection.load import ensure_related_tables, ensure_tables
 from motlan.projection.tables import STAYS
@@ -101,6 +101,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="Motlan feeds", version=__version__, docs_url=None, redoc_url=None)
     app.state.work = work
     app.include_router(routes)
+    app.include_router(log_routes.routes)
     app.include_router(probes.routes)
     app.add_api_route("/docs", docs, include_in_schema=False)
     app.add_middleware(_Private)

@@ -8,6 +8,7 @@ the tree head after it, so that a later change of an earlier entry shows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,8 +28,12 @@ BATCH = 10_000
 
 def leaf_data(at: datetime, kind: str, body: Body) -> bytes:
     """Return what a leaf is of: the canonical JSON (RFC 8785) of an entry's moment (UTC, microseconds), kind and body."""
-    moment = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return rfc8785.dumps({"at": moment, "body": body, "kind": kind})
+    return rfc8785.dumps(entry_of(at, kind, body))
+
+
+def entry_of(at: datetime, kind: str, body: Body) -> Body:
+    """Return an entry as its leaf has it."""
+    return {"at": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"), "body": body, "kind": kind}
 
 
 def leaf_hash(at: datetime, kind: str, body: Body) -> bytes:
@@ -54,7 +59,7 @@ def root_of(connection: sa.Connection, size: int) -> bytes | None:
 
 def size_of(connection: sa.Connection) -> int:
     """Return how many entries the log has."""
-    newest = sa.func.coalesce(sa.func.max(tables.log_entries.c.index) + 1, 0)
+    newest = sa.func.coalesce(sa.func.max(tables.log_entries.c.index) + 1, 0)  # the end of an index
     return int(connection.execute(sa.select(newest)).scalar_one())
 
 
@@ -84,9 +89,7 @@ def append(connection: sa.Connection, kind: str, body: Body) -> int:
     """
     connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": LOCK})
     size, at = size_of(connection), datetime.now(UTC)
-    covering = nodes_of((0, size))
-    known = read_nodes(connection, set(covering)) if covering else {}
-    tree = Tree((1 << level, known[level, index]) for level, index in covering)
+    tree = tree_before(connection, size)
     leaf = leaf_hash(at, kind, body)
     made = tree.append(leaf)
     values = {"index": size, "kind": kind, "body": body, "recorded_at": at, "leaf_hash": leaf}
@@ -107,30 +110,61 @@ def prove_consistency(connection: sa.Connection, old: int, size: int) -> list[by
     return merkle.prove(merkle.consistency_ranges(old, size), lambda wanted: read_nodes(connection, wanted))
 
 
+@dataclass(frozen=True)
+class Checked:
+    """An entry that was computed again.
+
+    Attributes:
+        index: Its index.
+        at: Its moment; None where the entry is missing.
+        kind: Its kind.
+        body: Its body.
+        root: The tree head after it, computed again.
+        holds: Whether its hash, the head that it keeps and the nodes that became complete with it are what was computed.
+    """
+
+    index: int
+    at: datetime | None
+    kind: str
+    body: Body
+    root: bytes
+    holds: bool
+
+
 def first_broken(connection: sa.Connection) -> int | None:
     """Recompute the whole log, inner nodes too; return the index of the first entry that does not hold, or None."""
-    return next(broken_entries(connection), None)
+    return next((entry.index for entry in check_entries(connection) if not entry.holds), None)
 
 
-def broken_entries(connection: sa.Connection) -> Iterator[int]:
-    """Recompute the whole log; give the index of each entry that is missing, does not hold, or whose nodes do not."""
+def check_entries(connection: sa.Connection, first: int = 0) -> Iterator[Checked]:
+    """Recompute the log from an entry on; give each entry, also those that are missing.
+
+    What comes before the first is taken as its nodes say: hold their head against a checkpoint that was kept elsewhere.
+    """
     table, nodes = tables.log_entries, tables.log_nodes
-    tree, expected = Tree(), 0
-    order = sa.select(table).order_by(table.c.index).execution_options(yield_per=BATCH)
+    tree, expected = tree_before(connection, first), first
     stored = _StoredNodes(connection)
-    for row in connection.execute(order).mappings():
+    order = sa.select(table).where(table.c.index >= first).order_by(table.c.index)
+    for row in connection.execute(order.execution_options(yield_per=BATCH)).mappings():
         index = int(row["index"])
-        if index != expected:
-            yield expected
+        for missing in range(expected, min(index, expected + 1)):
+            yield Checked(missing, None, "", {}, tree.head(), holds=False)
         leaf = leaf_hash(row["recorded_at"], row["kind"], row["body"])
         made = tree.append(leaf)
-        kept = stored.of(index)
-        if (index, row["leaf_hash"], row["root_hash"]) != (expected, leaf, tree.head()) or kept != made:
-            yield index
+        root = tree.head()
+        holds = (row["leaf_hash"], row["root_hash"]) == (leaf, root) and stored.of(index) == made
+        yield Checked(index, row["recorded_at"], row["kind"], row["body"], root, holds)
         expected = index + 1
     query = sa.select(sa.func.count()).select_from(nodes)
     if connection.execute(query).scalar_one() != sum(expected >> level for level in range(1, 64)):
-        yield expected
+        yield Checked(expected, None, "", {}, tree.head(), holds=False)
+
+
+def tree_before(connection: sa.Connection, size: int) -> Tree:
+    """Return the tree of the first entries, as the log's nodes give it."""
+    covering = nodes_of((0, size))
+    known = read_nodes(connection, set(covering)) if covering else {}
+    return Tree((1 << level, known[level, index]) for level, index in covering)
 
 
 class _StoredNodes:

@@ -74,5 +74,5 @@ def row_as_text(engine: duckdb.DuckDBPyConnection, path: Path | str, where: str)
     parts = ", ".join(f"{quote(name)}::varchar as {quote(name)}" for name in names)
     rows = f"read_parquet({literal(str(path))}, file_row_number = true, hive_partitioning = false)"
     query = f"select {parts}, file_row_number::varchar as file_row_number from {rows} where {where} limit 1"
-    values = engine.execute(query).fetchone()
-    return None if values is None else dict(zip([*names, "file_row_number"], values, strict=True))
+    found = engine.execute(query).fetchall()
+    return dict(zip([*names, "file_row_number"], found[0], strict=True)) if found else None

@@ -1,0 +1,47 @@
+"""The check of everything: the log against checkpoints that were kept elsewhere, and against the log what the bus stores.
+
+What is read: every entry and node of the log, every byte of the lake's files and their metadata, every payload that a landed row
+names, every projected row, every access, the publications, runs and versions of the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from motlan.ledger import log
+from motlan.proof import checkpoints
+from motlan.proof.findings import Finding
+from motlan.proof.lake_check import check_files, check_payloads
+from motlan.proof.ledger_check import check_ledger
+from motlan.proof.log_check import Pins, Read, Watch, check_log
+from motlan.workspace import Workspace
+
+
+def verify(work: Workspace, pins: Pins, watch: Watch = lambda _, __, ___: None) -> Iterator[Finding]:
+    """Give everything that is not as the log says; nothing where all is.
+
+    Args:
+        work: The open installation.
+        pins: The auditor's key and checkpoints.
+        watch: Is given what is checked, how much of it is done, and how much there is.
+
+    Raises:
+        ConfigurationError: The key cannot be read.
+    """
+    read = Read()
+    with work.store.engine.connect() as connection:
+        yield from check_log(connection, pins, read, watch)
+        yield from check_ledger(connection, read)
+    yield from check_files(work, read, pins.since.size if pins.since else 0, watch)
+    yield from check_payloads(work, watch)
+
+
+def settle(work: Workspace) -> None:
+    """Sign what is to be checked: files that no entry names yet are entered first."""
+    checkpoints.sign(work.store, work.settings)
+
+
+def size_of(work: Workspace) -> int:
+    """Return how many entries the log has."""
+    with work.store.engine.connect() as connection:
+        return log.size_of(connection)
