@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from motlan import principals
 from motlan.errors import AccessError, ConfigurationError
 from motlan.ledger import accesses, log
+from motlan.ledger.row_log import commit_rows
 from motlan.settings import Settings
 from motlan.store import Store, tables
 from motlan.store.folders import owner_of
@@ -110,7 +111,8 @@ def add(store: Store, settings: Settings, name: str, role: str = STEWARD, uid: i
         if connection.execute(sa.select(tables.people.c.id).where(tables.people.c.name == name)).first():
             raise ConfigurationError("this name was used before", next_step="choose another one.")
         connection.execute(sa.insert(tables.people).values(**values))
-        log.append(connection, _KIND, {"person": person, "action": "added", "role": role, "by": actor})
+        bound = commit_rows(connection, tables.people, [person])
+        log.append(connection, _KIND, {"person": person, "action": "added", "role": role, "by": actor} | bound)
     return secret
 
 
@@ -147,7 +149,8 @@ def _change(store: Store, settings: Settings, name: str, action: str, values: di
             raise ConfigurationError("there is no such person", next_step="see `motlan people list`.")
         ended = sa.update(session).where(session.c.person == found, session.c.ended_at.is_(None))
         connection.execute(ended.values(ended_at=sa.func.now()))
-        log.append(connection, _KIND, {"person": found, "action": action, "by": actor})
+        bound = commit_rows(connection, person, [found])
+        log.append(connection, _KIND, {"person": found, "action": action, "by": actor} | bound)
 
 
 def listed(store: Store) -> list[dict[str, Any]]:

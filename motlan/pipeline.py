@@ -38,6 +38,7 @@ from motlan.merge import merge as survivorship
 from motlan.projection import load as projection
 from motlan.projection import preflight
 from motlan.proof import checkpoints as signed_checkpoints
+from motlan.proof import verify as proof
 from motlan.publication import approval, bases, checkpoints, hold
 from motlan.publication import diff as differences
 from motlan.publication import publish as publication
@@ -323,18 +324,19 @@ def check_freshness(dataset: str) -> Counts:
 
 @_private
 def check_log() -> Counts:
-    """Compute the log's root again. Returns `entries`.
+    """Compute the log again, and hold checkpoints, ledger and files against it. Returns `entries`.
 
     Raises:
-        InternalError: An entry does not hold any more.
+        InternalError: Something is not as the log says.
     """
-    with open_workspace().store.engine.connect() as connection:
-        if (broken := log.first_broken(connection)) is not None:
-            raise InternalError(
-                f"the log does not hold from entry {broken} on",
-                next_step="hold publishing (`motlan hold publish`), and see docs/operations.md#log-broken.",
-            )
-        return {"entries": connection.execute(sa.select(sa.func.count()).select_from(tables.log_entries)).scalar_one()}
+    work = open_workspace()
+    if found := list(proof.verify_nightly(work)):
+        raise InternalError(
+            f"{found[0].what} ({len(found)} such findings)",
+            where=f"{found[0].store}: {found[0].place}",
+            next_step="hold publishing (`motlan hold publish`), and see docs/operations.md#log-broken.",
+        )
+    return {"entries": proof.size_of(work)}
 
 
 @_private

@@ -106,7 +106,7 @@ def test_every_option_in_the_pages_exists(page: Path) -> None:
     known = options(typer.main.get_command(app))
     for line in re.findall(r"motlan [a-z][^\n`#|&<>;()]*", code_of(page.read_text(encoding="utf-8"))):
         words = line.split()[1:]
-        path = next((path for n in (2, 1) if (path := " ".join(words[:n])) in known), None)
+        path = next((path for n in (3, 2, 1) if (path := " ".join(words[:n])) in known), None)
         if path:
             used = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}
             assert used <= known[path], f"motlan {path} has no {used - known[path]}"

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from motlan.errors import AccessError, ConfigurationError
 from motlan.ledger import log
+from motlan.ledger.row_log import commit_rows
 from motlan.store import Store, tables
 
 DAYS = 180
@@ -40,7 +41,8 @@ def issue(store: Store, agency: str, days: int = DAYS) -> str:
     values = {"id": name, "agency": agency, "key_hash": _hash(key), "expires_at": expires}
     with store.publishing() as connection:
         connection.execute(sa.insert(tables.api_keys).values(**values))
-        log.append(connection, _KIND, {"key": name, "agency": agency, "action": "issued", "until": expires.isoformat()})
+        body = {"key": name, "agency": agency, "action": "issued", "until": expires.isoformat()}
+        log.append(connection, _KIND, body | commit_rows(connection, tables.api_keys, [name]))
     return key
 
 
@@ -80,7 +82,8 @@ def revoke(store: Store, key: str) -> str:
         agency = None if wrong else connection.execute(ended.returning(table.c.agency)).scalar_one_or_none()
         if agency is None:
             raise ConfigurationError("no key with this id is in force", next_step="see `motlan feeds keys`.")
-        log.append(connection, _KIND, {"key": key, "agency": agency, "action": "revoked"})
+        bound = commit_rows(connection, table, [key])
+        log.append(connection, _KIND, {"key": key, "agency": agency, "action": "revoked"} | bound)
     return str(agency)
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from motlan.errors import ConfigurationError
 from motlan.ledger import holds, log, runs
 from motlan.ledger.results import Begun, Compared, Landed, Linked
+from motlan.ledger.row_log import commit_rows
 from motlan.store import Store, tables
 
 STEPS = {
@@ -258,6 +259,8 @@ def abort(store: Store, run: str, principal: str, why: str) -> runs.Run:
         open_ = (table.c.id == run, table.c.state.in_(_ABORTABLE))
         if not connection.execute(sa.update(table).where(*open_).values(**values)).rowcount:
             raise _over(runs.get(store, run))
-        connection.execute(sa.insert(tables.run_decisions).values(**said))
-        log.append(connection, "run", {"run": run, "kind": found.kind, "subject": found.subject, "action": "aborted"})
+        decided = tables.run_decisions
+        number = connection.execute(sa.insert(decided).values(**said).returning(decided.c.id)).scalar_one()
+        body = {"run": run, "kind": found.kind, "subject": found.subject, "action": "aborted"}
+        log.append(connection, "run", body | commit_rows(connection, decided, [number]))
     return found

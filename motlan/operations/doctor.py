@@ -64,7 +64,14 @@ def diagnose(settings: Settings) -> Diagnosis:
         wrong = _looked_at(state.published, settings, store)
         published, said = _judge(wrong, store)
         findings += wrong
-        for check_store in (state.runs_that_stopped, state.unprojected, state.approvals, state.holds, state.keys):
+        for check_store in (
+            state.runs_that_stopped,
+            state.unprojected,
+            state.unsigned,
+            state.approvals,
+            state.holds,
+            state.keys,
+        ):
             findings += _looked_at(check_store, store)
     if store and registry:
         work = Workspace(settings, registry, store, state.lake_of(settings, store))

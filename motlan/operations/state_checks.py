@@ -18,6 +18,8 @@ from motlan.store import Store, tables
 from motlan.store.session import migration
 from motlan.workspace import Workspace
 
+SETTLE = timedelta(minutes=10)
+"""For how long an entry may be without a signature."""
 KEY_DAYS = 14
 """Days before its end from which an API key is told of."""
 
@@ -126,6 +128,23 @@ def unprojected(store: Store) -> Iterator[Finding]:
     for entity, number in found:
         what = f"{number} publications of {entity} are not in the feed's tables yet"
         yield Finding("not-projected", "broken", what, f"`motlan project --entity {entity}`.", "run-failed")
+
+
+def unsigned(store: Store) -> Iterator[Finding]:
+    """Find entries of the log that no checkpoint signs, though runs came to their end since."""
+    entry, kept = tables.log_entries.c, sa.select(sa.func.max(tables.log_checkpoints.c.size)).scalar_subquery()
+    with store.engine.connect() as connection:
+        signed = connection.execute(sa.select(sa.func.coalesce(kept, 0))).scalar_one()
+        later = sa.select(sa.func.count()).where(
+            entry.index >= signed,
+            entry.kind.in_(("landing", "publication")),
+            entry.recorded_at < sa.func.now() - SETTLE,
+        )
+        number = connection.execute(later).scalar_one()
+    if number:
+        what = f"{number} landings and publications came since the log was signed last"
+        step = "`motlan audit checkpoint` signs it, or says why it cannot be signed."
+        yield Finding("log-unsigned", "warning", what, step, "log-broken")
 
 
 def approvals(store: Store) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from motlan.ledger.row_log import read_commitments
 from motlan.ledger.versions import version_id
 from motlan.proof.findings import Finding
 from motlan.proof.log_check import Read
@@ -17,6 +18,7 @@ def check_ledger(connection: sa.Connection, read: Read) -> Iterator[Finding]:
     yield from _publications(connection, read)
     yield from _landings(connection, read)
     yield from _versions(connection)
+    yield from _decisions(connection, read)
 
 
 def _publications(connection: sa.Connection, read: Read) -> Iterator[Finding]:
@@ -58,6 +60,21 @@ def _versions(connection: sa.Connection) -> Iterator[Finding]:
     named = {version for body in read_versions(connection) for version in body}
     for version in sorted(named - known):
         yield Finding("ledger", f"version {version[:12]}", "", "", "the version is missing")
+
+
+def _decisions(connection: sa.Connection, read: Read) -> Iterator[Finding]:
+    """What people decided, who may decide, and the keys of agencies: each row is bound by the log."""
+    left = dict(read.rows)
+    for name, commitment, day in read_commitments(connection):
+        table, _, key = name.partition(" ")
+        bound = left.pop(name, None)
+        if bound is None:
+            yield Finding("ledger", table, key, day, "the log knows no such row")
+        elif bound[0] != commitment:
+            yield Finding("ledger", table, key, bound[1], "the row is not as the log says")
+    for name, (_, day) in left.items():
+        table, _, key = name.partition(" ")
+        yield Finding("ledger", table, key, day, "the row is missing")
 
 
 def read_versions(connection: sa.Connection) -> Iterator[list[str]]:

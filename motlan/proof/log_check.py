@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from motlan.errors import ConfigurationError
 from motlan.ledger import log
 from motlan.ledger.file_entries import KIND as FILES
+from motlan.ledger.row_log import ROWS
 from motlan.proof import check
 from motlan.proof.checkpoints import KEY, Checkpoint
 from motlan.proof.findings import Finding
@@ -32,6 +33,7 @@ class Read:
         publications: Reconcile run -> the body of its publication, with `day`.
         accesses: Access -> commitment of it, in hex, and day.
         keys: Public keys that signed the log, oldest first.
+        rows: Row of the ledger that people's decisions made (table and key) -> its commitment, in hex, and day.
     """
 
     size: int = 0
@@ -41,6 +43,7 @@ class Read:
     publications: dict[str, dict[str, Any]] = field(default_factory=dict)
     accesses: dict[int, tuple[str, str]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
+    rows: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def add(self, index: int, day: str, kind: str, body: dict[str, Any]) -> None:
         """Take in an entry."""
@@ -54,6 +57,8 @@ class Read:
             self.accesses[body["access"]] = (body["commitment"], day)
         elif kind == KEY:
             self.keys.append(body["key"])
+        elif isinstance(bound := body.get(ROWS), dict):
+            self.rows |= {name: (commitment, day) for name, commitment in bound.items()}
 
 
 @dataclass(frozen=True)

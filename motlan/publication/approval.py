@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from motlan.errors import AccessError, ConfigurationError, ContractError
 from motlan.ledger import log, runs
 from motlan.ledger.results import Begun, Compared
+from motlan.ledger.row_log import commit_rows
 from motlan.principals import ACCOUNT, aliases, humans
 from motlan.store import Store, tables
 
@@ -108,7 +109,8 @@ def decide(store: Store, run: str, principal: str, action: str, why: str) -> str
         _check_not_twice(connection, run, principal, decided)
         state = _state(connection, found, decided)
         runs.set_state(connection, run, state)
-        log.append(connection, "release", {"run": run, "action": action, "decisions": len(decided), "state": state})
+        body = {"run": run, "action": action, "decisions": len(decided), "state": state}
+        log.append(connection, "release", body | commit_rows(connection, tables.approvals, [run]))
     return state
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from motlan.config.registry import Dataset, Registry
 from motlan.errors import AccessError, ConfigurationError
 from motlan.ledger import log, runs
+from motlan.ledger.row_log import commit_rows
 from motlan.store import Store, tables
 
 PUBLISH = "publish"
@@ -96,9 +97,9 @@ def begin(store: Store, subject: str, principal: str, why: str) -> None:
     values = {"subject": subject, "principal": principal, "reason": why.strip()}
     with store.publishing() as connection:
         added = connection.execute(insert(table).values(**values).on_conflict_do_nothing().returning(table.c.id))
-        if added.one_or_none() is None:
+        if (number := added.scalar_one_or_none()) is None:
             raise _held_already(subject)
-        log.append(connection, _KIND, {"subject": subject, "action": "held"})
+        log.append(connection, _KIND, {"subject": subject, "action": "held"} | commit_rows(connection, table, [number]))
 
 
 def end(store: Store, subject: str, principal: str, why: str) -> None:
@@ -124,8 +125,8 @@ def end(store: Store, subject: str, principal: str, why: str) -> None:
         if held is None:
             raise _not_held(subject)
         _require_of(held, principal)
-        connection.execute(sa.update(table).where(*mine).values(**values))
-        log.append(connection, _KIND, {"subject": subject, "action": "ended"})
+        ended = list(connection.scalars(sa.update(table).where(*mine).values(**values).returning(table.c.id)))
+        log.append(connection, _KIND, {"subject": subject, "action": "ended"} | commit_rows(connection, table, ended))
 
 
 def in_force(connection: sa.Connection) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,8 @@ from motlan.ingest import payloads
 from motlan.ingest.raw_columns import is_stored, labels, of_files
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.tables import raw_table
-from motlan.ledger import accesses
+from motlan.ledger import accesses, log
+from motlan.ledger.row_log import commit_rows
 from motlan.quarantine import LIVE
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -172,10 +173,15 @@ def waive_all(work: Workspace, dataset: str, rule: str, principal: str, why: str
         decided = sa.select(changed.c.id, *map(sa.literal, (principal, "waive", reason)))
         names = ["entry", "principal", "action", "reason"]
         kept = sa.insert(tables.quarantine_decisions).from_select(names, decided)
-        done = kept.returning(tables.quarantine_decisions.c.id).cte()
-        return connection.execute(sa.select(sa.func.count()).select_from(done)).scalar_one()
+        done = list(connection.scalars(kept.returning(tables.quarantine_decisions.c.id)))
+        for first in range(0, len(done), TOGETHER):
+            bound = commit_rows(connection, tables.quarantine_decisions, done[first : first + TOGETHER])
+            log.append(connection, "quarantine decision", {"dataset": dataset, "rule": rule, "action": "waive"} | bound)
+        return len(done)
 
 
+TOGETHER = 1_000
+"""Decisions that one entry of the log binds at the most."""
 _WAIVED = {"state": "waived", "waived": True, "fix": None}
 
 
@@ -193,4 +199,7 @@ def _decide(
     if not connection.execute(sa.update(table).where(live).values(**values)).rowcount:
         raise _closed()
     said = {"entry": entry, "principal": principal, "action": action, "reason": why, "payload": values["fix"]}
-    connection.execute(sa.insert(tables.quarantine_decisions).values(**said))
+    decided = tables.quarantine_decisions
+    number = connection.execute(sa.insert(decided).values(**said).returning(decided.c.id)).scalar_one()
+    body = {"entry": entry, "action": action} | commit_rows(connection, decided, [number])
+    log.append(connection, "quarantine decision", body)

@@ -15,6 +15,7 @@ from motlan.expressions import literal, quote
 from motlan.lake.tables import golden_table
 from motlan.ledger import accesses, log
 from motlan.ledger.results import Merged
+from motlan.ledger.row_log import commit_rows
 from motlan.merge import value_overrides
 from motlan.merge.provenance import pointer
 from motlan.store import tables
@@ -160,5 +161,5 @@ def _decide(work: Workspace, about: dict[str, Any], action: str, principal: str,
     with work.store.publishing() as connection:
         number = int(connection.execute(sa.insert(table).values(**values).returning(table.c.id)).scalar_one())
         named = {"decision": number, "action": action, "entity": about["entity"], "field": about["field"]}
-        log.append(connection, "value decision", named)
+        log.append(connection, "value decision", named | commit_rows(connection, table, [number]))
     return number

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from motlan.errors import ConfigurationError, DataError
 from motlan.ledger import log
+from motlan.ledger.row_log import commit_rows
 from motlan.linking import stored_models as decisions
 from motlan.stewardship import review_queue
 from motlan.store import tables
@@ -45,7 +46,8 @@ def decide(work: Workspace, principal: str, said: Sequence[Said]) -> list[int]:
     with work.store.publishing() as connection:
         kept = {_keep(connection, principal, one): one.verdict for one in said if one.verdict}
         if kept:
-            log.append(connection, "link decision", {"decisions": [list(pair) for pair in kept.items()]})
+            body = {"decisions": [list(pair) for pair in kept.items()]}
+            log.append(connection, "link decision", body | commit_rows(connection, tables.link_decisions, kept))
     return list(kept)
 
 
@@ -113,7 +115,8 @@ def _make_room(
         "withdrawn_reason": f"decided anew: {found.reason}",
     }
     connection.execute(sa.update(table).where(table.c.id == found.id).values(**values))
-    log.append(connection, "link decision", {"decisions": [[found.id, "withdrawn"]]})
+    bound = commit_rows(connection, table, [found.id])
+    log.append(connection, "link decision", {"decisions": [[found.id, "withdrawn"]]} | bound)
     return found.left_ref, found.right_ref
 
 
@@ -171,7 +174,8 @@ def withdraw(work: Workspace, decision: int, principal: str, why: str) -> None:
     with work.store.publishing() as connection:
         if not connection.execute(sa.update(table).where(*mine).values(**values)).rowcount:
             raise _no_decision()
-        log.append(connection, "link decision", {"decisions": [[decision, "withdrawn"]]})
+        bound = commit_rows(connection, table, [decision])
+        log.append(connection, "link decision", {"decisions": [[decision, "withdrawn"]]} | bound)
 
 
 def listed(work: Workspace, entity: str, principal: str) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    Uuid,
     false,
     func,
     text,
@@ -26,6 +29,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData()
+
+
+def _salt() -> Column[Any]:
+    return Column(
+        "salt", Uuid, nullable=False, server_default=func.gen_random_uuid(), comment="of the row's commitment"
+    )
+
 
 runs = Table(
     "runs",
@@ -62,6 +72,7 @@ run_decisions = Table(
     Column("action", Text, nullable=False, comment="abort"),
     Column("reason", Text, nullable=False, comment="in the person's words; may name persons"),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    _salt(),
     Index("run_decisions_by_run", "run"),
 )
 snapshots = Table(
@@ -194,6 +205,7 @@ api_keys = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("revoked_at", DateTime(timezone=True)),
+    _salt(),
     UniqueConstraint("key_hash"),
     Index("api_keys_by_agency", "agency"),
 )
@@ -215,6 +227,7 @@ people = Table(
     Column("added_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("added_by", Text, nullable=False),
     Column("removed_at", DateTime(timezone=True), comment="removed people keep their row: decisions name them"),
+    _salt(),
     UniqueConstraint("name"),
 )
 sign_ins = Table(
@@ -272,6 +285,7 @@ quarantine_decisions = Table(
     Column("reason", Text, nullable=False, comment="in the person's words; may name persons"),
     Column("payload", Text, comment="a fix: the payload with before and after"),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    _salt(),
     Index("quarantine_decisions_by_entry", "entry"),
 )
 value_decisions = Table(
@@ -288,6 +302,7 @@ value_decisions = Table(
     Column("principal", Text, nullable=False),
     Column("reason", Text, nullable=False, comment="in the person's words; may name persons"),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    _salt(),
     Index("value_decisions_by_record", "entity", "dataset", "key", "field", "digest"),
 )
 approvals = Table(
@@ -298,6 +313,7 @@ approvals = Table(
     Column("action", Text, nullable=False, comment="approve or refuse"),
     Column("reason", Text, nullable=False, comment="in the person's words"),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    _salt(),
 )
 publication_holds = Table(
     "publication_holds",
@@ -310,6 +326,7 @@ publication_holds = Table(
     Column("ended_at", DateTime(timezone=True)),
     Column("ended_by", Text),
     Column("ended_reason", Text, comment="in the person's words; may name persons"),
+    _salt(),
     Index("publication_holds_in_force", "subject", unique=True, postgresql_where=text("ended_at is null")),
 )
 alerts = Table(
@@ -413,6 +430,7 @@ link_decisions = Table(
     Column("withdrawn_by", Text),
     Column("withdrawn_reason", Text),
     *_refs(),
+    _salt(),
     Index("link_decisions_by_pair", "entity", *PAIR),
     Index("link_decisions_in_force", "assignment", unique=True, postgresql_where=text("withdrawn_at is null")),
 )

@@ -182,3 +182,10 @@ def test_an_abandoned_run_is_found(fresh: Country, command: Command) -> None:
         long_ago = datetime.now(UTC) - timedelta(days=1)
         connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(held_at=long_ago))
     assert "abandoned: nobody went on with it" in ids(command, 1)["run-failed"]["what"]
+
+
+def test_a_log_that_is_not_signed_is_told_of(fresh: Country, command: Command) -> None:
+    put(fresh, "delete from log_checkpoints")
+    assert "log-unsigned" not in ids(command, 0), "runs that just ended are being signed"
+    put(fresh, "update log_entries set recorded_at = now() - interval '1 hour'")
+    assert ids(command, 1)["log-unsigned"]["severity"] == "warning", "and the entries do not hold"

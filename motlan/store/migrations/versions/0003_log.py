@@ -8,6 +8,16 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
+_BOUND = (
+    "run_decisions",
+    "api_keys",
+    "people",
+    "quarantine_decisions",
+    "value_decisions",
+    "approvals",
+    "publication_holds",
+    "link_decisions",
+)
 
 
 def upgrade() -> None:
@@ -72,6 +82,10 @@ def upgrade() -> None:
         ["path"],
         postgresql_where=sa.text("entry is null or removed_at is not null and removal is null"),
     )
+    for table in _BOUND:
+        default = sa.text("gen_random_uuid()")
+        salt = sa.Column("salt", sa.Uuid(), server_default=default, nullable=False, comment="of the row's commitment")
+        op.add_column(table, salt)
     op.alter_column("log_entries", "recorded_at", server_default=None, comment="part of the leaf")
     _make_tree()
 
