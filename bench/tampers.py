@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from motlan.expressions import literal, quote
+from motlan.feeds import keys
 from motlan.ingest.raw_columns import of_file
 from motlan.lake import digests
 from motlan.ledger import log
@@ -28,6 +29,7 @@ from motlan.proof import checkpoints, verify
 from motlan.proof.findings import Finding
 from motlan.proof.keys import LOG, make_key, save_key
 from motlan.proof.log_check import Pins
+from motlan.publication import hold
 from motlan.store import tables
 from motlan.store.session import sqlalchemy_url
 from motlan.workspace import Workspace
@@ -78,6 +80,7 @@ def try_all(work: Workspace, admin: str, tell: Callable[[str, int, int], None] =
         admin: URL of its database for the server's administrator, whom nothing in the database stops.
         tell: Is given the change's name, how many were tried, and how many there are.
     """
+    _decide_something(work)
     kept = checkpoints.sign(work.store, work.settings)
     pins = Pins(checkpoints.key_of(work.settings).public, [kept])
     found = Tried()
@@ -99,6 +102,13 @@ def try_all(work: Workspace, admin: str, tell: Callable[[str, int, int], None] =
     return found
 
 
+def _decide_something(work: Workspace) -> None:
+    """Leave rows of what people decide: a key of an agency, and a hold that ended."""
+    keys.issue(work.store, next(iter(work.registry.agencies)))
+    hold.begin(work.store, "publish", "uid:0", "for the tries")
+    hold.end(work.store, "publish", "uid:0", "for the tries")
+
+
 def _is_located(tamper: Tamper, one: Finding) -> bool:
     return one.store == tamper.store and tamper.place in one.place and tamper.row in one.row
 
@@ -112,6 +122,7 @@ def _all(work: Workspace) -> Iterator[Tamper]:
     yield from _log(work)
     yield from _signatures(work)
     yield from _ledger(work)
+    yield from _decisions(work)
 
 
 def _newest(work: Workspace, namespace: str, name: str = "*") -> list[Path]:
@@ -540,3 +551,27 @@ def _ledger(work: Workspace) -> Iterator[Tamper]:
         ),
     ):
         yield Tamper(name, partial(_sql, work, statement, table), store, place)
+
+
+def _decisions(work: Workspace) -> Iterator[Tamper]:
+    """Who may read, and what people decided."""
+    number = "nextval('publication_holds_id_seq')"
+    added = f"select {number}, subject, 'uid:1', reason, held_at, ended_at, ended_by, ended_reason, salt"
+    for name, statement, table in (
+        (
+            "a key of an agency made to hold for longer",
+            "update api_keys set expires_at = expires_at + interval '9 years'",
+            "api_keys",
+        ),
+        ("a key given to another agency", "update api_keys set agency = 'other'", "api_keys"),
+        (
+            "a key added",
+            "insert into api_keys select 'abc', agency, sha256('x'), created_at, expires_at, null, salt from api_keys",
+            "api_keys",
+        ),
+        ("whose decision it was", "update publication_holds set principal = 'uid:7'", "publication_holds"),
+        ("why it was decided", "update publication_holds set reason = 'another'", "publication_holds"),
+        ("a decision removed", "delete from publication_holds", "publication_holds"),
+        ("a decision added", f"insert into publication_holds {added} from publication_holds", "publication_holds"),
+    ):
+        yield Tamper(name, partial(_sql, work, statement, table), "ledger", table)
