@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from motlan.errors import ContractError
-from motlan.expressions import literal, quote
+from motlan.expressions import literal, one, quote
 from motlan.ingest import payloads
 from motlan.ingest.raw_columns import absent, is_stored
 from motlan.ledger.row_commitments import commitment, root_of
@@ -24,6 +24,7 @@ from motlan.lineage.evidence import Evidence, chunk_of
 from motlan.lineage.read_again import compare_rows
 from motlan.merge import value_ages, value_overrides
 from motlan.merge.provenance import POINTER, pointed
+from motlan.merge.survivorship import AGREED
 from motlan.workspace import Workspace
 
 _NONE = pa.array([], pa.string())
@@ -321,13 +322,26 @@ def _merge_again(
     engine.register(value_ages.SINCE, evidence.since)
     again: dict[str, dict[str, object]] = {}
     for version in sorted(set(evidence.golden["_merge_version"].to_pylist()) - bad_versions):
-        query = evidence.versions[version][2]["query"]
         mine = f"select entity_id from golden where _merge_version = {literal(version)}"
-        rows: pa.Table = engine.sql(
-            f"select * from {pointed(f'({query})')} where entity_id in ({mine})"
-        ).to_arrow_table()
-        again.update({row["entity_id"]: row for row in rows.to_pylist()})
+        for query in _queries(engine, evidence.versions[version][2]):
+            rows: pa.Table = engine.execute(
+                f"select * from {pointed(f'({query})')} where entity_id in ({mine})"
+            ).to_arrow_table()
+            again.update({row["entity_id"]: row for row in rows.to_pylist()})
     return again
+
+
+def _queries(engine: duckdb.DuckDBPyConnection, body: Any) -> list[str]:
+    """Return the stored queries of the golden rows: of the kinds of persons that there are, where the version keeps them apart."""
+    if "parts" not in body:
+        return [body["query"]]
+    parts, count = body["parts"], {}
+    for name, query in parts["relations"]:
+        engine.execute(f"create or replace temp table {name} as {query}")
+        count[name] = one(engine, f"select count(*) from {name}")[0]
+    differing, crowded = parts["close"]
+    kinds = {AGREED: parts["plain"], "differing": differing, "crowded": crowded}
+    return [query for name, query in kinds.items() if count[name]]
 
 
 def _difference(golden: dict[str, object] | None, again: dict[str, object] | None, name: str) -> str | None:
