@@ -324,15 +324,14 @@ def _merge_again(
     for version in sorted(set(evidence.golden["_merge_version"].to_pylist()) - bad_versions):
         mine = f"select entity_id from golden where _merge_version = {literal(version)}"
         for query in _queries(engine, evidence.versions[version][2]):
-            rows: pa.Table = engine.execute(
-                f"select * from {pointed(f'({query})')} where entity_id in ({mine})"
-            ).to_arrow_table()
-            again.update({row["entity_id"]: row for row in rows.to_pylist()})
+            found = engine.execute(f"select * from {pointed(f'({query})')} where entity_id in ({mine})")
+            names = [column[0] for column in found.description]
+            again |= {row[names.index("entity_id")]: dict(zip(names, row, strict=True)) for row in found.fetchall()}
     return again
 
 
 def _queries(engine: duckdb.DuckDBPyConnection, body: Any) -> list[str]:
-    """Return the stored queries of the golden rows: of the kinds of persons that there are, where the version keeps them apart."""
+    """Return the stored queries of golden rows, where the version keeps them apart only those of which there are persons."""
     if "parts" not in body:
         return [body["query"]]
     parts, count = body["parts"], {}
