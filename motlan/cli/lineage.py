@@ -18,7 +18,7 @@ from rich.tree import Tree
 
 from motlan.cli.output import AsJson, OfEntity, err, examples, me, opened, out, report_errors, working
 from motlan.errors import ConfigurationError
-from motlan.lineage.paragraph import percent, tell
+from motlan.lineage.paragraph import link_sentence, percent, tell
 from motlan.lineage.words import Words
 
 EPILOG = examples(
@@ -167,18 +167,21 @@ def _print(told: dict[str, Any], words: Words) -> None:
 
 
 def _grow(tree: Tree, chain: dict[str, Any], words: Words) -> None:
-    why = "; ".join([*chain["reasons"], *(f"see {file}" for file in chain["files"])])
-    mark = "[green]replays equal[/green]" if chain["replays_equal"] else f"[red]does NOT replay: {escape(why)}[/red]"
+    why = "; ".join([*map(words.reason, chain["reasons"]), *(f"see {file}" for file in chain["files"])])
+    equal = chain["replays_equal"]
+    told = escape(words.say("tree_equal") if equal else words.say("tree_broken", why=why))
+    mark = f"[green]{told}[/green]" if equal else f"[red]{told}[/red]"
     top = tree.add(f"[bold]{chain['field']}[/bold] = {escape(str(chain['value']))}   {mark}")
     decision, source = chain["decision"], chain["source"]
-    rule = decision["rule"] + (", disputed" if decision["disputed"] else "")
-    said = top.add(escape(words.say("tree_said")) + ": " + escape(words.say("tree_decided", rule=rule)))
+    disputed = f" ({words.say('tree_disputed')})" if decision["disputed"] else ""
+    top.add(escape(f"{words.say('tree_decided')}{disputed}: {words.say('by_' + decision['rule'])}"))
+    said = top.add(escape(words.say("tree_said")))
     for one in decision["said"]:
         outcome = words.say(f"tree_{one['outcome']}", why=words.why(one["why"]))
         line = f"{words.register(one['dataset'])}, {one['key']}: “{one['value']}” ({words.moment(one['since'])}): {outcome}"
         said.add(escape(line))
     for title, lines in (
-        (words.say("tree_link", rule=source["link"]["rule"]), _link(source["link"], words)),
+        (f"{words.say('tree_link')}: {link_sentence(source['link'], words)}", _link(source["link"], words)),
         (words.say("tree_cleaned", expression=source["cleaned_by"]["expression"]), _steps(source["cleaned_by"], words)),
         (_rules_title(source["rules"], words), _rules(source["rules"], words)),
         (_landed_title(source["landed"], words), _landed(source["landed"], words)),
@@ -259,7 +262,7 @@ def _corrections(chain: dict[str, Any], words: Words) -> Iterator[str]:
     for one in chain["corrections"]:
         yield words.say(
             "tree_correction",
-            event=one["event"],
+            event=words.say(f"event_{one['event']}"),
             moment=words.moment(one["recorded_at"]),
             register=words.register(one["dataset"]),
             value=one["value"],
@@ -274,7 +277,7 @@ def _received(chain: dict[str, Any], words: Words) -> Iterator[str]:
             "tree_recipient",
             agency=one["agency"],
             moment=words.moment(one["at"]),
-            how=one["how"],
+            how=words.say(f"how_{one['how']}"),
             number=one["seq"],
             legal_basis=basis,
         )

@@ -69,7 +69,7 @@ def link_sentence(link: Tree, words: Words) -> str:
         f"link_{kind}",
         rule=rule,
         other=other,
-        fields=rule.removeprefix("identifier").strip(),
+        fields=words.title(link.get("number") or rule.removeprefix("identifier").strip()),
         probability=percent(link["probability"]),
         who=who or words.say("unknown"),
     )
@@ -128,6 +128,6 @@ def _verdict(chain: Tree, words: Words) -> Iterator[str]:
     if chain["replays_equal"]:
         yield words.say("proved")
     else:
-        yield words.say("broken", reasons="; ".join([*chain["reasons"], *chain["files"]]))
+        yield words.say("broken", reasons="; ".join([*map(words.reason, chain["reasons"]), *chain["files"]]))
     if chain["not_read_again"]:
         yield words.say("not_read_again", count=len(chain["not_read_again"]))

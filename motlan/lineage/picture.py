@@ -77,7 +77,7 @@ def draw(chain: Tree, words: Words) -> str:
     y = put(f"{words.title(chain['title'])}: {chain['value']}", _verdict(chain, words), _colour(chain), MARGIN)
     y = _arrow(drawn, middle, y)
     decision = chain["decision"]
-    y = put(words.say("tree_decided", rule=decision["rule"]), words.say(f"by_{decision['rule']}"), PLAIN, y)
+    y = put(words.say("tree_decided"), words.say(f"by_{decision['rule']}"), PLAIN, y)
     y = _candidates(drawn, chain, words, y)
     source = chain["source"]
     for title, text in _way_back(source, words):
@@ -102,7 +102,7 @@ def _colour(chain: Tree) -> str:
 def _verdict(chain: Tree, words: Words) -> str:
     if chain["replays_equal"]:
         return words.say("proved")
-    return words.say("broken", reasons="; ".join([*chain["reasons"], *chain["files"]]))
+    return words.say("broken", reasons="; ".join([*map(words.reason, chain["reasons"]), *chain["files"]]))
 
 
 def _arrow(drawn: list[str], x: float, y: float) -> float:
@@ -148,7 +148,7 @@ def _way_back(source: Tree, words: Words) -> list[tuple[str, str]]:
     payload += [words.say("tree_adapter", adapter=adapter["class"], version=adapter["version"])] if adapter else []
     raw = [f"{name} = {value}" for name, value in landed["raw"].items()]
     return [
-        (words.say("tree_link", rule=link["rule"]), link_sentence(link, words)),
+        (words.say("tree_link"), link_sentence(link, words)),
         (words.say("tree_cleaned", expression=""), "\n".join([cleaned["expression"], *steps])),
         (
             words.say("tree_landed", row=landed["row"], moment=words.moment(landed["at"]), locator=landed["locator"]),

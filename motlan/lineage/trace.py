@@ -281,22 +281,26 @@ class _Chains:
         if table:
             cleaned |= describe_cleaning(self.engine, dataset, pointer["field"], body, table, ref)
             rules = describe_rules(self.engine, work, dataset, body, table, ref)
-        link_version = link["_link_version"]
+        link_version, number = link["_link_version"], str(link["rule"]).removeprefix("identifier ")
+        of = work.registry.entity(evidence.entity)
         return {
             "dataset": name,
             "title": dataset.title.model_dump(),
             "owner": dataset.owner,
             "key": row["_key"],
             "source_moment": row["_moment"],
-            "link": describe_link(
-                self.engine,
-                work,
-                evidence.entity,
-                link,
-                evidence.versions[link_version][2],
-                self.made.weighed.get(link_version),
-                self.at.moment,
-            ),
+            "link": {
+                **describe_link(
+                    self.engine,
+                    work,
+                    evidence.entity,
+                    link,
+                    evidence.versions[link_version][2],
+                    self.made.weighed.get(link_version),
+                    self.at.moment,
+                ),
+                "number": _title(of, number) if number in of.fields else None,
+            },
             "cleaned_by": cleaned,
             "rules": rules,
             "landed": self._landed(name, row, cleaned),

@@ -68,16 +68,20 @@ ENGLISH: Mapping[str, str] = {
     "why_older": "it was said earlier",
     "why_order": "both are equal, and the order of the registers' names decides",
     "why_unknown": "the rule of that day cannot be shown",
+    "tree_equal": "replays equal",
+    "tree_broken": "does NOT replay: {why}",
     "tree_said": "what each register says",
     "tree_won": "counts",
     "tree_same": "says the same",
     "tree_agrees": "agrees",
     "tree_lost": "does not count: {why}",
-    "tree_decided": "decided by {rule}",
-    "tree_link": "why this record is this person's: {rule}",
+    "tree_decided": "how it was decided",
+    "tree_disputed": "disputed",
+    "tree_link": "why this record is this person's",
     "tree_compared": "compared with {other}",
     "tree_comparison": "{name}: {level} ({weight} bits)",
-    "tree_sum": "sum {weight} bits, beginning at {prior}; probability {probability}",
+    "tree_sum": "together {weight} bits: each bit doubles the odds that the two records are of one person, which began at "
+    "{prior} before anything was compared; probability {probability}",
     "tree_reviewer": "{who} decided “{verdict}” on {moment}",
     "tree_cleaned": "cleaned by {expression}",
     "tree_step": "{call}: {before} -> {value}",
@@ -96,6 +100,30 @@ ENGLISH: Mapping[str, str] = {
     "tree_recipient": "{agency} on {moment} ({how} {number}): {legal_basis}",
     "tree_looks": "who looked at this person",
     "tree_look": "{who} on {moment}: {what}",
+    "event_opened": "opened",
+    "event_refreshed": "repeated",
+    "event_closed": "closed",
+    "how_changes": "change feed, number",
+    "how_snapshot": "whole register, at number",
+    "reason_a landed row was altered": "the record as received was altered here",
+    "reason_a payload was altered": "the file as received was altered here, or is missing",
+    "reason_the commitments do not match the log": "the records as received are not those that the log names",
+    "reason_a rule was altered": "a rule was altered",
+    "reason_a link does not follow": "the two records, compared again, are not of one person by the rules of that day",
+    "reason_there is no such golden row": "nothing of the kind is published",
+    "reason_the value does not follow": "the rules of that day give another value",
+    "reason_the decision does not follow": "the rules of that day give the value of another register",
+    "reason_the payload, read again, gives another row": "the file as received says something else",
+    "reason_the payload, read as its adapter is declared today, gives another row": "the file as received, read as is declared "
+    "today, says something else",
+    "reason_the payload, read again, has no such row": "the file as received has no such record",
+    "reason_the payload cannot be read again": "the file as received cannot be read",
+    "reason_the database that agencies are served from lacks a row of this person": "the database that agencies are served from "
+    "lacks a row of this person",
+    "reason_the database that agencies are served from says something else than what was published": "the database that agencies "
+    "are served from says something else than what was published",
+    "reason_the change feed that agencies are served from says something else than what was published": "the change feed that "
+    "agencies are served from says something else than what was published",
 }
 """Key -> English. Names in braces are put in."""
 _TITLE = re.compile(r"^([^(]+?) \(([^)]+)\)")
@@ -123,12 +151,17 @@ class Words:
         """Return why a value lost."""
         return self.say(f"why_{word}" if f"why_{word}" in ENGLISH else "why_unknown")
 
+    def reason(self, reason: str) -> str:
+        """Return why a value does not replay, or is served otherwise."""
+        return self.say(f"reason_{reason}") if f"reason_{reason}" in ENGLISH else reason
+
     def register(self, dataset: str) -> str:
-        """Return what people call a register: its dataset's title, and its owner."""
+        """Return what people call a register: its dataset's title, and in English its owner, who is named in one language."""
         found = self._registry.datasets.get(dataset)
         if found is None:
             return dataset
-        return f"{getattr(found.title, self.language)} ({found.owner.partition(' <')[0]})"
+        title = str(getattr(found.title, self.language))
+        return f"{title} ({found.owner.partition(' <')[0]})" if self.language == "en" else title
 
     def title(self, description: str) -> str:
         """Return what people call a field; its description has the country's own words in brackets."""
