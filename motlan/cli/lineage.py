@@ -266,7 +266,7 @@ def _corrections(chain: dict[str, Any], words: Words) -> Iterator[str]:
             moment=words.moment(one["recorded_at"]),
             register=words.register(one["dataset"]),
             value=one["value"],
-            golden=one["golden_value"],
+            counts=one["golden_value"],
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from motlan import __version__
 
 Tree = dict[str, Any]
-PREFIXES = {"motlan": "urn:motlan:", "foaf": "http://xmlns.com/foaf/0.1/"}
+PREFIXES = {"motlan": "urn:motlan:", "xsd": "http://www.w3.org/2001/XMLSchema#"}
 BUS = "motlan:bus"
 _ODD = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -56,7 +56,7 @@ class _Document:
 
 
 def _name(kind: str) -> Tree:
-    return {"$": kind, "type": "prov:QUALIFIED_NAME"}
+    return {"$": kind, "type": "xsd:QName"}
 
 
 def _ours(attributes: Tree) -> Tree:

@@ -95,7 +95,7 @@ ENGLISH: Mapping[str, str] = {
     "tree_version": "publication {number} of {moment}: “{value}” from {register}",
     "tree_removed": "publication {number} of {moment}: nothing any more",
     "tree_corrections": "corrections asked of registers",
-    "tree_correction": "{event} on {moment}: {register} says “{value}”, it was told “{golden}”",
+    "tree_correction": "{event} on {moment}: {register} says “{value}”, it was told “{counts}”",
     "tree_received": "agencies that received it",
     "tree_recipient": "{agency} on {moment} ({how} {number}): {legal_basis}",
     "tree_looks": "who looked at this person",
