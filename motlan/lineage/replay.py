@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
 
 from motlan.errors import ContractError
-from motlan.expressions import literal, one, quote
+from motlan.expressions import abreast, literal, one, quote
+from motlan.expressions.duckdb.session import Session
 from motlan.ingest import payloads
 from motlan.ingest.raw_columns import absent, is_stored
 from motlan.ledger.row_commitments import commitment, root_of
@@ -27,6 +30,8 @@ from motlan.merge.provenance import POINTER, pointed
 from motlan.merge.survivorship import AGREED
 from motlan.workspace import Workspace
 
+SIDE_BY_SIDE = 4
+"""Stored queries that are planned at a time."""
 _NONE = pa.array([], pa.string())
 Sample = Iterable[tuple[str, str]]
 """Pairs of person id and field."""
@@ -114,9 +119,12 @@ def make_again(work: Workspace, engine: duckdb.DuckDBPyConnection, evidence: Evi
         for name in sorted({name for rows in evidence.raw.values() for name in rows["_payload"].to_pylist()})
     }
     bad_rows = _bad_rows(engine, evidence, payloads_held)
-    otherwise, unread = compare_rows(work, evidence, {name for name, holds in payloads_held.items() if holds})
+    holding = {name for name, holds in payloads_held.items() if holds}
+    with ThreadPoolExecutor(1) as reading:  # it reads payloads while the engine plans
+        compared = reading.submit(compare_rows, work, evidence, holding)
+        tagged = _clean_again(work, engine, evidence, bad_versions, keeps=keeps)
+        otherwise, unread = compared.result()
     bad_rows = otherwise | bad_rows
-    tagged = _clean_again(work, engine, evidence, bad_versions, keeps=keeps)
     bad_links, weighed = _bad_links(engine, evidence, bad_versions, keeps=keeps)
     return Made(
         bad_persons=_bad_persons(engine, evidence, bad_rows, bad_links),
@@ -201,35 +209,46 @@ def _clean_again(
     work: Workspace, engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versions: set[str], *, keeps: bool
 ) -> dict[str, str]:
     """Make `facts`: every landed row, cleaned again by the query that its version stores; return the tables that it keeps."""
-    tagged: dict[str, str] = {}
     fields = work.registry.entity(evidence.entity).fields
     pulls = {"run": list(evidence.moments), "pulled": list(evidence.moments.values())}
     engine.register("pulls", pa.table({name: pa.array(told, pa.string()) for name, told in pulls.items()}))
     columns = ", ".join(f"{quote(name)} varchar" for name in fields)
     engine.execute(f"create temp table facts (dataset varchar, _key varchar, _ref varchar, _moment varchar, {columns})")
-    for dataset, rows in evidence.raw.items():
-        for version in sorted(
-            {evidence.cleaned_by[ref] for ref in rows["_ref"].to_pylist() if ref in evidence.cleaned_by}
-        ):
-            if version in bad_versions:
-                continue
-            body = evidence.versions[version][2]
-            refs = pa.array([ref for ref in rows["_ref"].to_pylist() if evidence.cleaned_by.get(ref) == version])
-            engine.register("landed", rows)
-            engine.register("wanted", pa.table({"_ref": refs}))
-            unsent = absent(_names(body), rows.column_names)
-            engine.execute(
-                f"create or replace temp view raw_rows as select *{unsent} from landed semi join wanted using (_ref)"
-            )
-            name = tagged[version] = f"tagged_{len(tagged)}" if keeps else "tagged"
-            engine.execute(f"create or replace temp table {name} as {body['query']}")
-            known = {row[0] for row in engine.execute(f"describe {name}").fetchall()}
-            values = ", ".join(quote(field) if field in known else "null" for field in fields)
-            engine.execute(
-                f"insert into facts select {literal(dataset)}, _key, _ref, coalesce(_moment, pulled), {values} "
-                f"from {name} left join pulls on run = split_part(_ref, '/', 1)"
-            )
+    used = {version for version in evidence.cleaned_by.values() if version not in bad_versions}
+    tagged = {version: f"tagged_{number}" for number, version in enumerate(sorted(used))}
+    session = cast(Session, engine)
+    for version in tagged:
+        session.ready(evidence.versions[version][2]["query"])  # type: ignore[arg-type]  # a text
+    # Planning such a query takes longer than it runs, and is one thread's work.
+    sessions = [session.beside() for _ in range(min(len(tagged), SIDE_BY_SIDE))]
+    if sessions:
+        list(abreast(sessions, tagged.items(), partial(_tag, evidence)))  # type: ignore[arg-type]  # ours are sessions
+    for version, name in tagged.items():
+        dataset = evidence.versions[version][1]
+        known = {row[0] for row in engine.execute(f"describe {name}").fetchall()}
+        values = ", ".join(quote(field) if field in known else "null" for field in fields)
+        engine.execute(
+            f"insert into facts select {literal(dataset)}, _key, _ref, coalesce(_moment, pulled), {values} "
+            f"from {name} left join pulls on run = split_part(_ref, '/', 1)"
+        )
+        if not keeps:
+            engine.execute(f"drop table {name}")
     return tagged if keeps else {}
+
+
+def _tag(evidence: Evidence, engine: duckdb.DuckDBPyConnection, asked: tuple[str, str]) -> None:
+    """Make a table of the rows that a version cleaned, cleaned again: with each rule's answer."""
+    version, name = asked
+    _, dataset, body = evidence.versions[version]
+    rows = evidence.raw[dataset]
+    refs = pa.array([ref for ref in rows["_ref"].to_pylist() if evidence.cleaned_by.get(ref) == version], pa.string())
+    engine.register("landed", rows)
+    engine.register("wanted", pa.table({"_ref": refs}))
+    unsent = absent(_names(body), rows.column_names)
+    engine.execute(
+        f"create or replace temp view raw_rows as select *{unsent} from landed semi join wanted using (_ref)"
+    )
+    engine.execute(f"create or replace table {name} as {body['query']}")
 
 
 def _names(body: dict[str, object]) -> list[str]:
