@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lxml import etree
+from pyarrow import RecordBatch
 
-from adapters.protocols.columns import numbered, require_keys, rows_of, to_batch
+from adapters.protocols.columns import Columns, numbered, require_keys, rows_of, to_batch
 from adapters.protocols.guard import capped, full_enough, moment, whole_number
 from adapters.protocols.http import Answer
 from adapters.protocols.options import read_options
@@ -67,6 +68,14 @@ class PopulationAdapter(Adapter):
         pages = full_enough(require_keys(follow(fetch, self.source), self.source), self.source)
         return capped(pages, self.source)
 
+    @classmethod
+    def read_again(cls, source: Source, payload: bytes, locator: str) -> Iterator[RecordBatch]:
+        """Read the records of a page that was kept."""
+        name = locator.partition(";")[0]
+        records = XmlRecords(_RECORD, source.columns, source.limits)
+        columns, _ = records.read_document(payload, f"{source.dataset} {name}")
+        yield _located(columns, name, source)
+
     def _page(self, answer: Answer, name: str) -> tuple[Page, str | None]:
         where = f"{self.source.dataset} {name}"
         columns, root = self._records.read_document(answer.body, where, answer.charset)
@@ -74,11 +83,16 @@ class PopulationAdapter(Adapter):
         rows = rows_of(columns)
         if _number_said(root, where) != rows:
             raise ContractError(f"the page has {rows} records, and says another number", where=where)
-        batch = to_batch(columns, numbered(f"{name};{_RECORD}=", 1, rows), self.source.limits)
+        batch = _located(columns, name, self.source)
         charset = charset_of(answer.body[:HEAD_BYTES], answer.body, answer.charset)
         page = Page(batch, answer.body, answer.media_type or "text/xml", charset, name)
         following = text_of(root, "ConTroTiep") or ""
         return page, following if following.strip() else None
+
+
+def _located(columns: Columns, name: str, source: Source) -> RecordBatch:
+    """Make the rows of a page's records, with their places in it."""
+    return to_batch(columns, numbered(f"{name};{_RECORD}=", 1, rows_of(columns)), source.limits)
 
 
 def _number_said(root: etree._Element, where: str) -> int:

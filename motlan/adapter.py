@@ -177,3 +177,22 @@ class Adapter(ABC):
         Where the cursor names whole drops, only drops after `since.cursor` are given. Memory stays flat
         whatever the size of the register. Order is the source's; the same record may come twice.
         """
+
+    @classmethod
+    def read_again(
+        cls,
+        source: Source,  # noqa: ARG003 - for those who can
+        payload: bytes,  # noqa: ARG003
+        locator: str,  # noqa: ARG003
+    ) -> Iterator[pa.RecordBatch] | None:
+        """Read a payload that was kept again, as `pull` read it, and without reaching the source.
+
+        Args:
+            source: The dataset as it is declared now; it has no credential.
+            payload: The bytes of one `Page.payload`.
+            locator: The locator of one of its rows, which may begin with the payload's name at the source.
+
+        Returns:
+            Its rows, as `Page.rows` has them; None where this adapter cannot tell them from the payload alone.
+        """
+        return None

@@ -10,15 +10,17 @@ believed, and the drop's name is the cursor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from pyarrow import RecordBatch
 
 from adapters.protocols.charsets import peek
 from adapters.protocols.codings import GZIP_MAGIC
 from adapters.protocols.columns import has_key, keyless, numbered, rows_of, to_batch
 from adapters.protocols.deadline import refuse_late, told_at, within
-from adapters.protocols.formats import FormatOptions, format_for
+from adapters.protocols.formats import Format, FormatOptions, format_for
 from adapters.protocols.guard import capped, gunzip, moment, plain_name, slices, whole_number
 from adapters.protocols.json import at_path, parse
 from adapters.protocols.openers import Opener, Sent, opener_for
@@ -30,6 +32,8 @@ from motlan.errors import ContractError
 DROP = "_drop"
 """Name of the column that tells which drop a row came with."""
 
+_PLACE = ";record="
+"""Stands in a locator between the file and the number of the record."""
 PAGES_AT_ONCE = 4
 """A page of a file has `Source.page_rows` times this many rows at most: a file costs no question a page."""
 
@@ -72,8 +76,7 @@ class DropAdapter(Adapter):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self._options = read_options(source, DropOptions)
-        columns = {name: path for name, path in source.columns.items() if name != DROP}
-        self._format = format_for(self._options, columns, source)
+        self._format = _format_of(source, self._options)
         self._opener: Opener = opener_for(source)
         self._folder = self._options.index.rpartition("/")[0]
 
@@ -107,6 +110,14 @@ class DropAdapter(Adapter):
         A locator is `2026-10-01-full/NguoiNopThue-0001.xml.gz;record=17`, counted from 1 in the file.
         """
         return capped(self._pages(since), self.source)
+
+    @classmethod
+    def read_again(cls, source: Source, payload: bytes, locator: str) -> Iterator[RecordBatch]:
+        """Read the records of a file that was kept, some at a time."""
+        name = locator.rpartition(_PLACE)[0]
+        zipped, where = payload.startswith(GZIP_MAGIC), f"{source.dataset} {name}"
+        chunks = gunzip(slices(payload), source.limits.decompressed_bytes, where) if zipped else slices(payload)
+        return _read_rows(_format_of(source, read_options(source, DropOptions)), chunks, name, source)
 
     def _pages(self, since: Watermark | None) -> Iterator[Page]:
         for drop in self._since(self._drops(), since):
@@ -166,18 +177,31 @@ class DropAdapter(Adapter):
         head, chunks = peek(chunks, HEAD_BYTES)
         charset = self._format.charset(head)
         done, keyed = 0, False
-        for columns in self._format.read(chunks, self.source.page_rows * PAGES_AT_ONCE, where):
-            rows = rows_of(columns)
-            columns[DROP] = [drop.name] * rows
-            ordered = {column: columns.pop(column) for column in self.source.columns} | columns
-            batch = to_batch(ordered, numbered(f"{name};record=", done + 1, rows), limits)
-            done += rows
+        for batch in _read_rows(self._format, chunks, name, self.source):
+            payload = None if done else body
+            done += batch.num_rows
             keyed = keyed or has_key(batch, self.source)
-            yield Page(batch, body if done == rows else None, _media_type(file.name, zipped), charset, name)
+            yield Page(batch, payload, _media_type(file.name, zipped), charset, name)
         if done != file.rows:
             raise ContractError(f"the file has {done} rows, its manifest says {file.rows}", where=where)
         if done and not keyed:
             raise keyless(self.source, where)
+
+
+def _format_of(source: Source, options: DropOptions) -> Format:
+    columns = {name: path for name, path in source.columns.items() if name != DROP}
+    return format_for(options, columns, source)
+
+
+def _read_rows(file: Format, chunks: Iterable[bytes], name: str, source: Source) -> Iterator[RecordBatch]:
+    """Give the rows of a file (`<drop>/<file>`), with their places in it, some at a time."""
+    done = 0
+    for columns in file.read(chunks, source.page_rows * PAGES_AT_ONCE, f"{source.dataset} {name}"):
+        rows = rows_of(columns)
+        columns[DROP] = [name.partition("/")[0]] * rows
+        ordered = {column: columns.pop(column) for column in source.columns} | columns
+        yield to_batch(ordered, numbered(f"{name}{_PLACE}", done + 1, rows), source.limits)
+        done += rows
 
 
 def _file(entry: dict[str, Any], where: str) -> _File:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pyarrow import RecordBatch
+
 from adapters.protocols.auth import Basic, user_and_secret
 from adapters.protocols.charsets import charset_of
 from adapters.protocols.columns import numbered, require_keys, rows_of, to_batch
@@ -86,6 +88,14 @@ class RestAdapter(Adapter):
         pages = full_enough(require_keys(follow(fetch, self.source), self.source), self.source)
         return capped(pages, self.source)
 
+    @classmethod
+    def read_again(cls, source: Source, payload: bytes, locator: str) -> Iterator[RecordBatch]:
+        """Read the records of an answer that was kept."""
+        name = locator.partition(";")[0]
+        document = parse(payload, f"{source.dataset} {name}") if payload else None
+        records = read_options(source, RestOptions).records
+        yield _read_rows(document, records, JsonRecords(source.columns, source.limits), name, source)
+
     def _since(self, since: Watermark | None) -> dict[str, str]:
         return {self._options.since_parameter: since.cursor} if since else {}
 
@@ -93,15 +103,19 @@ class RestAdapter(Adapter):
         name = f"page={number}"
         where = f"{self.source.dataset} {name}"
         document = None if answer.status == _NO_CONTENT else parse(answer.body, where)
-        records = read_records(document, self._options.records, where)
+        rows = _read_rows(document, self._options.records, self._records, name, self.source)
         cursor = self._options.next_cursor
         following = read_cursor(at_path(document, cursor), where) if cursor else None
-        columns = self._records.to_columns(records, where)
-        pointer = "/" + self._options.records.replace(".", "/") if self._options.records else ""
-        locators = numbered(f"{name};{pointer}/", 0, rows_of(columns))
-        rows = to_batch(columns, locators, self.source.limits)
         page = Page(rows, answer.body, answer.media_type or "application/json", charset_of(answer.body), name)
         return page, following
+
+
+def _read_rows(document: Any, path: str, records: JsonRecords, name: str, source: Source) -> RecordBatch:
+    """Make the rows of an answer's records, with their places in it."""
+    where = f"{source.dataset} {name}"
+    columns = records.to_columns(read_records(document, path, where), where)
+    pointer = "/" + path.replace(".", "/") if path else ""
+    return to_batch(columns, numbered(f"{name};{pointer}/", 0, rows_of(columns)), source.limits)
 
 
 def read_records(document: Any, path: str, where: str) -> list[Any]:

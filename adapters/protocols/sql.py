@@ -82,6 +82,19 @@ class SqlAdapter(Adapter):
         """
         return capped(self._pages(since), self.source)
 
+    @classmethod
+    def read_again(cls, source: Source, payload: bytes, locator: str) -> Iterator[pa.RecordBatch]:
+        """Read the rows of a page that was kept."""
+        view = read_options(source, SqlOptions).view
+        page = locator.removeprefix(f"{view}:").rpartition(";row=")[0]
+        try:
+            table = pa.ipc.open_stream(payload).read_all().combine_chunks()
+            keys = table[source.key].combine_chunks()
+        except (pa.ArrowException, KeyError):
+            raise ContractError("this is no Arrow stream of the view's rows", where=source.dataset) from None
+        columns = {name: table[name].combine_chunks() for name in table.column_names}
+        yield to_batch(columns, _places(keys, view, page), source.limits)
+
     def _pages(self, since: Watermark | None) -> Iterator[Page]:
         numbers = itertools.count(1)
         with PostgresLine(self.source) as line:
@@ -196,10 +209,7 @@ class SqlAdapter(Adapter):
         columns: Columns = {
             name: array.combine_chunks() for name, array in zip(self.source.columns, table.columns, strict=True)
         }
-        keys = columns[self.source.key]
-        locators = pc.binary_join_element_wise(f"{self._name}:", keys, "")
-        if keys.null_count:
-            locators = pc.if_else(keys.is_valid(), locators, numbered(f"{self._name}:{name};row=", 1, len(keys)))
+        locators = _places(columns[self.source.key], self._name, name)
         batch = to_batch(columns, locators, self.source.limits)
         return Page(
             batch, self._payload(batch.select(list(range(batch.num_columns - 1))), where), MEDIA_TYPE, name=name
@@ -213,6 +223,14 @@ class SqlAdapter(Adapter):
         if len(payload) > self.source.limits.payload_bytes:
             raise ContractError(f"more than {self.source.limits.payload_bytes} bytes", where=where)
         return payload
+
+
+def _places(keys: Any, view: str, page: str) -> Any:
+    """Return the locators of a page's rows: by their keys, and by their number in the page where there is none."""
+    locators = pc.binary_join_element_wise(f"{view}:", keys, "")
+    if keys.null_count:
+        locators = pc.if_else(keys.is_valid(), locators, numbered(f"{view}:{page};row=", 1, len(keys)))
+    return locators
 
 
 def _only_row(table: Any) -> list[Any]:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
-import json
-import sys
 from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.tree import Tree
 
 from motlan import pipeline
 from motlan.cli import (
@@ -26,6 +21,7 @@ from motlan.cli import (
     feeds,
     golden,
     hold,
+    lineage,
     link,
     model,
     people,
@@ -47,8 +43,6 @@ from motlan.cli.output import (
     duration,
     err,
     examples,
-    local_time,
-    me,
     out,
     report_errors,
     working,
@@ -103,6 +97,7 @@ app.command("status", epilog=status.EPILOG)(status.status)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
+app.command("lineage", epilog=lineage.EPILOG)(lineage.lineage)
 for _point in entry_points(group="motlan.cli"):
     app.add_typer(_point.load(), name=_point.name)
 
@@ -207,76 +202,6 @@ def project(entity: OfEntity = None, mend: Mend = False, as_json: AsJson = False
     with report_errors(as_json, PUBLISHED), working("projecting", as_json):
         projected = pipeline.project(entity=entity, mend=mend)
     show_steps({"project": projected}, as_json, "project")
-
-
-@app.command(
-    epilog=examples(
-        "motlan lineage full_name",
-        "motlan lineage full_name --person ID",
-        "printf '%s' \"$NUMBER\" | motlan lineage --json",
-    )
-)
-def lineage(
-    field: Annotated[str | None, typer.Argument(help="A golden field; all that are filled where absent.")] = None,
-    entity: OfEntity = None,
-    person: Annotated[str, typer.Option(help="The bus's own id of a person, in place of an identifier.")] = "",
-    as_json: AsJson = False,
-) -> None:
-    """Show why the state says this: from golden value back to the landed row.
-
-    Asks for the identifier (or the bus's own person id) at a prompt, or reads it from standard input; an identifier is never
-    an argument, because arguments stand in process lists and shell histories. The look is written into the ledger. Exits
-    with 1 where a value does not replay equal.
-    """
-    from motlan.lineage.trace import check_field, find_person, numbers_of, trace
-    from motlan.workspace import open_workspace
-
-    with report_errors(as_json):
-        work = open_workspace()
-        of = work.registry.linked(entity)
-        if field:
-            check_field(work, of.name, field)
-        if not person:
-            identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
-            person = find_person(work, of.name, identifier.strip())
-        chains = trace(work, of.name, person, [field] if field else [], principal=me())
-        numbers = [row for row in numbers_of(work, of.name, person) if field in (None, row["field"])]
-    if as_json:
-        out.print_json(json.dumps({of.id_column: person, "fields": chains, "numbers": numbers}))
-    else:
-        tree = Tree(f"{of.name} {person}")
-        for chain in chains:
-            _grow(tree, chain)
-        for row in numbers:
-            until = f"until {row['until']}" if row["until"] else "stands"
-            tree.add(
-                f"{row['field']} {row['value']} since {row['since']}, {until}: {row['dataset']} {escape(row['key'])}"
-            )
-        out.print(tree)
-    if not all(chain["replays_equal"] for chain in chains):
-        raise typer.Exit(1)
-
-
-def _grow(tree: Tree, chain: dict[str, Any]) -> None:
-    source, decision = chain["source"], chain["decision"]
-    landed, link = source["landed"], source["link"]
-    why = "; ".join([*chain["reasons"], *(f"see {file}" for file in chain["files"])])
-    mark = "[green]replays equal[/green]" if chain["replays_equal"] else f"[red]does NOT replay: {escape(why)}[/red]"
-    top = tree.add(f"[bold]{chain['field']}[/bold] = {chain['value']}   {mark}")
-    disputed = ", disputed" if decision["disputed"] else ""
-    merged = top.add(f"merged by {decision['rule']}{disputed} (version {decision['version'][:12]})")
-    said = merged.add(
-        f"said by {source['dataset']} ({source['owner']}), record {source['key']}, as of {source['source_moment']}"
-    )
-    weight = "" if link["match_weight"] is None else f", weight {link['match_weight']:.1f}"
-    said.add(f"linked by {link['rule']}{weight} (version {link['version'][:12]})")
-    cleaned = said.add(
-        f"cleaned by {source['cleaned_by']['expression']} (version {source['cleaned_by']['version'][:12]})"
-    )
-    row = cleaned.add(f"landed row {landed['row']} at {local_time(landed['at'])}, {landed['locator']}")
-    for name, value in landed["raw"].items():
-        row.add(f"{name} = {value!r}")
-    row.add(f"commitment {landed['commitment'][:16]}…, payload sha256 {landed['payload_sha256'][:16]}…")
 
 
 @store_app.command("start", epilog=examples("motlan store start"))

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
+from pyarrow import RecordBatch
 from pydantic import BaseModel, Field, field_validator
 
 from motlan.adapter import Adapter, CursorType, Limits, Order, Pace, Source
@@ -185,6 +186,25 @@ class Dataset(Declared):
             pace=_bounds(Pace, self.pace, f"agencies.yaml, {self.agency}.pace"),
             options=self.options,
         )
+
+    def offline_source(self) -> Source:
+        """Build what an adapter is told to read kept payloads again: it reaches nothing, so it has no credential."""
+        return Source(
+            agency=self.agency,
+            dataset=self.name,
+            endpoint="",
+            credential=None,
+            key=self.key,
+            cursor=self.cursor,
+            columns=self.columns,
+            page_rows=self.page_rows,
+            limits=_bounds(Limits, self.limits, f"agencies.yaml, {self.agency}.limits"),
+            options=self.options,
+        )
+
+    def read_again(self, payload: bytes, locator: str) -> Iterator[RecordBatch] | None:
+        """Have the adapter read a kept payload again (see `Adapter.read_again`)."""
+        return self._adapter_class().read_again(self.offline_source(), payload, locator)
 
     def open(self) -> Adapter:
         """Load the adapter that `agencies.yaml` names and give it its source."""

@@ -60,7 +60,7 @@ def _select(dataset: Dataset, dialect: Dialect) -> str:
     sent = {column: quote(stored(column)) for column in dataset.columns}
     columns = list(sent.values())
     sent |= {DAY: quote(DAY)}
-    day = _day(dataset, dialect) if any(DAY in made.fields for made in (*first.values(), *second.values())) else ""
+    day = day_of(dataset, dialect) if any(DAY in made.fields for made in (*first.values(), *second.values())) else ""
     columns += [quote(DAY)] if day else []
     once = [_Once(number, call, dialect, sent) for number, call in enumerate(_calls(first, dialect.costly))]
     made_once = [*([f"{day} as {quote(DAY)}"] if day else []), *(one.column for one in once)]
@@ -86,7 +86,7 @@ def split(dataset: Dataset) -> tuple[dict[str, Expression], dict[str, Expression
     return first, {field: expression for field, expression in made.items() if field not in first}
 
 
-def _day(dataset: Dataset, dialect: Dialect) -> str:
+def day_of(dataset: Dataset, dialect: Dialect = DUCKDB) -> str:
     """Return the SQL of the day of a record's moment where its source is; in UTC where no zone is declared."""
     return parse(f"local_day(_moment, '{dataset.zone or 'UTC'}')").sql(dialect, {"_moment": dialect.quote("_moment")})
 

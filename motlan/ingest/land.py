@@ -19,6 +19,7 @@ from motlan.config.registry import Dataset
 from motlan.errors import ContractError
 from motlan.expressions import abreast, constant, literal, one, quote
 from motlan.ingest import drift, payloads, resends, watermark
+from motlan.ingest.adapter_version import describe_adapter
 from motlan.ingest.completeness import Census
 from motlan.ingest.deletions import Held
 from motlan.ingest.pull_window import Earning
@@ -358,6 +359,7 @@ def _pull(work: Workspace, dataset: Dataset, run: str, begun: SyncBegun, watch: 
         "chunks": digests,
         "drift": watcher.drift.counts(),
         "profile": watcher.profile.counts(),
+        "adapter": describe_adapter(dataset),
     }
 
 

@@ -80,6 +80,7 @@ class Landed(Result):
         gone: Records that the source no longer has, where everything was pulled.
         surplus: How many more records are left then than the source counts.
         replayed: Rows that a replay landed again; absent of a pull.
+        adapter: What read the source (see `motlan.ingest.adapter_version`); absent of a replay.
         snapshots: Table -> the lake's snapshot id.
     """
 
@@ -101,6 +102,7 @@ class Landed(Result):
     gone: int | None = field(default=None, metadata=_ABSENT)
     surplus: int | None = field(default=None, metadata=_ABSENT)
     replayed: int | None = field(default=None, metadata=_ABSENT)
+    adapter: dict[str, str] | None = field(default=None, metadata=_ABSENT)
     snapshots: dict[str, int] = field(default_factory=dict)
 
 

@@ -7,24 +7,32 @@ chunk's digest in the log, the rule that cleaned it, the link of every row of th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
 
 from motlan.errors import ContractError
-from motlan.expressions import literal, quote
+from motlan.expressions import abreast, literal, one, quote
+from motlan.expressions.duckdb.session import Session
 from motlan.ingest import payloads
 from motlan.ingest.raw_columns import absent, is_stored
 from motlan.ledger.row_commitments import commitment, root_of
 from motlan.ledger.versions import version_id
 from motlan.lineage.evidence import Evidence, chunk_of
+from motlan.lineage.read_again import compare_rows
 from motlan.merge import value_ages, value_overrides
 from motlan.merge.provenance import POINTER, pointed
+from motlan.merge.survivorship import AGREED
 from motlan.workspace import Workspace
 
+SIDE_BY_SIDE = 4
+"""Stored queries that are planned at a time."""
+_NONE = pa.array([], pa.string())
 Sample = Iterable[tuple[str, str]]
 """Pairs of person id and field."""
 
@@ -38,14 +46,46 @@ class Verdict:
         equal: Those that replayed equal.
         reasons: Why others did not -> how many.
         broken: The (person id, field) pairs that did not.
+        why: Each of these -> why.
         files: Payloads that are missing or damaged, by their paths under the installation's folder.
+        unread: Landed rows whose adapter cannot read a payload alone: nothing is claimed of it but its hash.
     """
 
     checked: int = 0
     equal: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     broken: list[tuple[str, str]] = field(default_factory=list)
+    why: dict[tuple[str, str], str] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made again from evidence, in a session.
+
+    The session keeps `facts` (every landed row, cleaned again), `linked_rows` and `withheld` (the persons' rows as they were
+    merged, and the values that people set aside), `since_rows` (`value_ages.SINCE`), and the tables that are named here.
+
+    Attributes:
+        bad_persons: Persons under whom something does not hold: person id -> why.
+        bad_rows: Landed rows that do not hold: `_ref` -> why.
+        bad_links: Rows whose link does not follow.
+        unread: Rows whose adapter cannot read a payload alone.
+        again: Person id -> the golden row that was made again.
+        tagged: Clean version -> the table of the rows that it cleaned, with each rule's answer; where that is kept.
+        weighed: Link version -> the table of the rows as it compared them, likewise.
+        damaged: Payloads that are missing or damaged.
+    """
+
+    bad_persons: dict[str, str]
+    bad_rows: dict[str, str]
+    bad_links: set[str]
+    unread: set[str]
+    again: dict[str, dict[str, object]]
+    tagged: dict[str, str]
+    weighed: dict[str, str]
+    damaged: set[str]
 
 
 def replay(work: Workspace, evidence: Evidence, sample: Sample) -> Verdict:
@@ -57,33 +97,67 @@ def replay(work: Workspace, evidence: Evidence, sample: Sample) -> Verdict:
         sample: Which fields.
     """
     with work.engine(f"replaying {evidence.entity}") as engine:
-        bad_versions = {
-            version
-            for version, (kind, subject, body) in evidence.versions.items()
-            if version_id(kind, subject, body) != version
-        }
-        bad_rows = _bad_rows(engine, evidence)
-        _clean_again(work, engine, evidence, bad_versions)
-        bad_links = _bad_links(engine, evidence, bad_versions)
-        bad_persons = _bad_persons(engine, evidence, bad_rows, bad_links)
-        again = _merge_again(work, engine, evidence, bad_versions)
+        return judge(work, evidence, make_again(work, engine, evidence), sample)
+
+
+def make_again(work: Workspace, engine: duckdb.DuckDBPyConnection, evidence: Evidence, *, keeps: bool = False) -> Made:
+    """Make everything again that golden values rest on.
+
+    Args:
+        work: The open installation.
+        engine: A session.
+        evidence: What to make it from.
+        keeps: Whether the session shall keep what is only needed to explain it.
+    """
+    bad_versions = {
+        version
+        for version, (kind, subject, body) in evidence.versions.items()
+        if version_id(kind, subject, body) != version
+    }
+    payloads_held = {
+        name: _payload_holds(evidence, name)
+        for name in sorted({name for rows in evidence.raw.values() for name in rows["_payload"].to_pylist()})
+    }
+    bad_rows = _bad_rows(engine, evidence, payloads_held)
+    holding = {name for name, holds in payloads_held.items() if holds}
+    with ThreadPoolExecutor(1) as reading:  # it reads payloads while the engine plans
+        compared = reading.submit(compare_rows, work, evidence, holding)
+        tagged = _clean_again(work, engine, evidence, bad_versions, keeps=keeps)
+        otherwise, unread = compared.result()
+    bad_rows = otherwise | bad_rows
+    bad_links, weighed = _bad_links(engine, evidence, bad_versions, keeps=keeps)
+    return Made(
+        bad_persons=_bad_persons(engine, evidence, bad_rows, bad_links),
+        bad_rows=bad_rows,
+        bad_links=bad_links,
+        unread=unread,
+        again=_merge_again(work, engine, evidence, bad_versions),
+        tagged=tagged,
+        weighed=weighed,
+        damaged={name for name, holds in payloads_held.items() if not holds},
+    )
+
+
+def judge(work: Workspace, evidence: Evidence, made: Made, sample: Sample) -> Verdict:
+    """Compare golden fields with those that were made again."""
     golden = {row["entity_id"]: row for row in evidence.golden.to_pylist()}
-    verdict = Verdict(files=sorted(_damaged(work, evidence)))
+    files = (payloads.path(work.settings.payloads, name).relative_to(work.settings.var) for name in made.damaged)
+    verdict = Verdict(files=sorted(map(str, files)), unread=sorted(made.unread))
     for person, name in sample:
         verdict.checked += 1
-        reason = bad_persons.get(person) or _difference(golden.get(person), again.get(person), name)
+        reason = made.bad_persons.get(person) or _difference(golden.get(person), made.again.get(person), name)
         if reason:
             verdict.reasons[reason] = verdict.reasons.get(reason, 0) + 1
             verdict.broken.append((person, name))
+            verdict.why[person, name] = reason
         else:
             verdict.equal += 1
     return verdict
 
 
-def _bad_rows(engine: duckdb.DuckDBPyConnection, evidence: Evidence) -> dict[str, str]:
+def _bad_rows(engine: duckdb.DuckDBPyConnection, evidence: Evidence, payload_ok: Mapping[str, bool]) -> dict[str, str]:
     """Landed rows whose bytes cannot be trusted: `_ref` -> why."""
     bad: dict[str, str] = {}
-    payload_ok: dict[str, bool] = {}
     chunk_ok: dict[tuple[str, int], bool] = {}
     for rows in evidence.raw.values():
         engine.register("landed", rows)
@@ -93,11 +167,9 @@ def _bad_rows(engine: duckdb.DuckDBPyConnection, evidence: Evidence) -> dict[str
         query = f"select _ref, _payload, _commitment, [{tests}] from landed"
         for ref, payload, committed, answers in engine.execute(query).fetchall():
             holds = answers[landed_with.index(_landed_with(evidence, ref))]
-            if payload not in payload_ok:
-                payload_ok[payload] = _payload_holds(evidence, payload)
             run, chunk = chunk_of(ref)
             if (run, chunk) not in chunk_ok:
-                commitments = pa.array(evidence.commitments.get((run, chunk), []), pa.string())
+                commitments = evidence.commitments.get((run, chunk), _NONE)
                 chunk_ok[run, chunk] = root_of(commitments) == evidence.chunks.get((run, chunk))
             if not holds or committed != _committed_at(evidence, ref):
                 bad[ref] = "a landed row was altered"
@@ -122,15 +194,8 @@ def _holds(raw: Sequence[str], landed_with: Mapping[str, str]) -> str:
 
 def _committed_at(evidence: Evidence, ref: str) -> str | None:
     position = int(ref.rsplit("/", 1)[1])
-    commitments = evidence.commitments.get(chunk_of(ref), [])
-    return commitments[position] if position < len(commitments) else None
-
-
-def _damaged(work: Workspace, evidence: Evidence) -> Iterator[str]:
-    named = {name for rows in evidence.raw.values() for name in rows["_payload"].to_pylist()}
-    for name in named:
-        if not _payload_holds(evidence, name):
-            yield str(payloads.path(work.settings.payloads, name).relative_to(work.settings.var))
+    commitments = evidence.commitments.get(chunk_of(ref), _NONE)
+    return str(commitments[position]) if position < len(commitments) else None
 
 
 def _payload_holds(evidence: Evidence, name: str) -> bool:
@@ -141,35 +206,49 @@ def _payload_holds(evidence: Evidence, name: str) -> bool:
 
 
 def _clean_again(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versions: set[str]
-) -> None:
-    """Make `facts`: every landed row, cleaned again by the query that its version stores."""
+    work: Workspace, engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versions: set[str], *, keeps: bool
+) -> dict[str, str]:
+    """Make `facts`: every landed row, cleaned again by the query that its version stores; return the tables that it keeps."""
     fields = work.registry.entity(evidence.entity).fields
     pulls = {"run": list(evidence.moments), "pulled": list(evidence.moments.values())}
     engine.register("pulls", pa.table({name: pa.array(told, pa.string()) for name, told in pulls.items()}))
     columns = ", ".join(f"{quote(name)} varchar" for name in fields)
     engine.execute(f"create temp table facts (dataset varchar, _key varchar, _ref varchar, _moment varchar, {columns})")
-    for dataset, rows in evidence.raw.items():
-        for version in sorted(
-            {evidence.cleaned_by[ref] for ref in rows["_ref"].to_pylist() if ref in evidence.cleaned_by}
-        ):
-            if version in bad_versions:
-                continue
-            body = evidence.versions[version][2]
-            refs = pa.array([ref for ref in rows["_ref"].to_pylist() if evidence.cleaned_by.get(ref) == version])
-            engine.register("landed", rows)
-            engine.register("wanted", pa.table({"_ref": refs}))
-            unsent = absent(_names(body), rows.column_names)
-            engine.execute(
-                f"create or replace temp view raw_rows as select *{unsent} from landed semi join wanted using (_ref)"
-            )
-            engine.execute(f"create or replace temp table tagged as {body['query']}")
-            known = {row[0] for row in engine.execute("describe tagged").fetchall()}
-            values = ", ".join(quote(name) if name in known else "null" for name in fields)
-            engine.execute(
-                f"insert into facts select {literal(dataset)}, _key, _ref, coalesce(_moment, pulled), {values} "
-                "from tagged left join pulls on run = split_part(_ref, '/', 1)"
-            )
+    used = {version for version in evidence.cleaned_by.values() if version not in bad_versions}
+    tagged = {version: f"tagged_{number}" for number, version in enumerate(sorted(used))}
+    session = cast(Session, engine)
+    for version in tagged:
+        session.ready(evidence.versions[version][2]["query"])  # type: ignore[arg-type]  # a text
+    # Planning such a query takes longer than it runs, and is one thread's work.
+    sessions = [session.beside() for _ in range(min(len(tagged), SIDE_BY_SIDE))]
+    if sessions:
+        list(abreast(sessions, tagged.items(), partial(_tag, evidence)))  # type: ignore[arg-type]  # ours are sessions
+    for version, name in tagged.items():
+        dataset = evidence.versions[version][1]
+        known = {row[0] for row in engine.execute(f"describe {name}").fetchall()}
+        values = ", ".join(quote(field) if field in known else "null" for field in fields)
+        engine.execute(
+            f"insert into facts select {literal(dataset)}, _key, _ref, coalesce(_moment, pulled), {values} "
+            f"from {name} left join pulls on run = split_part(_ref, '/', 1)"
+        )
+        if not keeps:
+            engine.execute(f"drop table {name}")
+    return tagged if keeps else {}
+
+
+def _tag(evidence: Evidence, engine: duckdb.DuckDBPyConnection, asked: tuple[str, str]) -> None:
+    """Make a table of the rows that a version cleaned, cleaned again: with each rule's answer."""
+    version, name = asked
+    _, dataset, body = evidence.versions[version]
+    rows = evidence.raw[dataset]
+    refs = pa.array([ref for ref in rows["_ref"].to_pylist() if evidence.cleaned_by.get(ref) == version], pa.string())
+    engine.register("landed", rows)
+    engine.register("wanted", pa.table({"_ref": refs}))
+    unsent = absent(_names(body), rows.column_names)
+    engine.execute(
+        f"create or replace temp view raw_rows as select *{unsent} from landed semi join wanted using (_ref)"
+    )
+    engine.execute(f"create or replace table {name} as {body['query']}")
 
 
 def _names(body: dict[str, object]) -> list[str]:
@@ -177,9 +256,12 @@ def _names(body: dict[str, object]) -> list[str]:
     return [str(name) for name in columns] if isinstance(columns, list) else []
 
 
-def _bad_links(engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versions: set[str]) -> set[str]:
-    """Rows (`_ref`) whose link does not follow again from the two rows that it compared."""
+def _bad_links(
+    engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versions: set[str], *, keeps: bool
+) -> tuple[set[str], dict[str, str]]:
+    """Rows (`_ref`) whose link does not follow again from the two rows that it compared, and the tables that it keeps."""
     engine.register("links", evidence.links)
+    tables: dict[str, str] = {}
     bad: set[str] = set()
     for version in sorted(set(evidence.links["_link_version"].to_pylist())):
         if version in bad_versions:
@@ -187,14 +269,14 @@ def _bad_links(engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versio
             bad |= {row[0] for row in engine.execute(f"select _ref from links where {mine}").fetchall()}
             continue
         body: Any = evidence.versions[version][2]
-        engine.register("frequencies", evidence.frequencies[version])
+        engine.execute(f"create or replace temp view frequencies as from {evidence.frequencies[version]}")
+        name = tables[version] = f"weighed_{len(tables)}" if keeps else "weighed"
         derived = "".join(f", {sql} as {quote(name)}" for name, sql in body["derived"].items())
         rarity = f", {body['rarity']}" if body["rarity"] else ""
         engine.execute(
             f"create or replace temp view made as select *{derived} from facts; "
-            f"create or replace temp table weighed as select d.*{rarity} from made as d{body['rarity_joins']}"
+            f"create or replace temp table {name} as select d.*{rarity} from made as d{body['rarity_joins']}"
         )
-        engine.unregister("frequencies")
         query = f"""
             with pairs as (
                 select links._ref, links.rule, links.match_weight as told, links.probability,
@@ -204,8 +286,8 @@ def _bad_links(engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versio
                        ({body["match_weight"]}) as weight, l.{body["exact"]} = r.{body["exact"]} as same_key,
                        {_same_identifiers(body)} as same_identifiers
                 from links
-                left join (select *, {body["exact_key"]} as {body["exact"]} from weighed as d) as l on l._ref = links._ref
-                left join (select *, {body["exact_key"]} as {body["exact"]} from weighed as d) as r
+                left join (select *, {body["exact_key"]} as {body["exact"]} from {name} as d) as l on l._ref = links._ref
+                left join (select *, {body["exact_key"]} as {body["exact"]} from {name} as d) as r
                   on r._ref = links.compared_ref and r.dataset || '/' || r._key = links.compared
                 where _link_version = {literal(version)})
             select _ref from pairs where not coalesce(case
@@ -218,7 +300,7 @@ def _bad_links(engine: duckdb.DuckDBPyConnection, evidence: Evidence, bad_versio
                     and (likely or rule = 'exact' and same_key or list_contains(same_identifiers, true))
                 end, false)"""
         bad |= {row[0] for row in engine.execute(query).fetchall()}
-    return bad
+    return bad, tables if keeps else {}
 
 
 def _list(names: Any) -> str:
@@ -259,13 +341,25 @@ def _merge_again(
     engine.register(value_ages.SINCE, evidence.since)
     again: dict[str, dict[str, object]] = {}
     for version in sorted(set(evidence.golden["_merge_version"].to_pylist()) - bad_versions):
-        query = evidence.versions[version][2]["query"]
         mine = f"select entity_id from golden where _merge_version = {literal(version)}"
-        rows: pa.Table = engine.sql(
-            f"select * from {pointed(f'({query})')} where entity_id in ({mine})"
-        ).to_arrow_table()
-        again.update({row["entity_id"]: row for row in rows.to_pylist()})
+        for query in _queries(engine, evidence.versions[version][2]):
+            found = engine.execute(f"select * from {pointed(f'({query})')} where entity_id in ({mine})")
+            names = [column[0] for column in found.description]
+            again |= {row[names.index("entity_id")]: dict(zip(names, row, strict=True)) for row in found.fetchall()}
     return again
+
+
+def _queries(engine: duckdb.DuckDBPyConnection, body: Any) -> list[str]:
+    """Return the stored queries of golden rows, where the version keeps them apart only those of which there are persons."""
+    if "parts" not in body:
+        return [body["query"]]
+    parts, count = body["parts"], {}
+    for name, query in parts["relations"]:
+        engine.execute(f"create or replace temp table {name} as {query}")
+        count[name] = one(engine, f"select count(*) from {name}")[0]
+    differing, crowded = parts["close"]
+    kinds = {AGREED: parts["plain"], "differing": differing, "crowded": crowded}
+    return [query for name, query in kinds.items() if count[name]]
 
 
 def _difference(golden: dict[str, object] | None, again: dict[str, object] | None, name: str) -> str | None:

@@ -1,47 +1,69 @@
-"""The chain of one golden value, from the value back to the landed row and its payload, for a person to read."""
+"""The chain of one golden value, back to the landed row and its payload: everything that is known of it, as a tree."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+import duckdb
 import sqlalchemy as sa
 
 from motlan import identifier_history
-from motlan.adapter import tellable
+from motlan.adapter import LOCATOR, tellable
+from motlan.config.registry import Entity
 from motlan.errors import ConfigurationError, DataError
+from motlan.expressions import literal
+from motlan.ingest import payloads
 from motlan.ingest.raw_columns import stored
-from motlan.lake.tables import golden_table, identifiers_table, raw_table
+from motlan.lake.tables import golden_table, identifiers_table, published, raw_table
 from motlan.ledger import accesses
-from motlan.lineage.evidence import Evidence, gather, golden_rows, run_of
-from motlan.lineage.replay import replay
+from motlan.lineage.cleaning_steps import describe_cleaning, describe_rules
+from motlan.lineage.disclosures import read_looks, read_recipients
+from motlan.lineage.evidence import Evidence, InForce, gather_in, golden_rows, in_force, is_one_of, run_of
+from motlan.lineage.link_reasons import describe_link
+from motlan.lineage.projected_row import compare_projection, find_projected
+from motlan.lineage.replay import Made, judge, make_again
+from motlan.lineage.survivorship_reasons import describe_survivorship
+from motlan.lineage.value_history import Published, read_corrections, read_history
 from motlan.store import tables
 from motlan.workspace import Workspace
 
-Chain = dict[str, Any]
+Tree = dict[str, Any]
 LISTED = 20
 """Persons of one identifier that are listed at the most."""
 
 
-def find_person(work: Workspace, entity: str, identifier: str) -> str:
+def find_person(work: Workspace, entity: str, identifier: str, moment: datetime | None = None) -> str:
     """Find the bus's own person id of an identifier; a person id that is golden is its own.
 
     Where nobody has the identifier now, who bore it before is found.
 
+    Args:
+        work: The open installation.
+        entity: The entity's name.
+        identifier: The identifier.
+        moment: Of when: who had it then; None for now.
+
     Raises:
         DataError: Nothing is published; or no golden record has it, or several have: their person ids are listed.
     """
-    if work.published_rows(entity, golden_table(entity)) is None:
-        raise DataError(f"no {entity} is published yet", next_step="run `motlan reconcile` and `motlan publish` first.")
+    at = in_force(work, entity, moment)
+    if not work.lake.files(golden_table(entity), set(at.runs)):
+        then = " at that moment" if moment else ""
+        raise DataError(
+            f"no {entity} is published yet{then}", next_step="run `motlan reconcile` and `motlan publish` first."
+        )
     columns = work.registry.entity(entity).matching.identifiers
+    has = " or ".join(f"{column} = {literal(identifier)}" for column in ("entity_id", *columns))
     with work.engine(f"looking up a {entity}") as engine:
-        where = " or ".join(f"{column} = $identifier" for column in ("entity_id", *columns))
-        query = f"select distinct entity_id from {golden_rows(work, entity)} where {where} order by entity_id limit {LISTED + 1}"
-        found = [str(row[0]) for row in engine.execute(query, {"identifier": identifier}).fetchall()]
-        if not found:
-            query = f"""select distinct entity_id from {_numbers(work, entity)} where value = $identifier
-                        order by entity_id limit {LISTED + 1}"""
-            found = [str(row[0]) for row in engine.execute(query, {"identifier": identifier}).fetchall()]
+        # The store has an index; what it says counts only where the lake says so too.
+        near = {identifier, *([] if moment else find_projected(work, entity, identifier))}
+        found = _found(engine, golden_rows(work, entity, at, is_one_of("entity_id", near)), has)
+        found = found or _found(engine, golden_rows(work, entity, at), has)
+        found = found or _found(engine, _numbers(work, entity, at), f"value = {literal(identifier)}")
     if not found:
         raise DataError(f"no golden {entity} has this identifier", next_step="check the number; try `motlan status`.")
     if len(found) > 1:
@@ -53,24 +75,28 @@ def find_person(work: Workspace, entity: str, identifier: str) -> str:
     return found[0]
 
 
-def numbers_of(work: Workspace, entity: str, person: str) -> list[Chain]:
-    """Return the numbers that a person bore, where one was cancelled and established anew, the oldest first of each identifier.
+def _found(engine: duckdb.DuckDBPyConnection, rows: str, where: str) -> list[str]:
+    query = f"select distinct entity_id from {rows} where {where} order by entity_id limit {LISTED + 1}"
+    return [str(row[0]) for row in engine.execute(query).fetchall()]
 
-    It is a part of `trace`, which writes the look into the ledger.
+
+def _numbers_of(
+    engine: duckdb.DuckDBPyConnection, work: Workspace, entity: str, person: str, at: InForce
+) -> list[Tree]:
+    """Return the numbers that a person bore, where one was cancelled and established anew, the oldest first of each identifier.
 
     Returns:
         `field`, `value`, `since` and `until` (the record's own moments; `until` null of the one that stands), `dataset`, `key`.
     """
-    with work.engine(f"looking up numbers of a {entity}") as engine:
-        query = f"""select field, value, since, until, dataset, _key from {_numbers(work, entity)}
-                    where entity_id = $person order by field, since, period"""
-        names = ("field", "value", "since", "until", "dataset", "key")
-        return [dict(zip(names, row, strict=True)) for row in engine.execute(query, {"person": person}).fetchall()]
+    query = f"""select field, value, since, until, dataset, _key from {_numbers(work, entity, at)}
+                where entity_id = {literal(person)} order by field, since, period"""
+    names = ("field", "value", "since", "until", "dataset", "key")
+    return [dict(zip(names, row, strict=True)) for row in engine.execute(query).fetchall()]
 
 
-def _numbers(work: Workspace, entity: str) -> str:
+def _numbers(work: Workspace, entity: str, at: InForce) -> str:
     """Return the SQL of the published numbers that persons bore, with periods."""
-    if found := work.published_rows(entity, identifiers_table(entity)):
+    if found := published(work.lake, identifiers_table(entity), at.runs):
         return found
     columns = (*identifier_history.PERIOD_KEY, *identifier_history.PERIOD_COLUMNS)
     return f"(select {', '.join(f'null::varchar as {name}' for name in columns)} where false)"
@@ -91,7 +117,7 @@ def check_field(work: Workspace, entity: str, field: str) -> None:
         )
 
 
-def trace(work: Workspace, entity: str, person: str, fields: list[str], principal: str) -> list[Chain]:
+def trace(work: Workspace, entity: str, person: str, fields: list[str], principal: str) -> list[Tree]:
     """Return the chain of each asked golden field, replayed; the look is written into the ledger first.
 
     Args:
@@ -104,54 +130,219 @@ def trace(work: Workspace, entity: str, person: str, fields: list[str], principa
     Raises:
         DataError: No golden record has this person id, or the record has none of these fields.
     """
+    return list(answer(work, entity, person, fields, principal)["fields"])
+
+
+def answer(
+    work: Workspace, entity: str, person: str, fields: Sequence[str], principal: str, moment: datetime | None = None
+) -> Tree:
+    """Return everything that is known of golden fields of a person: the look is written into the ledger first.
+
+    Args:
+        work: The open installation.
+        entity: The entity's name.
+        person: The bus's own person id.
+        fields: Which fields; all filled ones where empty.
+        principal: Who asks.
+        moment: Of when the answer shall be: what was published then, and what was known by then of who received it; None for now.
+
+    Returns:
+        `entity`, `person`, `as_of`, `publication` (the newest in force), `fields` (of each its chain: see `_Chains.chain`),
+        `numbers` (those that the person bore), `looks` (who looked at the person one by one).
+
+    Raises:
+        DataError: No golden record has this person id, or the record has none of these fields.
+    """
     accesses.record(work.store, principal, "lineage.read", person)
-    evidence = gather(work, entity, [person])
-    if not evidence.golden.num_rows:
-        raise DataError(
-            f"there is no golden {entity} of this person id", next_step="check it; ended persons have none."
-        )
-    golden = evidence.golden.to_pylist()[0]
-    pointers = [pointer for pointer in golden["_pointers"] if not fields or pointer["field"] in fields]
-    if not pointers:
-        raise DataError(f"this {entity} has no value of {', '.join(fields) or 'any field'}", where=person)
-    verdict = replay(work, evidence, [(person, pointer["field"]) for pointer in pointers])
-    broken = {name for _, name in verdict.broken}
-    return [
-        {
-            "field": pointer["field"],
-            "value": golden[pointer["field"]],
-            "decision": {"rule": pointer["rule"], "disputed": pointer["disputed"], "version": golden["_merge_version"]},
-            "source": _source(work, evidence, pointer),
-            "replays_equal": pointer["field"] not in broken,
-            "reasons": verdict.reasons if pointer["field"] in broken else {},
-            "files": verdict.files if pointer["field"] in broken else [],
-        }
-        for pointer in pointers
-    ]
-
-
-def _source(work: Workspace, evidence: Evidence, pointer: Chain) -> Chain:
-    dataset, ref = pointer["dataset"], pointer["ref"]
-    row = next(row for row in evidence.raw[dataset].to_pylist() if row["_ref"] == ref)
-    link = next(link for link in evidence.links.to_pylist() if link["_ref"] == ref and link["dataset"] == dataset)
-    expression = work.registry.dataset(dataset).expressions[pointer["field"]]
-    with work.store.engine.connect() as connection:
-        query = sa.select(tables.runs.c.started_at).where(tables.runs.c.id == run_of(ref))
-        landed_at = connection.execute(query).scalar_one()
+    at = in_force(work, entity, moment)
+    with work.engine(f"tracing values of a {entity}") as engine:
+        evidence = gather_in(engine, work, entity, [person], at)
+        if not evidence.golden.num_rows:
+            raise DataError(
+                f"there is no golden {entity} of this person id{' at that moment' if moment else ''}",
+                next_step="check it; ended persons have none.",
+            )
+        golden = evidence.golden.to_pylist()[0]
+        pointers = [pointer for pointer in golden["_pointers"] if not fields or pointer["field"] in fields]
+        if not pointers:
+            raise DataError(f"this {entity} has no value of {', '.join(fields) or 'any field'}", where=person)
+        made = make_again(work, engine, evidence, keeps=True)
+        told = _Chains.of(work, engine, evidence, made, person, at)
+        chains = [told.chain(pointer) for pointer in pointers]
+        numbers = _numbers_of(engine, work, entity, person, at)
     return {
-        "dataset": dataset,
-        "owner": work.registry.dataset(dataset).owner,
-        "key": row["_key"],
-        "source_moment": row["_moment"],
-        "link": {"rule": link["rule"], "match_weight": link["match_weight"], "version": link["_link_version"]},
-        "cleaned_by": {"expression": expression.text, "version": evidence.cleaned_by[ref]},
-        "landed": {
-            "table": raw_table(dataset),
-            "row": ref,
-            "at": landed_at.isoformat(),
-            "locator": row["_locator"],
-            "payload_sha256": row["_payload"],
-            "commitment": row["_commitment"],
-            "raw": {name: row[stored(name)] for name in sorted(expression.fields) if row.get(stored(name)) is not None},
-        },
+        "entity": entity,
+        "person": person,
+        "as_of": moment.isoformat() if moment else None,
+        "publication": told.publication,
+        "fields": chains,
+        "numbers": numbers,
+        "looks": read_looks(work, person, moment),
     }
+
+
+@dataclass(frozen=True)
+class _Chains:
+    """What the chains of one person's fields are made of."""
+
+    work: Workspace
+    engine: duckdb.DuckDBPyConnection
+    evidence: Evidence
+    made: Made
+    person: str
+    at: InForce
+    golden: dict[str, Any]
+    published: Published
+    corrections: list[Tree]
+    received: list[Tree]
+    runs: dict[str, datetime]
+    projected: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        work: Workspace,
+        engine: duckdb.DuckDBPyConnection,
+        evidence: Evidence,
+        made: Made,
+        person: str,
+        at: InForce,
+    ) -> _Chains:
+        """Read what all of them share."""
+        entity, golden = evidence.entity, evidence.golden.to_pylist()[0]
+        published = read_history(engine, work, entity, person, at)
+        keys = {(link["dataset"], link["_key"]) for link in evidence.links.to_pylist()}
+        runs = {run_of(ref) for rows in evidence.raw.values() for ref in rows["_ref"].to_pylist()}
+        table = tables.runs.c
+        with work.store.engine.connect() as connection:
+            found = connection.execute(sa.select(table.id, table.started_at).where(table.id.in_(runs))).all()
+        return cls(
+            work,
+            engine,
+            evidence,
+            made,
+            person,
+            at,
+            golden,
+            published,
+            corrections=read_corrections(engine, work, entity, person, keys, at),
+            received=read_recipients(work, entity, person, published.feed_numbers(), at.moment),
+            runs={row.id: row.started_at for row in found},
+            projected={} if at.moment else compare_projection(work, entity, golden, published.feed_numbers()),
+        )
+
+    @property
+    def publication(self) -> int | None:
+        """The number of the newest publication in force."""
+        found = self.published.publications.get(self.at.newest)
+        return found[0] if found else None
+
+    def chain(self, pointer: Tree) -> Tree:
+        """Return everything that is known of one field."""
+        field, entity = pointer["field"], self.work.registry.entity(self.evidence.entity)
+        version = self.golden["_merge_version"]
+        verdict = judge(self.work, self.evidence, self.made, [(self.person, field)])
+        altered = self.projected.get(field) or self.projected.get("")
+        history = self.published.history(field)
+        return {
+            "field": field,
+            "title": _title(entity, field),
+            "value": self.golden[field],
+            "replays_equal": bool(verdict.equal) and not altered,
+            "reasons": {**verdict.reasons, **({altered: 1} if altered else {})},
+            "files": verdict.files if verdict.broken else [],
+            "not_read_again": verdict.unread,
+            "decision": {
+                "rule": pointer["rule"],
+                "disputed": pointer["disputed"],
+                "version": version,
+                "said": describe_survivorship(
+                    self.engine, entity, self.person, pointer, self.evidence.versions[version][2]
+                ),
+            },
+            "source": self.source(pointer),
+            "since": _since(history),
+            "history": history,
+            "corrections": [one for one in self.corrections if one["field"] == field],
+            "received": [one for one in self.received if field in one["fields"]],
+        }
+
+    def source(self, pointer: Tree) -> Tree:
+        """Return where a value came from: record, link, cleaning, rules, landed row, payload and pull."""
+        work, evidence = self.work, self.evidence
+        name, ref = pointer["dataset"], pointer["ref"]
+        dataset = work.registry.dataset(name)
+        row = next(row for row in evidence.raw[name].to_pylist() if row["_ref"] == ref)
+        link = next(one for one in evidence.links.to_pylist() if one["_ref"] == ref and one["dataset"] == name)
+        version = evidence.cleaned_by[ref]
+        body, table = evidence.versions[version][2], self.made.tagged.get(version)
+        cleaned: Tree = {"expression": dataset.expressions[pointer["field"]].text, "version": version}
+        rules: list[Tree] = []
+        if table:
+            cleaned |= describe_cleaning(self.engine, dataset, pointer["field"], body, table, ref)
+            rules = describe_rules(self.engine, work, dataset, body, table, ref)
+        link_version, number = link["_link_version"], str(link["rule"]).removeprefix("identifier ")
+        of = work.registry.entity(evidence.entity)
+        return {
+            "dataset": name,
+            "title": dataset.title.model_dump(),
+            "owner": dataset.owner,
+            "key": row["_key"],
+            "source_moment": row["_moment"],
+            "link": {
+                **describe_link(
+                    self.engine,
+                    work,
+                    evidence.entity,
+                    link,
+                    evidence.versions[link_version][2],
+                    self.made.weighed.get(link_version),
+                    self.at.moment,
+                ),
+                "number": _title(of, number) if number in of.fields else None,
+            },
+            "cleaned_by": cleaned,
+            "rules": rules,
+            "landed": self._landed(name, row, cleaned),
+        }
+
+    def _landed(self, dataset: str, row: Tree, cleaned: Tree) -> Tree:
+        work, run = self.work, run_of(row["_ref"])
+        payload = payloads.path(work.settings.payloads, row["_payload"])
+        names = cleaned.get("sent") or dict.fromkeys(sorted(work.registry.dataset(dataset).expressions))
+        return {
+            "table": raw_table(dataset),
+            "row": row["_ref"],
+            "run": run,
+            "at": self.runs[run].isoformat(),
+            "adapter": self.evidence.read_by.get(run),
+            "locator": row[LOCATOR],
+            "payload_sha256": row["_payload"],
+            "payload_file": str(payload.relative_to(work.settings.var)),
+            "commitment": row["_commitment"],
+            "raw": {name: row[stored(name)] for name in sorted(names) if row.get(stored(name)) is not None},
+        }
+
+
+def _since(history: Sequence[Tree]) -> Tree | None:
+    """Return since when a value has been so, and what it was before.
+
+    Returns:
+        `publication` and `recorded_at` of the first that said it; `changed`, whether something else was published before, and
+        `before`, its value.
+    """
+    first, before = None, None
+    for one in reversed(history):
+        if one["value"] != history[-1]["value"]:
+            before = one
+            break
+        first = one
+    if first is None:
+        return None
+    said = {"publication": first["publication"], "recorded_at": first["recorded_at"]}
+    return {**said, "changed": before is not None, "before": before["value"] if before else None}
+
+
+def _title(entity: Entity, field: str) -> str:
+    """Return what the canonical schema calls a field."""
+    return entity.model.model_fields[field].description or field

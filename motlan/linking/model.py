@@ -22,6 +22,10 @@ RESIDUAL_KNOWN = 0.3
 """Share of rows left by deterministic linking whose person is on the spine, until the data show it."""
 
 
+STARTED: Any = {"learned_from": True, "levels": {"__all__": {"m", "u"}}}
+"""What of a declared comparison only starts a model: a version pins the rest, and the model."""
+
+
 class Model(BaseModel):
     """A frozen model.
 
@@ -195,6 +199,10 @@ def body(matching: Matching, model: Model) -> Mapping[str, Any]:
         "blocking_rules": [[list(left), list(right)] for left, right in matching.keys],
         "histories": list(matching.histories),
         "doubts": dict(matching.doubts),
+        "comparisons": {
+            name: comparison.model_dump(mode="json", by_alias=True, exclude=STARTED)
+            for name, comparison in matching.comparisons.items()
+        },
         "deterministic_threshold": 1 - matching.errors.deterministic_error,
         "link_threshold": model.link_threshold,
         "model": model.model_dump(),

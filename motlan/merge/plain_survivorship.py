@@ -3,7 +3,7 @@
 This is what the merge means. `motlan.merge.survivorship` puts the rows of most persons side by side, which is faster; a test
 holds its answers equal to these.
 
-1. Of several rows of one register about a person, one says all fields of a group that go together (`_whole`).
+1. Of several rows of one register about a person, one says all fields of a group that go together (`one_row_of_group`).
 2. The rows of a person are gathered; of each field all that is said by who is believed on it, the most believed first
    (`Survivor.gathered`).
 3. Where that differs, the best is chosen, then what refines it, then what decided and whether somebody disagrees (`Decided`).
@@ -126,7 +126,7 @@ def _together(told: Sequence[str]) -> str:
     return f"concat_ws({literal(BETWEEN)}, {', '.join(told)})"
 
 
-def _whole(survivors: Sequence[Survivor], rows: str) -> str:
+def one_row_of_group(survivors: Sequence[Survivor], rows: str) -> str:
     """Return rows of which one of a register's several rows about a person says all fields of a group that go together."""
     groups: dict[str, list[Survivor]] = {}
     for survivor in survivors:
@@ -154,5 +154,5 @@ def _gathered(survivors: Sequence[Survivor], rows: str) -> str:
     return f"""select entity_id, list({row} order by r._place) as {SOURCES}, {columns}
         from (select *, row_number() over (partition by entity_id order by dataset, _key)::integer as _place,
                      dense_rank() over (partition by entity_id order by dataset)::integer as _source
-              from {_whole(survivors, rows)}) as r
+              from {one_row_of_group(survivors, rows)}) as r
         group by entity_id"""

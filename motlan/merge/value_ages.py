@@ -93,7 +93,7 @@ def leave(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: Entity, input
     def queries() -> Iterator[str]:
         for dataset in work.registry.datasets_of(entity.name):
             files = work.clean_files(dataset.name, inputs)
-            if later := _later(files):
+            if later := later_files(files):
                 known = [row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()]
                 again = f"(select _key from {read_parquet(later)})"
                 links = work.kept(stage.run.id, "links")
@@ -109,7 +109,7 @@ def leave(stage: Stage, engine: duckdb.DuckDBPyConnection, entity: Entity, input
     return run_once(parts.scratch / f"{SINCE}.json", do)
 
 
-def _later(files: Sequence[str]) -> list[str]:
+def later_files(files: Sequence[str]) -> list[str]:
     """Return the files of all runs but the first."""
     by_run = {path: found.group(1) for path in files if (found := RUN_OF_PATH.search(path))}
     return [path for path, run in by_run.items() if run != min(by_run.values())]

@@ -68,8 +68,15 @@ def version_of(work: Workspace, dataset: Dataset, canonical: Callable[[Dialect],
 def _pinned(
     work: Workspace, dataset: Dataset, rules: Sequence[RowRule], canonical: Callable[[Dialect], str]
 ) -> dict[str, Any]:
-    query, names = tag(rules, canonical(DUCKDB)), [rule.name for rule in rules]
-    return {"query": query, "columns": list(dataset.columns), "rules": names, **work.engine_version()}
+    return {
+        "query": tag(rules, canonical(DUCKDB)),
+        "columns": list(dataset.columns),
+        "rules": [rule.name for rule in rules],
+        # As declared, so that years later each step and each question can be shown, and not just the query that they became.
+        "fields": {field: made.with_names({}) for field, made in dataset.expressions.items()},
+        "asked": {rule.name: rule.parsed.with_names({}) for rule in rules},
+        **work.engine_version(),
+    }
 
 
 def split(work: Workspace, run: runs.Run, canonical: Callable[[Dialect], str]) -> Cleaned:

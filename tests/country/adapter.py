@@ -1,12 +1,12 @@
 """An adapter over a JSON file of records, in the contract's form."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
-from motlan.adapter import LOCATOR, Adapter, Page, SourceCount, Watermark
+from motlan.adapter import LOCATOR, Adapter, Page, Source, SourceCount, Watermark
 from motlan.errors import ContractError, TransientError
 
 
@@ -35,7 +35,18 @@ class FileAdapter(Adapter):
         for start in range(0, len(records), self.source.page_rows):
             rows = records[start : start + self.source.page_rows]
             named = dict.fromkeys([*self.source.columns, *sorted({name for row in rows for name in row})])
-            columns = {name: [row.get(name) for row in rows] for name in named}
-            columns[LOCATOR] = [f"/{start + number}" for number in range(len(rows))]
-            batch = pa.RecordBatch.from_pydict(columns, pa.schema([(name, pa.string()) for name in columns]))
+            batch = to_batch(rows, named, start)
             yield Page(batch, json.dumps(rows, ensure_ascii=False).encode(), "application/json")
+
+    @classmethod
+    def read_again(cls, source: Source, payload: bytes, locator: str) -> Iterator[pa.RecordBatch]:
+        rows, start = json.loads(payload), int(locator.removeprefix("/"))
+        named = dict.fromkeys([*source.columns, *sorted({name for row in rows for name in row})])
+        # A payload does not tell where its page began: it is cut into pages of a known size.
+        yield to_batch(rows, named, start // source.page_rows * source.page_rows)
+
+
+def to_batch(rows: list[dict[str, str | None]], named: Iterable[str], start: int) -> pa.RecordBatch:
+    columns = {name: [row.get(name) for row in rows] for name in named}
+    columns[LOCATOR] = [f"/{start + number}" for number in range(len(rows))]
+    return pa.RecordBatch.from_pydict(columns, pa.schema([(name, pa.string()) for name in columns]))

@@ -98,6 +98,16 @@ class Session:
         self._make(query)
         return self.connection.sql(query, **given)
 
+    def beside(self) -> Session:
+        """Return a further session of the same tables, for another thread. What its queries call by name must be `ready`."""
+        other = Session.__new__(Session)
+        other.connection, other._unmade = self.connection.cursor(), self._unmade
+        return other
+
+    def ready(self, query: str) -> None:
+        """Make what a query calls by name, before it runs."""
+        self._make(query)
+
     def _make(self, query: str) -> None:
         for named in [named for named in self._unmade if named[0].search(query)]:
             self._unmade.remove(named)

@@ -133,7 +133,7 @@ def test_a_damaged_or_missing_payload_is_told_by_its_file(work: Workspace) -> No
     answer = asked("birth_date", "--person", person)
     assert answer.exit_code == 1
     told = "".join(answer.output.split())
-    assert "doesNOTreplay:apayloadwasaltered" in told
+    assert "doesNOTreplay:thefileasreceivedwasalteredhere" in told
     assert str(file.relative_to(work.settings.var)) in told
     file.unlink()
     as_json = asked("birth_date", "--person", person, "--json")
