@@ -18,8 +18,10 @@ TEXT = 'text collate "C"'
 STAGED = "staged"
 """Name of the temporary table through which changes come."""
 _LINKED_GOLDEN = {"publication": "bigint not null", "standing": "text"}
-ENDED = "('removed', 'merged', 'dissolved')"
+ENDED_EVENTS = ("removed", "merged", "dissolved")
 """Events of who is not there afterwards."""
+ENDED = f"({', '.join(map(repr, ENDED_EVENTS))})"
+"""The same in SQL."""
 STAYS = ("updated", "moved", "disputed", "restored")
 """Events of who is there before and after: of these the changed fields are told."""
 _RELATED_GOLDEN = {
