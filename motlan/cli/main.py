@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from motlan import pipeline
 from motlan.cli import (
+    accesses,
     agencies,
     audit,
     backup,
@@ -48,6 +49,7 @@ from motlan.cli.output import (
     working,
 )
 from motlan.cli.steps import show_steps
+from motlan.ledger.accesses import Basis, on_basis
 from motlan.ledger.holds import patient
 
 app = Quiet(
@@ -77,6 +79,7 @@ app.add_typer(contract.app, name="contract")
 app.add_typer(clean.app, name="clean")
 app.add_typer(golden.app, name="golden")
 app.add_typer(agencies.app, name="agencies")
+app.add_typer(accesses.app, name="accesses")
 app.add_typer(audit.app, name="audit")
 app.add_typer(hold.app, name="hold")
 app.add_typer(release.app, name="release")
@@ -100,6 +103,25 @@ app.command("link", epilog=link.EPILOG)(link.link)
 app.command("lineage", epilog=lineage.EPILOG)(lineage.lineage)
 for _point in entry_points(group="motlan.cli"):
     app.add_typer(_point.load(), name=_point.name)
+
+
+@app.callback()
+def act_on_basis(
+    context: typer.Context,
+    purpose: Annotated[
+        str | None,
+        typer.Option(envvar="MOTLAN_PURPOSE", help="What you look for, of commands that show people's data; no names."),
+    ] = None,
+    legal_basis: Annotated[
+        str | None, typer.Option(envvar="MOTLAN_LEGAL_BASIS", help="The text that allows you to look.")
+    ] = None,
+    case: Annotated[
+        str | None, typer.Option(envvar="MOTLAN_CASE", help="The number of the case, request or audit.")
+    ] = None,
+) -> None:
+    """Motlan, the bus between registers: pull, clean, check, link, merge, publish, prove."""
+    said = Basis(purpose or f"command {context.invoked_subcommand}", legal_basis, case)
+    context.with_resource(on_basis(said))
 
 
 @app.command(

@@ -227,10 +227,12 @@ class Grant(Declared):
 
     Attributes:
         legal_basis: The text that allows it, for people.
+        purpose: What the agency needs it for, in a few words for people; each of its reads is written down with both.
         fields: Fields of the entity that the agency sees.
     """
 
     legal_basis: str
+    purpose: str = "to keep its register in step"
     fields: list[Name]
 
 

@@ -147,8 +147,10 @@ def changes(
     work: Workspace = request.app.state.work
     found, grant = _granted(work, entity, caller)
     now = _epoch(work, entity, epoch, after)
-    accesses.record(work.store, caller, "feed.read", f"{entity} after {after} limit {limit}")
     lines = _read(work, found, grant, after, limit)
+    given = (lines[0]["seq"], lines[-1]["seq"]) if lines else (None, None)
+    seen = accesses.Seen(entity, first_seq=given[0], last_seq=given[1], fields=grant.fields)
+    accesses.record(work.store, caller, "feed.read", f"{entity} after {after} limit {limit}", seen, _basis(grant))
     headers = {"Motlan-Last-Seq": str(lines[-1]["seq"] if lines else after)}
     return _answer(lines, now, headers)
 
@@ -170,10 +172,19 @@ def golden_rows(
     work: Workspace = request.app.state.work
     found, grant = _granted(work, entity, caller)
     now = _epoch(work, entity, epoch)
-    accesses.record(work.store, caller, "feed.snapshot", f"{entity} after {after or 'none'} limit {limit}")
     page = snapshot.read(work, found, grant, after, limit)
+    given = (page.keys[0], page.keys[-1]) if page.keys else (None, None)
+    seen = accesses.Seen(
+        entity, last_seq=page.seq if page.keys else None, first_key=given[0], last_key=given[1], fields=grant.fields
+    )
+    told = f"{entity} after {after or 'none'} limit {limit}"
+    accesses.record(work.store, caller, "feed.snapshot", told, seen, _basis(grant))
     headers = {"Motlan-Seq": str(page.seq), **({"Motlan-Next": page.last} if page.last else {})}
     return _answer(page.lines, now, headers)
+
+
+def _basis(grant: Grant) -> accesses.Basis:
+    return accesses.Basis(grant.purpose, grant.legal_basis)
 
 
 def _answer(lines: list[dict[str, Any]], epoch: int, headers: dict[str, str]) -> StreamingResponse:

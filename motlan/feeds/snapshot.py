@@ -26,11 +26,13 @@ class Page:
         lines: A row each: the bus's own ids, `standing` where the person is disputed, and `values`, those that are granted.
         seq: The number of the feed at which the rows stand.
         last: The id of the last row; None where no rows are left behind it.
+        keys: The rows' own ids, in order.
     """
 
     lines: list[dict[str, Any]]
     seq: int
     last: str | None
+    keys: list[str]
 
 
 def read(work: Workspace, entity: Entity | RelatedEntity, grant: Grant, after: UUID | None, limit: int) -> Page:
@@ -55,7 +57,8 @@ def read(work: Workspace, entity: Entity | RelatedEntity, grant: Grant, after: U
         seq = epochs.projected(connection, entity.name)
         rows = connection.execute(query).mappings().all()
     lines = [_line(row, own, grant) for row in rows[:limit]]
-    return Page(lines, seq, lines[-1][mirror.key] if len(rows) > limit else None)
+    keys = [line[mirror.key] for line in lines]
+    return Page(lines, seq, keys[-1] if len(rows) > limit else None, keys)
 
 
 def _line(row: sa.RowMapping, own: list[str], grant: Grant) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from motlan.expressions import one, quote
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.tables import corrections_table, golden_table
 from motlan.ledger import log
-from motlan.projection import preflight
+from motlan.projection import digests, preflight
+from motlan.projection.digests import DIGEST
+from motlan.projection.rows import sent, sources_of, with_late_columns
 from motlan.projection.tables import STAGED, Mirror, mirror_of
 from motlan.store import tables
 from motlan.store.session import PUBLISHER_LOCK, grant_feeds
@@ -39,21 +41,6 @@ MEND = "projection mended"
 """Kind of the log's entry of what a projection left out."""
 BATCH = 100_000
 """Rows sent to the store at a time."""
-_EVENT = "coalesce(_event, case when len(_others) > 0 then case _op when 'removed' then 'merged' else 'split' end else _op end)"
-"""What the feed calls a change, as the comparison said, or as it follows where an earlier version did not say it."""
-_OWNER = "unhex(replace(entity_id, '-', ''))"
-_SOURCES = {
-    "id": "unhex(replace(id, '-', ''))",
-    "key": "_key",
-    "ref": "_ref",
-    "as_of": "_moment",
-    "event": _EVENT,
-    "changed": "case when _op = 'updated' then _changed else [] end",
-    "others": "_others",
-    "standing": "_standing",
-}
-"""Column of the store -> the lake's. A UUID is sent as its 16 bytes, as COPY has it."""
-
 Watch = Callable[[str], None]
 """Told what is begun."""
 
@@ -77,7 +64,7 @@ def _ensure(connection: sa.Connection, entity: Entity | RelatedEntity) -> None:
     if wrong := [field for field in (entity.name, *entity.fields) if not COLUMN.fullmatch(field)]:
         raise ConfigurationError(f"{wrong[0]} cannot name a column", where="schemas", next_step="use snake_case.")
     mirror = mirror_of(entity)
-    if taken := sorted((mirror.golden.keys() | mirror.feed.keys()) & set(entity.fields)):
+    if taken := sorted((mirror.golden.keys() | mirror.feed.keys() | {DIGEST}) & set(entity.fields)):
         raise ConfigurationError(
             f"{taken[0]} is a column of the bus's own", where="schemas", next_step="name it otherwise."
         )
@@ -138,13 +125,22 @@ def ensure(work: Workspace, entity: Entity) -> bool:
             ensure_tables(connection, entity)
             for related in work.registry.related_to(entity.name):
                 ensure_related_tables(connection, related)
-            return not connection.execute(sa.text(_has_parts(mirror_of(entity)))).scalar_one()
+            filled = connection.execute(sa.text(_has_parts(mirror_of(entity)))).scalar_one()
+            marked = sa.text(f"select obj_description('{mirror_of(entity).golden_table}'::regclass, 'pg_class')")
+            return not filled or connection.execute(marked).scalar_one() != _mark(work, entity)
     except sa.exc.ProgrammingError:
         raise ConfigurationError(
             f"the store cannot have the columns of {entity.name} and what is beside it",
             where="schemas",
             next_step="look for a field that is a word of SQL, and name it otherwise.",
         ) from None
+
+
+def _mark(work: Workspace, entity: Entity) -> str:
+    """Return what the golden table is marked with: where the key of digests is another one, all is built anew from the lake."""
+    mirrors = [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity.name))]
+    columns = [kinds for mirror in mirrors for kinds in (mirror.golden_kinds, mirror.feed_kinds)]
+    return digests.mark_of(digests.key_of(work.settings), columns)
 
 
 def _load(work: Workspace, entity: Entity, watch: Watch, *, anew: bool, mend: bool) -> int:
@@ -197,6 +193,7 @@ def _load_pending(work: Workspace, entity: Entity, watch: Watch, *, anew: bool, 
         adbc.connect(work.store.url) as target,
         target.cursor() as cursor,
     ):
+        digests.set_key(engine, digests.key_of(work.settings))
         _ask(cursor, f"select 1 from pg_advisory_xact_lock({PROJECTOR_LOCK})")
         which = "order by number" if anew else "and projected_at is null order by number limit 1"
         pending = _ask(
@@ -225,6 +222,7 @@ def _step_aside(cursor: adbc.Cursor, work: Workspace, entity: Entity) -> str:
     home = quote(_ask(cursor, "select current_schema()::text")[0][0])
     mirrors = [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity.name))]
     made = [_corrections(entity), *(statement for mirror in mirrors for statement in mirror.parents())]
+    made += [f"comment on table {mirrors[0].golden_table} is '{_mark(work, entity)}'"]
     for statement in (f"create schema {ASIDE}", f"set local search_path = {ASIDE}, {home}", *made):
         cursor.execute(statement)
     return home
@@ -282,24 +280,9 @@ class _Publication:
 
     def _rows(self, mirror: Mirror, files: list[str], first_seq: int) -> str:
         """Return the engine's SQL of what changed: every column of both tables. `seq` is null where the feed tells nothing."""
-        # Publications from before a field was declared, or before merges and splits were told, lack its column.
-        late = ", ".join(
-            (
-                "null::varchar[] as _others",
-                "null::varchar as _event",
-                "null::varchar as _standing",
-                *(f"null::varchar as {quote(field)}" for field in mirror.fields),
-            )
-        )
-        sources = _SOURCES | {
-            mirror.owner: _OWNER,
-            "seq": f"{first_seq} - 1 + _ordinal::bigint",
-            "publication": f"{self.number}::bigint",
-        }
-        columns = dict.fromkeys((*mirror.feed, *mirror.golden, *mirror.fields))
-        chosen = ", ".join(f"{sources.get(column, quote(column))} as {quote(column)}" for column in columns)
-        relation = f"(from {read_parquet(files)} union all by name select {late} where false)"
-        return f"select {chosen} from {self._mended(mirror.golden_table, relation)}"
+        relation = with_late_columns(mirror, read_parquet(files))
+        columns = sent(mirror, sources_of(mirror, str(self.number), str(first_seq)))
+        return f"select {columns} from {self._mended(mirror.golden_table, relation)}"
 
     def _mended(self, table: str, relation: str) -> str:
         """Return a table's rows as the lake has them, or, where that is asked for, without what the store does not take."""
@@ -313,23 +296,12 @@ class _Publication:
         self.cursor.adbc_ingest(table, reader, mode="append", temporary=temporary)
 
     def _fill(self, mirror: Mirror, rows: str, parts: list[str]) -> None:
-        """Fill empty tables: copy straight into their partitions; make keys and indexes when all rows are there.
-
-        A first publication creates every row and tells of each, so golden rows with no column of their own come from the feed,
-        within the server.
-        """
+        """Fill empty tables: copy straight into their partitions; make keys and indexes when all rows are there."""
         for statement in (*parts, f"set local maintenance_work_mem = '{BUILD_MEMORY}'"):
             self.cursor.execute(statement)
-        feed, golden = (", ".join((*columns, *mirror.fields)) for columns in (mirror.feed, mirror.golden))
-        self.watch(f"copy {mirror.feed_table}")
-        self._copy(mirror.feed_table, f"select {feed} from ({rows})")
-        self.watch(f"copy {mirror.golden_table}")
-        if mirror.golden.keys() <= mirror.feed.keys():
-            self.cursor.execute(
-                f"insert into {mirror.golden_table} ({golden}) select {golden} from {mirror.feed_table}"
-            )
-        else:
-            self._copy(mirror.golden_table, f"select {golden} from ({rows})")
+        for table, kinds in (("feed", mirror.feed_kinds), ("golden", mirror.golden_kinds)):
+            self.watch(f"copy {table}_{mirror.name}")
+            self._copy(f"{table}_{mirror.name}", f"select {', '.join(kinds)}, {table}_digest as {DIGEST} from ({rows})")
         self.watch(f"index {mirror.name}")
         for statement in (*mirror.keys(), *mirror.indexes(), mirror.statistics()):
             self.cursor.execute(statement)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from motlan.config.registry import Entity, RelatedEntity, id_column
+from motlan.projection.digests import DIGEST
 from motlan.settings import sizes
 
 TEXT = 'text collate "C"'
@@ -17,7 +18,10 @@ TEXT = 'text collate "C"'
 STAGED = "staged"
 """Name of the temporary table through which changes come."""
 _LINKED_GOLDEN = {"publication": "bigint not null", "standing": "text"}
-_ENDED = "('removed', 'merged', 'dissolved')"
+ENDED_EVENTS = ("removed", "merged", "dissolved")
+"""Events of who is not there afterwards."""
+ENDED = f"({', '.join(map(repr, ENDED_EVENTS))})"
+"""The same in SQL."""
 STAYS = ("updated", "moved", "disputed", "restored")
 """Events of who is there before and after: of these the changed fields are told."""
 _RELATED_GOLDEN = {
@@ -66,6 +70,16 @@ class Mirror:
         """Name of the feed's table."""
         return f"feed_{self.name}"
 
+    @property
+    def golden_kinds(self) -> dict[str, str]:
+        """Columns of the golden table, but the digest of a row, with their types."""
+        return self.golden | dict.fromkeys(self.fields, TEXT)
+
+    @property
+    def feed_kinds(self) -> dict[str, str]:
+        """Columns of the feed's table, but the digest of a row, with their types."""
+        return self.feed | dict.fromkeys(self.fields, TEXT)
+
     def parents(self) -> list[str]:
         """Return what makes both tables, without partitions, keys and indexes; a field that is new becomes a column."""
         made = [
@@ -73,7 +87,9 @@ class Mirror:
             _create(self.feed_table, self.feed, "partition by range (seq)"),
         ]
         later = [(self.golden_table, name, kind) for name, kind in self.golden.items() if name == "standing"]
-        later += [(table, name, TEXT) for table in (self.golden_table, self.feed_table) for name in self.fields]
+        both = (self.golden_table, self.feed_table)
+        later += [(table, name, TEXT) for table in both for name in self.fields]
+        later += [(table, DIGEST, "bytea") for table in both]
         return made + [f"alter table {table} add column if not exists {name} {kind}" for table, name, kind in later]
 
     def golden_parts(self, rows: int) -> list[str]:
@@ -117,19 +133,21 @@ class Mirror:
         """Return what makes the temporary table of changes, with the columns of both. `seq` is null where the feed is silent."""
         kinds = {name: kind.removesuffix(" not null") for name, kind in (self.feed | self.golden).items()}
         kinds |= dict.fromkeys(self.fields, TEXT) | {name: "text[]" for name in kinds if name == "others"}
+        kinds |= {"golden_digest": "bytea", "feed_digest": "bytea"}
         return f"create temp table {STAGED} ({', '.join(f'{name} {kind}' for name, kind in kinds.items())})"
 
     def changes(self) -> list[str]:
         """Return what brings staged changes into both tables. Done twice, the second time changes nothing."""
         golden, feed = (*self.golden, *self.fields), (*self.feed, *self.fields)
-        updates = ", ".join(f"{name} = excluded.{name}" for name in golden if name != self.key)
+        updates = ", ".join(f"{name} = excluded.{name}" for name in (*golden, DIGEST) if name != self.key)
         told = ", ".join("others::uuid[]" if name == "others" else name for name in feed)
         return [
             f"delete from {self.golden_table} using {STAGED} where {self.golden_table}.{self.key} = {STAGED}.{self.key} "
-            f"and event in {_ENDED}",
-            f"insert into {self.golden_table} ({', '.join(golden)}) select {', '.join(golden)} from {STAGED} "
-            f"where event not in {_ENDED} on conflict ({self.key}) do update set {updates}",
-            f"insert into {self.feed_table} ({', '.join(feed)}) select {told} from {STAGED} "
+            f"and event in {ENDED}",
+            f"insert into {self.golden_table} ({', '.join(golden)}, {DIGEST}) "
+            f"select {', '.join(golden)}, golden_digest from {STAGED} "
+            f"where event not in {ENDED} on conflict ({self.key}) do update set {updates}",
+            f"insert into {self.feed_table} ({', '.join(feed)}, {DIGEST}) select {told}, feed_digest from {STAGED} "
             "where seq is not null on conflict (seq) do nothing",
         ]
 

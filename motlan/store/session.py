@@ -120,6 +120,8 @@ def grant_feeds(connection: sa.Connection, feeds: Iterable[str]) -> None:
     # Hashes alone: what entries say is no business of the feeds.
     connection.execute(sa.text(f"grant select on log_nodes, log_checkpoints to {role}"))
     connection.execute(sa.text(f'grant select ("index", leaf_hash, root_hash) on log_entries to {role}'))
+    # Each access is an entry; a trigger lets this role append no other kind.
+    connection.execute(sa.text(f"grant insert on log_entries, log_nodes to {role}"))
     connection.execute(sa.text(f"grant usage on sequence accesses_id_seq to {role}"))
 
 

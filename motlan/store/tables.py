@@ -26,7 +26,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 metadata = MetaData()
 
@@ -195,6 +195,22 @@ accesses = Table(
     Column("action", Text, nullable=False),
     Column("subject", Text, nullable=False, comment="the bus's own person ids or ranges, never an identifier"),
     Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("entity", Text),
+    Column("persons", ARRAY(Text), comment="the bus's own ids, where they are few"),
+    Column("first_seq", BigInteger, comment="of a page of changes"),
+    Column("last_seq", BigInteger, comment="of a page of changes; of a snapshot the number at which its rows stand"),
+    Column("first_key", UUID(as_uuid=False), comment="of a page of a snapshot: the bus's own ids"),
+    Column("last_key", UUID(as_uuid=False)),
+    Column("fields", ARRAY(Text)),
+    Column("purpose", Text),
+    Column("legal_basis", Text),
+    Column("case_reference", Text),
+    Column("salt", LargeBinary, comment="random; what the commitment in the log is made with"),
+    Column("commitment", LargeBinary, comment="SHA-256 of the salt and the row's canonical JSON"),
+    Column("log_index", BigInteger, comment="the log's entry"),
+    Index("accesses_by_person", "persons", postgresql_using="gin"),
+    Index("accesses_by_principal", "principal", "id"),
+    Index("accesses_in_bulk", "entity", "last_seq", postgresql_where=text("last_seq is not null")),
 )
 api_keys = Table(
     "api_keys",
