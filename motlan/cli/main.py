@@ -28,6 +28,7 @@ from motlan.cli import (
     hold,
     link,
     model,
+    openlineage,
     people,
     quality,
     quarantine,
@@ -103,6 +104,7 @@ app.command("status", epilog=status.EPILOG)(status.status)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
+app.command("openlineage", epilog=openlineage.EPILOG)(openlineage.openlineage)
 for _point in entry_points(group="motlan.cli"):
     app.add_typer(_point.load(), name=_point.name)
 
