@@ -329,3 +329,28 @@ def pull(
     with report_errors(as_json), shown(err) as tell:
         result = run(people=people, seed=seed, dirt=dirt, rounds=rounds, peer=peer, folder=work, tell=tell)
     report("pull", {"people": people, "seed": seed, "dirt": dirt, "rounds": rounds}, result, as_json)
+
+
+@app.command(
+    epilog=examples(
+        "motlan bench lineage --people 20000 --seed 1",
+        "motlan bench lineage --people 1000000 --seed 7 --work /data/lineage --json > lineage.json",
+    )
+)
+def lineage(
+    people: People = 20_000,
+    seed: Seed = 1,
+    dirt: Dirt = "default",
+    answers: Annotated[int, typer.Option(min=1, help="Persons of whom a field is asked.")] = 100,
+    replayed: Annotated[int, typer.Option(min=1, help="Golden fields that are replayed.")] = 10_000,
+    work: Kept = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a published country why the state says this: how long an answer takes, whether all replays, what pointers weigh."""
+    from bench.lineage import run
+    from bench.progress import shown
+
+    with report_errors(as_json), shown(err) as tell:
+        result = run(people=people, seed=seed, dirt=dirt, answers=answers, replayed=replayed, folder=work, tell=tell)
+    args = {"people": people, "seed": seed, "dirt": dirt, "answers": answers, "replayed": replayed}
+    report("lineage", args, result, as_json)

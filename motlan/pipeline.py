@@ -35,6 +35,7 @@ from motlan.ledger.runs import Counts
 from motlan.linking import link as linking
 from motlan.linking import scope
 from motlan.merge import merge as survivorship
+from motlan.openlineage import reporting
 from motlan.projection import load as projection
 from motlan.projection import preflight
 from motlan.proof import checkpoints as signed_checkpoints
@@ -72,6 +73,8 @@ def _private(step: Callable[P, T]) -> Callable[P, T]:
                 raise
             where = f"pipeline.{step.__name__}"
             raise lost(error) or failure(error, where) or unforeseen(error, where) from None
+        finally:
+            reporting.report()
 
     return call
 
@@ -89,6 +92,7 @@ def _begin(
 ) -> str:
     """Begin a run, for somebody who works alone on its subject; what its forerunners left is removed."""
     run = runs.begin(work.store, kind, subject, job, rests=rests, asked=asked).id
+    reporting.begin(work, run)
     sweep.discard(work, kind, subject)
     sweep.sweep(work)
     return run
@@ -625,7 +629,8 @@ def publish(run: str | None = None, *, entity: str | None = None, mend: bool = F
                 checkpoints.write(connection, work.settings.checkpoints)
         return published
 
-    counts = runs.step(work.store, run, "publish", do, lock="publish")
+    with reporting.publishing(work, run):
+        counts = runs.step(work.store, run, "publish", do, lock="publish")
     signed_checkpoints.try_sign(work.store, work.settings)
     work.sweep(run)
     return counts

@@ -98,6 +98,8 @@ class Settings:
             is reconciled with. None where none is set.
         log_key_file: The private key that signs the log (`MOTLAN_LOG_KEY`), best where this machine's other accounts and backups
             do not come; None for `keys/log.key` in `var`.
+        openlineage_seconds: How many seconds a process waits at the most, in all, for the place that OpenLineage events are sent
+            to (`MOTLAN_OPENLINEAGE_SECONDS`).
         log_policy: The witnesses of the log and how many must sign, C2SP tlog-policy (`MOTLAN_LOG_POLICY`); None: none are.
     """
 
@@ -116,6 +118,7 @@ class Settings:
     checkpoints: Path | None = None
     log_key_file: Path | None = None
     log_policy: Path | None = None
+    openlineage_seconds: float = 5.0
 
     @property
     def log_key(self) -> Path:
@@ -209,9 +212,13 @@ def debugging() -> bool:
 
 def patience() -> float:
     """Return how many seconds a step waits for another process that is at work on the same (`MOTLAN_WAIT`), 0 where unset."""
-    told = os.environ.get("MOTLAN_WAIT") or "0"
+    return _seconds("MOTLAN_WAIT", "0")
+
+
+def _seconds(variable: str, default: str) -> float:
+    told = os.environ.get(variable) or default
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", told):
-        raise ConfigurationError("not a number of seconds", where="MOTLAN_WAIT", next_step="set it to 0 or more.")
+        raise ConfigurationError("not a number of seconds", where=variable, next_step="set it to 0 or more.")
     return float(told)
 
 
@@ -257,6 +264,7 @@ def load() -> Settings:
         checkpoints=_place(os.environ.get("MOTLAN_CHECKPOINTS")),
         log_key_file=_place(os.environ.get("MOTLAN_LOG_KEY")),
         log_policy=_place(os.environ.get("MOTLAN_LOG_POLICY")),
+        openlineage_seconds=_seconds("MOTLAN_OPENLINEAGE_SECONDS", "5"),
     )
 
 

@@ -25,6 +25,7 @@ from motlan.cli import (
     lineage,
     link,
     model,
+    openlineage,
     people,
     quality,
     quarantine,
@@ -101,6 +102,7 @@ app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
 app.command("lineage", epilog=lineage.EPILOG)(lineage.lineage)
+app.command("openlineage", epilog=openlineage.EPILOG)(openlineage.openlineage)
 for _point in entry_points(group="motlan.cli"):
     app.add_typer(_point.load(), name=_point.name)
 

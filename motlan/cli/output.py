@@ -19,6 +19,7 @@ from motlan import principals
 from motlan.config import registry
 from motlan.errors import AccessError, ConfigurationError, MotlanError, unforeseen
 from motlan.expressions import failure
+from motlan.openlineage import reporting
 from motlan.settings import debugging, load
 from motlan.store import open_store
 from motlan.store.session import lost
@@ -166,6 +167,8 @@ def report_errors(as_json: bool = False, stands: str = KEPT) -> Iterator[None]:
         else:
             _print_error(error)
         raise typer.Exit(1) from None
+    finally:
+        reporting.report()
 
 
 def report_done(done: Any, as_json: bool, line: str) -> None:

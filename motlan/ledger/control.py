@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from motlan.errors import ConfigurationError
-from motlan.ledger import holds, log, runs
+from motlan.ledger import changed_states, holds, log, runs
 from motlan.ledger.results import Begun, Compared, Landed, Linked
 from motlan.ledger.row_log import commit_rows
 from motlan.store import Store, tables
@@ -255,6 +255,7 @@ def abort(store: Store, run: str, principal: str, why: str) -> runs.Run:
     found, table = require_abortable(store, run), tables.runs
     values = {"state": runs.ABORTED, "error": f"aborted by {principal}", "ended_at": sa.func.now()}
     said = {"run": run, "principal": principal, "action": "abort", "reason": why.strip()}
+    changed_states.note(run)
     with store.publishing() as connection:
         open_ = (table.c.id == run, table.c.state.in_(_ABORTABLE))
         if not connection.execute(sa.update(table).where(*open_).values(**values)).rowcount:

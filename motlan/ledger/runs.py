@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from motlan.errors import ConfigurationError, ContractError, InternalError, MotlanError
-from motlan.ledger import holds
+from motlan.ledger import changed_states, holds
 from motlan.ledger.results import Result
 from motlan.settings import sizes
 from motlan.store import Store, tables
@@ -94,6 +94,7 @@ def begin(
     values |= {"steps": {ASKED: asked} if asked else {}}
     with store.engine.begin() as connection:
         connection.execute(sa.insert(tables.runs).values(**values))
+    changed_states.note(run)
     return get(store, run)
 
 
@@ -223,6 +224,7 @@ def _close(store: Store, row: sa.RowMapping, reason: str) -> bool:
     since = sa.func.coalesce(table.c.held_at, table.c.started_at)
     same = (table.c.id == row["id"], table.c.state == "running", since == row["held_at"])
     values = {"state": "abandoned", "error": f"abandoned: {reason}", "ended_at": sa.func.now()}
+    changed_states.note(row["id"])
     with store.engine.begin() as connection:
         return bool(connection.execute(sa.update(table).where(*same).values(**values)).rowcount)
 
@@ -334,6 +336,7 @@ def _take_up(store: Store, run: Run, held: holds.Holder) -> bool:
                 raise replaced(run.id, f"run {found} took its place")
             again = {"state": "running", "ended_at": None}
             connection.execute(sa.update(table).where(table.c.id == run.id).values(**again))
+            changed_states.note(run.id)
         _name(connection, run.id, held)
     return bool(row["holder"] and row["holder"]["rests"])
 
@@ -404,6 +407,7 @@ def set_state(connection: sa.Connection, run: str, state: str) -> None:
     """Move a run to its final state, in the caller's transaction."""
     values = {"state": state, "ended_at": sa.func.now()}
     connection.execute(sa.update(tables.runs).where(tables.runs.c.id == run).values(**values))
+    changed_states.note(run)
 
 
 def fail(store: Store, run: str, reason: str) -> None:
@@ -418,6 +422,7 @@ def fail(store: Store, run: str, reason: str) -> None:
         connection.execute(sa.update(table).where(unseen).values(state="failed", error=reason, ended_at=sa.func.now()))
         waits = sa.and_(table.c.id == run, table.c.state.in_(WAITING))
         connection.execute(sa.update(table).where(waits).values(error=reason))
+    changed_states.note(run)
 
 
 def visible(connection: sa.Connection, kind: str, subject: str) -> list[str]:
