@@ -26,6 +26,7 @@ from motlan.cli import (
     feeds,
     golden,
     hold,
+    impact,
     link,
     model,
     people,
@@ -98,6 +99,7 @@ app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
 app.command("whoami", epilog=people.WHOAMI)(people.whoami)
 app.command("care", epilog=care.EPILOG)(care.care)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
+app.command("impact", epilog=impact.EPILOG)(impact.impact)
 app.command("reclean", epilog=reclean.EPILOG)(reclean.reclean)
 app.command("status", epilog=status.EPILOG)(status.status)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
