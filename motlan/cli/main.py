@@ -23,6 +23,7 @@ from motlan.cli import (
     golden,
     hold,
     lineage,
+    impact,
     link,
     model,
     openlineage,
@@ -96,6 +97,7 @@ app.command("sign-out", epilog=people.SIGN_OUT)(people.sign_out)
 app.command("whoami", epilog=people.WHOAMI)(people.whoami)
 app.command("care", epilog=care.EPILOG)(care.care)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
+app.command("impact", epilog=impact.EPILOG)(impact.impact)
 app.command("reclean", epilog=reclean.EPILOG)(reclean.reclean)
 app.command("status", epilog=status.EPILOG)(status.status)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
