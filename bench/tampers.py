@@ -23,7 +23,7 @@ from motlan.expressions import literal, quote
 from motlan.feeds import keys
 from motlan.ingest.raw_columns import of_file
 from motlan.lake import digests
-from motlan.ledger import log
+from motlan.ledger import accesses, log
 from motlan.ledger.row_commitments import commitment
 from motlan.proof import checkpoints, verify
 from motlan.proof.findings import Finding
@@ -103,10 +103,12 @@ def try_all(work: Workspace, admin: str, tell: Callable[[str, int, int], None] =
 
 
 def _decide_something(work: Workspace) -> None:
-    """Leave rows of what people decide: a key of an agency, and a hold that ended."""
+    """Leave rows of what people decide and do: a key of an agency, a hold that ended, and looks."""
     keys.issue(work.store, next(iter(work.registry.agencies)))
     hold.begin(work.store, "publish", "uid:0", "for the tries")
     hold.end(work.store, "publish", "uid:0", "for the tries")
+    for _ in range(2):
+        accesses.record(work.store, "uid:0", "lineage.read", "00000000-0000-0000-0000-000000000000")
 
 
 def _is_located(tamper: Tamper, one: Finding) -> bool:
@@ -123,6 +125,8 @@ def _all(work: Workspace) -> Iterator[Tamper]:
     yield from _signatures(work)
     yield from _ledger(work)
     yield from _decisions(work)
+    yield from _projection(work)
+    yield from _accesses(work)
 
 
 def _newest(work: Workspace, namespace: str, name: str = "*") -> list[Path]:
@@ -214,7 +218,10 @@ def _rows(work: Workspace) -> Iterator[Tamper]:
     columns = of_file(path)
     anew = f"update t set _commitment = {commitment(columns)} where rowid = 3"
     statements = [f"update t set {quote(_column(path, 'raw:'))} = 'x' where rowid = 3", anew]
-    yield Tamper("a value and its commitment in raw", partial(_rewrite, path, statements), "lake", _name(work, path))
+    row = _row_id(path, 3)
+    yield Tamper(
+        "a value and its commitment in raw", partial(_rewrite, path, statements), "lake", _name(work, path), row
+    )
     salts = _newest(work, "salts")[0]
     forged = ["update t set _mark = '0123456789abcdef' where rowid = 3"]
     yield Tamper("a mark beside a salt", partial(_rewrite, salts, forged), "lake", _name(work, salts))
@@ -575,3 +582,38 @@ def _decisions(work: Workspace) -> Iterator[Tamper]:
         ("a decision added", f"insert into publication_holds {added} from publication_holds", "publication_holds"),
     ):
         yield Tamper(name, partial(_sql, work, statement, table), "ledger", table)
+
+
+def _projection(work: Workspace) -> Iterator[Tamper]:
+    """What agencies are served: golden tables, feeds and corrections."""
+    entity = work.registry.linked(None)
+    own, field = entity.id_column, next(name for name in entity.fields if name.endswith("name"))
+    golden, feed = f"golden_{entity.name}", f"feed_{entity.name}"
+    first = f"where {own} = (select min({own}::text)::uuid from {golden})"
+    with work.store.engine.connect() as connection:
+        person = str(connection.execute(sa.text(f"select min({own}::text) from {golden}")).scalar_one())
+    for name, statement, table, row in (
+        ("a golden value in PostgreSQL", f"update {golden} set {field} = 'x' {first}", golden, person),
+        ("a golden row removed", f"delete from {golden} {first}", golden, person),
+        ("a golden row's publication", f"update {golden} set publication = publication + 1 {first}", golden, person),
+        ("a value in the feed", f"update {feed} set {field} = 'x' where seq = 2", feed, "2"),
+        ("a change removed from the feed", f"delete from {feed} where seq = 3", feed, "3"),
+        ("what a change was", f"update {feed} set event = 'removed' where seq = 1", feed, "1"),
+        ("of whom a change is", f"update {feed} set {own} = gen_random_uuid() where seq = 1", feed, "1"),
+    ):
+        yield Tamper(name, partial(_sql, work, statement, table), "projection", table, row)
+
+
+def _accesses(work: Workspace) -> Iterator[Tamper]:
+    """Who has looked."""
+    last = "where id = (select max(id) from accesses)"
+    columns = ", ".join(column.name for column in tables.accesses.c if column.name != "id")
+    for name, statement in (
+        ("who looked", f"update accesses set principal = 'uid:7' {last}"),
+        ("at whom somebody looked", f"update accesses set subject = 'other' {last}"),
+        ("when somebody looked", f"update accesses set recorded_at = recorded_at - interval '1 day' {last}"),
+        ("a look removed", f"delete from accesses {last}"),
+        ("all looks removed", "delete from accesses"),
+        ("a look added", f"insert into accesses (id, {columns}) select 999, {columns} from accesses {last}"),
+    ):
+        yield Tamper(name, partial(_sql, work, statement, "accesses"), "accesses", "accesses")

@@ -178,7 +178,7 @@ def gather_in(
     }
     linked_by = sorted(set(links["_link_version"].to_pylist()))
     used = {*cleaned_by.values(), *golden["_merge_version"].to_pylist(), *linked_by}
-    moments, read_by = _pulls(work, {run for wanted in chunks.values() for run, _ in wanted})
+    moments, read_by = pulls_of(work, {run for wanted in chunks.values() for run, _ in wanted})
     return Evidence(
         entity=entity,
         golden=golden,
@@ -263,7 +263,7 @@ def _landings(work: Workspace, wanted: Collection[str]) -> dict[str, dict[str, o
         return {str(body["run"]): dict(body) for body in connection.scalars(query)}
 
 
-def _pulls(work: Workspace, wanted: Collection[str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+def pulls_of(work: Workspace, wanted: Collection[str]) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     """Return what a moment that is not known counts as in some sync runs, and what read their sources."""
     table = tables.runs.c
     landed = table.steps["land"]

@@ -8,18 +8,23 @@ read a payload alone, that is said, and nothing is claimed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from motlan.adapter import LOCATOR
 from motlan.config.registry import Dataset
 from motlan.errors import MotlanError
+from motlan.ingest import payloads
 from motlan.ingest.adapter_version import describe_adapter
-from motlan.ingest.raw_columns import is_stored, labels, received
-from motlan.lineage.evidence import Evidence, chunk_of, run_of
+from motlan.ingest.raw_columns import is_stored, labels, of_file, received
+from motlan.lineage.evidence import Evidence, chunk_of, pulls_of, run_of
 from motlan.workspace import Workspace
 
 ANOTHER = "the payload, read again, gives another row"
@@ -31,7 +36,27 @@ FIX = "fix:"
 Row = Mapping[str, str | None]
 
 
-def compare_rows(work: Workspace, evidence: Evidence, holding: set[str]) -> tuple[dict[str, str], set[str]]:
+def find_unlike(work: Workspace, dataset: str, path: Path) -> list[str]:
+    """Return the rows (`_ref`) of a landed file that are not what their payloads give, as far as these can be read alone."""
+    rows = pq.read_table(path)
+    chunk = chunk_of(str(rows["_ref"][0]))
+    payload = partial(payloads.read, work.settings.payloads)
+    landed = _Landed({dataset: rows}, {chunk: of_file(str(path))}, pulls_of(work, {chunk[0]})[1], payload)
+    bad, _ = compare_rows(work, landed, set(rows["_payload"].unique().to_pylist()))
+    return sorted(bad)
+
+
+@dataclass
+class _Landed:
+    """Landed rows and what they are read again by; see `motlan.lineage.evidence.Evidence`."""
+
+    raw: dict[str, pa.Table]
+    columns: dict[tuple[str, int], dict[str, str]]
+    read_by: dict[str, dict[str, str]]
+    payload: Callable[[str], bytes]
+
+
+def compare_rows(work: Workspace, evidence: Evidence | _Landed, holding: set[str]) -> tuple[dict[str, str], set[str]]:
     """Compare landed rows with their payloads, each of which is read once.
 
     Args:
@@ -56,7 +81,7 @@ def compare_rows(work: Workspace, evidence: Evidence, holding: set[str]) -> tupl
 
 
 def _compare(
-    dataset: Dataset, evidence: Evidence, payload: bytes, rows: list[dict[str, Any]], bad: dict[str, str]
+    dataset: Dataset, evidence: Evidence | _Landed, payload: bytes, rows: list[dict[str, Any]], bad: dict[str, str]
 ) -> set[str]:
     """Compare the rows of one payload; return those that cannot be."""
     waiting = {str(row[LOCATOR]): row for row in rows if not str(row[LOCATOR]).startswith(FIX)}
@@ -85,7 +110,9 @@ def _compare(
     return unread
 
 
-def _difference_of_other(dataset: Dataset, evidence: Evidence, payload: bytes, row: dict[str, Any]) -> str | None:
+def _difference_of_other(
+    dataset: Dataset, evidence: Evidence | _Landed, payload: bytes, row: dict[str, Any]
+) -> str | None:
     """Compare a row that a person mended with its fix, or one that landed again with the same payload."""
     locator = str(row[LOCATOR])
     if locator.startswith(FIX):
@@ -111,7 +138,7 @@ def _found(batches: Iterator[pa.RecordBatch], locators: set[str]) -> Iterator[tu
             return
 
 
-def _difference(dataset: Dataset, evidence: Evidence, landed: Row, read: Row) -> str | None:
+def _difference(dataset: Dataset, evidence: Evidence | _Landed, landed: Row, read: Row) -> str | None:
     """Tell why a landed row is not the one that was read; None where it is.
 
     A column that only one of them has counts where the dataset was declared then as it is now.

@@ -22,6 +22,7 @@ from motlan.lake.iceberg import RUN_OF_PATH, Added
 from motlan.lake.tables import GOLDEN, RAW, SALTS
 from motlan.ledger import runs
 from motlan.ledger.row_commitments import commitment
+from motlan.lineage.read_again import find_unlike
 from motlan.proof.findings import Finding
 from motlan.proof.log_check import Read, Watch
 from motlan.publication.golden_commitments import MARK, commit_rows
@@ -127,7 +128,8 @@ def _raw_rows(work: Workspace, path: str, run: str) -> list[str]:
         own = f"_ref = {literal(prefix)} || file_row_number"
         text = commitment({name: columns[name] for name in columns}) if columns else "''"
         query = f"select coalesce(_ref, '?') from {rows} where not coalesce({own} and {text} = _commitment, false)"
-        return [str(row[0]) for row in engine.execute(f"{query} order by file_row_number").fetchall()]
+        found = [str(row[0]) for row in engine.execute(f"{query} order by file_row_number").fetchall()]
+    return found or find_unlike(work, path.split("/")[1], place)  # where somebody committed to a row anew
 
 
 def _golden_rows(work: Workspace, path: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from motlan.ledger import accesses
 from motlan.ledger.row_log import read_commitments
 from motlan.ledger.versions import version_id
 from motlan.proof.findings import Finding
@@ -19,6 +20,13 @@ def check_ledger(connection: sa.Connection, read: Read) -> Iterator[Finding]:
     yield from _landings(connection, read)
     yield from _versions(connection)
     yield from _decisions(connection, read)
+
+
+def check_accesses(connection: sa.Connection, read: Read) -> Iterator[Finding]:
+    """Give the accesses that are not as the log says."""
+    for number, day, what in accesses.mismatches(connection, read.accesses):
+        said = "the log knows no such access" if what == "added" else f"the access was {what}"
+        yield Finding("accesses", "accesses", str(number), day, said)
 
 
 def _publications(connection: sa.Connection, read: Read) -> Iterator[Finding]:

@@ -12,8 +12,9 @@ from motlan.ledger import log
 from motlan.proof import checkpoints
 from motlan.proof.findings import Finding
 from motlan.proof.lake_check import check_files, check_payloads
-from motlan.proof.ledger_check import check_ledger
+from motlan.proof.ledger_check import check_accesses, check_ledger
 from motlan.proof.log_check import Pins, Read, Watch, check_log
+from motlan.proof.projection_check import check_projections
 from motlan.workspace import Workspace
 
 
@@ -32,8 +33,13 @@ def verify(work: Workspace, pins: Pins, watch: Watch = lambda _, __, ___: None) 
     with work.store.engine.connect() as connection:
         yield from check_log(connection, pins, read, watch)
         yield from check_ledger(connection, read)
-    yield from check_files(work, read, pins.since.size if pins.since else 0, watch)
+        yield from check_accesses(connection, read)
+    sound = True
+    for finding in check_files(work, read, pins.since.size if pins.since else 0, watch):
+        sound = False
+        yield finding
     yield from check_payloads(work, watch)
+    yield from check_projections(work, watch, sound=sound)
 
 
 def verify_nightly(work: Workspace) -> Iterator[Finding]:
@@ -45,6 +51,7 @@ def verify_nightly(work: Workspace) -> Iterator[Finding]:
     with work.store.engine.connect() as connection:
         yield from check_log(connection, pins, read, lambda _, __, ___: None)
         yield from check_ledger(connection, read)
+        yield from check_accesses(connection, read)
     yield from check_files(work, read, read.size, lambda _, __, ___: None)
 
 

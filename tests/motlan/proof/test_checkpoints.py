@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
@@ -82,7 +83,12 @@ def witness(country: Country, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     policy = tmp_path / "policy"
     policy.write_text(f"witness w1 {key.public} http://witness\ngroup g any w1\nquorum g\n")
     monkeypatch.setenv("MOTLAN_LOG_POLICY", str(policy))
-    monkeypatch.setattr(witnesses.httpx, "post", lambda url, content, timeout: client.post(url, content=content))
+
+    def post(url: str, content: bytes, timeout: float) -> httpx.Response:
+        answer = client.post(url, content=content)
+        return httpx.Response(answer.status_code, content=answer.content, request=httpx.Request("POST", url))
+
+    monkeypatch.setattr(witnesses.httpx, "post", post)
     client.policy = f"log {checkpoints.key_of(work.settings).public}\n{policy.read_text()}"
     return client
 
