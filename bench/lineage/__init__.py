@@ -6,7 +6,7 @@ replayed from. Then each of `PARTS` adds its figures; a further part is a functi
 Words used here:
 
 - `answer_p50_s`, `answer_p95_s`: seconds from a person's id to the replayed chain of one field, in a process that answered
-  before; one random field of each of so many different persons.
+  before; one random field of each of so many different persons. `answer_cpu_p50_s`: processor time of the process alone.
 - `replay_equal_share`: of a random sample of golden fields, those that replay equal; `replayed` how many there were, and
   `replay_s` the seconds for all of them together.
 - `storage_share`: bytes that pointers take in Parquet over the bytes of the golden Parquet files that they explain: the columns

@@ -28,8 +28,6 @@ POINTERS = {
     links_table: ("compared", "compared_ref", "rule", "match_weight", "probability", "_link_version"),
 }
 """Table of an entity -> its columns that explain values, and hold none of them."""
-PROFILED = 5
-"""Answers that are watched by the profiler, beside those that are timed."""
 PRINCIPAL = "user:bench"
 
 
@@ -44,6 +42,7 @@ class Prepared:
         answers: Persons of whom a field is asked.
         replayed: Golden fields that are replayed.
         tell: Told how far it is.
+        profiled: Answers that are watched by the profiler, beside those that are timed.
     """
 
     work: Workspace
@@ -52,13 +51,14 @@ class Prepared:
     answers: int
     replayed: int
     tell: Tell
+    profiled: int = 5
 
     def fields_of_persons(self) -> list[tuple[str, str]]:
         """Return pairs of person id and golden field, each of another person."""
-        found: dict[str, str] = {}
-        for person, name in sample(self.work, self.entity, 4 * (self.answers + PROFILED + 1), self.seed):
+        wanted, found = self.answers + self.profiled + 1, dict[str, str]()
+        for person, name in sample(self.work, self.entity, 4 * wanted, self.seed):
             found.setdefault(person, name)
-        return list(found.items())[: self.answers + PROFILED + 1]
+        return list(found.items())[:wanted]
 
 
 @dataclass(frozen=True)
@@ -78,18 +78,20 @@ def measure_answers(prepared: Prepared) -> Measured:
     """Time the chain of one field, person after person, in this warm process; look with a profiler at a few more."""
     asked = prepared.fields_of_persons()
     _answer(prepared, *asked[0])
-    timed, profiled = asked[1 : -PROFILED or None], asked[-PROFILED:]
-    seconds = []
+    timed, profiled = asked[1 : 1 + prepared.answers], asked[1 + prepared.answers :]
+    seconds, cpu = [], []
     for place, (person, name) in enumerate(timed):
         prepared.tell("answering", place, len(timed))
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         _answer(prepared, person, name)
         seconds.append(time.perf_counter() - began)
+        cpu.append(time.process_time() - worked)
     figures = {
         "answers": len(seconds),
         "answer_p50_s": statistics.median(seconds),
         "answer_p95_s": _percentile(seconds, 95),
         "answer_max_s": max(seconds),
+        "answer_cpu_p50_s": statistics.median(cpu),
     }
     return Measured(
         {name: round(value, 4) for name, value in figures.items()},
@@ -145,7 +147,7 @@ def measure_storage(prepared: Prepared) -> Measured:
     for table, columns in POINTERS.items():
         for path in work.lake.files(table(entity), published):
             for name, size in column_bytes(path).items():
-                if name in columns:
+                if name.split(".", 1)[0] in columns:
                     by_column[f"{table(entity)}.{name}"] = by_column.get(f"{table(entity)}.{name}", 0) + size
     total = sum(by_column.values())
     figures = {
@@ -157,13 +159,13 @@ def measure_storage(prepared: Prepared) -> Measured:
 
 
 def column_bytes(path: str) -> dict[str, int]:
-    """Return the compressed bytes of each column of a Parquet file, nested columns under the name of the outermost."""
+    """Return the compressed bytes of each column of a Parquet file, by its path, such as `_sources.key`."""
     metadata = pq.read_metadata(path)
     found: dict[str, int] = {}
     for group in range(metadata.num_row_groups):
         for place in range(metadata.num_columns):
             column = metadata.row_group(group).column(place)
-            name = column.path_in_schema.split(".", 1)[0]
+            name = column.path_in_schema.replace(".list.element", "")
             found[name] = found.get(name, 0) + column.total_compressed_size
     return found
 
