@@ -284,7 +284,7 @@ def find_versions(
 
 
 def recipients(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str) -> list[Found]:
-    """Return the agencies of the table `received`: `agency`, `persons`, `fields` (names), `legal_basis`, `first_at`, `last_at`."""
+    """Return the agencies of the table `received`: `agency`, `persons`, `fields`, `legal_basis`, `first_at`, `last_at`."""
     grants = work.registry.served(entity).grants
     found = _dicts(
         engine,
