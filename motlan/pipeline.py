@@ -25,7 +25,7 @@ from motlan.expressions import failure
 from motlan.incremental import steps as incremental
 from motlan.ingest import compare as comparing
 from motlan.ingest import land as landing
-from motlan.ingest import timeliness, watermark
+from motlan.ingest import retraction, timeliness, watermark
 from motlan.ingest.clean import select_canonical
 from motlan.ingest.land import Watch
 from motlan.ingest.refusals import naming_the_credential
@@ -169,6 +169,8 @@ def land(run: str, watch: Watch | None = None) -> Counts:
         asked = current.steps.get(runs.ASKED, {})
         if "replay" in asked:
             return requeue.land(work, current, asked["replay"])
+        if retraction.ASKED in asked:
+            return retraction.landed()
         if "reclean" in asked:
             return recleaning.land(work, current, asked["reclean"][recleaning.SINCE])
         return landing.land(work, current, watch)
@@ -211,8 +213,8 @@ def commit_sync(run: str) -> Counts:
         landed, cleaned = current.result(results.Landed), current.result(results.Cleaned)
         changes = entries.prepare(work, current) if landed.landed else None
         with work.store.publishing() as connection:
-            gone = landed.gone or 0
-            state = "visible" if landed.landed or gone else "unchanged"
+            gone, taken = landed.gone or 0, current.steps.get(runs.ASKED, {}).get(retraction.ASKED)
+            state = "visible" if landed.landed or gone or taken else "unchanged"
             if runs.get(work.store, run).state in runs.SEEN:
                 return {"state": state}
             runs.require_open(connection, run)
@@ -227,6 +229,8 @@ def commit_sync(run: str) -> Counts:
             if gone:
                 log.append(connection, "records gone", {"run": run, "dataset": current.subject, "records": gone})
             told = entries.apply(connection, run, current.subject, changes) if changes else {}
+            if taken:
+                told = retraction.apply(connection, current, work.registry.dataset(current.subject), taken)
             runs.set_state(connection, run, state)
             append_files(connection)
         return {"state": state, **told}
@@ -286,6 +290,44 @@ def reclean(dataset: str, since: datetime | None = None) -> Counts:
     with _alone("sync", name):
         run = _begin(work, "sync", name, None, rests=False, asked={"reclean": {recleaning.SINCE: first}})
         return _guarded(run, _steps("sync", run))
+
+
+@_private
+def forecast_retract(run: str) -> Counts:
+    """Return what `retract` would do (see `motlan.ingest.retraction.Forecast`).
+
+    Raises:
+        ConfigurationError: The run is no delivery, or was taken back before.
+        ContractError: A later run landed rows of it again.
+    """
+    work = open_workspace()
+    return retraction.counts(retraction.forecast(work, retraction.require_retractable(work, run)))
+
+
+@_private
+def retract(run: str, principal: str, reason: str) -> Counts:
+    """Take back what a sync run landed, as a run of its own: nothing is pulled, and nothing is lost.
+
+    Args:
+        run: The sync run.
+        principal: Who takes it back.
+        reason: Why. It stands in the log, which nothing is ever taken out of: no name, no number.
+
+    Returns:
+        The counts of its steps under their names.
+
+    Raises:
+        ConfigurationError: The run is no delivery, or was taken back before; or the reason is missing or may name somebody.
+        ContractError: A later run landed rows of it again.
+    """
+    work, why = open_workspace(), retraction.check_reason(reason)
+    dataset = work.registry.dataset(retraction.require_retractable(work, run).subject)
+    # Nobody reconciles meanwhile: what reads the run would be whole after it was taken back.
+    with _alone("reconcile", dataset.entity), _alone("sync", dataset.name):
+        retraction.require_retractable(work, run)
+        asked = {retraction.ASKED: {"run": run, "principal": principal, "reason": why}}
+        own = _begin(work, "sync", dataset.name, None, rests=False, asked=asked)
+        return _guarded(own, _steps("sync", own))
 
 
 @_private

@@ -238,12 +238,21 @@ class Workspace:
         return f"({' union all '.join(parts)})"
 
     def accepted(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> str:
-        """Return the SQL of every accepted row of an entity, older ones too: `dataset`, `_key`, `_ref`, and the fields."""
+        """Return the SQL of every accepted row of an entity, older ones and those that were taken back too.
+
+        Columns: `dataset`, `_key`, `_ref`, and the fields.
+        """
         parts = [
             f"select {literal(dataset.name)} as dataset, _key, _ref, {said} from {read_parquet(files)}"
-            for dataset, files, said in self._accepted(entity, inputs)
+            for dataset, files, said in self._accepted(entity, self.with_retracted(inputs))
         ]
         return f"({' union all '.join(parts)})"
+
+    def with_retracted(self, inputs: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Return sync runs by dataset, and those that were taken back: what links before rest on."""
+        with self.store.engine.connect() as connection:
+            taken = runs.retracted(connection, list(inputs))
+        return {name: sorted({*read, *taken.get(name, ())}) for name, read in inputs.items()}
 
     def _accepted(self, entity: str, inputs: Mapping[str, Sequence[str]]) -> Iterator[tuple[Dataset, list[str], str]]:
         """Give the datasets of an entity of which rows were accepted, the files of these, and the SQL of its fields in them."""

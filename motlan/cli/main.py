@@ -32,6 +32,7 @@ from motlan.cli import (
     quarantine,
     reclean,
     release,
+    retract,
     review,
     runs,
     serving,
@@ -99,6 +100,7 @@ app.command("care", epilog=care.EPILOG)(care.care)
 app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("impact", epilog=impact.EPILOG)(impact.impact)
 app.command("reclean", epilog=reclean.EPILOG)(reclean.reclean)
+app.command("retract", epilog=retract.EPILOG)(retract.retract)
 app.command("status", epilog=status.EPILOG)(status.status)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)

@@ -139,8 +139,9 @@ class _Opening:
 
     def _runs(self, table: str) -> set[str]:
         datasets = {clean_table(dataset.name): dataset.name for dataset in self.work.registry.datasets_of(self.entity)}
-        if table in datasets:
-            return set(self.run.result(Begun).inputs.get(datasets[table], ()))
+        if table in datasets:  # of what either side reads
+            sides = (self.run, self.previous)
+            return {read for side in sides for read in side.result(Begun).inputs.get(datasets[table], ())}
         return set(self.published)
 
     def take(self) -> runs.Counts:
@@ -187,11 +188,11 @@ class _Opening:
         )
 
     def _find_changed(self, engine: duckdb.DuckDBPyConnection) -> int:
-        """Make `changed_records` (`dataset`, `_key`), of which a sync run tells that the previous run had not read."""
+        """Make `changed_records` (`dataset`, `_key`), of a sync run that just one of this run and the previous one reads."""
         inputs, known = self.run.result(Begun).inputs, self.previous.result(Begun).inputs
         parts = []
         for name, read in inputs.items():
-            new = {name: sorted({*read} - {*known.get(name, ())})}
+            new = {name: sorted({*read} ^ {*known.get(name, ())})}
             told = (self.work.clean_files(name, new), self.work.gone_files(name, new))
             parts += [f"select {literal(name)} as dataset, _key from {read_parquet(some)}" for some in told if some]
         none = "select null::varchar as dataset, null::varchar as _key where false"

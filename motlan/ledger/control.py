@@ -22,7 +22,7 @@ STEPS = {
     "reconcile": ("begin", "link", "merge", "cross_check", "diff", "publish"),
 }
 """Kind of run -> its steps, in their order."""
-STATES = ("running", *runs.SEEN, *runs.WAITING, "refused", "unchanged", *runs.CLOSED)
+STATES = ("running", *runs.SEEN, runs.RETRACTED, *runs.WAITING, "refused", "unchanged", *runs.CLOSED)
 _ABORTABLE = ("running", *runs.STOPPED, *runs.WAITING)
 
 
@@ -177,6 +177,7 @@ def _next(found: dict[str, Any]) -> str:
         "released": f"`motlan publish --entity {found['subject']}`",
         "refused": "mend what is wrong, then `motlan reconcile`",
         runs.ABORTED: f"{again} begins anew",
+        runs.RETRACTED: "it was taken back: `motlan reconcile` and `motlan publish` carry that on",
     }
     return told.get(state, "nothing: it is done")
 
@@ -227,8 +228,8 @@ def _over(run: runs.Run) -> ConfigurationError:
         step = "it changes nothing that is seen, so there is nothing to abort."
     elif run.state == "visible":
         step = (
-            "what it landed stays, and is never altered: hold its agency (`motlan hold AGENCY`), let the source correct its "
-            "records, or change the mapping and `motlan reclean`."
+            f"what it landed stays, and is never altered: take it back (`motlan retract {run.id}`), hold its agency "
+            "(`motlan hold AGENCY`), let the source correct its records, or change the mapping and `motlan reclean`."
         )
     elif run.state == "published":
         step = "readers have it: hold publishing (`motlan hold publish`), mend the cause, and publish the correction."

@@ -29,6 +29,8 @@ STOPPED = ("failed", "abandoned")
 """States of a run that a retry goes on with, as long as no newer run of its subject took its place."""
 ABORTED = "aborted"
 """State of a run that a person closed: nobody goes on with it."""
+RETRACTED = "retracted"
+"""State of a sync run that was taken back (see `motlan.ingest.retraction`): its rows stay, and nobody reads them as current."""
 CLOSED = (*STOPPED, ABORTED)
 """States of a run whose open work is not kept."""
 WAITING = ("reconciled", "waiting", "released")
@@ -481,6 +483,16 @@ def newest_of_jobs(connection: sa.Connection, dataset: str, jobs: str, but: str,
     recent = table.started_at > sa.func.now() - timedelta(hours=hours)
     query = sa.select(table.id).where(*mine, recent, table.state.in_((*SEEN, "unchanged", "running")))
     return connection.execute(query.order_by(table.id.desc()).limit(1)).scalar_one_or_none()
+
+
+def retracted(connection: sa.Connection, datasets: Sequence[str]) -> dict[str, list[str]]:
+    """Return the ids of the sync runs that were taken back, by dataset."""
+    table = tables.runs.c
+    query = sa.select(table.subject, table.id).where(table.kind == "sync", table.subject.in_(datasets))
+    found: dict[str, list[str]] = {}
+    for dataset, run in connection.execute(query.where(table.state == RETRACTED).order_by(table.id)):
+        found.setdefault(dataset, []).append(run)
+    return found
 
 
 def replays(connection: sa.Connection, dataset: str) -> list[str]:

@@ -72,9 +72,9 @@ class Before:
         """The runs whose files tell what rows there are: the base, and those published after it."""
         return {self.base, *(run for run in self.runs if run > self.base)}
 
-    def new_runs(self, inputs: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-        """Return the sync runs that it had not read, by dataset."""
-        return {name: sorted({*runs} - {*self.inputs.get(name, ())}) for name, runs in inputs.items()}
+    def turned_runs(self, inputs: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Return the sync runs that it had not read, and those that were taken back since, by dataset."""
+        return {name: sorted({*runs} ^ {*self.inputs.get(name, ())}) for name, runs in inputs.items()}
 
 
 @dataclass
@@ -140,8 +140,10 @@ class ChangedLinking:
         return int(self.relations.fetch_one(f"select count(*) from {relation}")[0])
 
     def find_changed(self) -> int:
-        """Make `changed_records` (`dataset`, `_key`), of which a run tells that was not read before; return their number."""
-        new = self.before.new_runs(self.inputs)
+        """Make `changed_records` (`dataset`, `_key`), of which a run tells that was not read before, or is not read any more;
+        return their number.
+        """
+        new = self.before.turned_runs(self.inputs)
         parts = [
             f"select {literal(name)} as dataset, _key from {read_parquet(files)}"
             for name, runs in new.items()
@@ -275,8 +277,9 @@ def narrow_to_records(
         folder: Where the rows are written.
     """
     names = [dataset.name for dataset in work.registry.datasets_of(entity)]
+    shown = work.with_retracted(inputs)
     for name in names:
-        if files := work.clean_files(name, inputs):
+        if files := work.clean_files(name, shown):
             mine = f"(select distinct _key as mine from {records} where dataset = {literal(name)})"
             write_narrow(
                 engine, folder, clean_table(name), files, f"semi join {mine} as wanted on wanted.mine = rows._key"

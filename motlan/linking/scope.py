@@ -58,7 +58,10 @@ def why_full(work: Workspace, run: runs.Run, previous: runs.Run | None) -> str:
         return "the previous run left no rows to start from"
     if changed := sorted(name for name, digest in began.versions.items() if before.versions.get(name) != digest):
         return f"{' and '.join(changed)} changed"
-    if gone := sorted(name for name, read in before.inputs.items() if {*read} - {*began.inputs.get(name, ())}):
+    with work.store.engine.connect() as connection:
+        taken = runs.retracted(connection, list(before.inputs))
+    left = {name: {*read} - {*began.inputs.get(name, ()), *taken.get(name, ())} for name, read in before.inputs.items()}
+    if gone := sorted(name for name, read in left.items() if read):
         return f"sync runs of {', '.join(gone)} that were read are not visible any more"
     found = kept.standing(work.store, run.subject)
     if found is None or found[0] != linked.model:

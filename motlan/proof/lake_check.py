@@ -168,7 +168,8 @@ def _payloads_named(work: Workspace) -> dict[str, tuple[str, str]]:
     """Return the payloads that landed rows name, each with the first of its rows and the day on which it was landed."""
     found: dict[str, tuple[str, str]] = {}
     runs_ = tables.runs.c
-    query = sa.select(runs_.id, runs_.started_at).where(runs_.kind == "sync", runs_.state.in_(runs.SEEN))
+    known = (*runs.SEEN, runs.RETRACTED)  # what was taken back is kept whole
+    query = sa.select(runs_.id, runs_.started_at).where(runs_.kind == "sync", runs_.state.in_(known))
     with work.store.engine.connect() as connection:
         days = {run: str(at.date()) for run, at in connection.execute(query)}
     with work.engine("listing payloads") as engine:

@@ -52,7 +52,9 @@ def _landings(connection: sa.Connection, read: Read) -> Iterator[Finding]:
     found = {row.id: str(row.started_at.date()) for row in connection.execute(query.where(landed))}
     for run in sorted(found.keys() - read.landings.keys()):
         yield Finding("ledger", f"run {run}", "", found[run], "the log knows no such landing")
-    for run in sorted(read.landings.keys() - found.keys()):
+    for run in sorted(read.retracted & found.keys()):
+        yield Finding("ledger", f"run {run}", "", found[run], "the run was taken back and is visible")
+    for run in sorted(read.landings.keys() - read.retracted - found.keys()):
         yield Finding("ledger", f"run {run}", "", read.landings[run]["day"], "the run that landed rows is not visible")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from motlan.errors import ConfigurationError
+from motlan.ingest.retraction import KIND as RETRACTION
 from motlan.ledger import log
 from motlan.ledger.file_entries import KIND as FILES
 from motlan.ledger.row_log import ROWS
@@ -30,6 +31,7 @@ class Read:
         files: File of the lake -> its digest in hex, and the day and index of the entry that names it.
         removed: Files that were removed by the bus itself.
         landings: Sync run -> the body of its landing, with `day`.
+        retracted: Sync runs that were taken back.
         publications: Reconcile run -> the body of its publication, with `day`.
         accesses: Access -> commitment of it, in hex, and day.
         keys: Public keys that signed the log, oldest first.
@@ -40,6 +42,7 @@ class Read:
     files: dict[str, tuple[str, str, int]] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     landings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    retracted: set[str] = field(default_factory=set)
     publications: dict[str, dict[str, Any]] = field(default_factory=dict)
     accesses: dict[int, tuple[str, str]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
@@ -53,6 +56,8 @@ class Read:
         elif kind in ("landing", "publication"):
             named = self.landings if kind == "landing" else self.publications
             named[body["run"]] = body | {"day": day}
+        elif kind == RETRACTION:
+            self.retracted.add(body["retracted"])
         elif kind == "access":
             self.accesses[body["access"]] = (body["commitment"], day)
         elif kind == KEY:

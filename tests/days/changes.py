@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 
 import duckdb
 
-from motlan.errors import DataError
+from motlan import pipeline
+from motlan.errors import ContractError, DataError
 from motlan.expressions import quote
 from motlan.ingest import watermark_reset
 from motlan.lake.tables import golden_table
+from motlan.ledger import control
 from motlan.stewardship import overrides, review_decisions, review_queue
 from motlan.stewardship.review_decisions import Said
 from motlan.workspace import Workspace
@@ -203,6 +205,20 @@ def decide(work: Workspace, world: World) -> list[str]:
         review_decisions.withdraw(work, world.random.choice(made)["decision"], ANN, "a mistake")
         done.append("decision taken back")
     return done
+
+
+def take_back(work: Workspace, world: World) -> list[str]:
+    """Take one of the last deliveries back, where there is one that can be; return which."""
+    wanted = control.Wanted(kind="sync", state="visible", limit=6)
+    found = [row["run"] for row in control.listed(work.store, wanted) if row["rows"]]
+    if world.random.random() > 0.3 or len(found) < 4:
+        return []
+    run = world.random.choice(found[:3])
+    try:
+        pipeline.retract(run, ANN, "it was wrong")
+    except ContractError:  # a later run landed rows of it again
+        return []
+    return [f"{run} taken back"]
 
 
 def _somebody(work: Workspace, world: World) -> str | None:

@@ -48,7 +48,7 @@ def test_days_leave_what_a_full_run_leaves(
         story = []
         for _ in range(DAYS):
             happened = changes.let_a_day_pass(world)
-            decided = changes.decide(open_workspace(), world)
+            decided = changes.decide(open_workspace(), world) + changes.take_back(open_workspace(), world)
             datasets = world.show()
             if world.random.random() < 0.2:
                 datasets = sorted({*datasets, changes.pull_again(open_workspace(), world, list(world.registers))})
