@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from bench.lineage import measure
+import pytest
+import sqlalchemy as sa
+
+from bench.lineage import measure, proofs
 from bench.lineage.parts import PARTS, Measured, Prepared
-from tests.conftest import Country
+from motlan.ledger import log, merkle
+from motlan.store import Store
+from motlan.store.session import sqlalchemy_url
+from tests.conftest import Country, Databases
 from tests.motlan.test_pipeline import whole_job
 
 FIGURES = {
     "persons",
     "answers",
     "answer_p50_s",
+    "answer_cpu_p50_s",
     "answer_p95_s",
     "answer_max_s",
     "replayed",
@@ -32,3 +39,18 @@ def test_each_part_adds_its_figures(country: Country) -> None:
     assert 0 < figures["pointer_bytes"] < figures["golden_bytes"]
     assert any(name.startswith("golden.person._sources.") for name in result["storage"]["bytes_by_column"])
     assert "trace.trace" in " ".join(result["answers"]["seconds_by_function"])
+
+
+def test_appending_is_compared_between_a_short_log_and_a_longer_one(
+    country: Country, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = databases.make()
+    monkeypatch.setattr(proofs, "_empty_log", lambda _: Store(sa.create_engine(sqlalchemy_url(url)), url))
+    monkeypatch.setattr(proofs, "APPENDS", 5)
+    prepared = Prepared(country.open(), "person", seed=1, answers=1, replayed=1, profiled=0, tell=lambda *_: None)
+    figures = proofs.measure_append(prepared, few=10, many=1_000).figures
+    assert 0 < figures["append_growth"] < 20
+    with Store(sa.create_engine(sqlalchemy_url(url)), url).engine.connect() as connection:
+        assert log.size_of(connection) == 1_005
+        leaves, root = log.leaves(connection), log.root_of(connection, 1_005)
+    assert merkle.tree_head(leaves) == root, "what was filled in is a whole tree"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import tampers
+from bench.lineage import tampers
 from motlan.settings import Settings
 from motlan.store import server
 from tests.conftest import Country, name_of
