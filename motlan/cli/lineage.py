@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import getpass
 import json
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -28,7 +27,6 @@ EPILOG = examples(
     "printf '%s' \"$NUMBER\" | motlan lineage --json",
     "motlan lineage birth_date --person ID --prov birth_date.json --svg birth_date.svg",
 )
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Lang(StrEnum):
@@ -80,10 +78,10 @@ def lineage(
     an argument, because arguments stand in process lists and shell histories. The bus's own id may stand before the fields. The
     look is written into the ledger. Exits with 1 where a value does not replay equal.
     """
-    from motlan.lineage.trace import answer, check_field, find_person
+    from motlan.lineage.trace import PERSON_ID, answer, check_field, find_person
 
     asked = list(fields or [])
-    if asked and _ID.fullmatch(asked[0]):
+    if asked and PERSON_ID.fullmatch(asked[0]):
         person = asked.pop(0)
     with report_errors(as_json):
         moment = _moment(as_of)
@@ -177,23 +175,28 @@ def _grow(tree: Tree, chain: dict[str, Any], words: Words) -> None:
     top.add(escape(f"{words.say('tree_decided')}{disputed}: {words.say('by_' + decision['rule'])}"))
     said = top.add(escape(words.say("tree_said")))
     for one in decision["said"]:
-        outcome = words.say(f"tree_{one['outcome']}", why=words.why(one["why"]))
+        outcome = words.say(f"tree_{one['outcome']}", why=words.why(one))
         line = f"{words.register(one['dataset'])}, {one['key']}: “{one['value']}” ({words.moment(one['since'])}): {outcome}"
         said.add(escape(line))
+    link = f"{words.say('tree_link')}: {link_sentence(source['link'], words)}"
+    cleaned = words.say("tree_cleaned", expression=source["cleaned_by"]["expression"])
+    _branch(top, link, _link(source["link"], words))
+    _branch(top, cleaned, _steps(source["cleaned_by"], words))
+    _branch(top, _rules_title(source["rules"], words), _rules(source["rules"], words))
+    _branch(top, _landed_title(source["landed"], words), _landed(source["landed"], words))
     for title, lines in (
-        (f"{words.say('tree_link')}: {link_sentence(source['link'], words)}", _link(source["link"], words)),
-        (words.say("tree_cleaned", expression=source["cleaned_by"]["expression"]), _steps(source["cleaned_by"], words)),
-        (_rules_title(source["rules"], words), _rules(source["rules"], words)),
-        (_landed_title(source["landed"], words), _landed(source["landed"], words)),
         (words.say("tree_history"), _history(chain, words)),
         (words.say("tree_corrections"), _corrections(chain, words)),
         (words.say("tree_received"), _received(chain, words)),
     ):
-        shown = list(lines)
-        if shown or title == _rules_title(source["rules"], words):
-            branch = top.add(escape(title))
-            for line in shown:
-                branch.add(escape(line))
+        if shown := list(lines):
+            _branch(top, title, shown)
+
+
+def _branch(tree: Tree, title: str, lines: Iterable[str]) -> None:
+    branch = tree.add(escape(title))
+    for line in lines:
+        branch.add(escape(line))
 
 
 def _link(link: dict[str, Any], words: Words) -> Iterator[str]:

@@ -74,6 +74,8 @@ class Evidence:
     excluded: pa.Table
     since: pa.Table
     payload: Callable[[str], bytes]
+    published: pa.Table | None = None
+    """The golden rows as each publication left them, where they had to be read anyway."""
 
 
 def run_of(ref: str) -> str:
@@ -130,7 +132,6 @@ def golden_rows(work: Workspace, entity: str, at: InForce | None = None, where: 
 def _golden(work: Workspace, entity: str, at: InForce, where: str) -> str:
     golden = published(work.lake, golden_table(entity), at.runs, where)
     fields = work.registry.entity(entity).fields
-    columns = ", ".join(["entity_id", *fields, SOURCES, DECIDED, "_merge_version"])
     if golden is None:
         nulls = "".join(f", null::varchar as {quote(name)}" for name in fields)
         source = 'null::struct(dataset varchar, "key" varchar, ref varchar, as_of varchar)[]'
@@ -138,7 +139,7 @@ def _golden(work: Workspace, entity: str, at: InForce, where: str) -> str:
             f"select null::varchar as entity_id{nulls}, {source} as {SOURCES}, null::varchar as {DECIDED}, "
             "null::varchar as _merge_version where false"
         )
-    return f"select {columns} from {golden}"
+    return f"select {_columns(work, entity)} from {golden}"
 
 
 def gather(work: Workspace, entity: str, persons: Sequence[str], at: InForce | None = None) -> Evidence:
@@ -158,7 +159,7 @@ def gather_in(
     engine: duckdb.DuckDBPyConnection, work: Workspace, entity: str, persons: Sequence[str], at: InForce
 ) -> Evidence:
     """Gather it in a session that is open already; see `gather`."""
-    golden, links = _persons(engine, work, entity, persons, at)
+    golden, links, versions_of_rows = _persons(engine, work, entity, persons, at)
     refs: dict[str, set[str]] = {}
     for row in links.select(["dataset", "_ref", "compared", "compared_ref"]).to_pylist():
         refs.setdefault(row["dataset"], set()).add(row["_ref"])
@@ -199,6 +200,7 @@ def gather_in(
         excluded=_excluded(work, entity, at),
         since=_since(work, engine, entity, links, at),
         payload=lambda name: payloads.read(work.settings.payloads, name),
+        published=versions_of_rows,
     )
 
 
@@ -213,14 +215,22 @@ def is_one_of(column: str, values: Collection[str]) -> str:
 
 def _persons(
     engine: duckdb.DuckDBPyConnection, work: Workspace, entity: str, persons: Sequence[str], at: InForce
-) -> tuple[pa.Table, pa.Table]:
-    """Return the golden rows of some persons, and the links of their records."""
+) -> tuple[pa.Table, pa.Table, pa.Table | None]:
+    """Return the golden rows of some persons, the links of their records, and all versions of the rows where these were read."""
     few = len(set(persons)) <= FEW
     engine.register("asked", pa.table({"entity_id": pa.array(sorted(set(persons)), pa.string())}))
     mine = is_one_of("entity_id", set(persons)) if few else "true"
-    engine.execute(
-        f"create or replace temp table golden_asked as from ({_golden(work, entity, at, mine)}) semi join asked using (entity_id)"
-    )
+    every = work.lake.files(golden_table(entity), set(at.runs))
+    versions_of_rows = None
+    if few and every and every == sorted(work.lake.base_and_deltas(golden_table(entity), at.runs)):
+        # One scan of the files gives the newest row and all before it.
+        engine.execute(f"create or replace temp table golden_versions as from {read_parquet(every)} where {mine}")
+        versions_of_rows = _table(engine, "from golden_versions")
+        newest = "(from golden_versions qualify row_number() over (partition by entity_id order by _run desc) = 1)"
+        found = f"select {_columns(work, entity)} from {newest} where _op != 'removed'"
+    else:
+        found = _golden(work, entity, at, mine)
+    engine.execute(f"create or replace temp table golden_asked as from ({found}) semi join asked using (entity_id)")
     golden = _table(engine, pointed("golden_asked"))
     key = "true"
     if few:
@@ -230,7 +240,11 @@ def _persons(
     links = _table(engine, f"select * from {linked} semi join asked using (entity_id)") if linked else _NO_LINKS
     engine.execute("drop table golden_asked")
     engine.unregister("asked")
-    return golden, links
+    return golden, links, versions_of_rows
+
+
+def _columns(work: Workspace, entity: str) -> str:
+    return ", ".join(["entity_id", *work.registry.entity(entity).fields, SOURCES, DECIDED, "_merge_version"])
 
 
 _NO_LINKS = pa.table(

@@ -37,6 +37,7 @@ def _sentences(chain: Tree, words: Words, as_of: str | None) -> Iterator[str]:
         written=words.moment(source["source_moment"]),
         received=words.moment(source["landed"]["at"]),
     )
+    yield from _mended(source, words)
     yield _cleaning(chain, words)
     yield link_sentence(source["link"], words)
     yield from _decision(chain, words)
@@ -44,6 +45,20 @@ def _sentences(chain: Tree, words: Words, as_of: str | None) -> Iterator[str]:
     yield from _corrections(chain, words)
     yield from _received(chain, words)
     yield from _verdict(chain, words)
+
+
+def _mended(source: Tree, words: Words) -> Iterator[str]:
+    """Give who changed the record before it counted, or let it pass."""
+    mended = source["landed"].get("mended")
+    if mended:
+        changes = ", ".join(
+            f"{name}: “{mended['before'][name]}” \N{RIGHTWARDS ARROW} “{value}”"
+            for name, value in mended["after"].items()
+        )
+        for one in mended["decisions"][-1:]:
+            yield words.say("mended", who=one["who"], moment=words.moment(one["at"]), why=one["why"], changes=changes)
+    for one in source.get("let_pass", ()):
+        yield words.say("let_pass", who=one["who"], moment=words.moment(one["at"]), why=one["why"])
 
 
 def _cleaning(chain: Tree, words: Words) -> str:
@@ -88,7 +103,7 @@ def _decision(chain: Tree, words: Words) -> Iterator[str]:
     if decision["disputed"]:
         yield words.say("disputed")
     for one in lost[:NAMED]:
-        yield words.say("loses", register=words.register(one["dataset"]), value=one["value"], why=words.why(one["why"]))
+        yield words.say("loses", register=words.register(one["dataset"]), value=one["value"], why=words.why(one))
     if len(lost) > NAMED:
         yield words.say("more_lose", count=len(lost) - NAMED)
     if not lost and decision["said"]:

@@ -124,7 +124,7 @@ def _candidates(drawn: list[str], chain: Tree, words: Words, y: float) -> float:
     for place, one in enumerate(shown):
         x = MARGIN + place * (width + 12)
         top = _arrow(drawn, x + min(width / 2, 150), y)
-        outcome = words.say(f"tree_{one['outcome']}", why=words.why(one["why"]))
+        outcome = words.say(f"tree_{one['outcome']}", why=words.why(one))
         text = f"{words.register(one['dataset'])}\n{one['key']}\n{words.moment(one['since'])}\n{outcome}"
         box = _Box(str(one["value"]), text, GOOD if one["outcome"] == "won" else PLAIN, x, top, width)
         drawn.append(box.draw())

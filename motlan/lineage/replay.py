@@ -76,6 +76,7 @@ class Made:
         tagged: Clean version -> the table of the rows that it cleaned, with each rule's answer; where that is kept.
         weighed: Link version -> the table of the rows as it compared them, likewise.
         damaged: Payloads that are missing or damaged.
+        bad_versions: Versions that do not say what their ids are hashes of.
     """
 
     bad_persons: dict[str, str]
@@ -86,6 +87,7 @@ class Made:
     tagged: dict[str, str]
     weighed: dict[str, str]
     damaged: set[str]
+    bad_versions: set[str]
 
 
 def replay(work: Workspace, evidence: Evidence, sample: Sample) -> Verdict:
@@ -135,6 +137,7 @@ def make_again(work: Workspace, engine: duckdb.DuckDBPyConnection, evidence: Evi
         tagged=tagged,
         weighed=weighed,
         damaged={name for name, holds in payloads_held.items() if not holds},
+        bad_versions=bad_versions,
     )
 
 

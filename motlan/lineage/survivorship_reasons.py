@@ -10,21 +10,29 @@ import duckdb
 from motlan.config.authority import Authority
 from motlan.config.registry import Entity
 from motlan.expressions import literal, quote
+from motlan.lineage.people_decided import describe_override
 from motlan.merge import value_ages
 from motlan.merge.field_survivorship import CERTAIN, IN_FORCE, RANKS, Survivor
 from motlan.merge.plain_survivorship import one_row_of_group, with_conditions
+from motlan.workspace import Workspace
 
 Tree = dict[str, Any]
 _SAID = "said_on_field"
 
 
 def describe_survivorship(
-    engine: duckdb.DuckDBPyConnection, entity: Entity, person: str, pointer: Mapping[str, Any], body: Mapping[str, Any]
+    engine: duckdb.DuckDBPyConnection,
+    work: Workspace,
+    entity: Entity,
+    person: str,
+    pointer: Mapping[str, Any],
+    body: Mapping[str, Any],
 ) -> list[Tree]:
     """Describe what the registers said on a field of a person, the winner first.
 
     Args:
         engine: A session that keeps what was made again.
+        work: The open installation.
         entity: The entity.
         person: The bus's own person id.
         pointer: Where the golden value came from (see `motlan.merge.provenance.POINTER`).
@@ -33,7 +41,7 @@ def describe_survivorship(
     Returns:
         Of each record that says something: `dataset`, `key`, `ref`, `value`, `as_of` (the record's own moment), `since` (since
         when it says so), `rank` (1 for who is believed most; null for who is not), `outcome` (`won`, `same`, `agrees`, `lost`)
-        and `why`, in one word, of those that did not win.
+        and `why`, in one word, of those that did not win; of a value that people set aside `override`, who and why.
     """
     kept = body.get("authority")
     authority = {name: Authority.model_validate(rule) for name, rule in kept.items()} if kept else entity.authority
@@ -44,7 +52,10 @@ def describe_survivorship(
     winner = next((row for row in rows if row["ref"] == pointer["ref"] and row["dataset"] == pointer["dataset"]), None)
     leader = survivor.rule.follows
     told = [_told(survivor.rule, row, winner, follows=leader) for row in rows]
-    told += [_withheld(row) for row in _set_aside(engine, person, field)]
+    for row in _set_aside(engine, person, field):
+        dataset, key, _, value = row
+        override = describe_override(work, entity.name, dataset, key, field, value)
+        told.append({**_withheld(row), "override": override})
     order = {"won": 0, "same": 1, "agrees": 2, "lost": 3}
     return sorted(told, key=lambda one: (order[one["outcome"]], one["rank"] or RANKS, one["dataset"], one["key"]))
 

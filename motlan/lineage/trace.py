@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from motlan import identifier_history
 from motlan.adapter import LOCATOR, tellable
 from motlan.config.registry import Entity
-from motlan.errors import ConfigurationError, DataError
+from motlan.errors import ConfigurationError, ContractError, DataError
 from motlan.expressions import literal
 from motlan.ingest import payloads
 from motlan.ingest.raw_columns import stored
@@ -24,6 +25,7 @@ from motlan.lineage.cleaning_steps import describe_cleaning, describe_rules
 from motlan.lineage.disclosures import read_looks, read_recipients
 from motlan.lineage.evidence import Evidence, InForce, gather_in, golden_rows, in_force, is_one_of, run_of
 from motlan.lineage.link_reasons import describe_link
+from motlan.lineage.people_decided import describe_mend, describe_waiver
 from motlan.lineage.projected_row import compare_projection, find_projected
 from motlan.lineage.replay import Made, judge, make_again
 from motlan.lineage.survivorship_reasons import describe_survivorship
@@ -32,6 +34,8 @@ from motlan.store import tables
 from motlan.workspace import Workspace
 
 Tree = dict[str, Any]
+PERSON_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Form of the bus's own person ids."""
 LISTED = 20
 """Persons of one identifier that are listed at the most."""
 
@@ -57,13 +61,16 @@ def find_person(work: Workspace, entity: str, identifier: str, moment: datetime 
             f"no {entity} is published yet{then}", next_step="run `motlan reconcile` and `motlan publish` first."
         )
     columns = work.registry.entity(entity).matching.identifiers
-    has = " or ".join(f"{column} = {literal(identifier)}" for column in ("entity_id", *columns))
+    has = " or ".join(f"{column} = $identifier" for column in ("entity_id", *columns))
     with work.engine(f"looking up a {entity}") as engine:
         # The store has an index; what it says counts only where the lake says so too.
-        near = {identifier, *([] if moment else find_projected(work, entity, identifier))}
-        found = _found(engine, golden_rows(work, entity, at, is_one_of("entity_id", near)), has)
-        found = found or _found(engine, golden_rows(work, entity, at), has)
-        found = found or _found(engine, _numbers(work, entity, at), f"value = {literal(identifier)}")
+        near = {identifier} if PERSON_ID.fullmatch(identifier) else set()
+        near |= set() if moment else set(find_projected(work, entity, identifier))
+        found = (
+            _found(engine, golden_rows(work, entity, at, is_one_of("entity_id", near)), has, identifier) if near else []
+        )
+        found = found or _found(engine, golden_rows(work, entity, at), has, identifier)
+        found = found or _found(engine, _numbers(work, entity, at), "value = $identifier", identifier)
     if not found:
         raise DataError(f"no golden {entity} has this identifier", next_step="check the number; try `motlan status`.")
     if len(found) > 1:
@@ -75,9 +82,9 @@ def find_person(work: Workspace, entity: str, identifier: str, moment: datetime 
     return found[0]
 
 
-def _found(engine: duckdb.DuckDBPyConnection, rows: str, where: str) -> list[str]:
+def _found(engine: duckdb.DuckDBPyConnection, rows: str, where: str, identifier: str) -> list[str]:
     query = f"select distinct entity_id from {rows} where {where} order by entity_id limit {LISTED + 1}"
-    return [str(row[0]) for row in engine.execute(query).fetchall()]
+    return [str(row[0]) for row in engine.execute(query, {"identifier": identifier}).fetchall()]
 
 
 def _numbers_of(
@@ -210,7 +217,7 @@ class _Chains:
     ) -> _Chains:
         """Read what all of them share."""
         entity, golden = evidence.entity, evidence.golden.to_pylist()[0]
-        published = read_history(engine, work, entity, person, at)
+        published = read_history(engine, work, evidence, person, at)
         keys = {(link["dataset"], link["_key"]) for link in evidence.links.to_pylist()}
         runs = {run_of(ref) for rows in evidence.raw.values() for ref in rows["_ref"].to_pylist()}
         table = tables.runs.c
@@ -241,6 +248,13 @@ class _Chains:
         """Return everything that is known of one field."""
         field, entity = pointer["field"], self.work.registry.entity(self.evidence.entity)
         version = self.golden["_merge_version"]
+        said = (
+            []
+            if version in self.made.bad_versions
+            else describe_survivorship(
+                self.engine, self.work, entity, self.person, pointer, self.evidence.versions[version][2]
+            )
+        )
         verdict = judge(self.work, self.evidence, self.made, [(self.person, field)])
         altered = self.projected.get(field) or self.projected.get("")
         history = self.published.history(field)
@@ -256,9 +270,7 @@ class _Chains:
                 "rule": pointer["rule"],
                 "disputed": pointer["disputed"],
                 "version": version,
-                "said": describe_survivorship(
-                    self.engine, entity, self.person, pointer, self.evidence.versions[version][2]
-                ),
+                "said": said,
             },
             "source": self.source(pointer),
             "since": _since(history),
@@ -272,9 +284,18 @@ class _Chains:
         work, evidence = self.work, self.evidence
         name, ref = pointer["dataset"], pointer["ref"]
         dataset = work.registry.dataset(name)
-        row = next(row for row in evidence.raw[name].to_pylist() if row["_ref"] == ref)
-        link = next(one for one in evidence.links.to_pylist() if one["_ref"] == ref and one["dataset"] == name)
-        version = evidence.cleaned_by[ref]
+        rows = evidence.raw[name].to_pylist() if name in evidence.raw else []
+        row = next((row for row in rows if row["_ref"] == ref), None)
+        links = [one for one in evidence.links.to_pylist() if one["_ref"] == ref and one["dataset"] == name]
+        version = evidence.cleaned_by.get(ref)
+        if row is None or not links or version is None:
+            what = "the landed row" if row is None else "its link" if not links else "the log's entry of its landing"
+            raise ContractError(
+                f"{what} that {pointer['field']} came from is missing",
+                where=f"{name} {ref}",
+                next_step="run `motlan audit verify`, and restore what it names from a backup.",
+            )
+        link = links[0]
         body, table = evidence.versions[version][2], self.made.tagged.get(version)
         cleaned: Tree = {"expression": dataset.expressions[pointer["field"]].text, "version": version}
         rules: list[Tree] = []
@@ -303,13 +324,19 @@ class _Chains:
             },
             "cleaned_by": cleaned,
             "rules": rules,
+            "let_pass": self._waivers(name, row["_key"], rules),
             "landed": self._landed(name, row, cleaned),
         }
+
+    def _waivers(self, dataset: str, key: str, rules: Sequence[Tree]) -> list[Tree]:
+        """Return who let a record pass that broke a blocking rule."""
+        held = any(rule["answer"] == "broken" and rule["severity"] == "blocking" for rule in rules)
+        return describe_waiver(self.work, dataset, key, self.at.moment) if held else []
 
     def _landed(self, dataset: str, row: Tree, cleaned: Tree) -> Tree:
         work, run = self.work, run_of(row["_ref"])
         payload = payloads.path(work.settings.payloads, row["_payload"])
-        names = cleaned.get("sent") or dict.fromkeys(sorted(work.registry.dataset(dataset).expressions))
+        names = cleaned.get("sent", {})
         return {
             "table": raw_table(dataset),
             "row": row["_ref"],
@@ -317,6 +344,7 @@ class _Chains:
             "at": self.runs[run].isoformat(),
             "adapter": self.evidence.read_by.get(run),
             "locator": row[LOCATOR],
+            "mended": describe_mend(work, str(row[LOCATOR]), row["_payload"]),
             "payload_sha256": row["_payload"],
             "payload_file": str(payload.relative_to(work.settings.var)),
             "commitment": row["_commitment"],

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from motlan.expressions import literal, quote
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.tables import corrections_table, golden_table
-from motlan.lineage.evidence import InForce
+from motlan.lineage.evidence import Evidence, InForce
 from motlan.merge.provenance import POINTER, pointed
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -68,19 +68,24 @@ class Published:
 
 
 def read_history(
-    engine: duckdb.DuckDBPyConnection, work: Workspace, entity: str, person: str, at: InForce
+    engine: duckdb.DuckDBPyConnection, work: Workspace, evidence: Evidence, person: str, at: InForce
 ) -> Published:
     """Read what the publications in force say of a person."""
-    files = work.lake.files(golden_table(entity), set(at.runs))
+    entity = evidence.entity
     table = tables.publications.c
     query = sa.select(table.run, table.number, table.recorded_at, table.first_seq).where(table.run.in_(at.runs))
     with work.store.engine.connect() as connection:
         publications = {
             run: (number, moment.isoformat(), seq) for run, number, moment, seq in connection.execute(query)
         }
-    if not files:
+    if evidence.published is not None:
+        engine.register("versions_of_rows", evidence.published)
+        versions = "versions_of_rows"
+    elif files := work.lake.files(golden_table(entity), set(at.runs)):
+        versions = read_parquet(files)
+    else:
         return Published([], publications)
-    rows = pointed(f"(from {read_parquet(files)} where entity_id = {literal(person)})")
+    rows = pointed(f"(from {versions} where entity_id = {literal(person)})")
     found = engine.execute(f"select * from {rows} order by _run")
     names = [column[0] for column in found.description]
     fields = dict.fromkeys(work.registry.entity(entity).fields)

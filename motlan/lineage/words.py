@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from motlan.config.registry import Registry
@@ -56,6 +56,9 @@ ENGLISH: Mapping[str, str] = {
     "unknown": "an unknown moment",
     "no_basis": "none is declared",
     "why_set aside": "people set it aside",
+    "why_set aside by": "{who} set it aside on {moment} (“{why}”)",
+    "mended": "{who} mended the record on {moment} (“{why}”): {changes}.",
+    "let_pass": "{who} let the record pass on {moment} though a rule held it (“{why}”).",
     "why_not believed": "this register is not asked about this field",
     "why_condition": "this register is believed on this field only under a condition that its record does not meet",
     "why_another record": "another record of the same register speaks for this person",
@@ -147,8 +150,13 @@ class Words:
         template = getattr(declared, self.language) if declared else ENGLISH[key]
         return str(template).format(**values)
 
-    def why(self, word: str | None) -> str:
-        """Return why a value lost."""
+    def why(self, one: Mapping[str, Any]) -> str:
+        """Return why a value lost; of one that people set aside, who did, when and in which words."""
+        word, override = one["why"], one.get("override")
+        if override:
+            return self.say(
+                "why_set aside by", who=override["who"], moment=self.moment(override["at"]), why=override["why"]
+            )
         return self.say(f"why_{word}" if f"why_{word}" in ENGLISH else "why_unknown")
 
     def reason(self, reason: str) -> str:
