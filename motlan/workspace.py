@@ -9,8 +9,9 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import duckdb
 
@@ -33,6 +34,7 @@ from motlan.expressions import (
     quote,
 )
 from motlan.expressions.duckdb.named import NAMED, named_calls
+from motlan.expressions.duckdb.session import Session
 from motlan.lake.iceberg import Lake, read_parquet
 from motlan.lake.newest import newest
 from motlan.lake.tables import clean_table, gone_table, published
@@ -84,28 +86,51 @@ class Workspace:
                 **self.settings.share(of),
             )
             try:
-                load_code_lists(connection, self.registry.code_lists)
-                yield connection
-            except RuntimeError as error:
-                if str(error) == INTERRUPTED:
-                    raise KeyboardInterrupt from None
-                raise
-            except duckdb.Error as error:
-                if self.settings.debug_sql:
-                    raise
-                if known := failure(error, where):
-                    raise known from None
-                if file := self._file_of(error):
-                    raise ContractError(
-                        f"the file {file} is missing or damaged", where=where, next_step="restore it from a backup."
-                    ) from None
-                raise ContractError(
-                    f"the engine refused a query on this data ({type(error).__name__})",
-                    where=where,
-                    next_step="run the step again with MOTLAN_DEBUG_SQL=1 on synthetic data to see the query.",
-                ) from None
+                with self._engine_errors(where):
+                    load_code_lists(connection, self.registry.code_lists)
+                    yield connection
             finally:
                 connection.close()
+
+    @contextmanager
+    def small_engine(self, where: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open an engine connection for few rows: nothing spills, and what queries call by name is made once in a process.
+
+        Its tables must be temporary; errors are as of `engine`.
+
+        Args:
+            where: What is done, named in errors.
+        """
+        lists = tuple((path, path.stat().st_mtime_ns) for path in sorted(self.registry.code_lists.glob("*.csv")))
+        allowed = (self.settings.lake, self.registry.code_lists, self.settings.scratch)
+        with self._engine_errors(where):
+            kept = _small(allowed, lists, fingerprint(), **self.settings.share(1))
+            with kept.beside() as session:
+                yield cast(duckdb.DuckDBPyConnection, session)
+
+    @contextmanager
+    def _engine_errors(self, where: str) -> Iterator[None]:
+        """Wrap the engine's errors, because they quote values."""
+        try:
+            yield
+        except RuntimeError as error:
+            if str(error) == INTERRUPTED:
+                raise KeyboardInterrupt from None
+            raise
+        except duckdb.Error as error:
+            if self.settings.debug_sql:
+                raise
+            if known := failure(error, where):
+                raise known from None
+            if file := self._file_of(error):
+                raise ContractError(
+                    f"the file {file} is missing or damaged", where=where, next_step="restore it from a backup."
+                ) from None
+            raise ContractError(
+                f"the engine refused a query on this data ({type(error).__name__})",
+                where=where,
+                next_step="run the step again with MOTLAN_DEBUG_SQL=1 on synthetic data to see the query.",
+            ) from None
 
     @contextmanager
     def own_folder(self) -> Iterator[Path]:
@@ -311,6 +336,14 @@ class Workspace:
         """Describe what a version must pin beside its query: the engine, and the contents of the code lists."""
         folder = self.registry.code_lists
         return {"engine": fingerprint(), "code_lists": code_lists_digest(folder, code_lists(folder))}
+
+
+@lru_cache(maxsize=1)
+def _small(allowed: tuple[Path, ...], _lists: tuple[tuple[Path, int], ...], _made: str, **limits: Any) -> Session:
+    """Keep one session of a process, for as long as code lists and macros stay as they are; others are opened beside it."""
+    connection = cast(Session, connect(allowed=allowed, **limits))
+    load_code_lists(cast(duckdb.DuckDBPyConnection, connection), allowed[1])
+    return connection
 
 
 def run_once(marker: Path, do: Callable[[], Counts]) -> Counts:

@@ -224,10 +224,10 @@ def _clean_again(
         session.ready(evidence.versions[version][2]["query"])  # type: ignore[arg-type]  # a text
     # Planning such a query takes longer than it runs, and is one thread's work.
     sessions = [session.beside() for _ in range(min(len(tagged), SIDE_BY_SIDE))]
-    if sessions:
-        list(abreast(sessions, tagged.items(), partial(_tag, evidence)))  # type: ignore[arg-type]  # ours are sessions
-    for version, name in tagged.items():
+    made = abreast(sessions, tagged, partial(_tag, evidence)) if sessions else ()  # type: ignore[arg-type]  # ours are sessions
+    for (version, name), rows in zip(tagged.items(), made, strict=True):
         dataset = evidence.versions[version][1]
+        engine.register(name, rows)
         known = {row[0] for row in engine.execute(f"describe {name}").fetchall()}
         values = ", ".join(quote(field) if field in known else "null" for field in fields)
         engine.execute(
@@ -235,13 +235,12 @@ def _clean_again(
             f"from {name} left join pulls on run = split_part(_ref, '/', 1)"
         )
         if not keeps:
-            engine.execute(f"drop table {name}")
+            engine.unregister(name)
     return tagged if keeps else {}
 
 
-def _tag(evidence: Evidence, engine: duckdb.DuckDBPyConnection, asked: tuple[str, str]) -> None:
-    """Make a table of the rows that a version cleaned, cleaned again: with each rule's answer."""
-    version, name = asked
+def _tag(evidence: Evidence, engine: duckdb.DuckDBPyConnection, version: str) -> pa.Table:
+    """Return the rows that a version cleaned, cleaned again: with each rule's answer."""
     _, dataset, body = evidence.versions[version]
     rows = evidence.raw[dataset]
     refs = pa.array([ref for ref in rows["_ref"].to_pylist() if evidence.cleaned_by.get(ref) == version], pa.string())
@@ -251,7 +250,8 @@ def _tag(evidence: Evidence, engine: duckdb.DuckDBPyConnection, asked: tuple[str
     engine.execute(
         f"create or replace temp view raw_rows as select *{unsent} from landed semi join wanted using (_ref)"
     )
-    engine.execute(f"create or replace table {name} as {body['query']}")
+    engine.execute(f"create or replace temp table tagged as {body['query']}")
+    return engine.sql("from tagged").to_arrow_table()
 
 
 def _names(body: dict[str, object]) -> list[str]:

@@ -62,7 +62,7 @@ def find_person(work: Workspace, entity: str, identifier: str, moment: datetime 
         )
     columns = work.registry.entity(entity).matching.identifiers
     has = " or ".join(f"{column} = $identifier" for column in ("entity_id", *columns))
-    with work.engine(f"looking up a {entity}") as engine:
+    with work.small_engine(f"looking up a {entity}") as engine:
         # The store has an index; what it says counts only where the lake says so too.
         near = {identifier} if PERSON_ID.fullmatch(identifier) else set()
         near |= set() if moment else set(find_projected(work, entity, identifier))
@@ -162,7 +162,7 @@ def answer(
     """
     accesses.record(work.store, principal, "lineage.read", person)
     at = in_force(work, entity, moment)
-    with work.engine(f"tracing values of a {entity}") as engine:
+    with work.small_engine(f"tracing values of a {entity}") as engine:
         evidence = gather_in(engine, work, entity, [person], at)
         if not evidence.golden.num_rows:
             raise DataError(
