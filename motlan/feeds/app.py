@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from motlan import __version__
 from motlan.config.registry import Entity, Grant, RelatedEntity, id_column
 from motlan.errors import AccessError, ConfigurationError, unforeseen
-from motlan.feeds import keys, log_routes, pages, probes, snapshot
+from motlan.feeds import guard, keys, log_routes, pages, probes, snapshot
 from motlan.ledger import accesses
 from motlan.projection.load import ensure_related_tables, ensure_tables
 from motlan.projection.tables import STAYS
@@ -34,6 +34,8 @@ from motlan.workspace import Workspace, open_workspace
 PROBLEM = "application/problem+json"
 LAST = 2**63 - 1
 """The largest number that the store can hold."""
+SHOWN = 10
+"""Rows that are named at the most where they are not served."""
 log = logging.getLogger(__name__)
 Limit = Annotated[int, Query(ge=1, le=10_000, description="Lines at the most")]
 OfEpoch = Annotated[int | None, Query(ge=1, le=LAST, description="The header `Motlan-Epoch` of your last answer")]
@@ -228,6 +230,10 @@ def _add_handlers(app: FastAPI) -> None:
     def refused(_: Request, error: AccessError) -> JSONResponse:
         return problem(403, "Not within your legal basis", str(error))
 
+    @app.exception_handler(guard.AlteredError)
+    def altered(request: Request, error: guard.AlteredError) -> JSONResponse:
+        return _refuse_altered(request.app.state.work, error)
+
     @app.exception_handler(ConfigurationError)
     def unknown(_: Request, error: ConfigurationError) -> JSONResponse:
         return problem(404, "No such feed", str(error))
@@ -242,6 +248,15 @@ def _add_handlers(app: FastAPI) -> None:
         answer = problem(error.status_code, error.detail, "See /docs for what is served here, and how it is called.")
         answer.headers.update(error.headers or {})
         return answer
+
+
+def _refuse_altered(work: Workspace, error: guard.AlteredError) -> JSONResponse:
+    """Write down that rows were not served, where people and metrics see it, and answer without them."""
+    shown = ", ".join(error.rows[:SHOWN]) + (f" and {len(error.rows) - SHOWN:,} more" if error.rows[SHOWN:] else "")
+    accesses.record(work.store, "the bus", accesses.REFUSED, f"{error.table} {shown}", accesses.Seen())
+    log.error("%s is not as it was published: nothing of rows %s is served; `motlan audit verify`", error.table, shown)
+    detail = "What is stored is not what was published. It is not served until the operator has restored it; ask again later."
+    return problem(503, "Not as it was published", detail)
 
 
 def _granted(work: Workspace, entity: str, agency: str) -> tuple[Entity | RelatedEntity, Grant]:
@@ -274,12 +289,13 @@ def _read(
         .limit(limit)
     )
     with work.store.engine.connect() as connection:
-        rows = connection.execute(query).mappings().all()
-    return [_line(row, ids, grant) for row in rows]
+        rows = connection.execute(query.add_columns(*guard.guarding(connection, feed.name))).all()
+    guard.require_published(work.settings, feed.name, rows)
+    return [_line(row._mapping, ids, grant) for row in rows]
 
 
 def _line(row: sa.RowMapping, ids: tuple[str, ...], grant: Grant) -> dict[str, Any]:
-    values = {name: row[name] for name in grant.fields if row[name] is not None}
+    values = {name: row[name] for name in grant.fields if row[name]}
     changed = [name for name in row["changed"] if name in grant.fields] if row["event"] in STAYS else list(values)
     return {
         "seq": row["seq"],

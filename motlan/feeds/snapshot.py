@@ -13,6 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from motlan.config.registry import Entity, Grant, RelatedEntity
+from motlan.feeds import guard
 from motlan.projection.tables import mirror_of
 from motlan.publication import epochs
 from motlan.workspace import Workspace
@@ -55,7 +56,9 @@ def read(work: Workspace, entity: Entity | RelatedEntity, grant: Grant, after: U
     connect = work.store.engine.connect().execution_options(isolation_level="REPEATABLE READ")
     with connect as connection:
         seq = epochs.projected(connection, entity.name)
-        rows = connection.execute(query).mappings().all()
+        found = connection.execute(query.add_columns(*guard.guarding(connection, mirror.golden_table))).all()
+    guard.require_published(work.settings, mirror.golden_table, found)
+    rows = [row._mapping for row in found]
     lines = [_line(row, own, grant) for row in rows[:limit]]
     keys = [line[mirror.key] for line in lines]
     return Page(lines, seq, keys[-1] if len(rows) > limit else None, keys)
@@ -63,4 +66,4 @@ def read(work: Workspace, entity: Entity | RelatedEntity, grant: Grant, after: U
 
 def _line(row: sa.RowMapping, own: list[str], grant: Grant) -> dict[str, Any]:
     ids = {name: str(row[name]) for name in own if row[name] is not None}
-    return {**ids, "values": {name: row[name] for name in grant.fields if row[name] is not None}}
+    return {**ids, "values": {name: row[name] for name in grant.fields if row[name]}}

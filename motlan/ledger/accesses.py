@@ -26,6 +26,8 @@ from motlan.store import Store, tables
 
 KIND = "access"
 """Kind of the log's entry."""
+REFUSED = "feed.refused"
+"""What is written down where rows were not served, because they are not as they were published."""
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _UNBOUND = ("salt", "commitment", "log_index")
 """Columns that the commitment is not of."""

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from motlan import __version__
 from motlan.backup.folder import BackupFolder, moment_of
+from motlan.ledger import accesses
 from motlan.ledger.runs import SEEN
 from motlan.monitoring import readiness
 from motlan.publication import approval, hold
@@ -288,6 +289,13 @@ def _log(_: Workspace, connection: sa.Connection) -> Iterable[Sample]:
             ).scalar_one(),
         )
     ]
+
+
+@_metric("feed_refused_total", "Pages of feeds that were not served, because a row is not as it was published.")
+def _refused(_: Workspace, connection: sa.Connection) -> Iterable[Sample]:
+    table = tables.accesses.c
+    query = sa.select(sa.func.count()).where(table.action == accesses.REFUSED)
+    return [((), connection.execute(query).scalar_one())]
 
 
 @_metric("api_key_expires_seconds", "Seconds until the last valid API key of an agency expires.", "agency")

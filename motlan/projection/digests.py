@@ -7,7 +7,6 @@ was removed, or put back as an earlier publication had it: `motlan.projection.ve
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import secrets
@@ -24,6 +23,7 @@ DIGEST = "digest"
 """The column of golden tables and feeds."""
 WIDTH = 16
 """Bytes of a digest: the first half of a SHA-256."""
+_EMPTY = "''"
 _AT_ONCE = 90
 """Arguments of one call: PostgreSQL takes 100."""
 _VARIABLE = "motlan_row_key"
@@ -61,10 +61,14 @@ def _make(path: Path) -> None:
         draft.unlink()
 
 
-def mark_of(key: str, tables: Iterable[Iterable[str]]) -> str:
-    """Return what marks tables of these columns whose rows have digests under a key; it tells nothing of the key."""
-    told = f"{key} {' '.join('short' if _short(columns) else 'long' for columns in tables)}"
-    return f"rows digested under {hashlib.sha256(told.encode()).hexdigest()[:16]}"
+def mark_of(key: str, left: Iterable[str]) -> str:
+    """Return what marks tables whose rows have digests under a key; it tells nothing of the key.
+
+    Args:
+        key: The key.
+        left: Columns that are in the tables and not declared any more: texts are of the declared ones.
+    """
+    return f"rows digested under {hashlib.sha256(' '.join((key, *sorted(left))).encode()).hexdigest()[:16]}"
 
 
 def set_key(engine: duckdb.DuckDBPyConnection, key: str) -> None:
@@ -88,50 +92,49 @@ def digest_of(key: str, text: str) -> bytes:
 def engine_text(columns: Mapping[str, str], kinds: Mapping[str, str]) -> str:
     """Return the engine's SQL of a row's text, by which rows of lake and store are compared.
 
-    It has of each column that has a value a name of three characters, the length in bytes, `:` and the value; columns that are
-    null have no part, so that a field that is declared later changes no earlier row's text.
+    It has the values, the last column's first, joined by U+001F, without those characters at its beginning: a column that is
+    added later, and null, changes no row's text. Behind it stands how many bytes the values have, by which U+001F in a value is
+    told from one between two. A null is as an empty value here, and where rows are served: `engine_given` tells them apart.
 
     Args:
-        columns: Column -> the SQL of its value.
+        columns: Column -> the SQL of its value, in the order of the table's columns.
         kinds: Column -> its type in the store.
     """
-    parts = []
-    for name, code in _codes(columns).items():
-        value, kind = columns[name], kinds[name]
-        text = f"array_to_string({value}, ',')" if kind.startswith(("text[]", "uuid[]")) else f"({value})::varchar"
-        parts.append(f"{literal(code)} || strlen({text}) || ':' || {text}")
-    return _joined(parts)
+    return _joined([_as_text(value, kinds[name], "varchar") for name, value in columns.items()], "strlen")
 
 
-def store_text(kinds: Mapping[str, str], columns: Mapping[str, str] | None = None) -> str:
-    """Return PostgreSQL's SQL of the same text, of a table's columns with their types.
-
-    Args:
-        kinds: Column -> its type.
-        columns: Column -> the SQL of its value, where this is not its name.
-    """
-    parts = []
-    for name, code in _codes(kinds).items():
-        kind, value = kinds[name], (columns or {}).get(name, name)
-        if kind.startswith(("text[]", "uuid[]")):
-            text = f"array_to_string({value}, ',')"
-        else:
-            text = value if kind.startswith("text") else f"{value}::text"
-        parts.append(f"'{code}' || octet_length({text}) || ':' || {text}")
-    return _joined(parts)
+def engine_given(columns: Mapping[str, str], kinds: Mapping[str, str]) -> str:
+    """Return the engine's SQL of a number that changes where a null becomes an empty value, or the other way round."""
+    return _given([_as_text(value, kinds[name], "varchar") for name, value in columns.items()], "strlen")
 
 
-def _joined(parts: list[str]) -> str:
-    several = [f"concat({', '.join(parts[first : first + _AT_ONCE])})" for first in range(0, len(parts), _AT_ONCE)]
-    return several[0] if len(several) == 1 else f"concat({', '.join(several)})"
+def store_text(columns: Mapping[str, str]) -> str:
+    """Return PostgreSQL's SQL of the same text, of the SQL of each value with its type, in the order of the table's columns."""
+    return _joined([_as_text(value, kind, "text") for value, kind in columns.items()], "octet_length")
 
 
-def _codes(names: Iterable[str]) -> dict[str, str]:
-    """Return what stands for each column, in the order of their names: three characters; all names where two have the same."""
-    ordered = sorted(names)
-    return _short(ordered) or {name: f"{name} " for name in ordered}
+def store_given(columns: Mapping[str, str]) -> str:
+    """Return PostgreSQL's SQL of the number of `engine_given`."""
+    return _given([_as_text(value, kind, "text") for value, kind in columns.items()], "octet_length")
 
 
-def _short(names: Iterable[str]) -> dict[str, str]:
-    made = {name: base64.b64encode(hashlib.sha256(name.encode()).digest())[:3].decode() for name in names}
-    return made if len(set(made.values())) == len(made) else {}
+def _as_text(value: str, kind: str, text: str) -> str:
+    if kind.startswith(("text[]", "uuid[]")):
+        return f"array_to_string({value}, ',')"
+    return value if kind.startswith("text") else f"({value})::{text}"
+
+
+def _joined(values: list[str], length: str) -> str:
+    groups = _groups(values[::-1])
+    every = [f"concat_ws(chr(31), {', '.join(f'coalesce({value}, {_EMPTY})' for value in group)})" for group in groups]
+    bare = [f"{length}(concat({', '.join(group)}))" for group in groups]
+    text = every[0] if len(every) == 1 else f"concat_ws(chr(31), {', '.join(every)})"
+    return f"concat(ltrim({text}, chr(31)), chr(31), {' + '.join(bare)})"
+
+
+def _given(values: list[str], length: str) -> str:
+    return " + ".join(f"{length}(concat_ws(chr(31), {', '.join(group)}))" for group in _groups(values))
+
+
+def _groups(values: list[str]) -> list[list[str]]:
+    return [values[first : first + _AT_ONCE] for first in range(0, len(values), _AT_ONCE)]

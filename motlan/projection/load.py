@@ -9,7 +9,7 @@ the projection built anew, drop the entity's golden table.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from motlan.lake.tables import corrections_table, golden_table
 from motlan.ledger import log
 from motlan.projection import digests, preflight
 from motlan.projection.digests import DIGEST
-from motlan.projection.rows import sent, sources_of, with_late_columns
+from motlan.projection.rows import Orders, columns_query, read_orders, sent, sources_of, with_late_columns
 from motlan.projection.tables import STAGED, Mirror, mirror_of
 from motlan.store import tables
 from motlan.store.session import PUBLISHER_LOCK, grant_feeds
@@ -106,7 +106,7 @@ def project(work: Workspace, entity_name: str, watch: Watch = _unwatched, *, men
     anew = ensure(work, entity)
     total = _load(work, entity, watch, anew=True, mend=mend) if anew else 0
     if anew:  # The tables that took the old ones' place are new ones.
-        mirrors = [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity_name))]
+        mirrors = _mirrors(work, entity)
         with work.store.publishing() as connection:
             grant_feeds(connection, [name for mirror in mirrors for name in (mirror.feed_table, mirror.golden_table)])
     while loaded := _load(work, entity, watch, anew=False, mend=mend):
@@ -127,7 +127,8 @@ def ensure(work: Workspace, entity: Entity) -> bool:
                 ensure_related_tables(connection, related)
             filled = connection.execute(sa.text(_has_parts(mirror_of(entity)))).scalar_one()
             marked = sa.text(f"select obj_description('{mirror_of(entity).golden_table}'::regclass, 'pg_class')")
-            return not filled or connection.execute(marked).scalar_one() != _mark(work, entity)
+            left = _undeclared(work, entity, connection)
+            return not filled or connection.execute(marked).scalar_one() != _mark(work, left)
     except sa.exc.ProgrammingError:
         raise ConfigurationError(
             f"the store cannot have the columns of {entity.name} and what is beside it",
@@ -136,11 +137,23 @@ def ensure(work: Workspace, entity: Entity) -> bool:
         ) from None
 
 
-def _mark(work: Workspace, entity: Entity) -> str:
-    """Return what the golden table is marked with: where the key of digests is another one, all is built anew from the lake."""
-    mirrors = [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity.name))]
-    columns = [kinds for mirror in mirrors for kinds in (mirror.golden_kinds, mirror.feed_kinds)]
-    return digests.mark_of(digests.key_of(work.settings), columns)
+def _mirrors(work: Workspace, entity: Entity) -> list[Mirror]:
+    return [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity.name))]
+
+
+def _mark(work: Workspace, left: Iterable[str] = ()) -> str:
+    """Return what the golden table is marked with: where it is marked otherwise, all is built anew from the lake."""
+    return digests.mark_of(digests.key_of(work.settings), left)
+
+
+def _undeclared(work: Workspace, entity: Entity, connection: sa.Connection) -> list[str]:
+    """Return columns of the tables that are not declared any more."""
+    found = []
+    for mirror in _mirrors(work, entity):
+        for table, kinds in ((mirror.golden_table, mirror.golden_kinds), (mirror.feed_table, mirror.feed_kinds)):
+            there = connection.execute(sa.text(columns_query(table))).all()
+            found += [f"{table}.{name}" for name, _ in there if name not in kinds and name != DIGEST]
+    return found
 
 
 def _load(work: Workspace, entity: Entity, watch: Watch, *, anew: bool, mend: bool) -> int:
@@ -202,8 +215,9 @@ def _load_pending(work: Workspace, entity: Entity, watch: Watch, *, anew: bool, 
         if not pending:
             return 0
         home = _step_aside(cursor, work, entity) if anew else ""
+        orders = read_orders(lambda query: _ask(cursor, query), _mirrors(work, entity))
         for number, run, first_seq in pending:
-            _Publication(work, engine, cursor, watch, number, run, entity, mend).load(first_seq)
+            _Publication(work, engine, cursor, watch, number, run, entity, mend, orders).load(first_seq)
         watch("commit")
         if anew:
             _take_place(cursor, home)
@@ -220,9 +234,9 @@ def _ask(cursor: adbc.Cursor, query: str) -> list[tuple[Any, ...]]:
 def _step_aside(cursor: adbc.Cursor, work: Workspace, entity: Entity) -> str:
     """Let this transaction work on empty tables in a schema of its own; return the name of the one that readers use."""
     home = quote(_ask(cursor, "select current_schema()::text")[0][0])
-    mirrors = [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity.name))]
+    mirrors = _mirrors(work, entity)
     made = [_corrections(entity), *(statement for mirror in mirrors for statement in mirror.parents())]
-    made += [f"comment on table {mirrors[0].golden_table} is '{_mark(work, entity)}'"]
+    made += [f"comment on table {mirrors[0].golden_table} is '{_mark(work)}'"]
     for statement in (f"create schema {ASIDE}", f"set local search_path = {ASIDE}, {home}", *made):
         cursor.execute(statement)
     return home
@@ -253,6 +267,7 @@ class _Publication:
     run: str
     entity: Entity
     mend: bool
+    orders: Orders
 
     def load(self, first_seq: int) -> None:
         """Load what it changed of the entity, of its corrections, and of the entities beside it."""
@@ -281,7 +296,7 @@ class _Publication:
     def _rows(self, mirror: Mirror, files: list[str], first_seq: int) -> str:
         """Return the engine's SQL of what changed: every column of both tables. `seq` is null where the feed tells nothing."""
         relation = with_late_columns(mirror, read_parquet(files))
-        columns = sent(mirror, sources_of(mirror, str(self.number), str(first_seq)))
+        columns = sent(sources_of(mirror, str(self.number), str(first_seq)), mirror, self.orders)
         return f"select {columns} from {self._mended(mirror.golden_table, relation)}"
 
     def _mended(self, table: str, relation: str) -> str:

@@ -6,8 +6,9 @@ spills what its memory does not hold. What the log says of the lake's own files 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import adbc_driver_postgresql.dbapi as adbc
 import duckdb
@@ -21,7 +22,7 @@ from motlan.lake.tables import corrections_table, golden_table
 from motlan.projection import digests, preflight
 from motlan.projection.digests import DIGEST
 from motlan.projection.load import MEND
-from motlan.projection.rows import sources_of, texts_of, with_late_columns
+from motlan.projection.rows import Orders, columns_query, read_orders, sources_of, with_late_columns
 from motlan.projection.tables import ENDED, Mirror, mirror_of
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -70,8 +71,8 @@ class _Compared:
 
     Attributes:
         table: Its name.
-        lake: The engine's SQL of the rows that it must have: `key`, `publication` and `text`.
-        store: PostgreSQL's SQL of the rows that it has: `key`, `text` and `digest` (null where the table has none).
+        lake: The engine's SQL of the rows that it must have: `key`, `publication`, `text` and `given`.
+        store: PostgreSQL's SQL of the rows that it has: `key`, `text`, `given` and `digest` (null where the table has none).
         keeps: Whether its rows have digests.
     """
 
@@ -104,11 +105,18 @@ def mismatches(
     ):
         cursor.execute("set transaction isolation level repeatable read read only")
         digests.set_key(engine, digests.key_of(work.settings))
-        for one in _tables(work, entity, publications):
-            cursor.execute(f"select to_regclass('{one.table}') is not null")
-            if cursor.fetchall()[0][0]:
+        mirrors = [mirror_of(entity), *map(mirror_of, work.registry.related_to(entity_name))]
+        orders = read_orders(lambda query: _ask(cursor, query), mirrors)
+        for one in _tables(work, entity, publications, mirrors, orders):
+            if _ask(cursor, columns_query(one.table)):
                 _read(engine, cursor, one, watch)
                 yield from _differing(engine, one, days, limit)
+
+
+def _ask(cursor: adbc.Cursor, query: str) -> list[tuple[Any, ...]]:
+    cursor.execute(query)
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 def _publications(work: Workspace, entity: Entity) -> list[_Publication]:
@@ -138,10 +146,14 @@ def _first_seqs(work: Workspace) -> dict[str, dict[int, int]]:
     return found
 
 
-def _tables(work: Workspace, entity: Entity, publications: Sequence[_Publication]) -> Iterator[_Compared]:
+def _tables(
+    work: Workspace, entity: Entity, publications: Sequence[_Publication], mirrors: Sequence[Mirror], orders: Orders
+) -> Iterator[_Compared]:
     """Give the tables of an entity and of those beside it, with what both sides say of them."""
     seqs = _first_seqs(work)
-    for mirror in (mirror_of(entity), *map(mirror_of, work.registry.related_to(entity.name))):
+    for mirror in mirrors:
+        if not orders[mirror.golden_table]:
+            continue
         first = seqs.get(mirror.name, {})
         held = [publication for publication in publications if publication.number in first]
 
@@ -150,7 +162,8 @@ def _tables(work: Workspace, entity: Entity, publications: Sequence[_Publication
             return with_late_columns(mirror, rows)
 
         sources = sources_of(mirror, "_number", "_first_seq")
-        texts = texts_of(mirror, sources)
+        golden_lake, golden_store = _sides(orders[mirror.golden_table], sources, mirror.golden_kinds)
+        feed_lake, feed_store = _sides(orders[mirror.feed_table], sources, mirror.feed_kinds)
         key = sources[mirror.key]
         newest = f"from {relation(held)}"
         if held[1:]:
@@ -158,21 +171,26 @@ def _tables(work: Workspace, entity: Entity, publications: Sequence[_Publication
                 f" left join (select {key}, max(_number) as _newest from {relation(held[1:])} group by 1) using ({key}) "
                 "where coalesce(_number = _newest, true)"
             )
-        golden = f"select {key} as key, _number as publication, {sources['event']} as event, {texts['golden']} as text {newest}"
+        golden = f"select {key} as key, _number as publication, {sources['event']} as event, {golden_lake} {newest}"
         yield _Compared(
             mirror.golden_table,
             f"select * from ({golden}) where event not in {ENDED}",
-            f"select {mirror.key}::text as key, {digests.store_text(mirror.golden_kinds)} as text, {DIGEST} as digest "
-            f"from {mirror.golden_table}",
+            f"select {mirror.key}::text as key, {golden_store}, {DIGEST} as digest from {mirror.golden_table}",
         )
         yield _Compared(
             mirror.feed_table,
-            f"select ({sources['seq']})::varchar as key, _number as publication, {texts['feed']} as text "
+            f"select ({sources['seq']})::varchar as key, _number as publication, {feed_lake} "
             f"from {relation(held)} where _ordinal is not null",
-            f"select seq::text as key, {digests.store_text(mirror.feed_kinds)} as text, {DIGEST} as digest "
-            f"from {mirror.feed_table}",
+            f"select seq::text as key, {feed_store}, {DIGEST} as digest from {mirror.feed_table}",
         )
     yield _corrections(work, entity, publications)
+
+
+def _sides(order: Sequence[str], lake: Mapping[str, str], kinds: Mapping[str, str]) -> tuple[str, str]:
+    """Return the columns `text` and `given` of a table's rows, as the engine and as PostgreSQL compute them."""
+    values, store = {name: lake[name] for name in order}, {name: kinds[name] for name in order}
+    engine = f"{digests.engine_text(values, kinds)} as text, {digests.engine_given(values, kinds)} as given"
+    return engine, f"{digests.store_text(store)} as text, {digests.store_given(store)} as given"
 
 
 def _rows(
@@ -221,8 +239,7 @@ def _corrections(work: Workspace, entity: Entity, publications: Sequence[_Public
         f"from {closed})"
     )
     lake = {name: quote(_CORRECTION.get(name, name)) for name in names} | {own: "entity_id"}
-    kinds = dict.fromkeys(lake, "text")
-    store = {name: f"{name}::text" for name in kinds}
+    store = {name: f"{name}::text" for name in lake}
     for name in _EVIDENCE:
         lake[f"evidence.{name}"] = f"evidence ->> {literal(name)}"
         store[f"evidence.{name}"] = f"(evidence ->> {literal(name)})"
@@ -231,13 +248,16 @@ def _corrections(work: Workspace, entity: Entity, publications: Sequence[_Public
         "(case jsonb_typeof(evidence) when 'object' then (select count(*) from jsonb_object_keys(evidence)) "
         "else case when evidence is null then 0 else -1 end end)::text"
     )
+    kinds = dict.fromkeys(lake, "text") | dict.fromkeys(("opened", "refreshed", "evidence"), "bigint")
+    there = dict.fromkeys(store.values(), "text")
     key = ("dataset", "key", "field")
     return _Compared(
         table,
         f"select concat_ws(' ', {', '.join(lake[name] for name in key)}) as key, _number as publication, "
-        f"{digests.engine_text(lake, dict.fromkeys(lake, 'text'))} as text from {stood} "
+        f"{digests.engine_text(lake, kinds)} as text, {digests.engine_given(lake, kinds)} as given from {stood} "
         "where _number = refreshed and _op != 'removed'",
-        f"select concat_ws(' ', {', '.join(key)}) as key, {digests.store_text(dict.fromkeys(store, 'text'), store)} as text, "
+        f"select concat_ws(' ', {', '.join(key)}) as key, {digests.store_text(there)} as text, "
+        f"{digests.store_given(there)} as given, "
         f"null::bytea as digest from {table}",
         keeps=False,
     )
@@ -247,7 +267,7 @@ def _read(engine: duckdb.DuckDBPyConnection, cursor: adbc.Cursor, one: _Compared
     """Keep of both sides of a table the keys and the digests of the rows' texts."""
     made = digests.engine_digest("text")
     engine.execute(
-        f"create or replace temp table expected as select key, publication, {made} as made from ({one.lake})"
+        f"create or replace temp table expected as select key, publication, {made} as made, given from ({one.lake})"
     )
     (total,) = engine.sql("select count(*) from expected").fetchall()[0]
     cursor.execute(one.store)
@@ -261,7 +281,7 @@ def _read(engine: duckdb.DuckDBPyConnection, cursor: adbc.Cursor, one: _Compared
             yield batch
 
     engine.register("stored", pa.RecordBatchReader.from_batches(stream.schema, watched()))
-    engine.execute(f"create or replace temp table found as select key, {made} as made, digest from stored")
+    engine.execute(f"create or replace temp table found as select key, {made} as made, given, digest from stored")
     engine.unregister("stored")
 
 
@@ -273,7 +293,7 @@ def _differing(
     query = f"""
         select coalesce(expected.key, found.key) as key, publication,
                case when found.key is null then 'removed' when expected.key is null then 'added'
-                    when expected.made != found.made then 'altered' {kept} end as what
+                    when (expected.made, expected.given) != (found.made, found.given) then 'altered' {kept} end as what
         from expected full join found on expected.key = found.key where what is not null
         union all select key, null, 'added' from found group by key having count(*) > 1
         order by all limit {limit}"""

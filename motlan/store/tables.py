@@ -210,6 +210,7 @@ accesses = Table(
     Column("log_index", BigInteger, comment="the log's entry"),
     Index("accesses_by_person", "persons", postgresql_using="gin"),
     Index("accesses_by_principal", "principal", "id"),
+    Index("accesses_refused", "id", postgresql_where=text("action = 'feed.refused'")),
     Index("accesses_in_bulk", "entity", "last_seq", postgresql_where=text("last_seq is not null")),
 )
 api_keys = Table(

@@ -11,6 +11,7 @@ from motlan.cli.main import app
 from motlan.errors import ConfigurationError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app
+from motlan.monitoring import metrics
 from tests.conftest import Country
 from tests.motlan.test_pipeline import rows, whole_job
 
@@ -203,3 +204,28 @@ def test_a_snapshot_is_refused_like_changes_are(feed: TestClient, country: Count
         assert answer.status_code == status, path
         if status != 200:
             assert answer.headers["content-type"] == "application/problem+json", path
+
+
+@pytest.mark.parametrize(
+    ("change", "paths"),
+    [
+        ("update feed_person set full_name = 'Kẻ Khác' where seq = 2", {"changes": 503, "changes?after=2": 200, "snapshot": 200}),
+        ("update feed_person set event = 'removed' where seq = 2", {"changes": 503, "snapshot": 200}),
+        ("update feed_person set digest = null where seq = 6", {"changes": 503, "changes?limit=5": 200}),
+        ("update golden_person set birth_date = '1900-01-01'", {"changes": 200, "snapshot": 503}),
+    ],
+)  # fmt: skip
+def test_a_row_that_is_not_as_it_was_published_is_not_served(
+    feed: TestClient, country: Country, change: str, paths: dict[str, int]
+) -> None:
+    work = country.open()
+    with work.store.engine.begin() as connection:
+        connection.exec_driver_sql(change)
+    for path, status in paths.items():
+        answer = feed.get(f"/v1/feeds/person/{path}")
+        assert answer.status_code == status, path
+        if status == 503:
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "Kẻ Khác" not in answer.text
+    assert rows(country, "select count(*) from accesses where action = 'feed.refused'") == [(1,)]
+    assert b"motlan_feed_refused_total 1.0" in metrics.exposition(work)

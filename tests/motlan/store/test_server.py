@@ -72,7 +72,7 @@ FORBIDDEN = [
     "update accesses set principal = 'x'",
     "truncate accesses",
     "select * from accesses",
-    "insert into log_entries values (99, 'x', '{}', '', '')",
+    "insert into log_entries values (99, 'publication', '{}', '', '', now())",
     "update log_entries set body = '{}'",
     "delete from log_entries",
     "drop table log_entries",
