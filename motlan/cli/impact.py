@@ -8,14 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
+from motlan.adapter import tellable
 from motlan.cli.output import AsJson, Table, examples, local_time, me, out, report_errors, working
 from motlan.errors import ConfigurationError
 from motlan.workspace import open_workspace
 
+LANGUAGES = ("vi", "en")
 EPILOG = examples(
     "motlan impact {dataset} RUN",
     "motlan impact {dataset} RUN/0/296 --json",
     "motlan impact {dataset} RUN --csv impact.csv",
+    "motlan impact --undone link:7 --lang en",
 )
 
 
@@ -28,6 +31,14 @@ def impact(
             metavar="ROW|RUN",
         ),
     ] = None,
+    undone: Annotated[
+        str | None,
+        typer.Option(
+            help="A decision that was undone, link:7 or value:3: who received what rested on it, as a draft of the notice.",
+            metavar="DECISION",
+        ),
+    ] = None,
+    lang: Annotated[str | None, typer.Option(help="The notice's language: vi or en; both where absent.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Golden fields that are listed at the most.")] = 20,
     csv: Annotated[
         Path | None, typer.Option("--csv", help="Write all golden fields into this file.", metavar="FILE")
@@ -39,9 +50,15 @@ def impact(
     Records, persons, golden fields (those that stand now, and all that ever did), corrections, findings, publications, changes of
     the feed, and the agencies that received them. Ids and names of fields are shown, no value. The look is written into the
     ledger.
+
+    With `--undone`, the agencies, persons and fields that a withdrawn link decision or a reinstated value decision has reached,
+    and a draft of the notice that the law wants in time, with the moment from which the time counts.
     """
     from motlan.lineage.impact import find_impact, parse_origin
 
+    if undone is not None:
+        _show_undone(undone, lang, limit, csv, as_json)
+        return
     with report_errors(as_json), working("following what came of it", as_json):
         if dataset is None or origin is None:
             raise ConfigurationError(
@@ -53,6 +70,23 @@ def impact(
         out.print_json(json.dumps(found))
     else:
         _show(found, csv)
+
+
+def _show_undone(undone: str, lang: str | None, limit: int, csv: Path | None, as_json: bool) -> None:
+    from motlan.lineage.undone import draft, find_disclosed, find_undone
+
+    with report_errors(as_json), working("following what rested on it", as_json):
+        if lang not in (None, *LANGUAGES):
+            raise ConfigurationError(f"no notice is written in {tellable(lang)}", next_step="use vi or en.")
+        work = open_workspace()
+        found = find_disclosed(work, find_undone(work, undone), me(), limit=limit, to=csv)
+        drafts = {name: draft(work, found, name) for name in LANGUAGES if lang in (None, name)}
+    if as_json:
+        out.print_json(json.dumps({**found, "drafts": drafts}))
+        return
+    _say("\n\n---\n\n".join(drafts.values()))
+    if csv:
+        _say(f"\nagencies, persons and fields are in {csv}")
 
 
 def _show(found: dict[str, Any], csv: Path | None) -> None:

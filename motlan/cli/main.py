@@ -38,6 +38,7 @@ from motlan.cli import (
     serving,
     status,
     watermark,
+    whatif,
 )
 from motlan.cli.output import (
     AsJson,
@@ -101,6 +102,7 @@ app.command("compare", epilog=compare.EPILOG)(compare.compare)
 app.command("impact", epilog=impact.EPILOG)(impact.impact)
 app.command("reclean", epilog=reclean.EPILOG)(reclean.reclean)
 app.command("retract", epilog=retract.EPILOG)(retract.retract)
+app.command("whatif", epilog=whatif.EPILOG)(whatif.whatif)
 app.command("status", epilog=status.EPILOG)(status.status)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)

@@ -652,6 +652,19 @@ def load(home: Path | None = None) -> Registry:
     return _checked(home, _content(home), tuple(models.items()), installed())
 
 
+def load_beside(home: Path) -> Registry:
+    """Read and check another declared half than this process works for, with the schemas and functions of this one.
+
+    Args:
+        home: Its folder.
+
+    Raises:
+        ConfigurationError: Something is missing or wrong; the message names file, place and mend.
+    """
+    models = importlib.import_module("schemas").ENTITIES
+    return _checked(home, _content(home), tuple(models.items()), installed())
+
+
 def _content(home: Path) -> str:
     """Return a digest of all that is read of the declared half."""
     digest = hashlib.sha256()

@@ -1,8 +1,7 @@
 """Whom the feeds have told: which agencies received which changes and pages, as the ledger of accesses has it.
 
-An agency asks for the changes after a number, or for a page of what is published. From where it asked is known; up to where it
-received is reckoned: as many changes as it asked for, all that its own next question passes over, and never more than was
-published then. So nobody who received a change is left out; somebody whose line broke may be named all the same.
+The ledger says of each answer which numbers of the feed, or which persons of a snapshot, it began and ended with, and which fields
+it gave on which legal basis. An answer is written down before it is sent: somebody whose line broke is named all the same.
 """
 
 from __future__ import annotations
@@ -13,27 +12,22 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 
-from motlan.config.registry import Registry
 from motlan.expressions import literal
 from motlan.store import Store, bulk, tables
 
 FEED, SNAPSHOT = "feed.read", "feed.snapshot"
 """What agencies do: read changes, read a page of what is published."""
-NO_PERSON = "00000000-0000-0000-0000-000000000000"
-LAST_PERSON = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-
-
-def load_grants(engine: duckdb.DuckDBPyConnection, registry: Registry, entity: str) -> None:
-    """Make the table `grants` (`agency`, `field`) of what agencies may read of an entity today."""
-    served = registry.served(entity)
-    pairs = [(agency, field) for agency, grant in served.grants.items() for field in grant.fields]
-    columns = {name: pa.array([pair[place] for pair in pairs], pa.string()) for place, name in enumerate(_GRANT)}
-    engine.register("granted", pa.table(columns))
-    engine.execute("create or replace temp table grants as from granted")
-    engine.unregister("granted")
-
-
-_GRANT = ("agency", "field")
+_READS = {
+    "agency": "varchar",
+    "action": "varchar",
+    "first_seq": "bigint",
+    "last_seq": "bigint",
+    "first_key": "uuid",
+    "last_key": "uuid",
+    "fields": "varchar",
+    "legal_basis": "varchar",
+    "moment": "timestamptz",
+}
 
 
 def load_publications(engine: duckdb.DuckDBPyConnection, store: Store, entity: str) -> None:
@@ -55,70 +49,55 @@ def load_publications(engine: duckdb.DuckDBPyConnection, store: Store, entity: s
 
 
 def load_reads(engine: duckdb.DuckDBPyConnection, store: Store, entity: str, folder: Path) -> None:
-    """Make the tables `reads` and `pages` (`agency`, `moment`, `after`, `until`) of what agencies asked for of an entity.
-
-    `after` and `until` are numbers of the feed, or ids of persons.
+    """Make the table `reads` of what agencies were given of an entity: the columns of `_READS`, `fields` as a list.
 
     Args:
-        engine: A session with `publications`.
+        engine: A session.
         store: The open store.
         entity: The entity.
         folder: A folder for what is copied out of the store.
     """
     table, target = tables.accesses.c, folder / "accesses.csv"
-    after, most = (sa.func.split_part(table.subject, " ", place) for place in (3, 5))  # `person after 20 limit 1000`
-    query = sa.select(table.id, table.principal, table.action, after, most, table.recorded_at)
-    query = query.where(table.action.in_((FEED, SNAPSHOT)), table.subject.startswith(f"{entity} after "))
+    places = (table.first_seq, table.last_seq, table.first_key, table.last_key)
+    fields = sa.func.array_to_string(table.fields, ",")
+    query = sa.select(table.principal, table.action, *places, fields, table.legal_basis, table.recorded_at)
+    query = query.where(table.action.in_((FEED, SNAPSHOT)), table.entity == entity)
     with store.engine.connect() as connection:
         bulk.copy_out(connection, query, target)
-    columns = {"id": "bigint", "agency": "varchar", "action": "varchar", "after": "varchar", "most": "bigint"}
-    kinds = ", ".join(f"'{name}': '{kind}'" for name, kind in (columns | {"moment": "timestamptz"}).items())
-    looks = f"read_csv({literal(str(target))}, header = false, delim = ',', columns = {{{kinds}}})"
-    null = ", ".join(f"null::{kind} as {name}" for name, kind in (columns | {"moment": "timestamptz"}).items())
-    nothing = f"select {null} where false"
-    relation = f"(from {looks})" if target.stat().st_size else f"({nothing})"
+    kinds = ", ".join(f"'{name}': '{kind}'" for name, kind in _READS.items())
+    looks = f"from read_csv({literal(str(target))}, header = false, delim = ',', columns = {{{kinds}}})"
+    if not target.stat().st_size:
+        looks = f"select {', '.join(f'null::{kind} as {name}' for name, kind in _READS.items())} where false"
     engine.execute(
-        f"""create or replace temp table reads as
-            with asked as (
-                select agency, r.moment, after::bigint as after, most, last_seq as published,
-                       lead(after::bigint) over (partition by agency order by id) as next
-                from {relation} as r asof left join publications as p on p.moment <= r.moment where action = {literal(FEED)})
-            select agency, moment, after, least(greatest(after + most, coalesce(next, 0)), published) as until
-            from asked where published > after"""
-    )
-    engine.execute(
-        f"""create or replace temp table pages as
-            select agency, moment, coalesce(try_cast(after as uuid), {literal(NO_PERSON)}::uuid) as after,
-                   coalesce(lead(try_cast(after as uuid)) over (partition by agency order by id),
-                            {literal(LAST_PERSON)}::uuid) as until
-            from {relation} where action = {literal(SNAPSHOT)}"""
+        f"create or replace temp table reads as select * replace (string_split(fields, ',') as fields) from ({looks})"
     )
 
 
-RECEIVED = """
-    with islands as (
-        select *, sum(begins) over (partition by agency order by after, until) as island from (
-            select *, (after > max(until) over (partition by agency order by after, until
-                       rows between unbounded preceding and 1 preceding)) is not false as begins from reads)),
-    spans as (select agency, min(after) as after, max(until) as until, min(moment) as first_at, max(moment) as last_at
-              from (select * replace (begins::integer as begins) from islands) group by agency, island),
+RECEIVED = f"""
+    with pages as (from reads where action = {literal(SNAPSHOT)} and first_key is not null),
+    changes as (from reads where action = {literal(FEED)} and first_seq is not null),
+    islands as (
+        select *, sum(begins) over (partition by agency, fields, legal_basis order by first_seq, last_seq) as island from (
+            select *, (first_seq > 1 + max(last_seq) over (
+                       partition by agency, fields, legal_basis order by first_seq, last_seq
+                       rows between unbounded preceding and 1 preceding)) is not false as begins from changes)),
+    spans as (
+        select agency, fields, legal_basis, min(first_seq) as first_seq, max(last_seq) as last_seq,
+               min(moment) as first_at, max(moment) as last_at
+        from (select * replace (begins::integer as begins) from islands) group by agency, fields, legal_basis, island),
     by_feed as (
-        select d.entity_id, d.field, s.agency, greatest(s.first_at, d.since) as first_at,
+        select d.entity_id, d.field, s.agency, s.legal_basis, greatest(s.first_at, d.since) as first_at,
                greatest(s.last_at, d.since) as last_at
-        from disclosed as d join grants using (field)
-        join spans as s on s.agency = grants.agency and d.seq > s.after and d.seq <= s.until
-        where d.seq is not null
-          and (d.event != 'updated' or exists (
-              from grants as g where g.agency = s.agency and list_contains(d.changed, g.field)))),
+        from disclosed as d join spans as s on d.seq >= s.first_seq and d.seq <= s.last_seq
+        where list_contains(s.fields, d.field) and (d.event != 'updated' or list_has_any(d.changed, s.fields))),
     by_page as (
-        select d.entity_id, d.field, p.agency, p.moment as first_at, p.moment as last_at
-        from disclosed as d join grants using (field) join pages as p
-          on p.agency = grants.agency and d.entity_id::uuid > p.after and d.entity_id::uuid <= p.until
-         and p.moment >= d.since and (d.until is null or p.moment < d.until))
-    select agency, entity_id, field, min(first_at) as first_at, max(last_at) as last_at
+        select d.entity_id, d.field, p.agency, p.legal_basis, p.moment as first_at, p.moment as last_at
+        from disclosed as d join pages as p on d.entity_id::uuid >= p.first_key and d.entity_id::uuid <= p.last_key
+        where list_contains(p.fields, d.field) and p.moment >= d.since and (d.until is null or p.moment < d.until))
+    select agency, entity_id, field, legal_basis, min(first_at) as first_at, max(last_at) as last_at
     from (from by_feed union all from by_page) group by all"""
-"""SQL of who received what: `agency`, `entity_id`, `field`, `first_at`, `last_at`.
+"""SQL of who received what: `agency`, `entity_id`, `field`, `legal_basis`, `first_at`, `last_at`.
 
-It reads `grants`, `reads`, `pages`, and `disclosed`: values that were published (`entity_id`, `field`, `since` and `until` when,
-`seq` in the feed, `event`, `changed`). The moments are those of the questions that passed over them.
+It reads `reads`, and `disclosed`: values that were published (`entity_id`, `field`, `since` and `until` when, `seq` in the feed,
+`event`, `changed`). The moments are the first and the last of the answers that, one after another, covered the change.
 """

@@ -120,9 +120,8 @@ class _Impact:
             self.published = runs.visible(connection, "reconcile", self.entity)
         feed_readers.load_publications(self.engine, self.work.store, self.entity)
         find_said(self.work, self.engine, self.entity, self.published, "landed")
-        feed_readers.load_grants(self.engine, self.work.registry, self.entity)
         feed_readers.load_reads(self.engine, self.work.store, self.entity, self.folder)
-        self.engine.execute(f"create temp table received as select * from ({_DISCLOSED})")
+        self.engine.execute(f"create temp table received as select * from ({DISCLOSED})")
         return {
             "dataset": self.origin.dataset.name,
             "of": self.origin.kind,
@@ -134,8 +133,8 @@ class _Impact:
             "corrections": self._count_corrections(),
             "findings": self._count_keyed(findings_table(self.entity), "_ref in (select ref from landed)"),
             **self._count_published(),
-            "recipients": recipients(self.work, self.engine, self.entity),
-            "sample": _dicts(self.engine, f"{_LISTED} limit {int(limit)}"),
+            "recipients": recipients(self.engine),
+            "sample": rows_as_dicts(self.engine, f"{_LISTED} limit {int(limit)}"),
         }
 
     def _fetch(self, query: str) -> tuple[Any, ...]:
@@ -218,7 +217,8 @@ class _Impact:
         }
 
 
-_DISCLOSED = f"with disclosed as (from said), {feed_readers.RECEIVED.strip().removeprefix('with ')}"
+DISCLOSED = f"with disclosed as (from said), {feed_readers.RECEIVED.strip().removeprefix('with ')}"
+"""SQL of who received what of `said` (see `motlan.lineage.feed_readers.RECEIVED`)."""
 
 
 def find_said(
@@ -237,7 +237,7 @@ def find_said(
         published: Its published runs.
         landed: Relation with `ref`.
     """
-    find_versions(work, engine, entity, published, f"select ref from {landed}")
+    find_versions(work, engine, entity, published, f"source.ref in (select ref from {landed})")
     engine.execute(
         f"""create or replace temp table said as
             select entity_id, pointer.field, pointer.dataset, pointer.ref, run, since, until, stands, seq, event, changed
@@ -247,9 +247,9 @@ def find_said(
 
 
 def find_versions(
-    work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, published: Sequence[str], refs: str
+    work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, published: Sequence[str], counts: str
 ) -> None:
-    """Make the table `versions`: every published version of the golden records of which one names a landed row as its source.
+    """Make the table `versions`: every published version of the golden records of which one has a source that counts.
 
     Columns: `entity_id`, `run`, `op`, `_pointers`, `sources`, `since`, `until`, `stands`, `seq`, `event`, `changed`.
 
@@ -258,7 +258,7 @@ def find_versions(
         engine: A session with `publications`.
         entity: The linked entity.
         published: Its published runs.
-        refs: SQL of the references.
+        counts: SQL of whether a `source` (`dataset`, `key`, `ref`, `as_of`) does.
     """
     files = work.lake.files(golden_table(entity), set(published))
     if not files:
@@ -268,8 +268,8 @@ def find_versions(
     columns = f"entity_id, _run as run, _op as op, _changed as changed, _ordinal, {event} as event"
     engine.execute(
         f"""create or replace temp table named as
-            select distinct entity_id from (select entity_id, unnest({SOURCES}).ref as ref from {read_parquet(files)})
-            where ref in ({refs})"""
+            select distinct entity_id from (select entity_id, unnest({SOURCES}) as source from {read_parquet(files)})
+            where {counts}"""
     )
     sources = f"{SOURCES}, {SOURCES} as sources, {DECIDED}"
     rows = f"(select {columns}, {sources} from {read_parquet(files)} semi join named using (entity_id))"
@@ -283,19 +283,19 @@ def find_versions(
     )
 
 
-def recipients(work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str) -> list[Found]:
+def recipients(engine: duckdb.DuckDBPyConnection) -> list[Found]:
     """Return the agencies of `received`: `agency`, `persons`, `fields` (names), `legal_basis`, `first_at`, `last_at`."""
-    grants = work.registry.served(entity).grants
-    found = _dicts(
+    return rows_as_dicts(
         engine,
         """select agency, count(distinct entity_id) as persons, list(distinct field order by field) as fields,
+                  string_agg(distinct legal_basis, '; ' order by legal_basis) as legal_basis,
                   min(first_at)::varchar as first_at, max(last_at)::varchar as last_at
            from received group by agency order by agency""",
     )
-    return [row | {"legal_basis": grants[row["agency"]].legal_basis} for row in found]
 
 
-def _dicts(engine: duckdb.DuckDBPyConnection, query: str) -> list[Found]:
+def rows_as_dicts(engine: duckdb.DuckDBPyConnection, query: str) -> list[Found]:
+    """Return a query's rows, each by its columns' names."""
     found = engine.execute(query)
     names = [column[0] for column in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

@@ -40,7 +40,14 @@ from motlan.settings import sizes
 from motlan.workspace import Workspace
 
 
-def link(work: Workspace, run: runs.Run, keys: Mapping[str, str] = MappingProxyType({}), why_full: str = "") -> Linked:
+def link(
+    work: Workspace,
+    run: runs.Run,
+    keys: Mapping[str, str] = MappingProxyType({}),
+    why_full: str = "",
+    *,
+    releases: bool = True,
+) -> Linked:
     """Link an entity's current rows and stage what changed: those that a change can affect, or all of them (see `scope`).
 
     Args:
@@ -48,6 +55,7 @@ def link(work: Workspace, run: runs.Run, keys: Mapping[str, str] = MappingProxyT
         run: A reconcile run.
         keys: Columns by which later steps find rows -> their SQL over the fields of a current row.
         why_full: Why later steps need that all rows are linked; empty where they do not.
+        releases: Whether a model that is learned now is released.
 
     Returns:
         What was linked. In the run's scratch folder, `links` has all rows with their persons; of a run of what changed, those of
@@ -79,7 +87,7 @@ def link(work: Workspace, run: runs.Run, keys: Mapping[str, str] = MappingProxyT
 
     counts = work.staged(run.id, "link", tables, link_rows)
     learned = work.scratch(run.id) / "model.json"
-    if learned.exists():
+    if releases and learned.exists():
         model = Model.model_validate_json(learned.read_text(encoding="utf-8"))
         kept.release_first(work.store, run.subject, counts["model"], model, run.id)
     return Linked(**counts)

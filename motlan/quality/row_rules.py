@@ -65,6 +65,12 @@ def version_of(work: Workspace, dataset: Dataset, canonical: Callable[[Dialect],
     return versions.version_id("clean", dataset.name, _pinned(work, dataset, rules, canonical))
 
 
+def record_version(work: Workspace, dataset: Dataset, canonical: Callable[[Dialect], str]) -> str:
+    """Keep the version of what cleans and checks a dataset's rows as it is declared now, where it is new; return its id."""
+    rules = work.registry.row_rules_of(dataset)
+    return versions.record(work.store, "clean", dataset.name, _pinned(work, dataset, rules, canonical))
+
+
 def _pinned(
     work: Workspace, dataset: Dataset, rules: Sequence[RowRule], canonical: Callable[[Dialect], str]
 ) -> dict[str, Any]:
@@ -89,7 +95,7 @@ def split(work: Workspace, run: runs.Run, canonical: Callable[[Dialect], str]) -
     """
     dataset = work.registry.dataset(run.subject)
     rules = work.registry.row_rules_of(dataset)
-    version = versions.record(work.store, "clean", dataset.name, _pinned(work, dataset, rules, canonical))
+    version = record_version(work, dataset, canonical)
     exceptions.record_rules(work, rules)
     query = exceptions.amended(tag(rules, canonical(work.dialect), work.dialect), exceptions.of(work, run))
     written = [clean_table(dataset.name), quarantine_table(dataset.name)]

@@ -17,6 +17,14 @@ from tests.motlan.test_pipeline import LATER, rows, whole_job
 
 ME = "uid:7"
 AGENCY = "beta"
+FIELDS = ("personal_id", "full_name", "death_date")
+
+
+def give_changes(country: Country, first: int, last: int) -> None:
+    """Write down that an agency was given changes of the feed."""
+    seen = accesses.Seen("person", first_seq=first, last_seq=last, fields=FIELDS)
+    basis = accesses.Basis(legal_basis="the test's")
+    accesses.record(country.open().store, AGENCY, "feed.read", f"person after {first - 1} limit 1000", seen, basis)
 
 
 def run_of(country: Country, dataset: str) -> str:
@@ -64,12 +72,12 @@ def test_a_row_that_was_replaced_said_something_once_and_says_nothing_now(countr
 
 def test_agencies_that_asked_for_the_changes_have_received_what_they_may_read(country: Country) -> None:
     country.after(whole_job)
-    run, store = run_of(country, "alpha_people"), country.open().store
-    accesses.record(store, AGENCY, "feed.read", "person after 0 limit 2")
+    run = run_of(country, "alpha_people")
+    give_changes(country, 1, 2)
     (told,) = impact_of(country, "alpha_people", run)["recipients"]
     assert told["agency"] == AGENCY
     assert told["persons"] == 2
-    accesses.record(store, AGENCY, "feed.read", "person after 2 limit 1000")
+    give_changes(country, 3, 6)
     (told,) = impact_of(country, "alpha_people", run)["recipients"]
     assert told["persons"] == 5, "with the sixth change, which is of a person of the other register"
     assert told["fields"] == ["death_date", "full_name", "personal_id"], "and no field beyond the grant"
@@ -79,7 +87,9 @@ def test_agencies_that_asked_for_the_changes_have_received_what_they_may_read(co
 def test_a_page_of_a_snapshot_counts_as_received(country: Country) -> None:
     country.after(whole_job)
     store = country.open().store
-    accesses.record(store, AGENCY, "feed.snapshot", "person after none limit 1000")
+    first, last = rows(country, "select min(person_id::text), max(person_id::text) from golden_person")[0]
+    seen = accesses.Seen("person", first_key=first, last_key=last, last_seq=6, fields=FIELDS)
+    accesses.record(store, AGENCY, "feed.snapshot", "person", seen, accesses.Basis(legal_basis="the test's"))
     (told,) = impact_of(country, "alpha_people", run_of(country, "alpha_people"))["recipients"]
     assert (told["persons"], told["fields"]) == (5, ["death_date", "full_name", "personal_id"])
 
