@@ -25,7 +25,7 @@ from motlan.ledger.row_commitments import commitment
 from motlan.lineage.read_again import find_unlike
 from motlan.proof.findings import Finding
 from motlan.proof.log_check import Read, Watch
-from motlan.publication.golden_commitments import MARK, commit_rows
+from motlan.publication.golden_commitments import KEPT, MARK, commit_rows
 from motlan.store import tables
 from motlan.workspace import Workspace
 
@@ -50,9 +50,9 @@ def check_files(work: Workspace, read: Read, since: int, watch: Watch) -> Iterat
             yield Finding("lake", path, "", day, "the file is missing")
         elif index < since and stat and stat.stat == digests.stat_of(place):
             pass
-        elif digests.digest_of(place).hex() != digest:
+        elif digests.digest_of(place).hex() not in (digest, read.becomes(path)):
             yield from _locate(work, path, day)
-        if stat is None or stat.sha256.hex() != digest:
+        if stat is None or stat.sha256.hex() not in (digest, read.becomes(path)):
             yield Finding("ledger", f"lake_files {path}", "", day, "the recorded digest is not the one in the log")
         watch("files", number + 1, len(expected))
     for path in sorted(known.keys() - read.files.keys() - _unlogged(work)):
@@ -127,7 +127,8 @@ def _raw_rows(work: Workspace, path: str, run: str) -> list[str]:
         prefix = f"{run}/{int(Path(path).stem)}/"
         own = f"_ref = {literal(prefix)} || file_row_number"
         text = commitment({name: columns[name] for name in columns}) if columns else "''"
-        query = f"select coalesce(_ref, '?') from {rows} where not coalesce({own} and {text} = _commitment, false)"
+        erased = "_salt is null and _key is null"
+        query = f"select coalesce(_ref, '?') from {rows} where not coalesce({own} and ({erased} or {text} = _commitment), false)"
         found = [str(row[0]) for row in engine.execute(f"{query} order by file_row_number").fetchall()]
     return found or find_unlike(work, path.split("/")[1], place)  # where somebody committed to a row anew
 
@@ -142,6 +143,8 @@ def _golden_rows(work: Workspace, path: str) -> list[str]:
     with work.engine("checking golden rows") as engine:
         kept = salts.slice(0, count)
         found = commit_rows(engine, place, kept["_salt"].combine_chunks())
+        if KEPT in kept.column_names:
+            found = pc.coalesce(kept[KEPT].combine_chunks().cast(pa.string()), found.cast(pa.string()))
         rows = f"read_parquet({literal(str(place))}, file_row_number = true, hive_partitioning = false)"
         keys = engine.sql(f"select {quote(key)}::varchar as k from {rows} order by file_row_number").to_arrow_table()[
             "k"
@@ -152,10 +155,12 @@ def _golden_rows(work: Workspace, path: str) -> list[str]:
     return altered + [str(one) for one in keys.slice(count).to_pylist()]
 
 
-def check_payloads(work: Workspace, watch: Watch) -> Iterator[Finding]:
-    """Read every payload that a landed row names, and hold it to its name."""
+def check_payloads(work: Workspace, read: Read, watch: Watch) -> Iterator[Finding]:
+    """Read every payload that a landed row names, and hold it to its name; those that were erased may be gone."""
     named = _payloads_named(work)
     for number, (name, (ref, day)) in enumerate(sorted(named.items())):
+        if name in read.erased_payloads and not payloads.path(work.settings.payloads, name).exists():
+            continue
         try:
             payloads.read(work.settings.payloads, name)
         except MotlanError:
@@ -180,7 +185,9 @@ def _payloads_named(work: Workspace) -> dict[str, tuple[str, str]]:
                     continue
                 rows = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
                 try:
-                    told = engine.execute(f"select _payload, min(_ref) from {rows} group by all").fetchall()
+                    told = engine.execute(
+                        f"select _payload, min(_ref) from {rows} where _payload is not null group by all"
+                    ).fetchall()
                 except duckdb.Error:  # a damaged file is told of by the check of files
                     told = []
                 for name, ref in told:
