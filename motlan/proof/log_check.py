@@ -61,6 +61,7 @@ class Read:
         if kind == erasures.BEGUN:
             self.erasing[body["erasure"]] = {path: after for path, (_, after) in body["files"].items()}
             self.erased_payloads.update(body["payloads"])
+            self._bind(body, day)
         elif kind == erasures.DONE:
             self.files |= {path: (digest, day, index) for path, digest in body["files"].items() if path in self.files}
             self.erasing.pop(body["erasure"], None)
@@ -76,6 +77,11 @@ class Read:
             self.accesses[body["access"]] = (body["commitment"], day)
         elif kind == KEY:
             self.keys.append(body["key"])
+        else:
+            self._bind(body, day)
+
+    def _bind(self, body: dict[str, Any], day: str) -> None:
+        """Take in the rows of the ledger that an entry binds."""
         if isinstance(bound := body.get(ROWS), dict):
             self.rows |= {name: (commitment, day) for name, commitment in bound.items()}
 
