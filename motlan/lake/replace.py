@@ -31,12 +31,15 @@ def put_in_place(path: Path, before: str, after: str) -> None:
     Args:
         path: The file.
         before: Its digest, in hex.
-        after: The digest of the one aside.
+        after: The digest of the one aside; empty where no row is left, and the file is removed.
 
     Raises:
         InternalError: Neither file is the one that was planned.
     """
     new = aside(path)
+    if not after:
+        path.unlink(missing_ok=True)
+        return
     if new.exists() and digest_of(new).hex() == after:
         with new.open("rb") as file:
             os.fsync(file.fileno())
@@ -57,18 +60,25 @@ def name_anew(lake: Lake, table: str, paths: Collection[str]) -> None:
     Args:
         lake: The lake.
         table: The table's name.
-        paths: The files.
+        paths: The files, also those that were removed.
     """
     target = lake._catalog.load_table(table)
-    with target.update_schema() as update:
-        for schema in dict.fromkeys(_schema(Path(path)) for path in sorted(paths)):
-            update.union_by_name(schema)
+    left = {path for path in paths if Path(path).exists()}
+    if left:
+        with target.update_schema() as update:
+            for schema in dict.fromkeys(_schema(Path(path)) for path in sorted(left)):
+                update.union_by_name(schema)
     named = {lake._path(task.file.file_path): task.file for task in target.scan().plan_files()}
     old = [named[path] for path in sorted(paths) if path in named]
     with target.transaction() as change:
         with change.update_snapshot().overwrite() as snapshot:
             for file in old:
                 snapshot.delete_data_file(file)
-        change.add_files([file.file_path for file in old], check_duplicate_files=False)
+        if again := [named[path].file_path for path in sorted(left)]:
+            change.add_files(again, check_duplicate_files=False)
+        else:  # an append leaves the manifest behind that tells what was taken out
+            with change.update_snapshot().fast_append():
+                pass
     lake.record_metadata(table, target)
+    lake.forget(Path(path) for path in sorted({*paths} - left))
     expire(lake, table, datetime.now(UTC), at_once=True)

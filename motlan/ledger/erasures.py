@@ -11,16 +11,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from motlan.lake.digests import ERASURE, ERASURE_BEGUN
 from motlan.ledger import log
 from motlan.store import tables
 
-BEGUN, DONE = "erasure begun", "erasure"
+BEGUN, DONE = ERASURE_BEGUN, ERASURE
 """Kinds of the log's entries.
 
 `erasure begun` has `erasure` (its id), `dataset`, `landed` (references of the landed rows), `persons` (ids of whom nothing is
-left), `files` (path under the lake's folder -> digests before and after, in hex), `payloads` (digests of those that others' rows
-name too), `principal`, `reason`, and as `motlan.ledger.row_log` has it what people decided about the record, emptied. `erasure`
-has `erasure`, `dataset`, `landed` (how many rows) and `files` (path -> digest).
+left), `files` (path under the lake's folder -> digests before and after, in hex; an empty one after where no row is left),
+`payloads` (digests of those that rows of others name too), `principal`, `reason`, and as `motlan.ledger.row_log` has it what
+people decided about the record, emptied. `erasure` has `erasure`, `dataset`, `landed` (how many rows) and `files`.
 """
 EVENT = "erased"
 """What the feed calls an event whose values were erased."""
@@ -45,7 +46,7 @@ def begin(connection: sa.Connection, body: log.Body) -> int:
 
 def end(connection: sa.Connection, begun: Mapping[str, Any]) -> int:
     """Append that an erasure is done, in the transaction that records the files' digests."""
-    files = {path: after for path, (_, after) in begun["files"].items()}
+    files = {path: after for path, (_, after) in begun["files"].items() if after}
     body = {"erasure": begun["erasure"], "dataset": begun["dataset"], "landed": len(begun["landed"]), "files": files}
     return log.append(connection, DONE, body)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from motlan.config.registry import Entity, RelatedEntity, id_column
-from motlan.projection.digests import DIGEST
 from motlan.ledger.erasures import EVENT
+from motlan.projection.digests import DIGEST
 from motlan.settings import sizes
 
 TEXT = 'text collate "C"'

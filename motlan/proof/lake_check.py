@@ -47,11 +47,14 @@ def check_files(work: Workspace, read: Read, since: int, watch: Watch) -> Iterat
     for number, (path, (digest, day, index)) in enumerate(sorted(expected.items())):
         place, stat = work.lake.root / path, known.get(path)
         if not place.exists():
-            yield Finding("lake", path, "", day, "the file is missing")
+            if read.becomes(path) != "":
+                yield Finding("lake", path, "", day, "the file is missing")
         elif index < since and stat and stat.stat == digests.stat_of(place):
             pass
         elif digests.digest_of(place).hex() not in (digest, read.becomes(path)):
             yield from _locate(work, path, day)
+        if stat is None and read.becomes(path) == "":
+            continue
         if stat is None or stat.sha256.hex() not in (digest, read.becomes(path)):
             yield Finding("ledger", f"lake_files {path}", "", day, "the recorded digest is not the one in the log")
         watch("files", number + 1, len(expected))
@@ -80,7 +83,7 @@ def _named(work: Workspace, read: Read) -> Iterator[Finding]:
         visible = set(connection.scalars(sa.select(tables.runs.c.id).where(tables.runs.c.state.in_(runs.SEEN))))
     wanted: dict[str, set[str]] = {}
     for path in read.files.keys() - read.removed:
-        if path.endswith(".parquet"):
+        if path.endswith(".parquet") and read.becomes(path) != "":
             wanted.setdefault(".".join(path.split("/")[:2]), set()).add(path)
     for table in sorted({*names, *wanted}):
         try:
@@ -91,7 +94,7 @@ def _named(work: Workspace, read: Read) -> Iterator[Finding]:
         for path in sorted(wanted.get(table, set()) - found.keys()):
             yield Finding("lake", path, "", read.files[path][1], f"the table {table} does not name the file any more")
         for path in sorted(found.keys() - wanted.get(table, set())):
-            if found[path].run in visible:
+            if found[path].run in visible and read.becomes(path) is None:
                 yield Finding("lake", path, "", "", f"the table {table} names a file that the log does not name")
 
 

@@ -53,7 +53,7 @@ class Read:
     erased_payloads: set[str] = field(default_factory=set)
 
     def becomes(self, path: str) -> str | None:
-        """Return the digest that a file will have by an erasure that is under way; None where none is."""
+        """Return the digest that a file will have by an erasure that is under way, empty where it goes; None where none is."""
         return next((files[path] for files in self.erasing.values() if path in files), None)
 
     def add(self, index: int, day: str, kind: str, body: dict[str, Any]) -> None:

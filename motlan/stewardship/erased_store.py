@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from motlan.ledger.erasures import EVENT
 from motlan.ledger.row_log import ROWS, commit_rows
-from motlan.projection.tables import mirror_of
+from motlan.projection import digests
+from motlan.projection.tables import Mirror, mirror_of
 from motlan.stewardship.erased_rows import Erased
 from motlan.store import tables
 from motlan.store.tables import PAIR
@@ -69,6 +70,7 @@ def _projected(
         mine = f"where {mirror.key} = any(cast(:ids as uuid[]))"
         connection.execute(sa.text(f"update {mirror.feed_table} {emptied} {mine}"), values)
         connection.execute(sa.text(f"delete from {mirror.golden_table} {mine}"), values)
+        _digest_anew(connection, work, mirror, mine, values)
     if (corrections := f"corrections_{erased.entity}") in known:
         mine = "where dataset = :dataset and key = any(:keys)"
         by = {"dataset": erased.dataset, "keys": list(erased.keys)}
@@ -79,18 +81,30 @@ def _projected(
         if not rows or beside.feed_table not in known:
             continue
         nothing = ", ".join(f"{name} = null" for name in beside.fields)
-        given = "unnest(cast(:runs as text[]), cast(:ids as uuid[])) as given(run, id)"
-        connection.execute(
-            sa.text(
-                f"update {beside.feed_table} as feed set event = '{EVENT}', changed = '{{}}', {nothing} "
-                f"from {given} join publications on publications.run = given.run "
-                "where feed.id = given.id and feed.publication = publications.number"
-            ),
-            {"runs": [run for run, _ in rows], "ids": [one for _, one in rows]},
+        mine = (
+            "where (id, publication) in (select given.id, publications.number "
+            "from unnest(cast(:runs as text[]), cast(:ids as uuid[])) as given(run, id) "
+            "join publications on publications.run = given.run)"
         )
+        values = {"runs": [run for run, _ in rows], "ids": [one for _, one in rows]}
+        change = f"update {beside.feed_table} set event = '{EVENT}', changed = '{{}}', {nothing} {mine}"
+        connection.execute(sa.text(change), values)
+        _digest_anew(connection, work, beside, mine, values)
         mine = "where dataset = :dataset and key = any(:keys)"
         by = {"dataset": erased.dataset, "keys": list(erased.keys)}
         connection.execute(sa.text(f"delete from {beside.golden_table} {mine}"), by)
+
+
+def _digest_anew(
+    connection: sa.Connection, work: Workspace, mirror: Mirror, mine: str, values: Mapping[str, Any]
+) -> None:
+    """Give rows of a feed the digests of what they say now (see `motlan.projection.digests`)."""
+    query = sa.text(f"select seq, {digests.store_text(mirror.feed_kinds)} from {mirror.feed_table} {mine}")
+    key = digests.key_of(work.settings)
+    made = [{"seq": seq, "made": digests.digest_of(key, text)} for seq, text in connection.execute(query, values)]
+    if made:
+        change = f"update {mirror.feed_table} set {digests.DIGEST} = :made where seq = :seq"
+        connection.execute(sa.text(change), made)
 
 
 def _of_runs(connection: sa.Connection, erased: Erased) -> None:
