@@ -226,6 +226,7 @@ def erase(
     *,
     key: str | None = None,
     refs: Sequence[str] = (),
+    request: str = "",
     watch: Watch = lambda _, __, ___: None,
 ) -> dict[str, Any]:
     """Erase a record.
@@ -237,6 +238,7 @@ def erase(
         reason: Why; it stands in the log for ever, and names nobody.
         key: The record's key at its source.
         refs: In place of it, references of its landed rows.
+        request: The request that it carries out.
         watch: Is given how far it is.
 
     Returns:
@@ -263,7 +265,7 @@ def erase(
         _require_nothing_open(work, name, entity)
         _remove_asides(work)
         found = find(work, name, key=key, refs=refs)
-        begun = _begin(work, found, principal, reason.strip(), watch)
+        begun = _begin(work, found, {"request": request, "principal": principal, "reason": reason.strip()}, watch)
         entry = _finish(work, begun, watch)
     return {**found.counts(), "erasure": begun["erasure"], "files": len(begun["files"]), "entry": entry}
 
@@ -274,7 +276,7 @@ def _remove_asides(work: Workspace) -> None:
         path.unlink()
 
 
-def _begin(work: Workspace, found: Found, principal: str, reason: str, watch: Watch) -> Mapping[str, Any]:
+def _begin(work: Workspace, found: Found, asked: Mapping[str, str], watch: Watch) -> Mapping[str, Any]:
     """Write all files aside, then in one transaction empty the store's tables and let the log name what will be."""
     erased = found.erased
     with work.engine(f"erasing a record of {erased.dataset}") as engine:
@@ -293,8 +295,7 @@ def _begin(work: Workspace, found: Found, principal: str, reason: str, watch: Wa
         "landed": list(erased.refs),
         "persons": list(erased.gone),
         "payloads": sorted(name for name, others in found.payloads.items() if others),
-        "principal": principal,
-        "reason": reason,
+        **asked,
         "files": _digests(work, paths),
     }
     _mark(work, body["erasure"], rewriting.tables, sorted(found.payloads))
