@@ -1,6 +1,8 @@
 """Erasure: values and salts are gone from every store, the log verifies, others' proofs check, and the bus goes on."""
 
 import io
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -10,8 +12,12 @@ import pytest
 from pyiceberg.avro.file import AvroFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.typedef import Record
+from typer.testing import CliRunner
 
 from motlan import pipeline
+from motlan.backup import restore
+from motlan.backup.folder import BackupFolder
+from motlan.cli.main import app
 from motlan.errors import ConfigurationError, DataError
 from motlan.ledger.row_commitments import commitment
 from motlan.lineage.evidence import gather
@@ -21,8 +27,9 @@ from motlan.projection.verify import mismatches
 from motlan.proof import check, checkpoints, verify
 from motlan.proof.log_check import Pins
 from motlan.proof.prove import prove
-from motlan.stewardship import erasure
-from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
+from motlan.settings import load
+from motlan.stewardship import erasure, erasure_requests
+from tests.conftest import CARDS, SPINE, Country, card_record, signed_in, spine_record, traversable_folder
 from tests.motlan.test_pipeline import LATER, rows, whole_job
 
 MAI = ("Võ Thị Mai", "VO THI MAI", "vo thi mai", "2001-01-01", "01/01/2001", "GD4010000000005", "key-of-mai")
@@ -148,12 +155,13 @@ def test_proofs_and_replay_of_others_hold_after_an_erasure(country: Country) -> 
     published(country)
     work = country.open()
     key = checkpoints.key_of(work.settings).public
+    policy = f"log {key}\nquorum none\n"
     ((person,),) = rows(country, "select person_id::text from golden_person where full_name = 'Nguyễn Văn An'")
     ((hers,),) = rows(country, "select person_id::text from golden_person where full_name = 'Võ Thị Mai'")
     before = prove(work, "person", person, "health_card_number", "user:test")
     erase(country, "beta_cards", KEY)
     for proof in (before, prove(work, "person", person, "health_card_number", "user:test")):
-        assert check.check(proof, key)["value"] == "GD4010000000001"
+        assert check.check(proof, policy)["value"] == "GD4010000000001"
     with pytest.raises(DataError, match="no value"):
         prove(work, "person", hers, "full_name", "user:test")
     fields = sample(work, "person", 100, 1)
@@ -175,8 +183,9 @@ def test_what_others_say_of_the_person_stays_and_what_the_record_said_goes_with_
     assert findings(country) == []
 
 
-def test_runs_go_on_after_an_erasure(country: Country) -> None:
+def test_runs_go_on_after_an_erasure(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
     published(country)
+    monkeypatch.setenv("MOTLAN_CHANGED_PERCENT", "1000")
     erase(country, "beta_cards", KEY)
     assert pipeline.sync("beta_cards")["commit"]["state"] in ("visible", "unchanged")
     done = pipeline.reconcile()
@@ -185,7 +194,7 @@ def test_runs_go_on_after_an_erasure(country: Country) -> None:
     country.write("alpha_people", [*(spine_record(row) for row in SPINE if row[0] != "a3"), renamed])
     pipeline.sync("alpha_people")
     done = pipeline.reconcile()
-    assert done["link"]["scope"] == "changed", done["link"]
+    assert done["link"]["scope"] == "changed", done["link"]["why"]
     pipeline.project(pipeline.publish(done["run"])["run"])
     assert pipeline.publish(pipeline.reconcile(full=True)["run"])["changes"] == 0
     assert findings(country) == []
@@ -218,3 +227,48 @@ def test_a_killed_erasure_is_gone_on_with_and_is_no_alarm(
     assert findings(country) == []
     with pytest.raises(DataError, match="erased before"):
         erase(country, "beta_cards", KEY)
+
+
+def run(words: list[str], said: str = "", who: str | None = None) -> dict:
+    env = signed_in(who, {"ann": "steward"}.get(who, "admin")) if who else {}
+    answer = CliRunner().invoke(app, ["erase", *words, "--json"], input=said, env=env)
+    return json.loads(answer.stdout) | {"exit": answer.exit_code}
+
+
+def test_one_person_asks_and_an_admin_who_is_another_carries_it_out(country: Country) -> None:
+    published(country)
+    assert run(["beta_cards", "--dry-run"], KEY, "ann")["rows"] == 1
+    asked = run(["beta_cards", "--reason", "a court's decision"], KEY, "ann")
+    for who in ("ann", None):
+        assert "only an admin who signed in" in run(["--confirm", asked["request"], "--yes"], who=who)["message"]
+    own = run(["beta_cards", "--reason", "a court's decision"], KEY, "ben")
+    assert "does not confirm it" in run(["--confirm", own["request"], "--yes"], who="ben")["message"]
+    assert run(["--confirm", asked["request"], "--yes"], who="ben")["erased"][0]["rows"] == 1
+    assert "was carried out" in run(["--confirm", asked["request"], "--yes"], who="ben")["message"]
+    told = json.loads(CliRunner().invoke(app, ["erase", "--list", "--json"]).stdout)
+    assert {one["request"]: one["state"] for one in told} == {
+        own["request"]: "waits for another person",
+        asked["request"]: "done",
+    }
+    assert left_of(country, MAI) == {}
+    assert findings(country) == []
+
+
+def test_a_backup_from_before_an_erasure_comes_back_and_tells_what_to_erase_again(
+    country: Country, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store_server: Callable[[str], str]
+) -> None:
+    published(country)
+    folder = tmp_path / "backups"
+    first = pipeline.backup(str(folder))["backup"]
+    erase(country, "beta_cards", KEY)
+    second = pipeline.backup(str(folder))["backup"]
+    for name, later, left in ((first, 1, True), (second, 0, False)):
+        with monkeypatch.context() as patch, traversable_folder() as var:
+            patch.setenv("MOTLAN_VAR", str(var / "state"))
+            patch.setenv("MOTLAN_DATABASE_URL", store_server(f"restored_{name.lower()}"))
+            done = restore.restore(load(), BackupFolder(folder), folder / name)
+            assert (done.wrong, done.counts["erasures_to_repeat"]) == ([], later)
+            assert bool(left_of(country, MAI)) is left
+            if later:
+                assert len(erasure_requests.repeat(country.open(), "person:admin")) == 1
+                assert left_of(country, MAI) == {}
