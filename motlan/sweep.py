@@ -84,10 +84,16 @@ def _needed(work: Workspace, names: list[str]) -> dict[str, bool]:
         return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def discard(work: Workspace, kind: str, subject: str) -> list[str]:
+def discard(work: Workspace, kind: str, subject: str, *, newest_too: bool = False) -> list[str]:
     """Remove what earlier runs of a subject put into the lake and will never make visible; return these runs.
 
     The caller has the subject's lock, and has begun a newer run: so no retry goes on with one of them.
+
+    Args:
+        work: The open installation.
+        kind: The runs' kind.
+        subject: Their subject.
+        newest_too: Whether no retry goes on with the newest run either, though no newer one was begun.
     """
     table = tables.runs
     newest = (
@@ -98,7 +104,7 @@ def discard(work: Workspace, kind: str, subject: str) -> list[str]:
         table.c.subject == subject,
         table.c.state.in_(runs.CLOSED),
         table.c.swept_at.is_(None),
-        table.c.id < newest,
+        sa.or_(table.c.id < newest, sa.literal(newest_too)),
     )
     models = tables.link_models.c
     with work.store.engine.connect() as connection:

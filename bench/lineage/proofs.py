@@ -37,7 +37,7 @@ def measure_tampers(prepared: Prepared) -> Measured:
         settings = replace(work.settings, database_url=None)
         admin = server.admin_url(settings).replace("/postgres?", f"/{server.OWNER}?")
         found = tampers.try_all(work, admin, prepared.tell)
-    figures = {
+    figures: dict[str, float | int | None] = {
         "tampers_tried": found.tried,
         "tampers_missed": len(found.missed),
         "false_alarms": len(found.alarms),

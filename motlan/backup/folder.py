@@ -1,8 +1,9 @@
 """The folder of backups: one copy of every file that never changes, and a small folder a backup.
 
 `files/` has the lake's files and payloads under the paths that they have in the installation; a backup names those of them that
-it has, so that only new ones are copied. A backup is made under a name that none has, and given its own at the end: what was
-killed is no backup, and the next one removes it.
+it has, so that only new ones are copied. An erasure alone replaces a file of the lake: the one before stays beside it, under its
+digest, as long as a backup from before the erasure is kept. A backup is made under a name that none has, and given its own at
+the end: what was killed is no backup, and the next one removes it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ NAME = re.compile(r"\d{8}T\d{12}Z")
 """Name of a backup: the moment in UTC that it holds, with microseconds."""
 FORMAT = "%Y%m%dT%H%M%S%fZ"
 DRAFT = ".draft-"
+REPLACED = ".replaced-"
+"""What stands between the name of a file that was replaced and its digest."""
 
 
 class BackupFolder:
@@ -74,6 +77,16 @@ class BackupFolder:
         """Return the backups, oldest first."""
         found = self.root.iterdir() if self.root.is_dir() else ()
         return sorted(path for path in found if NAME.fullmatch(path.name))
+
+    def keep_replaced(self, name: str, digest: str) -> None:
+        """Keep a file beside its name, for earlier backups, before another content takes its place."""
+        target = _replaced(self.files / name, digest)
+        if not target.exists():
+            put(self.files / name, target)
+
+    def sources(self, name: str, digest: str) -> tuple[Path, ...]:
+        """Return where the content of a file may be, by the digest that a backup names."""
+        return (self.files / name, _replaced(self.files / name, digest))
 
     def newest_manifest(self) -> Manifest | None:
         """Return the manifest of the newest backup whose manifest is whole; None where there is none."""
@@ -131,7 +144,24 @@ class BackupFolder:
                 gone = set()
             for name in gone:
                 (self.files / name).unlink(missing_ok=True)
+            self._remove_replaced(left)
             return {"removed": len(old), "files_removed": len(gone)}
+
+    def _remove_replaced(self, left: list[Path]) -> None:
+        """Remove files that an erasure replaced and that no backup has that is left: what was erased is gone with them."""
+        found = {path for path in self.files.rglob(f"*{REPLACED}*") if path.is_file()}
+        try:
+            for backup in left if found else ():
+                files = Manifest.read(backup).files
+                found -= {_replaced(self.files / name, digest) for name, (_, digest) in files.items()}
+        except ContractError:  # nobody knows what a damaged one has
+            return
+        for path in found:
+            path.unlink()
+
+
+def _replaced(path: Path, digest: str) -> Path:
+    return path.with_name(f"{path.name}{REPLACED}{digest}")
 
 
 def kept(backups: list[Path], days: int, now: datetime) -> list[Path]:

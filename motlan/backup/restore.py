@@ -26,7 +26,7 @@ from motlan.errors import ConfigurationError, ContractError, EngineError
 from motlan.lake.iceberg import Lake
 from motlan.lake.moved import FILE as MOVED
 from motlan.lake.moved import Moved
-from motlan.ledger import log, runs
+from motlan.ledger import erasures, log, runs
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
@@ -124,6 +124,7 @@ def restore(
     counts["declared_differs"] = manifest.declared != declared_digest(settings.home)
     if not isinstance(settings, InPlace):
         counts["runs_closed"] = _block(work, settings, manifest, backup)
+        counts["erasures_to_repeat"] = erasures.note_later(settings, folder.root, manifest.taken_at)
     watch("loading the golden tables and feeds from the lake")
     counts["projected"] = _project(work)
     watch("replaying golden values")
@@ -186,13 +187,15 @@ def _bring_files(settings: Settings, folder: BackupFolder, manifest: Manifest) -
     """
 
     def bring(name: str) -> bool:
-        source = target = folder.files / name
-        with suppress(FileNotFoundError):
-            if not isinstance(settings, InPlace):
-                target = settings.var / name
-                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                put(source, target)
-            return digest_of(target) == manifest.files[name]
+        for source in folder.sources(name, manifest.files[name][1]):
+            target = source
+            with suppress(FileNotFoundError):
+                if not isinstance(settings, InPlace):
+                    target = settings.var / name
+                    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    put(source, target)
+                if digest_of(target) == manifest.files[name]:
+                    return True
         return False
 
     try:

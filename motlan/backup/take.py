@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from motlan.backup.folder import DRAFT, FORMAT, BackupFolder, put
 from motlan.backup.manifest import DUMP, KEYS, MANIFEST, LakeTable, Manifest, digest_of, write_sums
 from motlan.config.files import declared_digest
 from motlan.errors import ContractError, EngineError
-from motlan.ledger import log, runs
+from motlan.ledger import erasures, log, runs
 from motlan.publication import epochs
 from motlan.quality.check_state import CHECKS
 from motlan.store import tables
@@ -58,6 +58,7 @@ def take(work: Workspace, to: Path | None = None, watch: Watch = lambda _: None)
         before = folder.newest_manifest()
         found = _take_again(work, folder, before, watch)
         expired = folder.expire(work.settings.backup_days)
+        erasures.save_list(work.store, folder.root)
         if apart := work.settings.backup_keys:
             left = {path.name for path in folder.backups()}
             for keys in apart.glob(f"*.{KEYS}"):
@@ -109,11 +110,15 @@ def _take(work: Workspace, folder: BackupFolder, before: Manifest | None, watch:
             wanted = _named(connection, work, manifest)
             known = before.files if before else {}
             new = {path for path in wanted if path not in known or not _is_there(folder.files / path, known[path][0])}
+            replaced = _replaced(connection, work, known, wanted)
+            new |= replaced
             pinned = _pin(work.settings.var, sorted(new), pins)
             watch("dumping the store")
             dump.dump(work.store.url, snapshot, dump.projections(work.registry), draft / DUMP)
             dump.write_keys(connection, _keys_of(work, draft, name))
         watch(f"copying {len(pinned):,} files")
+        for path in sorted(replaced):
+            folder.keep_replaced(path, known[path][1])
         with ThreadPoolExecutor(work.settings.threads) as threads:
             added = dict(threads.map(lambda pair: (pair[0], _add(pair[1], folder.files / pair[0])), pinned.items()))
     manifest.files.update({path: added.get(path) or known[path] for path in sorted(wanted)})
@@ -192,6 +197,18 @@ def _named(connection: sa.Connection, work: Workspace, manifest: Manifest) -> se
     payloads = work.settings.payloads
     kept = (path for part in payloads.glob("[0-9a-f][0-9a-f]") for path in part.glob("*.zst"))
     return found | set(_under(work.settings.var, map(str, kept)))
+
+
+def _replaced(
+    connection: sa.Connection, work: Workspace, known: Mapping[str, tuple[int, str]], wanted: set[str]
+) -> set[str]:
+    """Return the files that an erasure replaced since the backup before."""
+    lake, files = work.lake.root.relative_to(work.settings.var), tables.lake_files.c
+    body = tables.log_entries.c.body
+    erased = sa.select(sa.func.jsonb_object_keys(body["files"])).where(tables.log_entries.c.kind == erasures.DONE)
+    query = sa.select(files.path, files.sha256).where(files.path.in_(erased), files.removed_at.is_(None))
+    found = {f"{lake}/{row.path}": bytes(row.sha256).hex() for row in connection.execute(query)}
+    return {path for path in found.keys() & known.keys() & wanted if found[path] != known[path][1]}
 
 
 def _is_there(path: Path, size: int) -> bool:

@@ -122,6 +122,7 @@ def verify(
     log says, with its place and day, and exits with 1 then. Without a key and a checkpoint from elsewhere, who has the machine
     and its key could have rewritten all of it.
     """
+    from motlan.ledger import erasures
     from motlan.proof import verify as checking
     from motlan.proof.checkpoints import Checkpoint, key_of
     from motlan.proof.log_check import Pins
@@ -150,7 +151,16 @@ def verify(
 
             found = list(checking.verify(work, pins, watch))
         size = checking.size_of(work)
+        with work.store.engine.connect() as connection:
+            erasing = erasures.under_way(connection)
+    if erasing and not as_json:
+        err.print(
+            f"An erasure is under way, or was stopped: the projection was not compared. Next: `motlan erase --resume` "
+            f"({erasing['erasure']}).",
+            markup=False,
+        )
     done = {"holds": not found, "entries": size, "checkpoints": len(pinned), "findings": [asdict(one) for one in found]}
+    done["erasing"] = erasing["erasure"] if erasing else None
     if as_json:
         out.print_json(json.dumps(done))
     elif found:

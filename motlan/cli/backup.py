@@ -213,6 +213,12 @@ def from_(
     if done["wrong"]:
         raise typer.Exit(1)
     where = f"MOTLAN_VAR={settings.var} " if to else ""
+    if done["erasures_to_repeat"]:
+        err.print(
+            f"[yellow]{done['erasures_to_repeat']} records were erased since this backup and are here again.[/yellow] "
+            f"First: {where}motlan erase --again, as an admin who signed in.",
+            soft_wrap=True,
+        )
     err.print(
         f"Nothing is published until it is reconciled. Next: {where}motlan restore confirm",
         markup=False,

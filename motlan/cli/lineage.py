@@ -247,7 +247,11 @@ def _landed_title(landed: dict[str, Any], words: Words) -> str:
 def _landed(landed: dict[str, Any], words: Words) -> Iterator[str]:
     for name, value in landed["raw"].items():
         yield f"{name} = {value!r}"
-    yield words.say("tree_payload", file=landed["payload_file"], digest=landed["payload_sha256"][:16] + "…")
+    digest = (landed["payload_sha256"] or "")[:16] + "…"
+    if day := landed["payload_erased"]:
+        yield words.say("tree_payload_erased", day=day, digest=digest)
+    else:
+        yield words.say("tree_payload", file=landed["payload_file"], digest=digest)
     if landed["adapter"]:
         yield words.say("tree_adapter", adapter=landed["adapter"]["class"], version=landed["adapter"]["version"])
 

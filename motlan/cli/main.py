@@ -19,6 +19,7 @@ from motlan.cli import (
     compare,
     contract,
     doctor,
+    erase,
     feeds,
     golden,
     hold,
@@ -105,6 +106,7 @@ app.command("retract", epilog=retract.EPILOG)(retract.retract)
 app.command("whatif", epilog=whatif.EPILOG)(whatif.whatif)
 app.command("status", epilog=status.EPILOG)(status.status)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
+app.command("erase", epilog=erase.EPILOG)(erase.erase)
 app.command("quality", epilog=quality.EPILOG)(quality.quality)
 app.command("link", epilog=link.EPILOG)(link.link)
 app.command("lineage", epilog=lineage.EPILOG)(lineage.lineage)

@@ -19,6 +19,9 @@ from sqlalchemy.dialects.postgresql import insert
 from motlan.errors import InternalError
 from motlan.store import tables
 
+ERASURE_BEGUN, ERASURE = "erasure begun", "erasure"
+"""Kinds of the log's entries between which files are replaced (see `motlan.ledger.erasures`)."""
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -129,6 +132,16 @@ def _unusable(table: str, name: str, what: str) -> InternalError:
         next_step="`motlan audit verify` finds what else was changed; `motlan restore --help` tells how to get it back. "
         "Nothing is published from it.",
     )
+
+
+def is_erasing(connection: sa.Connection) -> bool:
+    """Tell whether an erasure was begun and is not done: a file may be the one before or the one after."""
+    entry = tables.log_entries
+    done = entry.alias("done")
+    same = done.c.body["erasure"].astext == entry.c.body["erasure"].astext
+    ended = sa.exists().where(done.c.kind == ERASURE, same)
+    query = sa.select(sa.exists().where(entry.c.kind == ERASURE_BEGUN, ~ended))
+    return bool(connection.execute(query).scalar_one())
 
 
 def refresh(connection: sa.Connection, read: Mapping[str, str]) -> None:

@@ -39,7 +39,7 @@ class Expired:
         return Expired(self.snapshots + other.snapshots, self.files + other.files, self.size + other.size)
 
 
-def expire(lake: Lake, table: str, before: datetime) -> Expired:
+def expire(lake: Lake, table: str, before: datetime, *, at_once: bool = False) -> Expired:
     """Let a table forget its snapshots from before a moment, but the newest, and remove the metadata that nothing names.
 
     The caller is the only one that writes the table.
@@ -48,6 +48,7 @@ def expire(lake: Lake, table: str, before: datetime) -> Expired:
         lake: The lake.
         table: The table's name.
         before: A moment with its zone.
+        at_once: Whether metadata that nothing names are removed however young they are.
     """
     try:
         known = lake._catalog.load_table(table)
@@ -62,7 +63,7 @@ def expire(lake: Lake, table: str, before: datetime) -> Expired:
         lake.record_metadata(table, known)
     named = _named(known)
     folder = lake.root.joinpath(*table.split("."), "metadata")
-    gone = [path for path in folder.glob("*") if path.name not in named and _is_old(path)]
+    gone = [path for path in folder.glob("*") if path.name not in named and (at_once or _is_old(path))]
     size = sum(path.stat().st_size for path in gone)
     for path in gone:
         path.unlink(missing_ok=True)

@@ -26,7 +26,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import StaticTable, Table
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
-from motlan.errors import ConfigurationError, ContractError, InternalError
+from motlan.errors import ConfigurationError, ContractError, InternalError, TransientError
 from motlan.expressions import constant, literal, quote
 from motlan.lake import digests
 from motlan.lake.moved import Moved
@@ -385,10 +385,24 @@ class Lake:
                 known = _DIGESTS[place] = (location, digests.recorded(connection, table))
         if not paths or known is None:
             return
-        if read := digests.require_unaltered(self.root, table, known[1], paths):
+        if read := self._read_again(table, known[1], paths):
             known[1].update({name: digests.Recorded(known[1][name].sha256, now) for name, now in read.items()})
             with suppress(SQLAlchemyError), self._store.engine.begin() as connection:
                 digests.refresh(connection, read)
+
+    def _read_again(self, table: str, known: dict[str, digests.Recorded], paths: list[str]) -> dict[str, str]:
+        """Do as `digests.require_unaltered`, but tell of an erasure that replaces files now, or was stopped."""
+        try:
+            return digests.require_unaltered(self.root, table, known, paths)
+        except InternalError:
+            with self._store.engine.connect() as connection:
+                if not digests.is_erasing(connection):
+                    raise
+        raise TransientError(
+            "files are being replaced: an erasure is under way, or was stopped",
+            where=table,
+            next_step="wait for its end; where it was stopped, `motlan erase --resume` goes on with it.",
+        ) from None
 
     def base_and_deltas(self, table: str, runs: Collection[str]) -> list[str]:
         """Return the files from which the newest versions of a table of appended versions are read, as these runs left them.

@@ -5,8 +5,8 @@ Evidence is what a replay looks at, and nothing else: so a test can alter a copy
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import duckdb
@@ -20,7 +20,7 @@ from motlan.ingest.raw_columns import of_file
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.newest import pull_moment
 from motlan.lake.tables import frequencies_table, golden_table, links_table, published, raw_table
-from motlan.ledger import runs, versions
+from motlan.ledger import erasures, runs, versions
 from motlan.ledger.results import Merged
 from motlan.linking import stored_models as kept
 from motlan.linking.model import Model
@@ -57,6 +57,7 @@ class Evidence:
         excluded: Decisions about values that the publication in force honours (see `motlan.merge.value_overrides`).
         since: Since when these rows say each value (see `motlan.merge.value_ages`).
         payload: Reads a payload by name; raises where it was altered.
+        erased: Payloads that were destroyed by an erasure of another record -> the day.
     """
 
     entity: str
@@ -76,6 +77,7 @@ class Evidence:
     payload: Callable[[str], bytes]
     published: pa.Table | None = None
     """The golden rows as each publication left them, where they had to be read anyway."""
+    erased: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_of(ref: str) -> str:
@@ -201,7 +203,14 @@ def gather_in(
         since=_since(work, engine, entity, links, at),
         payload=lambda name: payloads.read(work.settings.payloads, name),
         published=versions_of_rows,
+        erased=_erased(work),
     )
+
+
+def _erased(work: Workspace) -> dict[str, str]:
+    with work.store.engine.connect() as connection:
+        found = erasures.erased_payloads(connection)
+    return {name: day for name, day in found.items() if not payloads.path(work.settings.payloads, name).exists()}
 
 
 def _list(value: object) -> list[str]:

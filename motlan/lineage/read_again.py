@@ -42,7 +42,7 @@ def find_unlike(work: Workspace, dataset: str, path: Path) -> list[str]:
     chunk = chunk_of(str(rows["_ref"][0]))
     payload = partial(payloads.read, work.settings.payloads)
     landed = _Landed({dataset: rows}, {chunk: of_file(str(path))}, pulls_of(work, {chunk[0]})[1], payload)
-    bad, _ = compare_rows(work, landed, set(rows["_payload"].unique().to_pylist()))
+    bad, _ = compare_rows(work, landed, set(rows["_payload"].drop_null().unique().to_pylist()))
     return sorted(bad)
 
 

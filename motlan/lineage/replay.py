@@ -33,6 +33,7 @@ from motlan.workspace import Workspace
 SIDE_BY_SIDE = 4
 """Stored queries that are planned at a time."""
 _NONE = pa.array([], pa.string())
+ERASED = "a record that it rests on was erased"
 Sample = Iterable[tuple[str, str]]
 """Pairs of person id and field."""
 
@@ -117,11 +118,11 @@ def make_again(work: Workspace, engine: duckdb.DuckDBPyConnection, evidence: Evi
         if version_id(kind, subject, body) != version
     }
     payloads_held = {
-        name: _payload_holds(evidence, name)
-        for name in sorted({name for rows in evidence.raw.values() for name in rows["_payload"].to_pylist()})
+        name: name in evidence.erased or _payload_holds(evidence, name)
+        for name in sorted({name for rows in evidence.raw.values() for name in rows["_payload"].to_pylist() if name})
     }
     bad_rows = _bad_rows(engine, evidence, payloads_held)
-    holding = {name for name, holds in payloads_held.items() if holds}
+    holding = {name for name, holds in payloads_held.items() if holds and name not in evidence.erased}
     with ThreadPoolExecutor(1) as reading:  # it reads payloads while the engine plans
         compared = reading.submit(compare_rows, work, evidence, holding)
         tagged = _clean_again(work, engine, evidence, bad_versions, keeps=keeps)
@@ -174,7 +175,9 @@ def _bad_rows(engine: duckdb.DuckDBPyConnection, evidence: Evidence, payload_ok:
             if (run, chunk) not in chunk_ok:
                 commitments = evidence.commitments.get((run, chunk), _NONE)
                 chunk_ok[run, chunk] = root_of(commitments) == evidence.chunks.get((run, chunk))
-            if not holds or committed != _committed_at(evidence, ref):
+            if payload is None:
+                bad[ref] = ERASED
+            elif not holds or committed != _committed_at(evidence, ref):
                 bad[ref] = "a landed row was altered"
             elif not payload_ok[payload]:
                 bad[ref] = "a payload was altered"

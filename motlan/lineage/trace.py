@@ -335,7 +335,7 @@ class _Chains:
 
     def _landed(self, dataset: str, row: Tree, cleaned: Tree) -> Tree:
         work, run = self.work, run_of(row["_ref"])
-        payload = payloads.path(work.settings.payloads, row["_payload"])
+        payload = payloads.path(work.settings.payloads, row["_payload"]) if row["_payload"] else None
         names = cleaned.get("sent", {})
         return {
             "table": raw_table(dataset),
@@ -346,7 +346,8 @@ class _Chains:
             "locator": row[LOCATOR],
             "mended": describe_mend(work, str(row[LOCATOR]), row["_payload"]),
             "payload_sha256": row["_payload"],
-            "payload_file": str(payload.relative_to(work.settings.var)),
+            "payload_file": str(payload.relative_to(work.settings.var)) if payload else None,
+            "payload_erased": self.evidence.erased.get(row["_payload"]),
             "commitment": row["_commitment"],
             "raw": {name: row[stored(name)] for name in sorted(names) if row.get(stored(name)) is not None},
         }

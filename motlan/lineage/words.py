@@ -93,6 +93,8 @@ ENGLISH: Mapping[str, str] = {
     "tree_landed": "record as received {row} on {moment}, {locator}",
     "tree_file": "file as received",
     "tree_payload": "received file {file}, fingerprint (SHA-256) {digest}",
+    "tree_payload_erased": "the file as received was erased on {day} by decision, for another record in it; its fingerprint "
+    "(SHA-256) was {digest}",
     "tree_adapter": "read by {adapter}, version {version}",
     "tree_history": "what was published",
     "tree_version": "publication {number} of {moment}: “{value}” from {register}",
@@ -110,6 +112,7 @@ ENGLISH: Mapping[str, str] = {
     "how_snapshot": "whole register, at number",
     "reason_a landed row was altered": "the record as received was altered here",
     "reason_a payload was altered": "the file as received was altered here, or is missing",
+    "reason_a record that it rests on was erased": "a record that it rests on was erased; the next publication leaves it out",
     "reason_the commitments do not match the log": "the records as received are not those that the log names",
     "reason_a rule was altered": "a rule was altered",
     "reason_a link does not follow": "the two records, compared again, are not of one person by the rules of that day",

@@ -23,6 +23,7 @@ from motlan.expressions import one, quote
 from motlan.lake.iceberg import read_parquet
 from motlan.lake.tables import corrections_table, golden_table
 from motlan.ledger import log
+from motlan.ledger.erasures import EVENT
 from motlan.projection import digests, preflight
 from motlan.projection.digests import DIGEST
 from motlan.projection.rows import Orders, columns_query, read_orders, sent, sources_of, with_late_columns
@@ -316,7 +317,9 @@ class _Publication:
             self.cursor.execute(statement)
         for table, kinds in (("feed", mirror.feed_kinds), ("golden", mirror.golden_kinds)):
             self.watch(f"copy {table}_{mirror.name}")
-            self._copy(f"{table}_{mirror.name}", f"select {', '.join(kinds)}, {table}_digest as {DIGEST} from ({rows})")
+            which = f" where event <> '{EVENT}'" if table == "golden" else ""
+            told = f"select {', '.join(kinds)}, {table}_digest as {DIGEST} from ({rows}){which}"
+            self._copy(f"{table}_{mirror.name}", told)
         self.watch(f"index {mirror.name}")
         for statement in (*mirror.keys(), *mirror.indexes(), mirror.statistics()):
             self.cursor.execute(statement)

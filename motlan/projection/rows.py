@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from motlan.expressions import quote
+from motlan.expressions import literal, quote
+from motlan.ledger.erasures import EVENT, TOKEN
 from motlan.projection import digests
 from motlan.projection.tables import Mirror
 
@@ -20,7 +21,6 @@ _SOURCES = {
     "key": "_key",
     "ref": "_ref",
     "as_of": "_moment",
-    "event": _EVENT,
     "changed": "case when _op = 'updated' then _changed else [] end",
     "others": "_others",
     "standing": "_standing",
@@ -36,7 +36,10 @@ def sources_of(mirror: Mirror, number: str, first_seq: str) -> dict[str, str]:
         number: SQL of the publication's number.
         first_seq: SQL of the first number that it has in the entity's feed.
     """
+    # Of an erased row what every row has is gone (see `motlan.stewardship.erased_rows`).
+    erased = "_merge_version is null" if mirror.owner == mirror.key else f"starts_with(_key, {literal(TOKEN)})"
     own = {
+        "event": f"case when {erased} then {literal(EVENT)} else {_EVENT} end",
         mirror.owner: "entity_id",
         "seq": f"{first_seq} - 1 + _ordinal::bigint",
         "publication": f"({number})::bigint",

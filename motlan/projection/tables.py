@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from motlan.config.registry import Entity, RelatedEntity, id_column
+from motlan.ledger.erasures import EVENT
 from motlan.projection.digests import DIGEST
 from motlan.settings import sizes
 
@@ -18,7 +19,7 @@ TEXT = 'text collate "C"'
 STAGED = "staged"
 """Name of the temporary table through which changes come."""
 _LINKED_GOLDEN = {"publication": "bigint not null", "standing": "text"}
-ENDED_EVENTS = ("removed", "merged", "dissolved")
+ENDED_EVENTS = ("removed", "merged", "dissolved", EVENT)
 """Events of who is not there afterwards."""
 ENDED = f"({', '.join(map(repr, ENDED_EVENTS))})"
 """The same in SQL."""
@@ -47,8 +48,9 @@ class Mirror:
         golden: Further columns of `golden_<name>`, with their types.
         feed: Further columns of `feed_<name>`. `seq` counts 1, 2, 3, ...; `event` is created, split (off from others), updated,
             moved (won rows of others or lost some), disputed (gone from the spine, and others have it), restored (there again),
-            removed (no register has it), merged (into another) or dissolved (into several). `changed` names the changed fields of
-            who stays, and is empty of any other event, which is about every value it has.
+            removed (no register has it), merged (into another) or dissolved (into several); erased is what any of them is once
+            its values were destroyed. `changed` names the changed fields of who stays, and is empty of any other event, which is
+            about every value it has.
         indexed: Columns of the golden table by which rows are looked up, besides the key.
     """
 

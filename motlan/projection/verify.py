@@ -32,7 +32,7 @@ Watch = Callable[[str, int, int], None]
 _EVIDENCE = ("ref", "as_of", "rule", "for", "against")
 _CORRECTION = {"key": "_key", "ref": "_ref"}
 """Column of the store's corrections -> the lake's, where they are called otherwise."""
-_TEXTS = ("entity_id", "id", "_op", "dataset", "_key", "_ref", "_moment")
+_TEXTS = ("entity_id", "id", "_op", "dataset", "_key", "_ref", "_moment", "_merge_version")
 """Columns of the lake that are asked for, also where it has no file yet."""
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from motlan.errors import ConfigurationError
 from motlan.ledger import accesses
+from motlan.ledger.erasures import EVENT
 from motlan.projection.tables import ENDED_EVENTS, Mirror, mirror_of
 from motlan.store import tables
 from motlan.workspace import Workspace
@@ -115,7 +116,8 @@ def _in_bulk(work: Workspace, person: str) -> Iterator[sa.ColumnElement[bool]]:
         for key in {event.key for event in events}:
             mine = [event for event in events if event.key == key]
             for begin, end in zip(mine, [*mine[1:], None], strict=True):
-                if begin.event not in ENDED_EVENTS:
+                # What was erased since stood there until the next event.
+                if begin.event not in ENDED_EVENTS or (begin.event == EVENT and end):
                     stood = [table.last_seq >= begin.seq, *([table.last_seq < end.seq] if end else [])]
                     yield sa.and_(ours, table.first_key <= key, table.last_key >= key, *stood)
 

@@ -25,7 +25,7 @@ from motlan.ledger.row_commitments import commitment
 from motlan.lineage.read_again import find_unlike
 from motlan.proof.findings import Finding
 from motlan.proof.log_check import Read, Watch
-from motlan.publication.golden_commitments import MARK, commit_rows
+from motlan.publication.golden_commitments import KEPT, MARK, commit_rows
 from motlan.store import tables
 from motlan.workspace import Workspace
 
@@ -47,12 +47,15 @@ def check_files(work: Workspace, read: Read, since: int, watch: Watch) -> Iterat
     for number, (path, (digest, day, index)) in enumerate(sorted(expected.items())):
         place, stat = work.lake.root / path, known.get(path)
         if not place.exists():
-            yield Finding("lake", path, "", day, "the file is missing")
+            if read.becomes(path) != "":
+                yield Finding("lake", path, "", day, "the file is missing")
         elif index < since and stat and stat.stat == digests.stat_of(place):
             pass
-        elif digests.digest_of(place).hex() != digest:
+        elif digests.digest_of(place).hex() not in (digest, read.becomes(path)):
             yield from _locate(work, path, day)
-        if stat is None or stat.sha256.hex() != digest:
+        if stat is None and read.becomes(path) == "":
+            continue
+        if stat is None or stat.sha256.hex() not in (digest, read.becomes(path)):
             yield Finding("ledger", f"lake_files {path}", "", day, "the recorded digest is not the one in the log")
         watch("files", number + 1, len(expected))
     for path in sorted(known.keys() - read.files.keys() - _unlogged(work)):
@@ -80,7 +83,7 @@ def _named(work: Workspace, read: Read) -> Iterator[Finding]:
         visible = set(connection.scalars(sa.select(tables.runs.c.id).where(tables.runs.c.state.in_(runs.SEEN))))
     wanted: dict[str, set[str]] = {}
     for path in read.files.keys() - read.removed:
-        if path.endswith(".parquet"):
+        if path.endswith(".parquet") and read.becomes(path) != "":
             wanted.setdefault(".".join(path.split("/")[:2]), set()).add(path)
     for table in sorted({*names, *wanted}):
         try:
@@ -91,7 +94,7 @@ def _named(work: Workspace, read: Read) -> Iterator[Finding]:
         for path in sorted(wanted.get(table, set()) - found.keys()):
             yield Finding("lake", path, "", read.files[path][1], f"the table {table} does not name the file any more")
         for path in sorted(found.keys() - wanted.get(table, set())):
-            if found[path].run in visible:
+            if found[path].run in visible and read.becomes(path) is None:
                 yield Finding("lake", path, "", "", f"the table {table} names a file that the log does not name")
 
 
@@ -127,7 +130,8 @@ def _raw_rows(work: Workspace, path: str, run: str) -> list[str]:
         prefix = f"{run}/{int(Path(path).stem)}/"
         own = f"_ref = {literal(prefix)} || file_row_number"
         text = commitment({name: columns[name] for name in columns}) if columns else "''"
-        query = f"select coalesce(_ref, '?') from {rows} where not coalesce({own} and {text} = _commitment, false)"
+        erased = "_salt is null and _key is null"
+        query = f"select coalesce(_ref, '?') from {rows} where not coalesce({own} and ({erased} or {text} = _commitment), false)"
         found = [str(row[0]) for row in engine.execute(f"{query} order by file_row_number").fetchall()]
     return found or find_unlike(work, path.split("/")[1], place)  # where somebody committed to a row anew
 
@@ -142,6 +146,8 @@ def _golden_rows(work: Workspace, path: str) -> list[str]:
     with work.engine("checking golden rows") as engine:
         kept = salts.slice(0, count)
         found = commit_rows(engine, place, kept["_salt"].combine_chunks())
+        if KEPT in kept.column_names:
+            found = pc.coalesce(kept[KEPT].combine_chunks().cast(pa.string()), found.cast(pa.string()))
         rows = f"read_parquet({literal(str(place))}, file_row_number = true, hive_partitioning = false)"
         keys = engine.sql(f"select {quote(key)}::varchar as k from {rows} order by file_row_number").to_arrow_table()[
             "k"
@@ -152,10 +158,12 @@ def _golden_rows(work: Workspace, path: str) -> list[str]:
     return altered + [str(one) for one in keys.slice(count).to_pylist()]
 
 
-def check_payloads(work: Workspace, watch: Watch) -> Iterator[Finding]:
-    """Read every payload that a landed row names, and hold it to its name."""
+def check_payloads(work: Workspace, read: Read, watch: Watch) -> Iterator[Finding]:
+    """Read every payload that a landed row names, and hold it to its name; those that were erased may be gone."""
     named = _payloads_named(work)
     for number, (name, (ref, day)) in enumerate(sorted(named.items())):
+        if name in read.erased_payloads and not payloads.path(work.settings.payloads, name).exists():
+            continue
         try:
             payloads.read(work.settings.payloads, name)
         except MotlanError:
@@ -180,7 +188,9 @@ def _payloads_named(work: Workspace) -> dict[str, tuple[str, str]]:
                     continue
                 rows = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
                 try:
-                    told = engine.execute(f"select _payload, min(_ref) from {rows} group by all").fetchall()
+                    told = engine.execute(
+                        f"select _payload, min(_ref) from {rows} where _payload is not null group by all"
+                    ).fetchall()
                 except duckdb.Error:  # a damaged file is told of by the check of files
                     told = []
                 for name, ref in told:

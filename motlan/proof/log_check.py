@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from motlan.errors import ConfigurationError
 from motlan.ingest.retraction import KIND as RETRACTION
-from motlan.ledger import log
+from motlan.ledger import erasures, log
 from motlan.ledger.file_entries import KIND as FILES
 from motlan.ledger.row_log import ROWS
 from motlan.proof import check
@@ -36,6 +36,8 @@ class Read:
         accesses: Access -> commitment of it, in hex, and day.
         keys: Public keys that signed the log, oldest first.
         rows: Row of the ledger that people's decisions made (table and key) -> its commitment, in hex, and day.
+        erasing: Erasures that were begun and are not done: id -> file -> the digest that it will have, in hex.
+        erased_payloads: Payloads that were erased.
     """
 
     size: int = 0
@@ -47,10 +49,23 @@ class Read:
     accesses: dict[int, tuple[str, str]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     rows: dict[str, tuple[str, str]] = field(default_factory=dict)
+    erasing: dict[str, dict[str, str]] = field(default_factory=dict)
+    erased_payloads: set[str] = field(default_factory=set)
+
+    def becomes(self, path: str) -> str | None:
+        """Return the digest that a file will have by an erasure that is under way, empty where it goes; None where none is."""
+        return next((files[path] for files in self.erasing.values() if path in files), None)
 
     def add(self, index: int, day: str, kind: str, body: dict[str, Any]) -> None:
         """Take in an entry."""
-        if kind == FILES:
+        if kind == erasures.BEGUN:
+            self.erasing[body["erasure"]] = {path: after for path, (_, after) in body["files"].items()}
+            self.erased_payloads.update(body["payloads"])
+            self._bind(body, day)
+        elif kind == erasures.DONE:
+            self.files |= {path: (digest, day, index) for path, digest in body["files"].items() if path in self.files}
+            self.erasing.pop(body["erasure"], None)
+        elif kind == FILES:
             self.files |= {path: (digest, day, index) for path, digest in body["files"].items()}
             self.removed.update(body["removed"])
         elif kind in ("landing", "publication"):
@@ -62,7 +77,12 @@ class Read:
             self.accesses[body["access"]] = (body["commitment"], day)
         elif kind == KEY:
             self.keys.append(body["key"])
-        elif isinstance(bound := body.get(ROWS), dict):
+        else:
+            self._bind(body, day)
+
+    def _bind(self, body: dict[str, Any], day: str) -> None:
+        """Take in the rows of the ledger that an entry binds."""
+        if isinstance(bound := body.get(ROWS), dict):
             self.rows |= {name: (commitment, day) for name, commitment in bound.items()}
 
 

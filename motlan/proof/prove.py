@@ -25,7 +25,7 @@ from motlan.ledger.row_commitments import BLOCK, hash_blocks
 from motlan.lineage.evidence import chunk_of
 from motlan.merge.provenance import POINTER, pointed
 from motlan.proof import checkpoints
-from motlan.publication.golden_commitments import commit_rows, row_as_text
+from motlan.publication.golden_commitments import kept_commitments, row_as_text
 from motlan.store import tables
 from motlan.workspace import Workspace
 
@@ -98,7 +98,7 @@ class _Proof:
                 )
                 position = int(found.pop("file_row_number") or 0)
                 kept = pq.read_table(salts)["_salt"].combine_chunks()
-                commitments = commit_rows(self.engine, path, kept)
+                commitments = kept_commitments(self.engine, path, salts)
                 part = _place(position, commitments, found, kept[position].as_py())
                 return run, {**part, "table": table, "file": Path(path).name}, self._pointer(path, person, field)
         raise DataError(
@@ -123,6 +123,12 @@ class _Proof:
         rows = pq.read_table(path, columns=["_salt", "_commitment", *names])
         row = {name: rows[name][position].as_py() for name in names}
         entry, index = self.entry("landing", run)
+        if rows["_salt"][position].as_py() is None:
+            raise ContractError(
+                "the record that gave this value was erased",
+                where=ref,
+                next_step="reconcile and publish: what other registers say is proved then.",
+            )
         part = _place(position, rows["_commitment"].combine_chunks(), row, rows["_salt"][position].as_py())
         log_path = list(map(_text, log.prove_inclusion(self.connection, index, self.size)))
         of_names = [columns[name] for name in names]

@@ -38,8 +38,8 @@ def verify(work: Workspace, pins: Pins, watch: Watch = lambda _, __, ___: None) 
     for finding in check_files(work, read, pins.since.size if pins.since else 0, watch):
         sound = False
         yield finding
-    yield from check_payloads(work, watch)
-    yield from check_projections(work, watch, sound=sound)
+    yield from check_payloads(work, read, watch)
+    yield from check_projections(work, watch, sound=sound and not read.erasing)
 
 
 def verify_nightly(work: Workspace) -> Iterator[Finding]:

@@ -21,6 +21,8 @@ from motlan.workspace import Workspace
 
 MARK = 16
 """Characters of a commitment that are kept beside the salt, by which a row that was altered is found."""
+KEPT = "_commitment"
+"""Column of a file of salts, where some were erased: the whole commitment of each such row, so that the root can be computed."""
 Roots = dict[str, list[tuple[str, int, str]]]
 """Table -> name, number of rows and root of each of a run's files, in the order of the names."""
 
@@ -61,6 +63,44 @@ def commit_rows(engine: duckdb.DuckDBPyConnection, path: Path | str, salts: pa.S
     column = table["c"].combine_chunks()
     assert len(column) == len(salts) and (not len(column) or len(column[0].as_py()) == WIDTH)
     return column if isinstance(column, pa.StringArray) else column.cast(pa.string())
+
+
+def kept_commitments(engine: duckdb.DuckDBPyConnection, path: Path | str, salts: Path | str) -> pa.StringArray:
+    """Return the commitments of a file's rows, in the file's order; of rows whose salt was erased they are kept beside.
+
+    Args:
+        engine: A session.
+        path: The file of rows.
+        salts: The file of their salts.
+    """
+    kept = pq.read_table(salts)
+    made = commit_rows(engine, path, kept["_salt"].combine_chunks())
+    if KEPT not in kept.column_names:
+        return made
+    return pc.coalesce(kept[KEPT].combine_chunks().cast(pa.string()), made.cast(pa.string()))
+
+
+def erase_salts(salts: Path | str, target: Path, commitments: pa.StringArray, erased: pa.BooleanArray) -> None:
+    """Write a file of salts anew without those of some rows, whose whole commitments are kept in their place.
+
+    Args:
+        salts: The file.
+        target: Where to.
+        commitments: Of all rows of the file.
+        erased: Which rows.
+    """
+    before = pq.read_table(salts)
+    nothing = pa.scalar(None, pa.string())
+    kept = pc.if_else(erased, commitments.cast(pa.string()), nothing)
+    if KEPT in before.column_names:
+        kept = pc.coalesce(before[KEPT].combine_chunks().cast(pa.string()), kept)
+    columns = {
+        "_salt": pc.if_else(erased, nothing, before["_salt"].combine_chunks().cast(pa.string())),
+        "_mark": before["_mark"].combine_chunks().cast(pa.string()),
+        KEPT: kept,
+    }
+    others = {name: before[name] for name in before.column_names if name not in columns}
+    pq.write_table(pa.table({**columns, **others}), target, compression="zstd", use_dictionary=False)
 
 
 def columns_of(path: Path | str) -> list[str]:
