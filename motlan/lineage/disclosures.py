@@ -29,8 +29,7 @@ LISTED = 1000
 def read_looks(work: Workspace, person: str, moment: datetime | None) -> list[Tree]:
     """Return who looked at a person one by one, oldest first: `who`, `what`, `at`, and `purpose`, `legal_basis`, `fields`."""
     table = tables.accesses.c
-    mine = sa.or_(table.subject.contains(person, autoescape=True), *_named(person))
-    query = sa.select(tables.accesses).where(mine, table.action.not_in(FEEDS))
+    query = sa.select(tables.accesses).where(table.persons.contains([person]), table.action.not_in(FEEDS))
     if moment:
         query = query.where(table.recorded_at <= moment)
     with work.store.engine.connect() as connection:
@@ -41,14 +40,9 @@ def read_looks(work: Workspace, person: str, moment: datetime | None) -> list[Tr
     ]
 
 
-def _named(person: str) -> list[sa.ColumnElement[bool]]:
-    """Ask for the entries that name a person among those of few, where the ledger has such a column."""
-    return [tables.accesses.c.persons.contains([person])] if "persons" in tables.accesses.c else []
-
-
 def _recorded(row: Mapping[str, Any]) -> Tree:
     """Return what an entry says of why and of what, as far as it does."""
-    return {name: row[name] for name in ("purpose", "legal_basis", "fields", "case_reference") if row.get(name)}
+    return {name: row[name] for name in ("purpose", "legal_basis", "fields", "case_reference") if row[name]}
 
 
 def read_recipients(
@@ -69,7 +63,15 @@ def read_recipients(
     """
     of = work.registry.entity(entity)
     table = tables.accesses.c
-    query = sa.select(tables.accesses).where(table.action.in_(FEEDS), table.subject.startswith(f"{entity} "))
+    numbers = [change["seq"] for change in changes]
+    ranged = sa.or_(
+        sa.and_(table.first_seq <= max(numbers, default=0), table.last_seq >= min(numbers, default=0)),
+        sa.and_(table.first_key <= sa.cast(person, sa.UUID), table.last_key >= sa.cast(person, sa.UUID)),
+    )
+    mine = sa.and_(table.entity == entity, ranged)
+    # What was written down before the ranges of answers were has the question alone.
+    older = sa.and_(table.entity.is_(None), table.subject.startswith(f"{entity} "))
+    query = sa.select(tables.accesses).where(table.action.in_(FEEDS), sa.or_(mine, older))
     if moment:
         query = query.where(table.recorded_at <= moment)
     told = []
@@ -99,6 +101,9 @@ def _brought(
     """Give the changes of a person that the answer to one call of the feed had."""
     at = row["recorded_at"].isoformat()
     there = [change for change in changes if change["recorded_at"] <= at]
+    if row["entity"] and row["action"] == FEEDS[1]:
+        yield from [change for change in there if change["seq"] <= row["last_seq"]][-1:]
+        return
     if row["action"] == FEEDS[1]:
         if there and there[-1]["event"] != "removed" and _in_snapshot(connection, entity, person, row["subject"]):
             yield there[-1]

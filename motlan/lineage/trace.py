@@ -160,7 +160,8 @@ def answer(
     Raises:
         DataError: No golden record has this person id, or the record has none of these fields.
     """
-    accesses.record(work.store, principal, "lineage.read", person)
+    seen = accesses.Seen(entity, persons=(person,), fields=tuple(fields))
+    accesses.record(work.store, principal, "lineage.read", person, seen)
     at = in_force(work, entity, moment)
     with work.small_engine(f"tracing values of a {entity}") as engine:
         evidence = gather_in(engine, work, entity, [person], at)

@@ -88,6 +88,24 @@ def test_who_received_a_value_is_told_with_the_legal_basis(work: Workspace) -> N
     assert chain(work, "001080000003", "sex")["received"] == [], "it was not granted"
 
 
+def test_who_received_a_value_is_told_by_the_numbers_that_each_answer_had(work: Workspace) -> None:
+    person = find_person(work, "person", "001080000003")
+    with work.store.engine.connect() as connection:
+        query = f"select seq from feed_person where person_id = '{person}'"
+        number = connection.exec_driver_sql(query).scalar_one()
+    basis = accesses.Basis(purpose="a test", legal_basis="a decree")
+    for first, last in ((number, number), (number + 1, number + 2)):
+        seen = accesses.Seen("person", first_seq=first, last_seq=last, fields=["full_name"])
+        accesses.record(work.store, "beta", "feed.read", "person after 0 limit 9", seen, basis)
+    keys = accesses.Seen("person", last_seq=number, first_key=person, last_key=person, fields=["full_name"])
+    accesses.record(work.store, "gamma", "feed.snapshot", "person after none limit 9", keys, basis)
+    received = chain(work, "001080000003", "full_name")["received"]
+    assert [(one["agency"], one["seq"], one["legal_basis"], one["purpose"]) for one in received] == [
+        ("beta", number, "a decree", "a test"),
+        ("gamma", number, "a decree", "a test"),
+    ]
+
+
 def test_looks_at_a_person_are_told(work: Workspace) -> None:
     person = find_person(work, "person", "001080000003")
     answer(work, "person", person, ["sex"], "user:first")
