@@ -6,7 +6,7 @@ import cProfile
 import pstats
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Measured:
         others: What else it found, for people.
     """
 
-    figures: dict[str, float | int | None]
+    figures: Mapping[str, float | int | None]
     others: dict[str, Any] = field(default_factory=dict)
 
 

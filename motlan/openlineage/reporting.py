@@ -47,14 +47,15 @@ def report() -> None:
 
         work, found = open_workspace(), []
         for run in changed:
-            told = recorded.read(work.store, run)
-            for job in events.jobs_of(told)[-1:]:
-                state = events.state_of(told, job)
-                if (job, state) == (events.PUBLISH, RunState.START):
-                    continue  # `publishing` reports it
-                began, ended = events.moments(told, job)
-                moment = began if state is RunState.START else ended or datetime.now(UTC)
-                found.append(events.event_of(work.registry, work.settings.engine, told, job, state, moment))
+            with _harmless():  # one that cannot be read takes no other's event away
+                told = recorded.read(work.store, run)
+                for job in events.jobs_of(told)[-1:]:
+                    state = events.state_of(told, job)
+                    if (job, state) == (events.PUBLISH, RunState.START):
+                        continue  # `publishing` reports it
+                    began, ended = events.moments(told, job)
+                    moment = began if state is RunState.START else ended or datetime.now(UTC)
+                    found.append(events.event_of(work.registry, work.settings.engine, told, job, state, moment))
         _sender(work.settings.openlineage_seconds).send(found)
 
 
