@@ -1,7 +1,7 @@
 """Whom the feeds have told: which agencies received which changes and pages, as the ledger of accesses has it.
 
-The ledger says of each answer which numbers of the feed, or which persons of a snapshot, it began and ended with, and which fields
-it gave on which legal basis. An answer is written down before it is sent: somebody whose line broke is named all the same.
+The ledger says of each answer which numbers of the feed, or which persons of a snapshot, it began and ended with, and which
+fields it gave on which legal basis. An answer is written down before it is sent: somebody whose line broke is named all the same.
 """
 
 from __future__ import annotations
