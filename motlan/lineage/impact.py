@@ -246,6 +246,23 @@ def find_said(
     )
 
 
+_SOURCE = "dataset varchar, key varchar, ref varchar, as_of varchar"
+_VERSIONS = {
+    "entity_id": "varchar",
+    "run": "varchar",
+    "op": "varchar",
+    "changed": "varchar[]",
+    "event": "varchar",
+    "_pointers": f"struct(field varchar, {_SOURCE}, rule varchar, disputed boolean)[]",
+    "sources": f"struct({_SOURCE})[]",
+    "since": "timestamptz",
+    "until": "timestamptz",
+    "stands": "boolean",
+    "seq": "bigint",
+}
+"""Columns of the table that `find_versions` makes."""
+
+
 def find_versions(
     work: Workspace, engine: duckdb.DuckDBPyConnection, entity: str, published: Sequence[str], counts: str
 ) -> None:
@@ -261,8 +278,10 @@ def find_versions(
         counts: SQL of whether a `source` (`dataset`, `key`, `ref`, `as_of`) does.
     """
     files = work.lake.files(golden_table(entity), set(published))
-    if not files:
-        raise DataError(f"no {entity} is published yet", next_step="run `motlan reconcile` and `motlan publish` first.")
+    if not files:  # what was landed and is not published yet has reached nobody
+        none = ", ".join(f"null::{kind} as {name}" for name, kind in _VERSIONS.items())
+        engine.execute(f"create or replace temp table versions as select {none} where false")
+        return
     known = {row[0] for row in engine.execute(f"describe from {read_parquet(files)}").fetchall()}
     event = "coalesce(_event, _op)" if "_event" in known else "_op"
     columns = f"entity_id, _run as run, _op as op, _changed as changed, _ordinal, {event} as event"

@@ -13,7 +13,7 @@ from motlan.errors import ConfigurationError, DataError
 from motlan.ledger import accesses
 from motlan.lineage.impact import find_impact, parse_origin
 from tests.conftest import SPINE, Country, spine_record
-from tests.motlan.test_pipeline import LATER, rows, whole_job
+from tests.motlan.test_pipeline import LATER, rows, sync_both, whole_job
 
 ME = "uid:7"
 AGENCY = "beta"
@@ -92,6 +92,12 @@ def test_a_page_of_a_snapshot_counts_as_received(country: Country) -> None:
     accesses.record(store, AGENCY, "feed.snapshot", "person", seen, accesses.Basis(legal_basis="the test's"))
     (told,) = impact_of(country, "alpha_people", run_of(country, "alpha_people"))["recipients"]
     assert (told["persons"], told["fields"]) == (5, ["death_date", "full_name", "personal_id"])
+
+
+def test_what_is_landed_and_not_published_has_reached_nobody(country: Country) -> None:
+    country.after(sync_both)
+    found = impact_of(country, "beta_cards", run_of(country, "beta_cards"))
+    assert (found["landed"]["rows"], found["persons"], found["recipients"]) == (6, {"now": 0, "ever": 0}, [])
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def test_nothing_is_told_of_what_the_bus_does_by_itself(country: Country, monkey
     monkeypatch.setattr(expire, "UNSURE_S", -1.0)
     assert pipeline.expire(0)["files"] > 0
     pipeline.replay("beta_cards")
+    pipeline.retract(rows(country, "select max(id) from runs where subject = 'alpha_people'")[0][0], "uid:7", "a test")
     run = pipeline.begin_reconcile()["run"]
     pipeline.link(run)
     assert findings(country, *kept) == [], "a run that is under way, and one that nobody published"
