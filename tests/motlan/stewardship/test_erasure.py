@@ -23,6 +23,7 @@ from motlan.ledger.row_commitments import commitment
 from motlan.lineage.evidence import gather
 from motlan.lineage.replay import replay
 from motlan.lineage.sample import sample
+from motlan.linking import stored_models
 from motlan.projection.verify import mismatches
 from motlan.proof import check, checkpoints, verify
 from motlan.proof.log_check import Pins
@@ -30,6 +31,7 @@ from motlan.proof.prove import prove
 from motlan.settings import load
 from motlan.stewardship import erasure, erasure_requests
 from tests.conftest import CARDS, SPINE, Country, card_record, signed_in, spine_record, traversable_folder
+from tests.motlan.merge.test_related_entities import GRANT, RELATED
 from tests.motlan.test_pipeline import LATER, rows, whole_job
 
 MAI = ("Võ Thị Mai", "VO THI MAI", "vo thi mai", "2001-01-01", "01/01/2001", "GD4010000000005", "key-of-mai")
@@ -186,9 +188,11 @@ def test_what_others_say_of_the_person_stays_and_what_the_record_said_goes_with_
 def test_runs_go_on_after_an_erasure(country: Country, monkeypatch: pytest.MonkeyPatch) -> None:
     published(country)
     monkeypatch.setenv("MOTLAN_CHANGED_PERCENT", "1000")
+    monkeypatch.setattr(stored_models, "standing", stored_models.released)  # so few rows teach no model of their own
     erase(country, "beta_cards", KEY)
     assert pipeline.sync("beta_cards")["commit"]["state"] in ("visible", "unchanged")
     done = pipeline.reconcile()
+    assert done["link"]["why"] == "the previous run left nothing to start from"
     pipeline.project(pipeline.publish(done["run"])["run"])
     renamed = spine_record(("a3", "001080000003", "Lê Văn Hùng", "1980-07-08", "male", "2026-09-01"), LATER)
     country.write("alpha_people", [*(spine_record(row) for row in SPINE if row[0] != "a3"), renamed])
@@ -272,3 +276,24 @@ def test_a_backup_from_before_an_erasure_comes_back_and_tells_what_to_erase_agai
             if later:
                 assert len(erasure_requests.repeat(country.open(), "person:admin")) == 1
                 assert left_of(country, MAI) == {}
+
+
+def test_what_is_beside_an_erased_person_goes_too_and_a_things_other_members_keep_it(country: Country) -> None:
+    country.declare("mapping/authority.yaml", lambda content: content.update(RELATED))
+    country.declare("mapping/grants.yaml", lambda content: content.update(membership=GRANT))
+    country.declare(
+        "mapping/beta.yaml",
+        lambda content: content["beta_cards"].update(related_entities={"household_head": "personal_id(number)"}),
+    )
+    published(country)
+    told = "select household_head, household_members, key from golden_household where household_head = '001090000001'"
+    assert rows(country, told) == [("001090000001", "2", KEY)]
+    erase(country, "beta_cards", KEY)
+    assert left_of(country, MAI) == {}
+    assert findings(country) == []
+    assert rows(country, "select count(*) from golden_membership") == [(4,)]
+    pipeline.project(pipeline.publish(pipeline.reconcile()["run"])["run"])
+    assert rows(country, told) == [("001090000001", "1", "b1")]
+    assert rows(country, "select event from feed_membership where seq > 5") == [("erased",)]
+    assert left_of(country, MAI) == {}
+    assert findings(country) == []
