@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import sqlalchemy as sa
+
+from motlan.errors import ConfigurationError
 from motlan.store.tables import metadata
 
 BUS, FEEDS, AUDIT = "bus", "feeds", "audit"
@@ -34,12 +37,28 @@ _CHANGED = {
     "log_checkpoints": "note",
     "link_decisions": "withdrawn_at, withdrawn_by, withdrawn_reason, left_ref, right_ref",
 }
-"""Columns of them that are filled later: cosignatures of witnesses; that a decision was withdrawn, and the rows that it is about."""
+"""Columns of them that are filled later: cosignatures of witnesses; that a decision was withdrawn, and its rows."""
 SERVED = ("alembic_version", "api_keys", "publications", "related_publications", "feed_epochs")
 """Tables that the feeds read, beside feeds and golden tables."""
 _HIDDEN = ("secrets", "sign_ins", "people", "api_keys")
 """Tables that auditors do not read: what keys, passphrases and persons' ids follow from."""
 _PROJECTED = "^(golden|feed|corrections)_"
+
+
+def maintain(connection: sa.Connection) -> None:
+    """Let this transaction change the ledger, as an erasure that the law wants does; it is its owner's alone.
+
+    Raises:
+        ConfigurationError: This role does not own the ledger.
+    """
+    owns = (
+        "select pg_has_role(current_user, (select relowner from pg_class where oid = 'accesses'::regclass), 'member')"
+    )
+    if not connection.execute(sa.text(owns)).scalar_one():
+        raise ConfigurationError(
+            "this database role may not change the ledger", next_step="do it with the URL of the tables' owner."
+        )
+    connection.execute(sa.text("select set_config('motlan.maintenance', 'on', true)"))
 
 
 def role(database: str, kind: str) -> str:

@@ -33,7 +33,7 @@ PARTLY = {
         "probability",
     ),
 }
-"""Table -> columns that are never changed: a checkpoint gets cosignatures; a decision is withdrawn, and gets the rows that it is about."""
+"""Table -> columns that are never changed: a checkpoint gets cosignatures; a decision is withdrawn, and gets its rows."""
 
 
 def upgrade() -> None:
