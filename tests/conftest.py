@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 import yaml
 from hypothesis import HealthCheck, settings
 from psycopg import sql
@@ -284,6 +285,12 @@ class Country:
 
     def open(self) -> Workspace:
         return open_workspace()
+
+
+def behind_the_bus(connection: sa.Connection, statement: str) -> None:
+    """Do what only the tables' owner can, who says so: change the ledger."""
+    connection.exec_driver_sql("select set_config('motlan.maintenance', 'on', true)")
+    connection.exec_driver_sql(statement)
 
 
 SPINE = [

@@ -45,6 +45,7 @@ from motlan.cli.output import (
     AsJson,
     OfEntity,
     Quiet,
+    Table,
     Wait,
     duration,
     err,
@@ -264,6 +265,27 @@ def store_stop() -> None:
 
     with report_errors():
         out.print("stopped" if server.stop(load()) else "was not running")
+
+
+@store_app.command("roles", epilog=examples("motlan store roles --sql > roles.sql", "psql -f roles.sql"))
+def store_roles(
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL; nothing is done.")] = False,
+    database: Annotated[str, typer.Option(help="The store's database.")] = "motlan",
+    owner: Annotated[str, typer.Option(help="The role that owns its tables, and migrates them.")] = "motlan",
+) -> None:
+    """Show the database roles that the bus, the feeds and auditors work as, on a server of yours, and what each may.
+
+    Let whoever may make roles run it after the first start, and after each new version; give the roles passwords.
+    """
+    from motlan.store import roles
+
+    if sql:
+        out.print(roles.script(database, owner), markup=False, highlight=False, soft_wrap=True)
+        return
+    table = Table("role", "for")
+    for kind, what in roles.MEANINGS.items():
+        table.add_row(roles.role(database, kind), what)
+    out.print(table)
 
 
 def main() -> None:

@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from motlan.ledger.erasures import EVENT
 from motlan.ledger.row_log import ROWS, commit_rows
 from motlan.projection import digests
+from motlan.projection.rows import columns_query
 from motlan.projection.tables import Mirror, mirror_of
 from motlan.stewardship.erased_rows import Erased
-from motlan.store import tables
+from motlan.store import roles, tables
 from motlan.store.tables import PAIR
 from motlan.workspace import Workspace
 
@@ -45,6 +46,7 @@ def erase(
     Returns:
         Decisions of people that were emptied, with their new commitments (see `motlan.ledger.row_log`).
     """
+    roles.maintain(connection)
     _projected(connection, work, erased, things)
     _of_runs(connection, erased)
     bound = _quarantine(connection, erased)
@@ -99,7 +101,9 @@ def _digest_anew(
     connection: sa.Connection, work: Workspace, mirror: Mirror, mine: str, values: Mapping[str, Any]
 ) -> None:
     """Give rows of a feed the digests of what they say now (see `motlan.projection.digests`)."""
-    query = sa.text(f"select seq, {digests.store_text(mirror.feed_kinds)} from {mirror.feed_table} {mine}")
+    there = connection.execute(sa.text(columns_query(mirror.feed_table)))
+    text = digests.store_text({name: kind for name, kind in there if name != digests.DIGEST})
+    query = sa.text(f"select seq, {text} from {mirror.feed_table} {mine}")
     key = digests.key_of(work.settings)
     made = [{"seq": seq, "made": digests.digest_of(key, text)} for seq, text in connection.execute(query, values)]
     if made:

@@ -21,6 +21,7 @@ from psycopg import sql
 
 from motlan.errors import ConfigurationError, EngineError
 from motlan.settings import Settings
+from motlan.store import roles
 from motlan.store.folders import make_private
 from motlan.store.postgres import Postgres, PostgresError, keep_password, password_file, url
 
@@ -106,7 +107,7 @@ def running_url(settings: Settings) -> str:
 def ensure_database(admin_url: str, name: str, passwords: Path | None = None) -> str:
     """Make a database and a role of the same name where they are missing; return the URL for that role.
 
-    No other role may connect to it, but the one that serves its feeds.
+    No other role may connect to it, but those of its own (`motlan.store.roles`).
 
     Args:
         admin_url: URL of a role that may make databases, on the embedded server.
@@ -115,14 +116,16 @@ def ensure_database(admin_url: str, name: str, passwords: Path | None = None) ->
     """
     with psycopg.connect(admin_url, autocommit=True) as admin:
         admin.execute("select pg_advisory_lock(%s)", [MAKING_LOCK])  # one process at a time
-        for role in (name, feeds_role(name)):
+        for role in (name, *(roles.role(name, kind) for kind in roles.KINDS)):
             _ensure_role(admin, role, passwords)
         if admin.execute("select 1 from pg_database where datname = %s", [name]).fetchone() is None:
             admin.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(name)))
         if admin.execute(_OPEN, [name]).fetchone():
-            database, feeds = sql.Identifier(name), sql.Identifier(feeds_role(name))
+            database = sql.Identifier(name)
             admin.execute(sql.SQL("revoke all on database {} from public").format(database))
-            admin.execute(sql.SQL("grant connect on database {} to {}").format(database, feeds))
+            for kind in roles.KINDS:
+                other = sql.Identifier(roles.role(name, kind))
+                admin.execute(sql.SQL("grant connect on database {} to {}").format(database, other))
             admin.execute("revoke all on database postgres, template1 from public")
         host = admin.info.host
     if passwords is None:
@@ -135,7 +138,7 @@ _OPEN = "select 1 from pg_database where datname = %s and (datacl is null or has
 
 def feeds_role(database: str) -> str:
     """Return the name of the role that serves a database's feeds."""
-    return f"{database}_feeds"
+    return roles.role(database, roles.FEEDS)
 
 
 def _ensure_role(admin: psycopg.Connection[Any], role: str, passwords: Path | None) -> None:

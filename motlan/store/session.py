@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 
 from motlan.errors import EngineError
 from motlan.settings import Settings, own_server
-from motlan.store import server, tables
+from motlan.store import roles, server, tables
 
 PUBLISHER_LOCK = 0x4D6F746C616E  # "Motlan"
 
@@ -99,30 +99,26 @@ def migration(connection: sa.Connection) -> tuple[str | None, str]:
     return MigrationContext.configure(connection).get_current_revision(), newest
 
 
-_SERVED = ("alembic_version", "api_keys", "publications", "related_publications", "feed_epochs")
-
-
 def grant_feeds(connection: sa.Connection, feeds: Iterable[str]) -> None:
-    """Let the role that serves the database's feeds read these tables, where there is such a role; only the owner may do so.
+    """Let the role that serves the database's feeds read these tables, where there is such a role; only their owner may do so.
+
+    The fixed tables it is granted where this role owns them; else `motlan store roles` has done it.
 
     Args:
         connection: The owner's.
         feeds: Names of tables.
     """
-    role = connection.execute(
-        sa.text("select quote_ident(rolname) from pg_roles where rolname = current_database() || '_feeds'")
-    ).scalar_one_or_none()
-    if role is None:
+    found = connection.execute(sa.text(_FEEDS_ROLE)).one_or_none()
+    if found is None:
         return
-    read = ", ".join((*_SERVED, *feeds))
-    connection.execute(sa.text(f"grant select on {read} to {role}"))
-    connection.execute(sa.text(f"grant insert on accesses to {role}"))
-    # Hashes alone: what entries say is no business of the feeds.
-    connection.execute(sa.text(f"grant select on log_nodes, log_checkpoints to {role}"))
-    connection.execute(sa.text(f'grant select ("index", leaf_hash, root_hash) on log_entries to {role}'))
-    # Each access is an entry; a trigger lets this role append no other kind.
-    connection.execute(sa.text(f"grant insert on log_entries, log_nodes to {role}"))
-    connection.execute(sa.text(f"grant usage on sequence accesses_id_seq to {role}"))
+    connection.execute(sa.text(f'grant select on {", ".join(feeds)} to "{found.rolname}"'))
+    for statement in roles.of_feeds(found.rolname) if found.owns else ():
+        connection.execute(sa.text(statement))
+
+
+_FEEDS_ROLE = """
+    select rolname, pg_has_role(current_user, (select relowner from pg_class where oid = 'accesses'::regclass), 'member') as owns
+    from pg_roles where rolname = current_database() || '_feeds'"""
 
 
 def open_store(settings: Settings) -> Store:

@@ -11,7 +11,7 @@ from motlan.errors import ConfigurationError, ContractError, InternalError, Tran
 from motlan.ledger import log, runs
 from motlan.linking.link_rows import Linking
 from motlan.status import status
-from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
+from tests.conftest import CARDS, SPINE, Country, behind_the_bus, card_record, spine_record
 from tests.country.adapter import FileAdapter
 
 LATER = "2026-10-02T00:00:00.000000Z"
@@ -200,7 +200,7 @@ def test_the_log_notices_an_altered_entry(country: Country) -> None:
     country.after(whole_job)
     with country.open().store.engine.begin() as connection:
         assert log.first_broken(connection) is None
-        connection.exec_driver_sql("update log_entries set body = jsonb_set(body, '{rows}', '7') where index = 1")
+        behind_the_bus(connection, "update log_entries set body = jsonb_set(body, '{rows}', '7') where index = 1")
         assert log.first_broken(connection) == 1
 
 

@@ -17,7 +17,7 @@ from motlan.operations import installation_checks
 from motlan.settings import load
 from motlan.store import tables
 from motlan.store.session import open_as_it_is
-from tests.conftest import ROOT, Country
+from tests.conftest import ROOT, Country, behind_the_bus
 from tests.motlan.cli.conftest import Command
 from tests.motlan.test_pipeline import whole_job
 
@@ -60,7 +60,7 @@ def ids(command: Command, code: int) -> dict[str, dict[str, Any]]:
 
 def put(country: Country, statement: str) -> None:
     with country.open().store.engine.begin() as connection:
-        connection.execute(sa.text(statement))
+        behind_the_bus(connection, statement.replace("\\:", ":"))
 
 
 @pytest.mark.quick

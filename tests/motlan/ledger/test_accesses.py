@@ -15,7 +15,7 @@ from motlan.ledger.accesses import Basis, Seen
 from motlan.proof.access_list import Wanted, list_accesses
 from motlan.store import tables
 from motlan.workspace import Workspace
-from tests.conftest import Country
+from tests.conftest import Country, behind_the_bus
 from tests.motlan.test_pipeline import rows, whole_job
 
 ONE = "00000000-0000-4000-8000-000000000001"
@@ -64,7 +64,7 @@ def test_a_look_that_is_altered_removed_or_added_is_found(country: Country) -> N
         "insert into accesses (id, principal, action, subject) values (9, 'x', 'y', 'z')",
     ):
         with work.store.engine.begin() as connection:
-            connection.exec_driver_sql(change)
+            behind_the_bus(connection, change)
     assert found(work) == [(1, "altered"), (2, "altered"), (9, "added"), (3, "removed")]
 
 

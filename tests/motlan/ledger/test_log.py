@@ -6,7 +6,7 @@ import pytest
 
 from motlan.ledger import log, merkle
 from motlan.store import Store
-from tests.conftest import Country
+from tests.conftest import Country, behind_the_bus
 
 AT = datetime(2026, 3, 1, 7, 30, 0, 5, UTC)
 
@@ -65,7 +65,7 @@ def test_the_first_entry_that_does_not_hold_is_found(country: Country, change: s
     fill(store, 13)
     with store.engine.connect() as connection:
         assert log.first_broken(connection) is None
-        connection.exec_driver_sql(change)
+        behind_the_bus(connection, change)
         assert log.first_broken(connection) == broken
         connection.rollback()
 

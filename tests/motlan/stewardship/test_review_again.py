@@ -11,7 +11,7 @@ from motlan.status import status
 from motlan.stewardship import review_measures, review_queue
 from motlan.store import tables
 from motlan.workspace import Workspace
-from tests.conftest import CARDS, SPINE, Country, card_record, spine_record
+from tests.conftest import CARDS, SPINE, Country, behind_the_bus, card_record, spine_record
 from tests.motlan.stewardship.test_review import (
     ANN,
     BEN,
@@ -154,7 +154,7 @@ def test_a_decision_made_on_no_version_is_about_what_the_next_linking_reads(coun
     mine = taken(work, ANN)
     decide(work, ANN, mine["c5"], "same")
     with work.store.engine.begin() as connection:
-        connection.exec_driver_sql("update link_decisions set left_ref = null, right_ref = null")
+        behind_the_bus(connection, "update link_decisions set left_ref = null, right_ref = null")
     pipeline.reconcile()
     change(country, ("c5", "001195000099", "Võ Thị Mai", "02/03/1995", "female", "GD4010000000015"))
     assert again(work) == {("a5", "c5"): "stale"}

@@ -15,8 +15,8 @@ from psycopg import errors as refusals
 from motlan.errors import ConfigurationError
 from motlan.feeds import keys
 from motlan.feeds.app import create_app
-from motlan.settings import load
-from motlan.store import folders, server, supervisor
+from motlan.settings import Settings, load
+from motlan.store import folders, roles, server, supervisor
 from motlan.store.postgres import Postgres
 from tests.conftest import Country, traversable_folder
 from tests.motlan.test_pipeline import rows, whole_job
@@ -118,6 +118,51 @@ def test_the_role_that_serves_the_feeds_serves_them_and_changes_nothing(
         project(country.open(), "person")
         assert len(client.get("/v1/feeds/person/changes").text.splitlines()) == 6, "its tables were built anew"
     assert rows(country, "select count(*) from accesses where principal = 'beta'") == [(2,)]
+
+
+LEDGER = [f"{change} {table}" for table in roles.LEDGER for change in ("delete from", "truncate")] + [
+    "update log_entries set body = '{}'",
+    "update log_nodes set hash = ''",
+    "update log_checkpoints set size = 7",
+    "update accesses set principal = 'x'",
+    "update versions set body = '{}'",
+    "update link_decisions set verdict = 'same'",
+    "alter table log_entries disable trigger all",
+    "drop table accesses",
+    "update alembic_version set version_num = '0001'",
+]
+
+
+@pytest.mark.slow
+def test_the_bus_does_its_work_as_a_role_that_changes_nothing_of_the_ledger(
+    country: Country, store_server: Callable[[str], str], server_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = "t_bus"
+    url = store_server(database)
+    monkeypatch.setenv("MOTLAN_DATABASE_URL", url)
+    country.open()  # the owner migrates
+    admin = server.admin_url(server_settings).replace("/postgres?", f"/{database}?")
+    for _ in range(2):  # and again after a new version
+        with psycopg.connect(admin) as connection:
+            connection.execute(roles.script(database, database).encode())
+    bus, audit = (as_role(url, f"{database}_{kind}", database, f"{database}_{kind}") for kind in ("bus", "audit"))
+    monkeypatch.setenv("MOTLAN_DATABASE_URL", bus)
+    monkeypatch.setenv("MOTLAN_FEEDS_DATABASE_URL", feeds_of(url, database))
+    whole_job()
+    key = keys.issue(country.open().store, "beta")
+    with TestClient(create_app(), headers={"Authorization": f"Bearer {key}"}) as client:
+        assert len(client.get("/v1/feeds/person/changes").text.splitlines()) == 6
+        assert client.get("/v1/feeds/person/snapshot").status_code == 200
+    for statement in LEDGER:
+        for role in (bus, audit, feeds_of(url, database)):
+            with psycopg.connect(role) as connection, pytest.raises(refusals.InsufficientPrivilege):
+                connection.execute(statement)
+    with psycopg.connect(url) as connection, pytest.raises(refusals.InsufficientPrivilege, match="only added to"):
+        connection.execute("delete from accesses")  # the owner, by mistake
+    with psycopg.connect(audit) as connection:
+        assert connection.execute("select count(*) from feed_person").fetchone() == (6,)
+        with pytest.raises(refusals.InsufficientPrivilege):
+            connection.execute("select * from secrets")
 
 
 def mode(path: Path) -> int:

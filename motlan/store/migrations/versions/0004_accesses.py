@@ -40,7 +40,6 @@ def upgrade() -> None:
     op.create_index(
         "accesses_in_bulk", "accesses", ["entity", "last_seq"], postgresql_where=sa.text("last_seq is not null")
     )
-    op.create_index("accesses_refused", "accesses", ["id"], postgresql_where=sa.text("action = 'feed.refused'"))
     _enter()
 
 
