@@ -35,7 +35,9 @@ def test_every_command_of_the_walk_does_what_the_page_says(country: Country, tmp
     blocks = re.findall(r"```sh\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert len(blocks) == 7
     script = "set -eu\n" + "\necho '-- next'\n".join(blocks)
-    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     said = done.stdout.split("-- next\n")
     assert "Trần Thị Bình" in said[1]
