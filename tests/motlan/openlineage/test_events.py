@@ -1,4 +1,4 @@
-"""OpenLineage events: they meet the schemas of the library's classes, tell rows, rules and columns, hold no value, stop no run."""
+"""OpenLineage events: they meet the schemas of the library's classes, tell rows and columns, hold no value, and stop no run."""
 
 import json
 import os
