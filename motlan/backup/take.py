@@ -21,7 +21,7 @@ from motlan.backup import dump
 from motlan.backup.folder import DRAFT, FORMAT, BackupFolder, put
 from motlan.backup.manifest import DUMP, KEYS, MANIFEST, LakeTable, Manifest, digest_of, write_sums
 from motlan.config.files import declared_digest
-from motlan.errors import ContractError, EngineError
+from motlan.errors import ContractError, EngineError, TransientError
 from motlan.ledger import erasures, log, runs
 from motlan.publication import epochs
 from motlan.quality.check_state import CHECKS
@@ -72,6 +72,7 @@ def _take_again(work: Workspace, folder: BackupFolder, before: Manifest | None, 
 
     Raises:
         ContractError: A file is missing each time.
+        TransientError: An erasure replaced files meanwhile.
         EngineError: The disk is full, or gone.
     """
     for last in (*[False] * (TRIES - 1), True):
@@ -107,6 +108,7 @@ def _take(work: Workspace, folder: BackupFolder, before: Manifest | None, watch:
             draft = folder.root / f"{DRAFT}{name}"
             draft.mkdir(mode=0o700)
             manifest = _state(connection, work, before, now)
+            erased = _erasures(connection)
             wanted = _named(connection, work, manifest)
             known = before.files if before else {}
             new = {path for path in wanted if path not in known or not _is_there(folder.files / path, known[path][0])}
@@ -121,6 +123,13 @@ def _take(work: Workspace, folder: BackupFolder, before: Manifest | None, watch:
             folder.keep_replaced(path, known[path][1])
         with ThreadPoolExecutor(work.settings.threads) as threads:
             added = dict(threads.map(lambda pair: (pair[0], _add(pair[1], folder.files / pair[0])), pinned.items()))
+    with work.store.engine.connect() as connection:
+        if _erasures(connection) != erased or erasures.under_way(connection):
+            raise TransientError(
+                "files were erased while the backup was taken",
+                where="lake",
+                next_step="take it again when that is done.",
+            )
     manifest.files.update({path: added.get(path) or known[path] for path in sorted(wanted)})
     manifest.save(draft / MANIFEST)
     write_sums(draft)
@@ -209,6 +218,12 @@ def _replaced(
     query = sa.select(files.path, files.sha256).where(files.path.in_(erased), files.removed_at.is_(None))
     found = {f"{lake}/{row.path}": bytes(row.sha256).hex() for row in connection.execute(query)}
     return {path for path in found.keys() & known.keys() & wanted if found[path] != known[path][1]}
+
+
+def _erasures(connection: sa.Connection) -> int:
+    """Return how many erasures began."""
+    entry = tables.log_entries.c
+    return int(connection.execute(sa.select(sa.func.count()).where(entry.kind == erasures.BEGUN)).scalar_one())
 
 
 def _is_there(path: Path, size: int) -> bool:

@@ -76,8 +76,8 @@ def erase(
 def _ask(
     work: Workspace, dataset: str | None, rows: list[str], reason: str | None, *, dry_run: bool, as_json: bool
 ) -> None:
-    from motlan.stewardship import erasure
     from motlan.stewardship import erasure_requests as requests
+    from motlan.stewardship.erasure_search import find
 
     if dataset is None:
         raise ConfigurationError("a dataset is needed", next_step="see `motlan erase --help`.")
@@ -86,7 +86,7 @@ def _ask(
     principal = releaser()
     work.registry.dataset(dataset)
     key = None if rows else _read_key()
-    found = erasure.find(work, dataset, key=key, refs=rows)
+    found = find(work, dataset, key=key, refs=rows)
     if dry_run:
         requests.record_look(work, found, principal)
         report_done(found.counts(), as_json, _told(found.counts()))

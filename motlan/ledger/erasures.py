@@ -23,7 +23,7 @@ BEGUN, DONE = ERASURE_BEGUN, ERASURE
 """Kinds of the log's entries.
 
 `erasure begun` has `erasure` (its id), `request` (empty where nobody else asked), `dataset`, `landed` (references of the landed
-rows), `persons` (ids of whom nothing is left), `files` (path under the lake's folder -> digests before and after, in hex; empty
+rows), `persons` (of how many nothing is left), `files` (path under the lake's folder -> digests before and after, in hex; empty
 after where no row is left), `payloads` (digests of those that rows of others name too), `principal`, `reason`, and as
 `motlan.ledger.row_log` has it what people decided about the record, emptied. `erasure` has `erasure`, `dataset`, `landed` (how
 many rows) and `files`.

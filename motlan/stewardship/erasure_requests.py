@@ -17,7 +17,8 @@ from motlan.ledger import accesses, erasures, log
 from motlan.ledger.accesses import Seen
 from motlan.principals import humans
 from motlan.stewardship import erasure
-from motlan.stewardship.erasure import Found, Watch
+from motlan.stewardship.erasure import Watch
+from motlan.stewardship.erasure_search import Found
 from motlan.store import tables
 from motlan.workspace import Workspace
 

@@ -28,6 +28,7 @@ from motlan.projection.verify import mismatches
 from motlan.proof import check, checkpoints, verify
 from motlan.proof.log_check import Pins
 from motlan.proof.prove import prove
+from motlan.quarantine import decisions as quarantined
 from motlan.settings import load
 from motlan.stewardship import erasure, erasure_requests
 from tests.conftest import CARDS, SPINE, Country, card_record, signed_in, spine_record, traversable_folder
@@ -204,7 +205,7 @@ def test_runs_go_on_after_an_erasure(country: Country, monkeypatch: pytest.Monke
     assert findings(country) == []
 
 
-@pytest.mark.parametrize("where", ["put_in_place", "_record", "name_anew"])
+@pytest.mark.parametrize("where", ["put_in_place", "name_anew"])
 def test_a_killed_erasure_is_gone_on_with_and_is_no_alarm(
     country: Country, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -296,4 +297,34 @@ def test_what_is_beside_an_erased_person_goes_too_and_a_things_other_members_kee
     assert rows(country, told) == [("001090000001", "1", "b1")]
     assert rows(country, "select event from feed_membership where seq > 5") == [("erased",)]
     assert left_of(country, MAI) == {}
+    assert findings(country) == []
+
+
+def test_every_version_goes_from_bases_histories_and_the_quarantine(
+    country: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spine = {row[0]: row for row in SPINE} | {"a4": ("key-of-dung", *SPINE[3][1:])}
+    cards = {row[0]: row for row in CARDS} | {
+        "b4": ("card-of-dung", *CARDS[3][1:]),
+        "b6": ("card-of-hoa", *CARDS[5][1:]),
+    }
+    country.write("alpha_people", [spine_record(row) for row in spine.values()])
+    country.write("beta_cards", [card_record(row) for row in cards.values()])
+    whole_job()
+    renamed = ("key-of-dung", "001070000099", "Phạm Quang Dũng", "1970-02-01", "male", None)
+    country.write("alpha_people", [spine_record(row) for row in spine.values()] + [spine_record(renamed, LATER)])
+    whole_job()
+    monkeypatch.setenv("MOTLAN_REBASE_PERCENT", "1")
+    assert pipeline.care()["written"] > 0
+    ((entry,),) = rows(country, "select id from quarantine_entries")
+    quarantined.fix(country.open(), entry, "user:test", "Hoàng Thị Hòa told us", {"name": "Hoàng Thị Hòa Bình"})
+    said = ("001070000004", "001070000099", "Phạm Quang Dũng", "Phạm Văn Dũng", "key-of-dung", "card-of-dung")
+    of_the_card = ("card-of-hoa", "GD4010000000006", "Hòa Bình", "Hòa told us")
+    assert left_of(country, said + of_the_card).keys() == {*said, *of_the_card}
+    assert erase(country, "alpha_people", "key-of-dung")["rows"] == 2
+    assert erase(country, "beta_cards", "card-of-dung")["rows_of_others_in_payloads"] == 5
+    assert erase(country, "beta_cards", "card-of-hoa")["quarantine_entries"] == 1
+    assert left_of(country, said + of_the_card) == {}
+    pipeline.project(pipeline.publish(pipeline.reconcile()["run"])["run"])
+    assert left_of(country, said + of_the_card) == {}
     assert findings(country) == []
