@@ -188,7 +188,7 @@ def _persons(numbers: str, fields: tuple[str, ...], rows: int) -> str:
 
 def _first(rows: int, fields: tuple[str, ...]) -> str:
     present = ", ".join(f"case when {quote(field)} is not null then {literal(field)} end" for field in fields)
-    return f"""select * exclude (i), 'created' as _op, i + 1 as _ordinal,
+    return f"""select * exclude (i), 'created' as _op, 'bench' as _merge_version, i + 1 as _ordinal,
                       list_filter([{present}], lambda name: name is not null) as _changed, null::varchar[] as _others
                from ({_persons(f"range({rows}) as numbers(i)", fields, rows)})"""
 
@@ -197,7 +197,7 @@ def _second(rows: int, fields: tuple[str, ...]) -> str:
     """Return the SQL of changes: of every ten persons that change eight move, one goes, and one comes."""
     moved = _persons(f"(select i * {CHANGED} as i from range({rows // CHANGED}) as numbers(i))", fields, rows)
     return f"""select * exclude (i) replace (case when _op = 'created' then uuid()::varchar else entity_id end as entity_id),
-                      row_number() over () as _ordinal, null::varchar[] as _others
+                      'bench' as _merge_version, row_number() over () as _ordinal, null::varchar[] as _others
                from (select * replace ('00001' as residence_commune), ['residence_commune'] as _changed,
                             case i // {CHANGED} % 10 when 0 then 'created' when 1 then 'removed' else 'updated' end as _op
                      from ({moved}))"""
