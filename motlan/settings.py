@@ -121,9 +121,14 @@ class Settings:
     openlineage_seconds: float = 5.0
 
     @property
+    def keys(self) -> Path:
+        """Folder of the keys that no other place is named for."""
+        return self.var / "keys"
+
+    @property
     def log_key(self) -> Path:
         """File of the private key that signs the log."""
-        return self.log_key_file or self.var / "keys" / "log.key"
+        return self.log_key_file or self.keys / "log.key"
 
     @property
     def memory(self) -> int | None:

@@ -21,6 +21,9 @@ from motlan.projection.tables import mirror_of
 from motlan.store import tables
 from motlan.store.postgres import programs
 
+FILE = "file:"
+"""How the name of a key begins that lies in a file."""
+
 
 def projections(registry: Registry) -> list[str]:
     """Return the names of the tables that are made again from the lake."""
@@ -65,21 +68,36 @@ def load(url: str, source: Path) -> None:
     _run(url, "pg_restore", *words, f"--dbname={database}", str(source))
 
 
-def write_keys(connection: sa.Connection, target: Path) -> None:
-    """Write the installation's random secrets: persons' ids and others follow from them."""
+def write_keys(connection: sa.Connection, folder: Path, target: Path) -> None:
+    """Write the installation's random secrets, from which persons' ids and others follow, and the keys that lie in its state.
+
+    Args:
+        connection: The store's.
+        folder: The folder of keys in the state: the log's, where it is not elsewhere, and that of the feeds' rows.
+        target: The file.
+    """
     found = connection.execute(sa.select(tables.secrets.c.name, tables.secrets.c.value))
-    content = json.dumps({name: bytes(value).hex() for name, value in found})
+    files = sorted(folder.glob("*.key")) if folder.exists() else []
+    content = json.dumps(
+        {name: bytes(value).hex() for name, value in found}
+        | {f"{FILE}{one.name}": one.read_bytes().hex() for one in files}
+    )
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
         file.write(content)
 
 
-def load_keys(connection: sa.Connection, source: Path) -> int:
-    """Bring the secrets back; return how many."""
-    found = json.loads(source.read_text(encoding="ascii"))
-    values = [{"name": name, "value": bytes.fromhex(value)} for name, value in found.items()]
+def load_keys(connection: sa.Connection, folder: Path, source: Path) -> int:
+    """Bring the secrets and the keys back (see `write_keys`); return how many."""
+    found = {name: bytes.fromhex(value) for name, value in json.loads(source.read_text(encoding="ascii")).items()}
+    files = {Path(name.removeprefix(FILE)).name: found.pop(name) for name in list(found) if name.startswith(FILE)}
+    for name, content in files.items():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+    values = [{"name": name, "value": value} for name, value in found.items()]
     if values:
         connection.execute(sa.insert(tables.secrets), values)
-    return len(values)
+    return len(values) + len(files)
 
 
 def _environment(url: str) -> dict[str, str]:

@@ -235,7 +235,7 @@ def _load_store(settings: Settings, backup: Path, keys: Path, moved: Moved) -> W
     dump.load(url, backup / DUMP)
     store: Store = open_store(settings)
     with store.engine.begin() as connection:
-        dump.load_keys(connection, keys)
+        dump.load_keys(connection, settings.keys, keys)
     return Workspace(settings, declared.load(settings.home), store, Lake(settings, store, moved))
 
 

@@ -117,7 +117,7 @@ def _take(work: Workspace, folder: BackupFolder, before: Manifest | None, watch:
             pinned = _pin(work.settings.var, sorted(new), pins)
             watch("dumping the store")
             dump.dump(work.store.url, snapshot, dump.projections(work.registry), draft / DUMP)
-            dump.write_keys(connection, _keys_of(work, draft, name))
+            dump.write_keys(connection, work.settings.keys, _keys_of(work, draft, name))
         watch(f"copying {len(pinned):,} files")
         for path in sorted(replaced):
             folder.keep_replaced(path, known[path][1])

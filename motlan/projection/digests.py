@@ -35,7 +35,7 @@ def key_of(settings: Settings) -> str:
     Raises:
         ConfigurationError: The file holds something else, or others may read it.
     """
-    path = settings.var / "keys" / "rows.key"
+    path = settings.keys / "rows.key"
     if not path.exists():
         _make(path)
     text = path.read_text(encoding="ascii", errors="replace").strip()
