@@ -75,5 +75,6 @@ def load_replaced(home: Path, replaced: Mapping[str, Path], folder: Path) -> Reg
     except ConfigurationError as error:
         where = error.where
         for name, path in replaced.items():
-            where = where.replace(str(mapping / name), str(path))
+            if where.startswith(shown := f"mapping/{name}"):
+                where = f"{path}{where.removeprefix(shown)}"
         raise ConfigurationError(error.what, where=where, next_step=error.next_step) from None
