@@ -120,7 +120,8 @@ def store_given(columns: Mapping[str, str]) -> str:
 
 def _as_text(value: str, kind: str, text: str) -> str:
     if kind.startswith(("text[]", "uuid[]")):
-        return f"array_to_string({value}, ',')"
+        # As JSON: joined by commas, a null, an empty text and a text with a comma in it would be what they are not.
+        return f"array_to_json({value})::text" if text == "text" else f"to_json({value})::varchar"
     return value if kind.startswith("text") else f"({value})::{text}"
 
 

@@ -51,6 +51,8 @@ def test_what_nobody_touched_is_found_right_after_several_publications(country: 
         ("update feed_person set sex = death_date, death_date = sex where seq = 1", ("feed_person", "altered")),
         ("update golden_person set tax_code = '' where tax_code is null", ("golden_person", "altered")),
         ("update feed_person set others = array[person_id] where seq = 2", ("feed_person", "altered")),
+        ("update feed_person set changed = array['']::text[] where seq = 2", ("feed_person", "altered")),
+        ("update feed_person set changed = array[null]::text[] where seq = 2", ("feed_person", "altered")),
         ("delete from feed_person where seq = 3", ("feed_person", "removed")),
         ("update feed_person set digest = null where seq = 3", ("feed_person", "digest")),
         ("insert into feed_person (seq, publication, person_id, event, changed) "
