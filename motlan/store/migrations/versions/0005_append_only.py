@@ -52,7 +52,8 @@ def upgrade() -> None:
     op.execute("""
         create function refuse_kind() returns trigger language plpgsql as $$
         begin
-            if new.kind <> 'access' and current_user::text = current_database() || '_feeds' then
+            if new.kind <> 'access' and current_user::text in (current_database() || '_feeds', current_database() || '_audit')
+            then
                 raise exception 'this role appends accesses alone' using errcode = 'insufficient_privilege';
             end if;
             return new;
