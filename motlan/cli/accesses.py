@@ -14,9 +14,7 @@ from motlan.workspace import open_workspace
 
 app = typer.Typer(
     help="Who has looked at whose data, when, for what.",
-    epilog=examples(
-        "motlan accesses list --person ID", "motlan accesses list --principal insurance --since 2026-11-01"
-    ),
+    epilog=examples("motlan accesses list --person ID", "motlan accesses list --principal AGENCY --since 2026-11-01"),
     no_args_is_help=True,
 )
 
@@ -30,7 +28,7 @@ def accesses() -> None:
     "list",
     epilog=examples(
         "motlan accesses list --person ID",
-        "motlan accesses list --principal insurance --since 2026-11-01 --json",
+        "motlan accesses list --principal AGENCY --since 2026-11-01 --json",
         "motlan --purpose 'complaint' --case 2026/117 accesses list --person ID",
     ),
 )

@@ -9,7 +9,7 @@ import pytest
 from motlan import identifier_history, pipeline
 from motlan.lake.iceberg import current
 from motlan.ledger import runs
-from motlan.lineage.trace import find_person, numbers_of, trace
+from motlan.lineage.trace import answer, find_person, trace
 from motlan.stewardship import model_proposals, review_queue
 from tests.conftest import Country
 from tests.motlan.test_pipeline import rows
@@ -187,7 +187,7 @@ def test_the_numbers_of_a_person_are_kept_with_their_periods(late: Country) -> N
     work = late.open()
     person = find_person(work, "person", NEW)
     assert person == find_person(work, "person", OLD), "a number that is nobody's now is still whose it was"
-    told = [(row["value"], row["until"]) for row in numbers_of(work, "person", person)]
+    told = [(row["value"], row["until"]) for row in answer(work, "person", person, [], "user:x")["numbers"]]
     assert told == [(OLD, LATER), (NEW, LAST), (OLD, None)]
     assert all(chain["replays_equal"] for chain in trace(work, "person", person, [], "test"))
 
