@@ -88,6 +88,10 @@ def test_both_engines_count_alike(left: dict[str, Left]) -> None:
         }
         for engine, of in left.items()
     }
+    for counts in kept.values():  # roots are over salted rows, whose salts are random
+        counts["diff"]["rows"] = {
+            table: sum(rows for _, rows, _ in files) for table, files in counts["diff"]["rows"].items()
+        }
     assert kept["spark"] == kept["duckdb"]
 
 
@@ -95,6 +99,8 @@ def test_both_engines_leave_the_same_rows(left: dict[str, Left]) -> None:
     here, there = left["duckdb"], left["spark"]
     assert there.tables() == here.tables()
     for table in here.tables():
+        if table.startswith("salts."):
+            continue
         (columns, ours), (their_columns, theirs) = here.rows(table), there.rows(table)
         assert their_columns == columns, table
         assert len(theirs) == len(ours) > 0, table
