@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from motlan.cli import serving
-from motlan.cli.output import AsJson, OfEntity, Table, err, examples, me, opened, out, report_done, report_errors
+from motlan.cli.output import (
+    AsJson,
+    OfEntity,
+    Table,
+    err,
+    examples,
+    me,
+    opened,
+    out,
+    progress_bars,
+    read_hidden,
+    report_done,
+    report_errors,
+)
 from motlan.errors import ConfigurationError, DataError
 from motlan.settings import load
 
@@ -134,21 +145,7 @@ def verify(
         pinned = [Checkpoint.read(note) for note in given] + ([start] if start else [])
         work = open_workspace()
         pins = Pins(key or key_of(work.settings).public, pinned, start)
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=err,
-            transient=True,
-        ) as bar:
-            tasks: dict[str, Any] = {}
-
-            def watch(what: str, done: int, total: int) -> None:
-                if what not in tasks:
-                    tasks[what] = bar.add_task(what, total=total)
-                bar.update(tasks[what], completed=done, total=total)
-
+        with progress_bars(as_json) as watch:
             found = list(checking.verify(work, pins, watch))
         size = checking.size_of(work)
         with work.store.engine.connect() as connection:
@@ -204,8 +201,7 @@ def prove(
         work, name = opened(entity)
         check_field(work, name, field)
         if not person:
-            identifier = getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()
-            person = find_person(work, name, identifier.strip())
+            person = find_person(work, name, read_hidden("Identifier: ").strip())
         text = prove_value(work, name, person, field, me())
         _write(to, text)
     report_done({"file": str(to), "bytes": len(text.encode())}, as_json, f"proof of {field} in {to}")

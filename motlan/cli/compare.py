@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from motlan import pipeline
-from motlan.cli.output import AsJson, Table, err, examples, out, report_errors
+from motlan.cli.output import AsJson, Table, err, examples, out, progress_bars, report_errors
 
 EPILOG = examples("motlan compare {dataset}", "motlan compare {dataset} --json")
 _WORDS = {
@@ -32,16 +32,9 @@ def compare(
 
     Exits with 1 where a record is different or missing. `motlan watermark reset` then lets the next sync pull all of it.
     """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with report_errors(as_json), Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(f"comparing {dataset}", total=None)
-        found = pipeline.compare(dataset, lambda rows, total: bar.update(task, completed=rows, total=total))
+    with report_errors(as_json), progress_bars(as_json) as show:
+        show(part := f"comparing {dataset}", 0, None)
+        found = pipeline.compare(dataset, partial(show, part))
     if as_json:
         out.print_json(json.dumps(found))
     else:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from motlan import people, principals
-from motlan.cli.output import AsJson, Table, err, examples, local_time, out, releaser, report_done, report_errors
+from motlan.cli.output import (
+    AsJson,
+    Table,
+    err,
+    examples,
+    local_time,
+    out,
+    progress_bars,
+    read_hidden,
+    releaser,
+    report_done,
+    report_errors,
+)
 from motlan.errors import AccessError, ConfigurationError
 from motlan.ledger import erasures
 from motlan.settings import load
@@ -70,10 +78,10 @@ def erase(
         elif resume or again or confirm:
             _carry_out(work, confirm, resume=resume, yes=yes, as_json=as_json)
         else:
-            _ask(work, dataset, row or [], reason, dry_run=dry_run, as_json=as_json)
+            _request(work, dataset, row or [], reason, dry_run=dry_run, as_json=as_json)
 
 
-def _ask(
+def _request(
     work: Workspace, dataset: str | None, rows: list[str], reason: str | None, *, dry_run: bool, as_json: bool
 ) -> None:
     from motlan.stewardship import erasure_requests as requests
@@ -85,22 +93,15 @@ def _ask(
         raise ConfigurationError("an erasure needs its reason", next_step="give --reason; name nobody in it.")
     principal = releaser()
     work.registry.dataset(dataset)
-    key = None if rows else _read_key()
+    key = None if rows else read_hidden("Key of the record: ")
     found = find(work, dataset, key=key, refs=rows)
     if dry_run:
         requests.record_look(work, found, principal)
-        report_done(found.counts(), as_json, _told(found.counts()))
+        report_done(found.counts(), as_json, _describe(found.counts()))
         return
-    request = requests.ask(work, found, principal, reason or "")
-    line = (
-        f"{_told(found.counts())}\nasked for. Next: another person, an admin, runs `motlan erase --confirm {request}`."
-    )
+    request = requests.request(work, found, principal, reason or "")
+    line = f"{_describe(found.counts())}\nasked for. Next: another person, an admin, runs `motlan erase --confirm {request}`."
     report_done({**found.counts(), "request": request}, as_json, line)
-
-
-def _read_key() -> str:
-    key = getpass.getpass("Key of the record: ") if sys.stdin.isatty() else sys.stdin.readline()
-    return key.rstrip("\r\n")
 
 
 def _carry_out(work: Workspace, request: str | None, *, resume: bool, yes: bool, as_json: bool) -> None:
@@ -113,7 +114,7 @@ def _carry_out(work: Workspace, request: str | None, *, resume: bool, yes: bool,
         if not yes and sys.stdin.isatty():
             about = f"{len(asked['landed'])} landed rows of {asked['dataset']} ({asked['reason']})"
             typer.confirm(f"Destroy {about} for ever?", abort=True, err=True)
-    with _watched(as_json) as watch:
+    with progress_bars(as_json) as watch:
         if request:
             done: list[dict[str, Any]] = [requests.confirm(work, request, principal, watch)]
         elif resume:
@@ -151,7 +152,7 @@ def _admin() -> str:
     return f"{principals.PERSON}{found['name']}"
 
 
-def _told(counts: dict[str, Any]) -> str:
+def _describe(counts: dict[str, Any]) -> str:
     others = counts["rows_of_others_in_payloads"]
     return (
         f"{counts['rows']} landed rows of {counts['dataset']}, {counts['payloads']} payloads (with {others} rows of others, "
@@ -169,18 +170,3 @@ def _show(found: list[dict[str, Any]], as_json: bool) -> None:
         cells = (one["request"] or "", one["erasure"] or "", one["dataset"], str(one["rows"]), one["state"])
         table.add_row(*cells, local_time(one["at"]), one["principal"], one["reason"])
     out.print(table if table.row_count else "nothing was erased")
-
-
-@contextmanager
-def _watched(as_json: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Show how far it is, where a person looks."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=as_json) as bar:
-        tasks: dict[str, Any] = {}
-
-        def watch(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield watch

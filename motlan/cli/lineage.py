@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,9 +14,9 @@ import typer
 from rich.markup import escape
 from rich.tree import Tree
 
-from motlan.cli.output import AsJson, OfEntity, err, examples, me, opened, out, report_errors, working
+from motlan.cli.output import AsJson, OfEntity, err, examples, me, opened, out, read_hidden, report_errors, working
 from motlan.errors import ConfigurationError
-from motlan.lineage.paragraph import link_sentence, percent, tell
+from motlan.lineage.paragraph import link_sentence, percent, write_paragraph
 from motlan.lineage.words import Words
 
 EPILOG = examples(
@@ -90,7 +89,7 @@ def lineage(
             check_field(work, of, field)
         if svg is not None and len(asked) != 1:
             raise ConfigurationError("a picture is of one field", where="--svg", next_step="name one field.")
-        identifier = "" if person else _ask()
+        identifier = "" if person else read_hidden("Identifier: ").strip()
         with working("tracing", as_json):
             person = person or find_person(work, of, identifier, moment)
             told = answer(work, of, person, asked, me(), moment)
@@ -98,17 +97,13 @@ def lineage(
         _write_files(told, words, prov, svg)
     told["numbers"] = [row for row in told["numbers"] if not asked or row["field"] in asked]
     for chain in told["fields"]:
-        chain["told"] = tell(chain, words, told["as_of"])
+        chain["told"] = write_paragraph(chain, words, told["as_of"])
     if as_json:
         out.print_json(json.dumps({work.registry.entity(of).id_column: person, **told}))
     elif "-" not in (prov, svg):
         _print(told, words)
     if not all(chain["replays_equal"] for chain in told["fields"]):
         raise typer.Exit(1)
-
-
-def _ask() -> str:
-    return (getpass.getpass("Identifier: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
 
 
 def _moment(text: str | None) -> datetime | None:

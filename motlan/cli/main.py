@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from motlan import pipeline
 from motlan.cli import (
@@ -51,6 +51,7 @@ from motlan.cli.output import (
     err,
     examples,
     out,
+    progress_bars,
     report_errors,
     working,
 )
@@ -157,21 +158,10 @@ def sync(
     with (
         report_errors(as_json, AGAIN.format("sync", f"sync {dataset}")),
         patient(wait),
-        Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=err,
-            transient=True,
-        ) as bar,
+        progress_bars(as_json) as show,
     ):
-        task = bar.add_task(f"pulling {dataset}", total=None)
-
-        def progress(rows: int, total: int | None) -> None:
-            bar.update(task, completed=rows, total=total)
-
+        show(part := f"pulling {dataset}", 0, None)
+        progress = partial(show, part)
         if dry_run:
             counts = {"preview": pipeline.preview(dataset, full=full, since=since, watch=progress)}
         else:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import rich.table
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from motlan import principals
 from motlan.config import registry
@@ -187,6 +197,36 @@ def working(what: str, as_json: bool = False) -> Iterator[None]:
     else:
         with err.status(what):
             yield
+
+
+@contextmanager
+def progress_bars(as_json: bool = False) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show bars of work that is done in parts, where a person looks; give what is called with a part, how much is done, and of
+    how much, None where that is not known yet.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=as_json) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(part: str, done: int, total: int | None) -> None:
+            if part not in tasks:
+                tasks[part] = bar.add_task(part, total=total)
+            bar.update(tasks[part], completed=done, total=total)
+
+        yield show
+
+
+def read_hidden(prompt: str) -> str:
+    """Read one line that is no argument, because arguments stand in process lists: at a prompt that shows nothing of it, or
+    from standard input.
+    """
+    return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
 
 
 def me() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import pwd
 import sys
@@ -12,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from motlan import people, principals
-from motlan.cli.output import AsJson, Table, err, examples, local_time, out, report_errors
+from motlan.cli.output import AsJson, Table, err, examples, local_time, out, read_hidden, report_errors
 from motlan.errors import ConfigurationError
 from motlan.settings import Settings, load
 from motlan.store import Store, open_store
@@ -88,7 +87,7 @@ def sign_in(name: Name, as_json: AsJson = False) -> None:
     """
     with report_errors(as_json):
         store, settings = _open()
-        until = people.sign_in(store, settings, name, _secret("Passphrase or one-time secret: "), _chosen)
+        until = people.sign_in(store, settings, name, read_hidden("Passphrase or one-time secret: "), _chosen)
         principal = principals.current(store, settings)
     if as_json:
         out.print_json(json.dumps({"principal": principal, "until": until.isoformat()}))
@@ -96,13 +95,9 @@ def sign_in(name: Name, as_json: AsJson = False) -> None:
         err.print(f"{principal} until {local_time(until.isoformat())}", markup=False, highlight=False)
 
 
-def _secret(prompt: str) -> str:
-    return getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
-
-
 def _chosen() -> str:
-    chosen = _secret(f"New passphrase, {people.SHORTEST} characters or more: ")
-    if sys.stdin.isatty() and _secret("Once more: ") != chosen:
+    chosen = read_hidden(f"New passphrase, {people.SHORTEST} characters or more: ")
+    if sys.stdin.isatty() and read_hidden("Once more: ") != chosen:
         raise ConfigurationError("the two passphrases differ", next_step="sign in again with the one-time secret.")
     return chosen
 

@@ -15,7 +15,7 @@ SURE = 0.9999
 """Nothing that is computed is told as more probable."""
 
 
-def tell(chain: Tree, words: Words, as_of: str | None = None) -> str:
+def write_paragraph(chain: Tree, words: Words, as_of: str | None = None) -> str:
     """Return the paragraph of one field.
 
     Args:

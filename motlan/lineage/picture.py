@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from motlan.lineage.paragraph import link_sentence, tell
+from motlan.lineage.paragraph import link_sentence, write_paragraph
 from motlan.lineage.words import Words
 
 Tree = dict[str, Any]
@@ -86,7 +86,7 @@ def draw(chain: Tree, words: Words) -> str:
     if chain["received"]:
         y = put(words.say("tree_received"), _recipients(chain, words), PLAIN, y + GAP)
     height = int(y + MARGIN)
-    heading, story = escape(f"{words.title(chain['title'])}: {chain['value']}"), escape(tell(chain, words))
+    heading, story = escape(f"{words.title(chain['title'])}: {chain['value']}"), escape(write_paragraph(chain, words))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-labelledby="heading story" lang="{words.language}" font-family="sans-serif" font-size="13">'

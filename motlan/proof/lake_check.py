@@ -18,7 +18,7 @@ from motlan.expressions import literal, quote
 from motlan.ingest import payloads
 from motlan.ingest.raw_columns import of_file
 from motlan.lake import digests
-from motlan.lake.iceberg import RUN_OF_PATH, Added
+from motlan.lake.iceberg import RUN_OF_PATH
 from motlan.lake.tables import GOLDEN, RAW, SALTS
 from motlan.ledger import runs
 from motlan.ledger.row_commitments import commitment
@@ -87,7 +87,7 @@ def _named(work: Workspace, read: Read) -> Iterator[Finding]:
             wanted.setdefault(".".join(path.split("/")[:2]), set()).add(path)
     for table in sorted({*names, *wanted}):
         try:
-            found = {os.path.relpath(one.path, work.lake.root): one for one in _added(work, table)}
+            found = {os.path.relpath(one.path, work.lake.root): one for one in work.lake.added(table)}
         except (MotlanError, OSError, ValueError, KeyError, NoSuchTableError, pa.ArrowException, EOFError):
             yield Finding("lake", table, "", "", "the table's metadata are missing or damaged")
             continue
@@ -96,10 +96,6 @@ def _named(work: Workspace, read: Read) -> Iterator[Finding]:
         for path in sorted(found.keys() - wanted.get(table, set())):
             if found[path].run in visible and read.becomes(path) is None:
                 yield Finding("lake", path, "", "", f"the table {table} names a file that the log does not name")
-
-
-def _added(work: Workspace, table: str) -> list[Added]:
-    return work.lake.added(table) if table else []
 
 
 def _locate(work: Workspace, path: str, day: str) -> Iterator[Finding]:

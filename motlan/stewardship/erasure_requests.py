@@ -26,7 +26,7 @@ ASKED = "erasure asked"
 """Kind of the log's entry of a request: `request`, `dataset`, `landed`, `principal`, `reason`."""
 
 
-def ask(work: Workspace, found: Found, principal: str, reason: str) -> str:
+def request(work: Workspace, found: Found, principal: str, reason: str) -> str:
     """Ask for an erasure; return the request's id. The look is written into the ledger first.
 
     Raises:
@@ -35,11 +35,11 @@ def ask(work: Workspace, found: Found, principal: str, reason: str) -> str:
     if not reason.strip():
         raise ConfigurationError("an erasure needs its reason", next_step="give --reason; name nobody in it.")
     record_look(work, found, principal)
-    request = secrets.token_hex(8)
-    body = {"request": request, "dataset": found.erased.dataset, "landed": list(found.erased.refs)}
+    number = secrets.token_hex(8)
+    body = {"request": number, "dataset": found.erased.dataset, "landed": list(found.erased.refs)}
     with work.store.publishing() as connection:
         log.append(connection, ASKED, {**body, "principal": principal, "reason": reason.strip()})
-    return request
+    return number
 
 
 def record_look(work: Workspace, found: Found, principal: str) -> None:

@@ -3,7 +3,7 @@
 import string
 
 from motlan.config import registry
-from motlan.lineage.paragraph import tell
+from motlan.lineage.paragraph import write_paragraph
 from motlan.lineage.words import ENGLISH, PREFIX, Words
 from tests.conftest import ROOT
 
@@ -29,7 +29,7 @@ def test_no_word_of_the_bus_s_own_stands_in_them() -> None:
 def test_a_paragraph_says_what_is_so_why_and_who_said_otherwise() -> None:
     words = Words(registry.load(ROOT), "vi")
     assert words.title("Birth date (ngày, tháng, năm sinh).") == "ngày, tháng, năm sinh"
-    told = tell(CHAIN, words)
+    told = write_paragraph(CHAIN, words)
     assert told.startswith("Nhà nước ghi nhận ngày sinh của người này là “1970-02-01”.")
     assert "Người nộp thuế ghi “1970-02-03”; giá trị đó không được lấy vì giá trị đó được ghi sớm hơn." in told
     assert "theo căn cứ pháp lý: Nghị định." in told
