@@ -43,7 +43,14 @@ def stat_of(path: str | Path) -> str:
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
 
 
-def record(connection: sa.Connection, root: Path, table: str, run: str | None, paths: Iterable[str | Path]) -> None:
+def record(
+    connection: sa.Connection,
+    root: Path,
+    table: str,
+    run: str | None,
+    paths: Iterable[str | Path],
+    unnamed: Iterable[str | Path] = (),
+) -> None:
     """Record files of a table, in the caller's transaction; those that are recorded already stay as they are.
 
     Args:
@@ -52,9 +59,13 @@ def record(connection: sa.Connection, root: Path, table: str, run: str | None, p
         table: The table's name.
         run: The run that staged them; None of metadata.
         paths: The files.
+        unnamed: Those of them that no table names yet: a try that was killed may have recorded another content of them.
     """
     files = tables.lake_files
     names = {os.path.relpath(path, root): path for path in paths}
+    tried = [os.path.relpath(path, root) for path in unnamed]
+    if tried:
+        connection.execute(sa.delete(files).where(files.c.path.in_(tried), files.c.entry.is_(None)))
     known = set(connection.scalars(sa.select(files.c.path).where(files.c.path.in_(names))))
     rows = [
         {

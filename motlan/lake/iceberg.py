@@ -301,7 +301,7 @@ class Lake:
         known = {added.path for added in self.added(table)}
         new = [str(path) for path in staged if str(path) not in known]
         with self._store.engine.begin() as connection:
-            digests.record(connection, self.root, table, run, staged)
+            digests.record(connection, self.root, table, run, staged, unnamed=new)
         target = self._table(table, staged[0])
         if new:
             with target.update_schema() as update:

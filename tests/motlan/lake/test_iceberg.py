@@ -149,3 +149,26 @@ class _Appended:
     def rewrite(self, run: str) -> None:
         base = duckdb.sql(f"from {Versions.of(self.read).rewritten(KEY)}").to_arrow_table()
         self.read = [self._write(base, "bases/golden_person", run)]
+
+
+def test_files_that_a_killed_try_recorded_are_recorded_as_they_are_now(
+    country: Country, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = country.open().lake
+    target = lake.staged_file("links.person", "r1")
+
+    def stage(value: int) -> None:
+        names = ("_ref", "_key", "_run", "dataset", "entity_id")
+        pq.write_table(pa.table({name: [f"{name} {value}"] for name in names}), target)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    stage(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(lake, "_table", killed)
+        with pytest.raises(KeyboardInterrupt):
+            lake.commit("links.person", "r1")
+    stage(2)
+    lake.commit("links.person", "r1")
+    assert lake.files("links.person", {"r1"}) == [str(target)]
