@@ -1,4 +1,4 @@
-"""What a bus holds, without what is random: ids of persons and runs, salts."""
+"""What a bus holds, without what is random: ids of persons and runs, salts, digests under a bus's own key."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from motlan.ledger import log, runs
 from motlan.store import tables
 from motlan.workspace import Workspace, open_workspace
 
-GOLDEN = "select to_jsonb(g) - 'person_id' - 'publication' from golden_person g"
-FEED = "select publication, event, changed, to_jsonb(f) - 'person_id' - 'seq' - 'id' - 'others' from feed_person f"
+GOLDEN = "select to_jsonb(g) - '{person_id,publication,digest}'::text[] from golden_person g"
+FEED = "select publication, event, changed, to_jsonb(f) - '{person_id,seq,id,others,digest}'::text[] from feed_person f"
 CORRECTIONS = "select dataset, key, field, value, golden_value, opened, refreshed from corrections_person"
 QUARANTINE = "select dataset, source_key, state, rules, times_seen from quarantine_entries"
 PUBLICATIONS = "select number, first_seq, changes, projected_at is not null from publications"

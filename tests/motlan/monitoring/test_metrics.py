@@ -42,13 +42,20 @@ def scrape(country: Country) -> Callable[[], dict[str, Any]]:
     return lambda: read(client.get("/metrics").text)
 
 
-def test_a_whole_job_is_measured_whoever_ran_it(scrape: Callable[[], dict[str, Any]]) -> None:
+def test_a_whole_job_is_measured_whoever_ran_it(scrape: Callable[[], dict[str, Any]], country: Country) -> None:
     found = scrape()
     rows = found["motlan_dataset_rows"]
     assert rows["alpha_people", "landed"] == rows["alpha_people", "accepted"] + rows["alpha_people", "quarantined"] > 0
     assert found["motlan_rows_total"]["alpha_people", "landed"] == rows["alpha_people", "landed"]
     assert {("sync", "beta_cards", "land"), ("reconcile", "person", "merge")} <= set(found["motlan_step_seconds"])
-    assert 0 <= found["motlan_dataset_age_seconds"]["alpha_people",] < 600
+    # The bus of this test may be a copy of one that another test made minutes ago.
+    pulled = (
+        country.open()
+        .store.engine.connect()
+        .scalar(sa.select(sa.func.max(tables.runs.c.started_at)).where(tables.runs.c.subject == "alpha_people"))
+    )
+    age = (datetime.now(UTC) - pulled).total_seconds()
+    assert age - 60 < found["motlan_dataset_age_seconds"]["alpha_people",] <= age
     assert found["motlan_publications"] == {("person",): 1}
     assert found["motlan_publications_not_projected"] == {("person",): 0}
     assert found["motlan_feed_last_seq"] == {("person",): 6}
